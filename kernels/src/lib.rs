@@ -1,0 +1,19 @@
+//! `samp-kernels`: what can be computed and what it costs.
+//!
+//! Number formats ([`format`]), packed layouts ([`layout`]), one folder per operation with its reference and its
+//! CPU kernels, the [`registry`] of them all, the [`target`] table and the [`cost`] model.
+//!
+//! Never: MLIR, a GPU driver, or files.
+
+pub mod attention;
+pub mod cost;
+pub mod elementwise;
+pub mod embed;
+pub mod encoded;
+pub mod format;
+pub mod layout;
+pub mod linear;
+pub mod registry;
+pub mod rms_norm;
+pub mod rope;
+pub mod target;

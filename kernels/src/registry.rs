@@ -1,0 +1,80 @@
+//! The kernel registry: one row for each kernel, in the order in which ties are broken.
+
+use crate::{attention, cost::Work, elementwise, embed, linear, rms_norm, rope};
+use samp_abi::{Format, Layout, TargetName, plan::OpKind};
+
+/// What a kernel is asked to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Tokens of the step (the bucket's upper bound).
+    pub tokens: u64,
+    /// Output channels of a weight, or width of the rows for an operation without one.
+    pub rows: u64,
+    /// Input channels of a weight; 0 without one.
+    pub cols: u64,
+    /// Format of the weight, or of the KV cache for attention and RoPE + append.
+    pub format: Option<Format>,
+    /// Cached positions that attention reads per sequence, for cost only.
+    pub context: u64,
+}
+
+/// How far a kernel may lie from its reference: `|a − b| ≤ absolute + relative · |b|`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// Absolute part, for operands of order one.
+    pub absolute: f64,
+    /// Part of the reference's magnitude.
+    pub relative: f64,
+}
+
+/// One kernel.
+pub struct Kernel {
+    /// Its name in plans, traces and reports.
+    pub name: &'static str,
+    /// The operation it computes.
+    pub op: OpKind,
+    /// Targets it runs on.
+    pub targets: &'static [TargetName],
+    /// The layout it reads its weight in; `None` for an operation without a packed weight.
+    pub layout: Option<Layout>,
+    /// Whether it can compute this shape.
+    pub accepts: fn(&Shape) -> bool,
+    /// What computing this shape takes.
+    pub work: fn(&Shape) -> Work,
+    /// How far it may lie from the reference.
+    pub tolerance: Tolerance,
+    /// How to call it, and the plain-loop reference that defines what it computes.
+    pub entry: Entry,
+}
+
+/// The host function of a kernel and its reference. Both take the same arguments.
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the variants are those of `OpKind`")]
+pub enum Entry {
+    Embed { run: fn(embed::EmbedArgs<'_>), reference: fn(embed::EmbedArgs<'_>) },
+    RmsNorm { run: fn(rms_norm::RmsNormArgs<'_>), reference: fn(rms_norm::RmsNormArgs<'_>) },
+    AddRmsNorm { run: fn(rms_norm::AddRmsNormArgs<'_>), reference: fn(rms_norm::AddRmsNormArgs<'_>) },
+    Add { run: fn(elementwise::AddArgs<'_>), reference: fn(elementwise::AddArgs<'_>) },
+    Linear { run: fn(linear::LinearArgs<'_>), reference: fn(linear::LinearArgs<'_>) },
+    RopeAppend { run: fn(rope::RopeAppendArgs<'_>), reference: fn(rope::RopeAppendArgs<'_>) },
+    PagedAttention { run: fn(attention::AttentionArgs<'_>), reference: fn(attention::AttentionArgs<'_>) },
+    SiluMul { run: fn(elementwise::SiluMulArgs<'_>), reference: fn(elementwise::SiluMulArgs<'_>) },
+    Gather { run: fn(elementwise::GatherArgs<'_>), reference: fn(elementwise::GatherArgs<'_>) },
+}
+
+/// Every kernel, in table order.
+pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
+    [embed::KERNELS, rms_norm::KERNELS, linear::KERNELS, rope::KERNELS, attention::KERNELS, elementwise::KERNELS]
+        .into_iter()
+        .flatten()
+}
+
+/// The kernel of this name.
+pub fn find(name: &str) -> Option<&'static Kernel> {
+    kernels().find(|k| k.name == name)
+}
+
+/// The kernels that compute `op` of this shape on `target`, in table order.
+pub fn candidates(target: TargetName, op: OpKind, shape: Shape) -> impl Iterator<Item = &'static Kernel> {
+    kernels().filter(move |k| k.op == op && k.targets.contains(&target) && (k.accepts)(&shape))
+}

@@ -1,0 +1,17 @@
+//! `samp-abi`: the contract between the compiler and the runtime.
+//!
+//! It names what both sides must agree on: number formats and the sizes they take ([`Format`]), packed
+//! layouts ([`Layout`]), targets ([`TargetName`]) and the schema of a plan ([`plan::Plan`]).
+//!
+//! Never: any other samp crate, input or output, or a decision.
+
+mod format;
+mod layout;
+pub mod plan;
+mod target;
+
+pub use format::{
+    ABSMAX_GROUP, BLOCK, Component, ComponentSpec, ElementType, Format, Group, ParseFormatError, ScaleAxis,
+};
+pub use layout::{Layout, ParseLayoutError, TILE_ROWS};
+pub use target::{ParseTargetError, TargetName};
