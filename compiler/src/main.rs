@@ -1,1 +1,5 @@
-fn main() {}
+//! The `samp` command.
+
+fn main() -> std::process::ExitCode {
+    samp_compiler::cli::main()
+}

@@ -1,6 +1,8 @@
 //! Encoded tensors in memory: a format, a layout and one byte array for each component.
 
-use samp_abi::{Component, Format, Layout};
+use samp_abi::{Component, Format, Layout, TILE_ROWS};
+
+const TILE: usize = TILE_ROWS as usize;
 
 /// Bytes that start on a 64-byte boundary, so that any element type can be read in place.
 #[derive(Clone, Debug, Default)]
@@ -61,8 +63,7 @@ impl Encoded {
     /// A tensor of zero bytes with every array that the format and layout call for.
     pub fn zeroed(format: Format, layout: Layout, rows: usize, cols: usize, outliers: usize) -> Encoded {
         let specs = layout.components(format, rows as u64, cols as u64, outliers as u64);
-        let parts =
-            specs.iter().map(|s| (s.component, AlignedBytes::zeroed(s.bytes() as usize))).collect();
+        let parts = specs.iter().map(|s| (s.component, AlignedBytes::zeroed(s.bytes() as usize))).collect();
         Encoded { format, layout, rows, cols, parts }
     }
 
@@ -73,6 +74,18 @@ impl Encoded {
             view.set(*component, bytes);
         }
         view
+    }
+
+    /// The bytes of several arrays, to be filled; empty for an array that the format does not have.
+    pub fn parts_mut<const N: usize>(&mut self, wanted: [Component; N]) -> [&mut [u8]; N] {
+        // Empty, yet on a boundary of any element.
+        let mut found = wanted.map(|_| bytemuck::cast_slice_mut::<Chunk, u8>(&mut []));
+        for (component, bytes) in &mut self.parts {
+            if let Some(i) = wanted.iter().position(|c| c == component) {
+                found[i] = bytes;
+            }
+        }
+        found
     }
 
     /// The bytes of one array, to be filled. Panics if the format has no such array.
@@ -119,6 +132,148 @@ impl<'a> EncodedRef<'a> {
 
     /// One array as elements of `T`; empty if the format has no such array.
     pub fn part_as<T: bytemuck::Pod>(&self, component: Component) -> &'a [T] {
-        bytemuck::cast_slice(self.part(component))
+        // An empty array need not be aligned.
+        let bytes = self.part(component);
+        if bytes.is_empty() { &[] } else { bytemuck::cast_slice(bytes) }
+    }
+
+    /// The `width` elements that belong to `row` in an array that the layout tiles (see [`Layout::Rows16`]).
+    /// Panics if the array has no such row.
+    pub(crate) fn lane<T: bytemuck::Pod>(
+        &self,
+        component: Component,
+        row: usize,
+        width: usize,
+    ) -> Lane<'a, T> {
+        let all = self.part_as::<T>(component);
+        match self.layout {
+            Layout::RowMajor => Lane { items: &all[row * width..][..width], step: 1 },
+            Layout::Rows16 => {
+                let tile = &all[row / TILE * TILE * width..][..TILE * width];
+                Lane { items: &tile[(row % TILE).min(tile.len())..], step: TILE }
+            }
+        }
+    }
+
+    /// Checks that the columns fit the format and that every array has the size and alignment that format, layout
+    /// and shape call for, and that outlier columns ascend within the tensor. Then decoding any row does not panic.
+    pub fn check(&self) -> Result<(), PartError> {
+        let multiple = self.format.column_multiple() as usize;
+        if !self.cols.is_multiple_of(multiple) {
+            return Err(PartError::Columns { format: self.format, multiple, cols: self.cols });
+        }
+        let outliers = self.part(Component::OutlierColumns).len() as u64 / 4;
+        let specs = self.layout.components(self.format, self.rows as u64, self.cols as u64, outliers);
+        for component in COMPONENTS {
+            let spec = specs.iter().find(|spec| spec.component == component);
+            let expected = spec.map_or(0, |spec| spec.bytes());
+            let bytes = self.part(component);
+            if bytes.len() as u64 != expected {
+                return Err(PartError::Size { component, expected, found: bytes.len() });
+            }
+            let alignment = spec.map_or(1, |spec| spec.dtype.bytes() as usize);
+            if !bytes.is_empty() && !(bytes.as_ptr() as usize).is_multiple_of(alignment) {
+                return Err(PartError::Alignment { component, alignment });
+            }
+        }
+        match misplaced_column(self.part_as(Component::OutlierColumns), self.cols) {
+            Some(column) => Err(PartError::OutlierColumn { column, cols: self.cols }),
+            None => Ok(()),
+        }
+    }
+}
+
+const COMPONENTS: [Component; 8] = [
+    Component::Values,
+    Component::Scales,
+    Component::ZeroPoints,
+    Component::AbsmaxCodes,
+    Component::AbsmaxScales,
+    Component::AbsmaxOffset,
+    Component::OutlierColumns,
+    Component::OutlierValues,
+];
+
+/// The first outlier column that does not ascend or is not a column of the tensor.
+pub(crate) fn misplaced_column(outliers: &[u32], cols: usize) -> Option<u32> {
+    let descends = outliers.windows(2).find(|pair| pair[0] >= pair[1]).map(|pair| pair[1]);
+    descends.or_else(|| outliers.last().copied().filter(|&last| last as usize >= cols))
+}
+
+/// Why the arrays of an encoded tensor do not make a tensor.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PartError {
+    /// The width does not fit the format's blocks.
+    #[error("{format} needs a multiple of {multiple} columns, found {cols}")]
+    Columns {
+        /// The format.
+        format: Format,
+        /// What it needs.
+        multiple: usize,
+        /// What was found.
+        cols: usize,
+    },
+    /// An array has the wrong size; 0 is expected of one that the format does not have.
+    #[error("{} should take {expected} bytes, found {found}", component.name())]
+    Size {
+        /// The array.
+        component: Component,
+        /// Bytes that format, layout and shape call for.
+        expected: u64,
+        /// Bytes found.
+        found: usize,
+    },
+    /// An array does not start on a boundary of its element size.
+    #[error("{} should start on a boundary of {alignment} bytes", component.name())]
+    Alignment {
+        /// The array.
+        component: Component,
+        /// Bytes of an element.
+        alignment: usize,
+    },
+    /// Outlier columns do not ascend, or lie outside the tensor.
+    #[error("outlier columns should ascend and be less than {cols}; column {column} does not")]
+    OutlierColumn {
+        /// The first one at fault.
+        column: u32,
+        /// Columns of the tensor.
+        cols: usize,
+    },
+}
+
+/// The elements of one row in an array of any layout.
+#[derive(Clone, Copy)]
+pub(crate) struct Lane<'a, T> {
+    items: &'a [T],
+    step: usize,
+}
+
+impl<T: Copy> Lane<'_, T> {
+    /// Element `index`. Panics past the end.
+    pub fn get(&self, index: usize) -> T {
+        self.items[index * self.step]
+    }
+
+    /// Writes `value` of each element into `out`, in order.
+    pub fn map(self, out: &mut [f32], mut value: impl FnMut(T) -> f32) {
+        // A constant step lets the loops vectorise.
+        if self.step == 1 {
+            out.iter_mut().zip(self.items).for_each(|(x, &item)| *x = value(item));
+        } else {
+            out.iter_mut().zip(self.items.iter().step_by(TILE)).for_each(|(x, &item)| *x = value(item));
+        }
+    }
+
+    /// Writes the two values of each element into `out`, in order.
+    pub fn map_pairs(self, out: &mut [f32], values: impl Fn(T) -> [f32; 2]) {
+        let (pairs, _) = out.as_chunks_mut::<2>();
+        if self.step == 1 {
+            pairs.iter_mut().zip(self.items).for_each(|(pair, &item)| *pair = values(item));
+        } else {
+            pairs
+                .iter_mut()
+                .zip(self.items.iter().step_by(TILE))
+                .for_each(|(pair, &item)| *pair = values(item));
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! The kernel registry: one row for each kernel, in the order in which ties are broken.
+//!
+//! A kernel that reads a packed weight is called `OP_FORMAT_LAYOUT_VARIANT`, as in `linear_nf4_rows16_direct`; any
+//! other `OP_VARIANT`, as in `rms_norm_cpu`.
 
-use crate::{attention, cost::Work, elementwise, embed, linear, rms_norm, rope};
+use crate::{attention, cost::Work, elementwise, embed, linear, rms_norm, rope, target::Target};
 use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 
 /// What a kernel is asked to compute.
@@ -35,7 +38,7 @@ pub struct Kernel {
     pub op: OpKind,
     /// Targets it runs on.
     pub targets: &'static [TargetName],
-    /// The layout it reads its weight in; `None` for an operation without a packed weight.
+    /// The layout it reads its weight in; `None` without a packed weight, or where it reads any layout.
     pub layout: Option<Layout>,
     /// Whether it can compute this shape.
     pub accepts: fn(&Shape) -> bool,
@@ -64,9 +67,16 @@ pub enum Entry {
 
 /// Every kernel, in table order.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
-    [embed::KERNELS, rms_norm::KERNELS, linear::KERNELS, rope::KERNELS, attention::KERNELS, elementwise::KERNELS]
-        .into_iter()
-        .flatten()
+    [
+        embed::KERNELS,
+        rms_norm::KERNELS,
+        linear::KERNELS,
+        rope::KERNELS,
+        attention::KERNELS,
+        elementwise::KERNELS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The kernel of this name.
@@ -77,4 +87,10 @@ pub fn find(name: &str) -> Option<&'static Kernel> {
 /// The kernels that compute `op` of this shape on `target`, in table order.
 pub fn candidates(target: TargetName, op: OpKind, shape: Shape) -> impl Iterator<Item = &'static Kernel> {
     kernels().filter(move |k| k.op == op && k.targets.contains(&target) && (k.accepts)(&shape))
+}
+
+/// The candidate that the cost model rates fastest; of equals the first in table order.
+pub fn cheapest(target: TargetName, op: OpKind, shape: Shape) -> Option<&'static Kernel> {
+    let time = |kernel: &Kernel| (kernel.work)(&shape).time(Target::of(target)).0;
+    candidates(target, op, shape).min_by(|a, b| time(a).total_cmp(&time(b)))
 }

@@ -13,21 +13,127 @@ pub struct Target {
     pub memory_bytes: Option<u64>,
     /// Peak memory bandwidth in bytes per second.
     pub bandwidth: f64,
-    /// Peak multiply–add rate in floating-point operations per second for each compute type.
-    pub peak_flops: fn(Format) -> f64,
+    /// Peak multiply–add rates by compute type.
+    pub peaks: Peaks,
     /// Streaming multiprocessors, or cores.
     pub units: u32,
     /// Shared memory of one unit that a kernel may use, in bytes; 0 for a CPU.
     pub shared_memory_bytes: u32,
     /// Compute capability as `(major, minor)`; `None` for a CPU.
     pub compute_capability: Option<(u32, u32)>,
+    /// What starting a kernel takes, in nanoseconds.
+    pub launch_ns: f64,
     /// Where the numbers come from.
     pub source: &'static str,
 }
 
+/// Peak multiply–add rates in operations per second, a multiply–add counted as two, without sparsity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peaks {
+    /// f32 outside of matrix units.
+    pub f32: f64,
+    /// f16 and bf16 with f32 sums.
+    pub f16: f64,
+    /// fp8 with f32 sums, where the target has such units.
+    pub fp8: Option<f64>,
+    /// int8 with i32 sums.
+    pub int8: f64,
+}
+
 impl Target {
     /// The row of `name`.
-    pub fn of(_name: TargetName) -> &'static Target {
-        todo!("table")
+    pub fn of(name: TargetName) -> &'static Target {
+        match name {
+            TargetName::Cpu => &CPU,
+            TargetName::A100 => &A100,
+            TargetName::H100 => &H100,
+            TargetName::H200 => &H200,
+        }
+    }
+
+    /// Peak rate of operations in `compute`. A type without units of its own runs in f16, into which 4-bit and fp8
+    /// values convert exactly.
+    pub fn peak_flops(&self, compute: Format) -> f64 {
+        match compute {
+            Format::F32 => self.peaks.f32,
+            Format::Fp8E4m3(_) => self.peaks.fp8.unwrap_or(self.peaks.f16),
+            Format::Int8 { .. } => self.peaks.int8,
+            Format::F16 | Format::Bf16 | Format::Int4 { .. } | Format::Nf4 | Format::Fp4 => self.peaks.f16,
+        }
+    }
+}
+
+/// Two cores of a server: any CPU runs the same plan, and only the ratio of arithmetic to bandwidth counts in choosing
+/// kernels. Sixteen-bit and eight-bit types are converted to f32 first.
+static CPU: Target = Target {
+    name: TargetName::Cpu,
+    description: "any CPU, rated as two AVX-512 server cores",
+    memory_bytes: None,
+    bandwidth: 20e9,
+    peaks: Peaks { f32: 330e9, f16: 330e9, fp8: None, int8: 330e9 },
+    units: 2,
+    shared_memory_bytes: 0,
+    compute_capability: None,
+    launch_ns: 2_000.0,
+    source: "2 cores x 2.6 GHz x 2 ports x 16 lanes x 2 operations; about 10 GB/s of DRAM per core",
+};
+
+static A100: Target = Target {
+    name: TargetName::A100,
+    description: "NVIDIA A100 SXM 80 GB",
+    memory_bytes: Some(80_000_000_000),
+    bandwidth: 2.039e12,
+    peaks: Peaks { f32: 19.5e12, f16: 312e12, fp8: None, int8: 624e12 },
+    units: 108,
+    shared_memory_bytes: 163 * 1024,
+    compute_capability: Some((8, 0)),
+    launch_ns: 3_000.0,
+    source: "NVIDIA A100 Tensor Core GPU datasheet (80GB SXM); CUDA C++ Programming Guide, compute capability 8.0",
+};
+
+static H100: Target = Target {
+    name: TargetName::H100,
+    description: "NVIDIA H100 SXM 80 GB",
+    memory_bytes: Some(80_000_000_000),
+    bandwidth: 3.35e12,
+    peaks: HOPPER_PEAKS,
+    units: 132,
+    shared_memory_bytes: 227 * 1024,
+    compute_capability: Some((9, 0)),
+    launch_ns: 3_000.0,
+    source: "NVIDIA H100 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
+};
+
+static H200: Target = Target {
+    name: TargetName::H200,
+    description: "NVIDIA H200 SXM 141 GB",
+    memory_bytes: Some(141_000_000_000),
+    bandwidth: 4.8e12,
+    peaks: HOPPER_PEAKS,
+    units: 132,
+    shared_memory_bytes: 227 * 1024,
+    compute_capability: Some((9, 0)),
+    launch_ns: 3_000.0,
+    source: "NVIDIA H200 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
+};
+
+/// The datasheets give the rates with sparsity, twice these.
+const HOPPER_PEAKS: Peaks = Peaks { f32: 67e12, f16: 989.5e12, fp8: Some(1979e12), int8: 1979e12 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_has_its_own_row() {
+        for name in TargetName::ALL {
+            let target = Target::of(name);
+            assert_eq!(target.name, name);
+            assert!(target.bandwidth > 0.0 && target.units > 0 && target.launch_ns > 0.0);
+            assert_eq!(target.compute_capability.is_none(), target.memory_bytes.is_none());
+            for format in Format::ALL {
+                assert!(target.peak_flops(format) >= target.peak_flops(Format::F32), "{name} {format}");
+            }
+        }
     }
 }

@@ -1,1 +1,30 @@
-//! Placeholder.
+//! `samp-passes`: IR to IR. Each pass is a plain function over a module and typed inputs, in a file of its own name.
+//!
+//! Never: files, clocks, randomness, the runtime, or an order that depends on a hash map. The same input gives the
+//! same output, byte for byte.
+
+mod arena;
+mod assign_recipe;
+mod concat;
+mod fuse_add_rms_norm;
+mod fuse_gate_up;
+mod fuse_qkv;
+mod legalize;
+mod plan_memory;
+pub mod recipe;
+mod select_kernels;
+
+pub use arena::ALIGNMENT;
+pub use assign_recipe::{assign_recipe, projection_key};
+pub use concat::CONCAT;
+pub use fuse_add_rms_norm::fuse_add_rms_norm;
+pub use fuse_gate_up::fuse_gate_up;
+pub use fuse_qkv::fuse_qkv;
+pub use legalize::{legal_ops, legalize};
+pub use plan_memory::{MemoryInputs, plan_memory};
+pub use select_kernels::{Explanation, Selection, select_kernels};
+
+/// How many places a pass changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Changed(pub usize);

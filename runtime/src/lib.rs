@@ -1,1 +1,35 @@
-//! Placeholder.
+//! `samp-runtime`: opens, validates and executes compiled plans.
+//!
+//! [`open`] gives an [`OpenPlan`] whose every byte has been checked; an [`Engine`] executes it on a [`Device`] for
+//! ragged batches of sequences; [`Tokenizer`], [`ChatTemplate`], [`Sampler`] and [`generate`] turn text into tokens
+//! and back.
+//!
+//! Never: MLIR or LLVM, the compiler, a network, or a decision about precision, fusion, kernels or memory: those
+//! the plan has made.
+
+pub mod batch;
+pub mod chat;
+pub mod detokenize;
+pub mod device;
+pub mod engine;
+pub mod generate;
+mod golden;
+pub mod kv;
+pub mod plan;
+pub mod sample;
+pub mod tokenizer;
+
+pub use batch::{Chunk, Logits, Outputs, SequenceId};
+pub use chat::{ChatError, ChatTemplate, Message};
+pub use detokenize::Detokenizer;
+pub use device::{BufferView, Device, DeviceError, DeviceKind, Observer};
+pub use engine::{Engine, EngineError, EngineOptions};
+pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate};
+pub use golden::GoldenError;
+pub use kv::{KvUsage, OutOfPages};
+pub use plan::{Fault, OpenPlan, PlanError, open, open_staged, validate, validate_manifest};
+pub use sample::{Sampled, Sampler, Sampling, SamplingError};
+pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};
+
+// Sizes in plans are 64-bit and become `usize` without further ado.
+const _: () = assert!(usize::BITS == 64, "samp-runtime needs a 64-bit machine");

@@ -1,14 +1,22 @@
 //! Causal attention over the paged KV cache.
 
-use crate::registry::Kernel;
-use samp_abi::Format;
+mod cpu;
+pub mod reference;
+
+pub use cpu::{paged_attention, paged_attention_at};
+
+use crate::{
+    cost::Work,
+    registry::{Entry, Kernel, Tolerance},
+};
+use samp_abi::{Format, ScaleAxis, TargetName, plan::OpKind};
 
 /// Shape of one layer's KV pool: `[pages][key, value][kv_heads][page_tokens][head_dim]` elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KvGeometry {
-    /// `F16` or `Fp8E4m3(Tensor)`.
+    /// `F32`, `F16` or `Fp8E4m3(Tensor)`.
     pub format: Format,
-    /// Scale of stored keys and of stored values; ones for f16.
+    /// Scale of stored keys and of stored values; ones unless fp8.
     pub scales: [f32; 2],
     /// Key/value heads.
     pub kv_heads: usize,
@@ -27,6 +35,11 @@ impl KvGeometry {
     /// Bytes of one page of one layer.
     pub fn page_bytes(&self) -> usize {
         2 * self.kv_heads * self.page_tokens * self.head_dim * self.element_bytes()
+    }
+
+    /// Whether keys and values can be kept in `format`.
+    pub fn supports(format: Format) -> bool {
+        matches!(format, Format::F32 | Format::F16 | Format::Fp8E4m3(ScaleAxis::Tensor))
     }
 
     /// Byte offset in the layer's pool of the `head_dim` elements of a key (`which` = 0) or value (1).
@@ -65,5 +78,58 @@ pub struct AttentionArgs<'a> {
     pub out: &'a mut [f32],
 }
 
+/// Panics unless every sequence has its pages inside the pool; returns the number of tokens.
+pub(crate) fn check_cache(kv: &KvGeometry, sequences: &[SequenceSlice<'_>], pool: &[u8]) -> usize {
+    assert!(KvGeometry::supports(kv.format), "kv: cannot be kept in {}", kv.format);
+    assert!(kv.kv_heads > 0 && kv.head_dim > 0 && kv.page_tokens > 0, "kv: a size is zero");
+    assert!((pool.as_ptr() as usize).is_multiple_of(kv.element_bytes()), "pool: misaligned");
+    let pages = pool.len() / kv.page_bytes();
+    for (index, sequence) in sequences.iter().enumerate() {
+        let positions = sequence.start + sequence.tokens;
+        let given = sequence.pages.len() * kv.page_tokens;
+        assert!(given >= positions, "sequence {index}: pages for {given} of {positions} positions");
+        assert!(
+            sequence.pages.iter().all(|&p| (p as usize) < pages),
+            "sequence {index}: a page is not below {pages}"
+        );
+    }
+    sequences.iter().map(|s| s.tokens).sum()
+}
+
+/// Panics unless the sizes fit each other; returns the number of tokens.
+fn check(args: &AttentionArgs<'_>) -> usize {
+    let tokens = check_cache(&args.kv, args.sequences, args.pool);
+    assert!(
+        args.heads > 0 && args.heads.is_multiple_of(args.kv.kv_heads),
+        "heads: not a multiple of kv_heads"
+    );
+    let width = args.heads * args.kv.head_dim;
+    assert_eq!(args.q.len(), tokens * width, "q: expected [{tokens}, {width}]");
+    assert_eq!(args.out.len(), tokens * width, "out: expected [{tokens}, {width}]");
+    assert!(args.window.is_none_or(|w| w > 0), "window: a query sees at least itself");
+    tokens
+}
+
+/// The first position that a query at `position` sees.
+fn first_visible(position: usize, window: Option<usize>) -> usize {
+    window.map_or(0, |w| (position + 1).saturating_sub(w))
+}
+
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[];
+pub const KERNELS: &[Kernel] = &[Kernel {
+    name: "paged_attention_cpu",
+    op: OpKind::PagedAttention,
+    targets: &[TargetName::Cpu],
+    layout: None,
+    accepts: |shape| shape.format.is_none_or(KvGeometry::supports),
+    work: |shape| {
+        // Every query meets every cached key and value; these are read once for all queries of a head group, taken
+        // to be four.
+        let pairs = (shape.tokens * shape.rows * shape.context) as f64;
+        let bytes = shape.format.unwrap_or(Format::F16).code_bits() as f64 / 8.0;
+        Work { efficiency: 0.2, ..Work::elementwise(4.0 * pairs, pairs * bytes / 2.0) }
+    },
+    // Sums of f32 over the context, weighted with an exponential good to 2 units in the last place.
+    tolerance: Tolerance { absolute: 1e-5, relative: 1e-5 },
+    entry: Entry::PagedAttention { run: paged_attention, reference: reference::paged_attention },
+}];

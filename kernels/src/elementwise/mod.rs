@@ -1,6 +1,15 @@
 //! Operations over rows without a packed weight: addition, SiLU · mul, gather.
 
-use crate::registry::Kernel;
+mod cpu;
+pub mod reference;
+
+pub use cpu::{add, gather, silu_mul, silu_mul_at};
+
+use crate::{
+    cost::Work,
+    registry::{Entry, Kernel, Tolerance},
+};
+use samp_abi::{TargetName, plan::OpKind};
 
 /// `out = a + b`.
 pub struct AddArgs<'a> {
@@ -34,5 +43,66 @@ pub struct GatherArgs<'a> {
     pub out: &'a mut [f32],
 }
 
+/// Panics unless the sizes fit each other.
+fn check_add(args: &AddArgs<'_>) {
+    assert!(args.a.len() == args.out.len() && args.b.len() == args.out.len(), "a, b and out differ in size");
+}
+
+/// Panics unless the sizes fit each other.
+fn check_silu_mul(args: &SiluMulArgs<'_>) {
+    let SiluMulArgs { gate_up, width, ref out } = *args;
+    assert!(width > 0 && out.len().is_multiple_of(width), "out: {} values, not rows of {width}", out.len());
+    assert_eq!(gate_up.len(), 2 * out.len(), "gate_up: expected two values for each of out");
+}
+
+/// Panics unless the sizes fit each other.
+fn check_gather(args: &GatherArgs<'_>) {
+    let GatherArgs { x, width, rows, ref out } = *args;
+    assert!(width > 0 && x.len().is_multiple_of(width), "x: {} values, not rows of {width}", x.len());
+    assert_eq!(out.len(), rows.len() * width, "out: expected [{}, {width}]", rows.len());
+    let given = x.len() / width;
+    assert!(rows.iter().all(|&r| (r as usize) < given), "rows: an index is not below {given}");
+}
+
+const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };
+
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[];
+pub const KERNELS: &[Kernel] = &[
+    Kernel {
+        name: "add_cpu",
+        op: OpKind::Add,
+        targets: &[TargetName::Cpu],
+        layout: None,
+        accepts: |_| true,
+        work: |shape| {
+            let elements = (shape.tokens * shape.rows) as f64;
+            Work::elementwise(elements, 12.0 * elements)
+        },
+        tolerance: EXACT,
+        entry: Entry::Add { run: add, reference: reference::add },
+    },
+    Kernel {
+        name: "silu_mul_cpu",
+        op: OpKind::SiluMul,
+        targets: &[TargetName::Cpu],
+        layout: None,
+        accepts: |_| true,
+        work: |shape| {
+            let elements = (shape.tokens * shape.rows) as f64;
+            Work::elementwise(30.0 * elements, 12.0 * elements)
+        },
+        // The exponential is within 2 units in the last place; below e^-87 the result is about 1e-36 instead of less.
+        tolerance: Tolerance { absolute: 1e-30, relative: 1e-6 },
+        entry: Entry::SiluMul { run: silu_mul, reference: reference::silu_mul },
+    },
+    Kernel {
+        name: "gather_cpu",
+        op: OpKind::Gather,
+        targets: &[TargetName::Cpu],
+        layout: None,
+        accepts: |_| true,
+        work: |shape| Work::elementwise(0.0, 8.0 * (shape.tokens * shape.rows) as f64),
+        tolerance: EXACT,
+        entry: Entry::Gather { run: gather, reference: reference::gather },
+    },
+];

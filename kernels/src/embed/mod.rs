@@ -1,6 +1,16 @@
 //! Embedding lookup.
 
-use crate::{encoded::EncodedRef, registry::Kernel};
+mod cpu;
+pub mod reference;
+
+pub use cpu::embed;
+
+use crate::{
+    cost::Work,
+    encoded::EncodedRef,
+    registry::{Entry, Kernel, Tolerance},
+};
+use samp_abi::{Format, TargetName, plan::OpKind};
 
 /// `out[t] = weight[token_ids[t]]`.
 pub struct EmbedArgs<'a> {
@@ -12,5 +22,28 @@ pub struct EmbedArgs<'a> {
     pub out: &'a mut [f32],
 }
 
+/// Panics unless the sizes fit each other.
+fn check(args: &EmbedArgs<'_>) {
+    if let Err(error) = args.weight.check() {
+        panic!("weight: {error}");
+    }
+    let (tokens, rows, cols) = (args.token_ids.len(), args.weight.rows, args.weight.cols);
+    assert!(cols > 0 && args.out.len() == tokens * cols, "out: expected [{tokens}, {cols}]");
+    assert!(args.token_ids.iter().all(|&id| (id as usize) < rows), "token_ids: an id is not below {rows}");
+}
+
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[];
+pub const KERNELS: &[Kernel] = &[Kernel {
+    name: "embed_cpu",
+    op: OpKind::Embed,
+    targets: &[TargetName::Cpu],
+    layout: None,
+    accepts: |_| true,
+    work: |shape| {
+        let elements = (shape.tokens * shape.cols) as f64;
+        let bits = shape.format.unwrap_or(Format::F32).code_bits() as f64;
+        Work::elementwise(elements, elements * (4.0 + bits / 8.0))
+    },
+    tolerance: Tolerance { absolute: 0.0, relative: 0.0 },
+    entry: Entry::Embed { run: embed, reference: reference::embed },
+}];

@@ -1,14 +1,88 @@
 //! Packed layouts: pack and unpack between row-major and a kernel's order.
+//!
+//! Both move whole elements and never look at their values. Arrays without one element for each row and column or group
+//! (scales of channels, absmax scales, outliers) are the same in every layout.
+
+use bytemuck::Pod;
+use rayon::prelude::*;
+use samp_abi::{Component, Layout, TILE_ROWS};
 
 use crate::encoded::{Encoded, EncodedRef};
-use samp_abi::Layout;
 
-/// Reorders a row-major tensor into `layout`.
-pub fn pack(_tensor: EncodedRef<'_>, _layout: Layout) -> Encoded {
-    todo!("layouts")
+const TILE: usize = TILE_ROWS as usize;
+/// Columns that are moved before the next row's, so that the tile's part being written stays in the first cache.
+const COLUMNS: usize = 64;
+
+/// Reorders a tensor into `layout`, in parallel over tiles. Takes the memory of the result and no more. Panics if an
+/// array is not of its size; see [`EncodedRef::check`].
+pub fn pack(tensor: EncodedRef<'_>, layout: Layout) -> Encoded {
+    let outliers = tensor.part(Component::OutlierColumns).len() / 4;
+    let (rows, cols) = (tensor.rows, tensor.cols);
+    let mut packed = Encoded::zeroed(tensor.format, layout, rows, cols, outliers);
+    let tiled = Layout::Rows16.components(tensor.format, rows as u64, cols as u64, outliers as u64);
+    for (spec, (component, to)) in tiled.iter().zip(&mut packed.parts) {
+        let from = tensor.part(*component);
+        match spec.shape[..] {
+            [_, width, TILE_ROWS] if tensor.layout != layout && !to.is_empty() => {
+                let reorder = Reorder { to_tiles: layout == Layout::Rows16, width: width as usize };
+                match (*component, spec.dtype.bytes()) {
+                    (Component::ZeroPoints, _) => reorder.nibbles(from, to, rows),
+                    (_, 1) => reorder.elements::<u8>(from, to),
+                    (_, 2) => reorder.elements::<u16>(from, to),
+                    _ => reorder.elements::<u32>(from, to),
+                }
+            }
+            _ => to.copy_from_slice(from),
+        }
+    }
+    packed
 }
 
 /// Reorders a tensor back into row-major; padding is dropped. `unpack(pack(t, l)) == t` byte for byte.
-pub fn unpack(_tensor: EncodedRef<'_>) -> Encoded {
-    todo!("layouts")
+pub fn unpack(tensor: EncodedRef<'_>) -> Encoded {
+    pack(tensor, Layout::RowMajor)
+}
+
+/// A move between rows of `width` elements and tiles of 16 rows side by side.
+struct Reorder {
+    to_tiles: bool,
+    width: usize,
+}
+
+impl Reorder {
+    fn elements<T: Pod + Send + Sync>(&self, from: &[u8], to: &mut [u8]) {
+        let (from, to): (&[T], &mut [T]) = (bytemuck::cast_slice(from), bytemuck::cast_slice_mut(to));
+        let size = TILE * self.width;
+        // The row-major side of the last tile may be shorter: padding is never written nor read.
+        to.par_chunks_mut(size).zip(from.par_chunks(size)).for_each(|(to, from)| {
+            let rows = to.len().min(from.len()) / self.width;
+            for first in (0..self.width).step_by(COLUMNS) {
+                let columns = first..self.width.min(first + COLUMNS);
+                for row in 0..rows {
+                    for column in columns.clone() {
+                        let (plain, tiled) = (row * self.width + column, column * TILE + row);
+                        if self.to_tiles {
+                            to[tiled] = from[plain];
+                        } else {
+                            to[plain] = from[tiled];
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Zero points: nibbles in row-major, high half first, and a byte each in tiles.
+    fn nibbles(&self, from: &[u8], to: &mut [u8], rows: usize) {
+        for plain in 0..rows * self.width {
+            let (row, group) = (plain / self.width, plain % self.width);
+            let tiled = (row / TILE * self.width + group) * TILE + row % TILE;
+            let shift = if plain.is_multiple_of(2) { 4 } else { 0 };
+            if self.to_tiles {
+                to[tiled] = from[plain / 2] >> shift & 15;
+            } else {
+                to[plain / 2] |= from[tiled] << shift;
+            }
+        }
+    }
 }

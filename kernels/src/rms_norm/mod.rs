@@ -1,6 +1,15 @@
 //! RMS normalisation, alone and fused with the residual addition before it.
 
-use crate::registry::Kernel;
+mod cpu;
+pub mod reference;
+
+pub use cpu::{add_rms_norm, rms_norm};
+
+use crate::{
+    cost::Work,
+    registry::{Entry, Kernel, Shape, Tolerance},
+};
+use samp_abi::{TargetName, plan::OpKind};
 
 /// `out[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`; rows are `weight.len()` wide.
 pub struct RmsNormArgs<'a> {
@@ -28,5 +37,43 @@ pub struct AddRmsNormArgs<'a> {
     pub out: &'a mut [f32],
 }
 
+/// Panics unless the sizes fit each other; returns the width of a row.
+fn check(x: &[f32], weight: &[f32], out: &[f32]) -> usize {
+    let width = weight.len();
+    assert!(width > 0 && x.len().is_multiple_of(width), "x: {} values, not rows of {width}", x.len());
+    assert_eq!(out.len(), x.len(), "out: expected as many values as x");
+    width
+}
+
+/// Three roundings to f32: of the scale and of the two products.
+const TOLERANCE: Tolerance = Tolerance { absolute: 1e-9, relative: 1e-6 };
+
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[];
+pub const KERNELS: &[Kernel] = &[
+    Kernel {
+        name: "rms_norm_cpu",
+        op: OpKind::RmsNorm,
+        targets: &[TargetName::Cpu],
+        layout: None,
+        accepts: |_| true,
+        work: |shape| work(shape, 2.0),
+        tolerance: TOLERANCE,
+        entry: Entry::RmsNorm { run: rms_norm, reference: reference::rms_norm },
+    },
+    Kernel {
+        name: "add_rms_norm_cpu",
+        op: OpKind::AddRmsNorm,
+        targets: &[TargetName::Cpu],
+        layout: None,
+        accepts: |_| true,
+        work: |shape| work(shape, 4.0),
+        tolerance: TOLERANCE,
+        entry: Entry::AddRmsNorm { run: add_rms_norm, reference: reference::add_rms_norm },
+    },
+];
+
+/// Reads and writes `arrays` arrays of the activations' size, and the norm weight.
+fn work(shape: &Shape, arrays: f64) -> Work {
+    let elements = (shape.tokens * shape.rows) as f64;
+    Work::elementwise(5.0 * elements, 4.0 * (arrays * elements + shape.rows as f64))
+}

@@ -27,8 +27,8 @@ pub enum Format {
         /// Whether outlier columns are kept apart.
         outliers: bool,
     },
-    /// 4-bit integers times an f16 scale per group along the input dimension: −8..=7 when symmetric,
-    /// 0..=15 minus a 4-bit zero point otherwise.
+    /// 4-bit integers times an f16 scale per group along the input dimension: −8..=7 in two's complement
+    /// when symmetric, 0..=15 minus a 4-bit zero point otherwise. A symmetric scale may be negative.
     Int4 {
         /// Weights per scale.
         group: Group,

@@ -8,6 +8,7 @@ mod model;
 mod program;
 mod tensor;
 mod version;
+mod weights;
 
 pub use golden::{GOLDEN_FILE, Golden, GoldenRow};
 pub use manifest::{DIGEST_PREFIX, ManifestError, seal, unseal};
@@ -15,6 +16,7 @@ pub use model::{Architecture, KvCache, Limits, Model, Rope};
 pub use program::{Buffer, BufferId, KernelChoice, Op, OpKind, Program, RowDim, Step};
 pub use tensor::{Part, PlainFile, Source, Tensor, TensorId, WeightsFile, weights_file_name};
 pub use version::{SCHEMA_VERSION, Version};
+pub use weights::{PART_ALIGNMENT, align_part, parts_of_file, weights_header};
 
 use crate::TargetName;
 use serde::{Deserialize, Serialize};
@@ -51,6 +53,16 @@ pub struct Plan {
     pub files: Vec<PlainFile>,
     /// Where the plan came from.
     pub provenance: Provenance,
+}
+
+impl Plan {
+    /// Bits per weight over the linears of the decoder layers, every scale counted; `None` without any.
+    pub fn decoder_bits_per_weight(&self) -> Option<f64> {
+        let linears = || self.tensors.iter().filter(|t| t.is_decoder_linear());
+        let weights: u64 = linears().map(Tensor::weights).sum();
+        let bytes: u64 = linears().map(Tensor::bytes).sum();
+        (weights > 0).then(|| 8.0 * bytes as f64 / weights as f64)
+    }
 }
 
 /// Bytes that the program needs on the device.

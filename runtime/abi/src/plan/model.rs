@@ -75,11 +75,11 @@ pub struct Limits {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KvCache {
-    /// `f16`, or `fp8_e4m3_tensor` with one scale for keys and one for values in each layer.
+    /// `f32`, `f16`, or `fp8_e4m3_tensor` with one scale for keys and one for values in each layer.
     pub format: Format,
     /// Positions in a page.
     pub page_tokens: u64,
-    /// Key and value scale of each layer; empty for f16.
+    /// Key and value scale of each layer; empty unless fp8.
     pub scales: Vec<[f32; 2]>,
 }
 

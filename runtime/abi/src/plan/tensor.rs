@@ -39,6 +39,23 @@ pub struct Tensor {
     pub parts: Vec<Part>,
 }
 
+impl Tensor {
+    /// Number of weights.
+    pub fn weights(&self) -> u64 {
+        self.rows * self.cols
+    }
+
+    /// Bytes that it is stored in, every scale counted.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|p| p.bytes).sum()
+    }
+
+    /// Whether it is the matrix of a decoder layer's linear, which bits per weight are counted over.
+    pub fn is_decoder_linear(&self) -> bool {
+        self.rows > 1 && self.name.starts_with("layers.")
+    }
+}
+
 /// A checkpoint tensor that went into a plan tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -73,8 +90,8 @@ pub struct Part {
     pub blake3: String,
 }
 
-/// A safetensors file with weights. Its header is a function of the manifest, so it is hashed whole; parts and
-/// the zeros that align them fill the rest.
+/// A safetensors file with weights. Its header is a function of the manifest ([`super::weights_header`], where the
+/// rule that places parts stands too), so it is hashed whole; parts and the zeros that align them fill the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

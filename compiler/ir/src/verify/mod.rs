@@ -1,0 +1,112 @@
+//! The verifier: MLIR's own structural verification, then a table of rules. Each rule names the ops and the
+//! phases that it holds for and says what it expected and what it found.
+
+mod graph;
+mod memory;
+mod phases;
+mod shapes;
+
+use crate::{Diagnostic, Family, Location, Module, OpId, OpKind, OpRef, Phase, raw, structure};
+
+/// What a check returns: nothing, or "…: expected …, found …".
+type Outcome = Result<(), String>;
+
+/// What a check of the whole graph returns: each finding with the op that it is at.
+type Findings = Vec<(Option<OpId>, String)>;
+
+/// A rule about single ops.
+struct OpRule {
+    code: &'static str,
+    /// What holds, as a sentence for people.
+    states: &'static str,
+    ops: &'static [OpKind],
+    from: Phase,
+    until: Phase,
+    check: fn(OpRef<'_>) -> Outcome,
+}
+
+/// A rule about the graph as a whole.
+struct GraphRule {
+    code: &'static str,
+    states: &'static str,
+    from: Phase,
+    until: Phase,
+    check: fn(&Module) -> Findings,
+}
+
+/// The rules about single ops, by file.
+const OP_RULES: [&[OpRule]; 3] = [shapes::RULES, phases::RULES, memory::RULES];
+/// The rules about the graph, by file.
+const GRAPH_RULES: [&[GraphRule]; 3] = [graph::RULES, phases::GRAPH_RULES, memory::GRAPH_RULES];
+
+/// Checks that `module` is what a graph of `phase` has to be.
+///
+/// # Errors
+/// The first finding; a note says how many more there are.
+pub fn verify(module: &Module, phase: Phase) -> Result<(), Diagnostic> {
+    let findings = findings(module, phase);
+    let more = findings.len().saturating_sub(1);
+    match findings.into_iter().next() {
+        None => Ok(()),
+        Some(first) if more == 0 => Err(first),
+        Some(first) => Err(first.note(format!("{more} more findings"))),
+    }
+}
+
+/// Everything that keeps `module` from being a graph of `phase`, in the order of the rules. Where the
+/// structure is broken only that is reported: the rules rely on it.
+pub fn findings(module: &Module, phase: Phase) -> Vec<Diagnostic> {
+    let broken = structure_findings(module);
+    if !broken.is_empty() {
+        return broken;
+    }
+    let mut findings = Vec::new();
+    for rule in OP_RULES.into_iter().flatten().filter(|r| (r.from..=r.until).contains(&phase)) {
+        for op in module.ops().filter(|op| rule.ops.contains(&op.kind())) {
+            if let Err(message) = (rule.check)(op) {
+                findings.push(finding(rule.code, message, phase, rule.states, Some(op)));
+            }
+        }
+    }
+    for rule in GRAPH_RULES.into_iter().flatten().filter(|r| (r.from..=r.until).contains(&phase)) {
+        for (op, message) in (rule.check)(module) {
+            findings.push(finding(rule.code, message, phase, rule.states, op.map(|id| module.op(id))));
+        }
+    }
+    findings
+}
+
+fn finding(
+    code: &'static str,
+    message: String,
+    phase: Phase,
+    states: &str,
+    op: Option<OpRef<'_>>,
+) -> Diagnostic {
+    let mut finding = Diagnostic::compiler_bug(code, message).note(format!("{phase} phase: {states}"));
+    *finding.location = op.map_or_else(Location::default, OpRef::location);
+    finding
+}
+
+/// What MLIR and the dialect say, then what views rely on.
+fn structure_findings(module: &Module) -> Vec<Diagnostic> {
+    let (valid, messages) = raw::with_messages(module.mlir(), || raw::verify(module.raw_module()));
+    let findings = match valid {
+        false => vec![structure::refusal(messages)],
+        true => match structure::check_function(module.mlir(), &module.raw) {
+            Err(finding) => vec![finding],
+            Ok(()) => structure::check_ops(module),
+        },
+    };
+    findings.into_iter().map(|f| Diagnostic { family: Family::CompilerBug, ..f }).collect()
+}
+
+/// Fails unless `found` is `expected`.
+fn equal<T: PartialEq + std::fmt::Display>(what: &str, expected: T, found: T) -> Outcome {
+    if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected}, found {found}")) }
+}
+
+/// Fails with what was expected and found unless `holds`.
+fn demand(holds: bool, what: &str, expected: &str, found: impl std::fmt::Display) -> Outcome {
+    if holds { Ok(()) } else { Err(format!("{what}: expected {expected}, found {found}")) }
+}

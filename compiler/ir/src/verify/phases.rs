@@ -1,0 +1,137 @@
+//! Rules about what each phase allows and adds: which ops, formats, layouts, kernels.
+
+use samp_abi::{Format, Layout};
+
+use super::{Findings, GraphRule, OpRule, Outcome, demand, equal};
+use crate::{
+    Dtype, Module, OpKind, OpRef, Phase, Shape,
+    attribute::{self, text},
+};
+
+/// Ops that only the model phase has.
+const UNFUSED: &[OpKind] = &[OpKind::Rope, OpKind::Attention];
+/// Ops that fusion makes.
+const FUSED: &[OpKind] = &[OpKind::AddRmsNorm, OpKind::RopeAppend, OpKind::PagedAttention];
+const WEIGHT: &[OpKind] = &[OpKind::Weight];
+/// Everything but weights.
+pub(super) const COMPUTE: &[OpKind] = &[
+    OpKind::Embed,
+    OpKind::RmsNorm,
+    OpKind::AddRmsNorm,
+    OpKind::Linear,
+    OpKind::Rope,
+    OpKind::Attention,
+    OpKind::RopeAppend,
+    OpKind::PagedAttention,
+    OpKind::SiluMul,
+    OpKind::Add,
+    OpKind::Gather,
+];
+
+pub(super) const RULES: &[OpRule] = &[
+    only("E0201", "no op that fusion makes", FUSED, Phase::Model, illegal),
+    from("E0201", "no op that fusion replaces", UNFUSED, Phase::Fused, illegal),
+    only("E0201", "gate and up are two operands", &[OpKind::SiluMul], Phase::Model, |op| operands(op, 2)),
+    from("E0201", "gate and up are one operand", &[OpKind::SiluMul], Phase::Fused, |op| operands(op, 1)),
+    until("E0211", "activations are f32", COMPUTE, Phase::Fused, all_f32),
+    until("E0220", "weights have no format yet", WEIGHT, Phase::Fused, |op| absent(op, "format")),
+    from("E0220", "every weight has a format; vectors are f32", WEIGHT, Phase::Typed, format),
+    until("E0221", "weights have no layout yet", WEIGHT, Phase::Typed, |op| absent(op, "layout")),
+    from("E0221", "every weight has a layout", WEIGHT, Phase::Selected, layout),
+    until("E0222", "ops have no kernels yet", COMPUTE, Phase::Typed, |op| absent(op, "kernels")),
+    from("E0222", "every op has a kernel for each token bucket", COMPUTE, Phase::Selected, kernels),
+];
+
+type Kinds = &'static [OpKind];
+type Check = fn(OpRef<'_>) -> Outcome;
+
+const fn only(code: &'static str, states: &'static str, ops: Kinds, phase: Phase, check: Check) -> OpRule {
+    OpRule { code, states, ops, from: phase, until: phase, check }
+}
+
+const fn from(code: &'static str, states: &'static str, ops: Kinds, phase: Phase, check: Check) -> OpRule {
+    OpRule { code, states, ops, from: phase, until: Phase::Planned, check }
+}
+
+const fn until(code: &'static str, states: &'static str, ops: Kinds, phase: Phase, check: Check) -> OpRule {
+    OpRule { code, states, ops, from: Phase::Model, until: phase, check }
+}
+
+pub(super) const GRAPH_RULES: &[GraphRule] = &[GraphRule {
+    code: "E0223",
+    states: "all ops have the same token buckets",
+    from: Phase::Selected,
+    until: Phase::Planned,
+    check: same_buckets,
+}];
+
+fn illegal(op: OpRef<'_>) -> Outcome {
+    Err(format!("{} does not belong here", op.kind()))
+}
+
+fn operands(op: OpRef<'_>, expected: usize) -> Outcome {
+    equal("number of operands", expected, op.operands().len())
+}
+
+fn all_f32(op: OpRef<'_>) -> Outcome {
+    let tensors = op.results().into_iter().filter(|&r| !op.module().is_cache(r));
+    tensors
+        .map(|r| op.module().tensor_type(r).dtype)
+        .try_for_each(|dtype| equal("element type of a result", Dtype::F32, dtype))
+}
+
+/// Later phases add the attribute.
+pub(super) fn absent(op: OpRef<'_>, name: &str) -> Outcome {
+    match attribute::is_present(op.raw(), name) {
+        true => Err(format!("attribute `{name}`: expected none in this phase, found one")),
+        false => Ok(()),
+    }
+}
+
+fn required<'m>(op: OpRef<'m>, name: &str) -> Result<&'m str, String> {
+    text(op.raw(), name)
+        .ok_or_else(|| format!("attribute `{name}`: expected one from this phase on, found none"))
+}
+
+fn format(op: OpRef<'_>) -> Outcome {
+    let format: Format = required(op, "format")?.parse().map_err(|e| format!("{e}"))?;
+    equal("format", format.name(), required(op, "format")?)?;
+    match op.tensor_type().shape {
+        Shape::Matrix { cols, .. } => {
+            let multiple = format.column_multiple();
+            let expected = format!("a multiple of {multiple} for {format}");
+            demand(cols.is_multiple_of(multiple), "columns", &expected, cols)
+        }
+        _ => equal("format of a vector", Format::F32, format),
+    }
+}
+
+fn layout(op: OpRef<'_>) -> Outcome {
+    let found = required(op, "layout")?;
+    found.parse::<Layout>().map(drop).map_err(|e| e.to_string())
+}
+
+fn kernels(op: OpRef<'_>) -> Outcome {
+    if !attribute::is_present(op.raw(), "kernels") {
+        return Err("attribute `kernels`: expected one from this phase on, found none".into());
+    }
+    let choices = attribute::kernels(op.raw())
+        .ok_or("attribute `kernels`: expected entries `BUCKET:KERNEL`, found another text")?;
+    let buckets: Vec<u64> = choices.iter().map(|c| c.max_tokens).collect();
+    let ascend = !buckets.is_empty() && buckets[0] > 0 && buckets.is_sorted_by(|a, b| a < b);
+    demand(ascend, "token buckets", "at least one, ascending from above 0", format!("{buckets:?}"))
+}
+
+fn same_buckets(module: &Module) -> Findings {
+    let buckets = |op: OpRef<'_>| op.kernels().iter().map(|c| c.max_tokens).collect::<Vec<_>>();
+    // An op without kernels breaks the rule before this one.
+    let mut ops = module.ops().filter(|&op| !buckets(op).is_empty());
+    let Some(first) = ops.next() else { return Findings::new() };
+    let expected = buckets(first);
+    let message =
+        |found| format!("buckets: expected {expected:?} as at {}, found {found:?}", first.describe());
+    ops.map(|op| (op, buckets(op)))
+        .filter(|(_, found)| *found != expected)
+        .map(|(op, found)| (Some(op.id()), message(found)))
+        .collect()
+}

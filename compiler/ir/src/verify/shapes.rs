@@ -1,0 +1,215 @@
+//! Rules about shapes and element types of single ops.
+
+use super::{OpRule, Outcome, demand, equal};
+use crate::{
+    AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, EmbedOp, GatherOp, LinearOp, OpKind, OpRef,
+    PagedAttentionOp, Phase, RmsNormOp, RopeAppendOp, RopeOp, Shape, SiluMulOp, TensorType, ValueId, View,
+    WeightOp,
+};
+
+pub(super) const RULES: &[OpRule] = &[
+    rule("E0202", "a weight is a named matrix or vector of floats with sources", &[OpKind::Weight], weight),
+    rule("E0203", "an embedding turns token ids into rows of its table", &[OpKind::Embed], embed),
+    rule("E0204", "a norm has one weight per channel and keeps the shape", &[OpKind::RmsNorm], rms_norm),
+    rule(
+        "E0204",
+        "a norm has one weight per channel and keeps the shape",
+        &[OpKind::AddRmsNorm],
+        add_rms_norm,
+    ),
+    rule(
+        "E0205",
+        "weight columns are the width of x, rows the width of the result",
+        &[OpKind::Linear],
+        linear,
+    ),
+    rule("E0206", "rope turns heads of even width and keeps the shape", &[OpKind::Rope], rope),
+    rule("E0207", "widths are heads times head_dim, kv_heads divides heads", &[OpKind::Attention], attention),
+    rule(
+        "E0207",
+        "widths are heads times head_dim, kv_heads divides heads",
+        &[OpKind::RopeAppend],
+        rope_append,
+    ),
+    rule(
+        "E0207",
+        "widths are heads times head_dim, kv_heads divides heads",
+        &[OpKind::PagedAttention],
+        paged,
+    ),
+    rule(
+        "E0208",
+        "gate, up and result have one shape, or gate and up lie side by side",
+        &[OpKind::SiluMul],
+        silu_mul,
+    ),
+    rule("E0209", "summands and sum have one shape", &[OpKind::Add], add),
+    rule("E0210", "gather takes row numbers and keeps the width", &[OpKind::Gather], gather),
+];
+
+const fn rule(
+    code: &'static str,
+    states: &'static str,
+    ops: &'static [OpKind],
+    check: fn(OpRef<'_>) -> Outcome,
+) -> OpRule {
+    OpRule { code, states, ops, from: Phase::Model, until: Phase::Planned, check }
+}
+
+/// The table has a row for each view, so the view always fits.
+fn view<'m, V: View<'m>>(op: OpRef<'m>) -> V {
+    V::of(op).expect("the rule table names the op of the check's view")
+}
+
+/// The width of an activation of floats.
+fn width(op: OpRef<'_>, what: &str, value: ValueId) -> Result<u64, String> {
+    let ty = op.module().tensor_type(value);
+    match ty.shape {
+        Shape::Activation { width } if ty.dtype.is_float() && width > 0 => Ok(width),
+        _ => Err(format!("{what}: expected an activation tensor<?xN> of floats, found {ty}")),
+    }
+}
+
+fn activation(op: OpRef<'_>, what: &str, value: ValueId, expected: u64) -> Outcome {
+    equal(&format!("width of {what}"), expected, width(op, what, value)?)
+}
+
+fn indices(op: OpRef<'_>, what: &str, value: ValueId) -> Outcome {
+    equal(what, TensorType::indices(), op.module().tensor_type(value))
+}
+
+fn vector(what: &str, weight: WeightOp<'_>, length: u64) -> Outcome {
+    let ty = weight.tensor_type();
+    equal(what, TensorType::vector(length, ty.dtype), ty)
+}
+
+fn matrix(weight: WeightOp<'_>) -> Result<(u64, u64), String> {
+    match weight.tensor_type().shape {
+        Shape::Matrix { rows, cols } => Ok((rows, cols)),
+        _ => Err(format!("weight: expected a matrix, found {}", weight.tensor_type())),
+    }
+}
+
+fn weight(op: OpRef<'_>) -> Outcome {
+    let op: WeightOp<'_> = view(op);
+    let ty = op.tensor_type();
+    let is_static = ty.rows().is_some_and(|rows| rows > 0) && ty.width() > 0;
+    demand(is_static && ty.dtype.is_float(), "type", "a matrix or vector of floats", ty)?;
+    demand(!op.key().is_empty(), "key", "a name", "none")?;
+    demand(!op.sources().is_empty(), "sources", "at least one", "none")?;
+    let joins = op.transforms().contains(&"concat");
+    let expected = if joins { "several, to concat" } else { "one, as nothing says `concat`" };
+    demand(joins == (op.sources().len() > 1), "sources", expected, op.sources().len())
+}
+
+fn embed(op: OpRef<'_>) -> Outcome {
+    let op: EmbedOp<'_> = view(op);
+    indices(*op, "tokens", op.tokens())?;
+    let (_, cols) = matrix(op.weight())?;
+    activation(*op, "result", op.result(0), cols)
+}
+
+fn rms_norm(op: OpRef<'_>) -> Outcome {
+    let op: RmsNormOp<'_> = view(op);
+    let channels = width(*op, "x", op.x())?;
+    vector("weight", op.weight(), channels)?;
+    activation(*op, "result", op.result(0), channels)?;
+    epsilon(op.eps())
+}
+
+fn add_rms_norm(op: OpRef<'_>) -> Outcome {
+    let op: AddRmsNormOp<'_> = view(op);
+    let channels = width(*op, "x", op.x())?;
+    activation(*op, "residual", op.residual(), channels)?;
+    vector("weight", op.weight(), channels)?;
+    activation(*op, "sum", op.sum(), channels)?;
+    activation(*op, "result", op.y(), channels)?;
+    epsilon(op.eps())
+}
+
+fn epsilon(eps: f64) -> Outcome {
+    demand(eps >= 0.0, "eps", "a number that is not negative", eps)
+}
+
+fn linear(op: OpRef<'_>) -> Outcome {
+    let op: LinearOp<'_> = view(op);
+    let (rows, cols) = matrix(op.weight())?;
+    equal("weight columns against width of x", width(*op, "x", op.x())?, cols)?;
+    activation(*op, "result", op.result(0), rows)?;
+    op.bias().map_or(Ok(()), |bias| vector("bias", bias, rows))
+}
+
+fn rope(op: OpRef<'_>) -> Outcome {
+    let op: RopeOp<'_> = view(op);
+    indices(*op, "positions", op.positions())?;
+    head_dim(op.head_dim())?;
+    let expected = op.heads().saturating_mul(op.head_dim());
+    activation(*op, "x", op.x(), expected)?;
+    activation(*op, "result", op.result(0), expected)
+}
+
+fn attention(op: OpRef<'_>) -> Outcome {
+    let op: AttentionOp<'_> = view(op);
+    let spec = op.spec();
+    heads(spec)?;
+    activation(*op, "q", op.q(), spec.q_width())?;
+    activation(*op, "k", op.k(), spec.kv_width())?;
+    activation(*op, "v", op.v(), spec.kv_width())?;
+    activation(*op, "result", op.result(0), spec.q_width())
+}
+
+fn rope_append(op: OpRef<'_>) -> Outcome {
+    let op: RopeAppendOp<'_> = view(op);
+    let spec = op.spec();
+    heads(spec)?;
+    indices(*op, "positions", op.positions())?;
+    activation(*op, "qkv", op.qkv(), spec.qkv_width())?;
+    activation(*op, "q", op.q(), spec.q_width())
+}
+
+fn paged(op: OpRef<'_>) -> Outcome {
+    let op: PagedAttentionOp<'_> = view(op);
+    let spec = op.spec();
+    heads(spec)?;
+    activation(*op, "q", op.q(), spec.q_width())?;
+    activation(*op, "result", op.result(0), spec.q_width())
+}
+
+fn heads(spec: AttentionSpec) -> Outcome {
+    head_dim(spec.head_dim)?;
+    let divides = spec.kv_heads > 0 && spec.heads > 0 && spec.heads.is_multiple_of(spec.kv_heads);
+    demand(divides, "kv_heads", &format!("a divisor of {} heads", spec.heads), spec.kv_heads)
+}
+
+fn head_dim(width: u64) -> Outcome {
+    demand(width > 0 && width.is_multiple_of(2), "head_dim", "an even number above 0", width)
+}
+
+fn silu_mul(op: OpRef<'_>) -> Outcome {
+    let op: SiluMulOp<'_> = view(op);
+    let gate = width(*op, "gate", op.gate())?;
+    match op.up() {
+        Some(up) => {
+            activation(*op, "up", up, gate)?;
+            activation(*op, "result", op.result(0), gate)
+        }
+        None => {
+            demand(gate.is_multiple_of(2), "width of gate and up", "an even number", gate)?;
+            activation(*op, "result", op.result(0), gate / 2)
+        }
+    }
+}
+
+fn add(op: OpRef<'_>) -> Outcome {
+    let op: AddOp<'_> = view(op);
+    let expected = width(*op, "a", op.a())?;
+    activation(*op, "b", op.b(), expected)?;
+    activation(*op, "result", op.result(0), expected)
+}
+
+fn gather(op: OpRef<'_>) -> Outcome {
+    let op: GatherOp<'_> = view(op);
+    indices(*op, "rows", op.rows())?;
+    let expected = width(*op, "x", op.x())?;
+    activation(*op, "result", op.result(0), expected)
+}

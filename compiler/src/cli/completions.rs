@@ -1,0 +1,18 @@
+//! `samp completions`: completion scripts for shells.
+
+use clap::CommandFactory;
+
+use super::{Cli, Outcome};
+
+/// Print the completion script of a shell; load it as that shell's manual says
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+/// Prints the script.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    clap_complete::generate(args.shell, &mut Cli::command(), "samp", &mut std::io::stdout());
+    Ok(Outcome::Clean)
+}

@@ -1,0 +1,116 @@
+//! `samp doctor`: what this machine has and lacks, each with its remedy.
+
+use std::path::Path;
+
+use samp_kernels::{simd::Width, target::Target};
+use serde::Serialize;
+
+use super::{Outcome, bytes::Bytes, print_json};
+
+/// Show what this machine has and lacks for samp, each with its remedy
+///
+/// Exits with 1 if something that every use needs is missing.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print the checks as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing looked for.
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    status: Status,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+}
+
+#[derive(Serialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Ok,
+    /// Something works without it, or slower.
+    Lacking,
+    /// Nothing works without it.
+    Missing,
+}
+
+/// Looks and reports.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let checks = [vector_unit(), threads(), memory(), disk(), cuda_driver(), mlir_opt()];
+    if args.json {
+        print_json(&checks)?;
+    } else {
+        for check in &checks {
+            let mark = match check.status {
+                Status::Ok => "ok      ",
+                Status::Lacking => "lacking ",
+                Status::Missing => "MISSING ",
+            };
+            println!("{mark} {:<16} {}", check.name, check.found);
+            if let Some(remedy) = check.remedy {
+                println!("{:26}{remedy}", "");
+            }
+        }
+        let names: Vec<&str> = samp_abi::TargetName::ALL.iter().map(|&t| Target::of(t).name.name()).collect();
+        println!("\ntargets known: {}", names.join(", "));
+    }
+    let missing = checks.iter().any(|c| c.status == Status::Missing);
+    Ok(if missing { Outcome::Findings } else { Outcome::Clean })
+}
+
+fn vector_unit() -> Check {
+    let width = Width::detect();
+    let portable = width == Width::Portable;
+    Check {
+        name: "vector unit",
+        status: if portable { Status::Lacking } else { Status::Ok },
+        found: format!("{width:?}"),
+        remedy: portable.then_some("kernels run, with the same results, but slowly: use a CPU with AVX2 and FMA"),
+    }
+}
+
+fn threads() -> Check {
+    let found = std::thread::available_parallelism().map_or(1, usize::from);
+    Check { name: "threads", status: Status::Ok, found: found.to_string(), remedy: None }
+}
+
+fn memory() -> Check {
+    let info = rustix::system::sysinfo();
+    let total = Bytes(info.totalram as u64 * u64::from(info.mem_unit));
+    let free = Bytes(info.freeram as u64 * u64::from(info.mem_unit));
+    Check { name: "memory", status: Status::Ok, found: format!("{total}, {free} unused"), remedy: None }
+}
+
+fn disk() -> Check {
+    let here = std::env::current_dir().ok().and_then(|dir| rustix::fs::statvfs(&dir).ok());
+    let found = here.map_or("unknown".into(), |s| format!("{} free here", Bytes(s.f_bavail * s.f_frsize)));
+    Check { name: "disk", status: Status::Ok, found, remedy: None }
+}
+
+/// Only looks whether the driver's library lies where the loader looks; nothing is loaded.
+fn cuda_driver() -> Check {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib", "/usr/local/nvidia/lib64"];
+    let found = folders.iter().map(|f| format!("{f}/libcuda.so.1")).find(|path| Path::new(path).exists());
+    let absent = found.is_none();
+    Check {
+        name: "CUDA driver",
+        status: if absent { Status::Lacking } else { Status::Ok },
+        found: found.unwrap_or_else(|| "libcuda.so.1 not found".into()),
+        remedy: absent.then_some("plans for GPUs can be checked here but not run: install NVIDIA's driver to run them"),
+    }
+}
+
+fn mlir_opt() -> Check {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join("mlir-opt-22")).find(|p| p.is_file());
+    let absent = found.is_none();
+    Check {
+        name: "mlir-opt-22",
+        status: if absent { Status::Lacking } else { Status::Ok },
+        found: found.map_or("not found".into(), |p| p.display().to_string()),
+        remedy: absent.then_some("only samp's own tests use it: apt-get install mlir-22-tools"),
+    }
+}

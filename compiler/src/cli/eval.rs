@@ -1,0 +1,125 @@
+//! `samp eval`: what a plan's formats cost in quality.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use samp_runtime::DeviceKind;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::{Outcome, model::PlanModel, print_json, table::Table};
+use crate::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
+
+/// Measure a plan on data: perplexity, divergence from a baseline, agreement, choice accuracy
+///
+/// With --ids and --save-logits, write the logits of given tokens instead.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The plan directory
+    plan: PathBuf,
+    /// JSON lines with `text`, or `prompt`, `choices` and `answer`; `stratum` is optional
+    #[arg(long, value_name = "FILE", required_unless_present = "ids")]
+    data: Option<PathBuf>,
+    /// Compare with this plan, or with this checkpoint, unquantized
+    #[arg(long, value_name = "MODEL_OR_PLAN", requires = "data")]
+    against: Option<PathBuf>,
+    /// Use the first N tokens of each text, the start token counted
+    #[arg(long, value_name = "N", requires = "data")]
+    max_tokens: Option<usize>,
+    /// safetensors file with `input_ids`, i64 [batch, len]
+    #[arg(long, value_name = "FILE", requires = "save_logits", conflicts_with = "data")]
+    ids: Option<PathBuf>,
+    /// Where to write `logits`, f32 [batch, len, vocab]
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    save_logits: Option<PathBuf>,
+    /// Where to execute
+    #[arg(long, default_value_t = DeviceKind::Cpu)]
+    device: DeviceKind,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Evaluates and reports.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let mut model = PlanModel::open(&args.plan, args.device)?;
+    if let (Some(ids), Some(out)) = (&args.ids, &args.save_logits) {
+        save_logits(&mut model, ids, out)?;
+        return Ok(Outcome::Clean);
+    }
+    let records = read_records(args.data.as_deref().expect("clap requires --data without --ids"))?;
+    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.device);
+    let mut baseline = args.against.as_ref().map(open).transpose()?;
+    if let Some(baseline) = &baseline {
+        let (expected, found) = (model.vocab_size(), baseline.vocab_size());
+        ensure!(expected == found, "the baseline has another vocabulary: expected {expected} tokens, found {found}");
+    }
+    let bar = indicatif::ProgressBar::new(records.len() as u64)
+        .with_style(indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} records, {eta} left")?);
+    let baseline = baseline.as_mut().map(|b| b as &mut dyn LanguageModel);
+    let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    if args.json { print_json(&evaluation)? } else { print!("{}", render(&evaluation)) }
+    Ok(Outcome::Clean)
+}
+
+/// Runs each row of `input_ids` as a sequence of its own.
+fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
+    let file = SafeTensors::deserialize(&bytes).with_context(|| format!("{} is not a safetensors file", ids.display()))?;
+    let input = file.tensor("input_ids").with_context(|| format!("{} has no tensor `input_ids`", ids.display()))?;
+    let (dtype, shape) = (input.dtype(), input.shape());
+    ensure!(
+        dtype == Dtype::I64 && shape.len() == 2 && shape.iter().all(|&n| n > 0),
+        "`input_ids`: expected i64 [batch, len], found {dtype:?} {shape:?}"
+    );
+    let vocab = model.vocab_size();
+    let mut logits: Vec<f32> = Vec::with_capacity(shape[0] * shape[1] * vocab);
+    for row in input.data().chunks_exact(shape[1] * 8) {
+        let tokens: Vec<u32> = row.chunks_exact(8).map(|id| token_id(id, vocab)).collect::<anyhow::Result<_>>()?;
+        logits.extend(model.logits(&tokens)?);
+    }
+    let view = TensorView::new(Dtype::F32, vec![shape[0], shape[1], vocab], bytemuck::cast_slice(&logits))?;
+    safetensors::serialize_to_file([("logits", view)], None, out)
+        .with_context(|| format!("{} cannot be written", out.display()))
+}
+
+fn token_id(bytes: &[u8], vocab: usize) -> anyhow::Result<u32> {
+    let id = i64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
+    let known = u32::try_from(id).ok().filter(|&id| (id as usize) < vocab);
+    known.with_context(|| format!("`input_ids`: expected token ids from 0 to {}, found {id}", vocab - 1))
+}
+
+fn render(evaluation: &Evaluation) -> String {
+    let mut table =
+        Table::new(["stratum", "records", "tokens", "perplexity", "baseline", "KL (nats)", "top-1", "choices"]);
+    let mut row = |name: &str, s: &Scores| {
+        table.row([
+            name.into(),
+            s.records.to_string(),
+            s.tokens.to_string(),
+            cell(s.perplexity, 3),
+            cell(s.baseline_perplexity, 3),
+            cell(s.kl_nats, 6),
+            percent(s.top1_agreement),
+            percent(s.choice_accuracy),
+        ]);
+    };
+    for (name, scores) in &evaluation.strata {
+        row(name, scores);
+    }
+    row("overall", &evaluation.overall);
+    format!("{table}± is one standard error, over records.\n")
+}
+
+fn cell(estimate: Option<Estimate>, digits: usize) -> String {
+    match estimate {
+        None => "–".into(),
+        Some(Estimate { mean, standard_error: None }) => format!("{mean:.digits$}"),
+        Some(Estimate { mean, standard_error: Some(se) }) => format!("{mean:.digits$} ± {se:.digits$}"),
+    }
+}
+
+fn percent(estimate: Option<Estimate>) -> String {
+    let hundredfold = estimate.map(|e| e.map(|x| 100.0 * x, |_| 100.0));
+    hundredfold.map_or("–".into(), |e| cell(Some(e), 1) + " %")
+}

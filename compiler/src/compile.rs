@@ -1,0 +1,247 @@
+//! Compiling: a checkpoint, a target and a recipe become a plan. The pipeline from end to end.
+
+use std::path::Path;
+
+use samp_abi::{
+    ElementType, Format, ScaleAxis, TargetName,
+    plan::{KvCache, Limits},
+};
+use samp_ir::{Context, Diagnostic, Module, Phase};
+use samp_passes::{Explanation, recipe::Recipe};
+use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs};
+
+use crate::{
+    emit::{self, DEFAULT_BUDGET, EmitOptions, Emitted, LowerInputs, PlanSpec, Silent, SourceSpec, emit},
+    import::{self, Import, ModelConfig},
+    pipeline::{PipelineInputs, default_kv_format, lower},
+    recipe::LoadedRecipe,
+    size::SizeTable,
+};
+
+/// Positions in a page of the KV cache.
+const KV_PAGE_TOKENS: u64 = 16;
+/// Tokens of one step unless told otherwise: enough for prefill to run at compute speed on a CPU.
+pub const DEFAULT_MAX_TOKENS: u64 = 256;
+/// Sequences alive at once unless told otherwise.
+pub const DEFAULT_MAX_SEQUENCES: u64 = 16;
+
+/// What to compile for.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    /// The machine.
+    pub target: TargetName,
+    /// Which format each weight gets.
+    pub recipe: LoadedRecipe,
+    /// Format of the KV cache; `None` leaves it to the recipe, then to the target.
+    pub kv: Option<Format>,
+    /// Positions of one sequence; `None` is what the model was trained for.
+    pub max_context: Option<u64>,
+    /// Sequences alive at once.
+    pub max_sequences: u64,
+    /// Tokens of one step.
+    pub max_tokens: u64,
+}
+
+impl CompileOptions {
+    /// The defaults for a target and a recipe.
+    pub fn new(target: TargetName, recipe: LoadedRecipe) -> CompileOptions {
+        CompileOptions {
+            target,
+            recipe,
+            kv: None,
+            max_context: None,
+            max_sequences: DEFAULT_MAX_SEQUENCES,
+            max_tokens: DEFAULT_MAX_TOKENS,
+        }
+    }
+}
+
+/// Where the model comes from: a whole checkpoint, or its `config.json` alone.
+#[derive(Debug)]
+pub enum Source {
+    /// With weights.
+    Checkpoint(Box<Import>),
+    /// Shapes only: enough for every phase and for sizes, not for a plan.
+    Config(Box<ModelConfig>),
+}
+
+impl Source {
+    /// Opens a checkpoint directory, or a `config.json`.
+    pub fn open(model: &Path) -> Result<Source, Diagnostic> {
+        if model.is_file() {
+            return Ok(Source::Config(Box::new(import::import_config(model)?)));
+        }
+        Ok(Source::Checkpoint(Box::new(import::import(model)?)))
+    }
+
+    fn config(&self) -> &ModelConfig {
+        match self {
+            Source::Checkpoint(import) => &import.config,
+            Source::Config(config) => config,
+        }
+    }
+
+    fn build_graph(&self, context: &Context) -> Module {
+        match self {
+            Source::Checkpoint(import) => import.build_graph(context),
+            Source::Config(config) => config.build_graph(context),
+        }
+    }
+
+    /// A tensor of the checkpoint, or as the architecture calls for it where there is none.
+    fn find(&self, name: &str) -> Option<SourceSpec> {
+        match self {
+            Source::Checkpoint(import) => SourceSpec::find(&import.checkpoint, name),
+            Source::Config(config) => {
+                let parameter = import::parameters(config).into_iter().find(|p| p.source == name)?;
+                let dtype = config.dtype.unwrap_or(ElementType::F32);
+                Some(SourceSpec { name: parameter.source, dtype, shape: parameter.shape })
+            }
+        }
+    }
+
+    /// What the import warned of.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        match self {
+            Source::Checkpoint(import) => &import.warnings,
+            Source::Config(_) => &[],
+        }
+    }
+}
+
+/// A model lowered as far as was asked.
+pub struct Lowered {
+    /// The graph at its last phase.
+    pub module: Module,
+    /// The plan without its weights; `None` before the planned phase.
+    pub spec: Option<PlanSpec>,
+    /// Why each kernel was chosen.
+    pub explanations: Vec<Explanation>,
+    /// Warnings of lowering.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Lowers a model to `until`; `reached` sees the graph at each phase.
+pub fn lower_model(
+    source: &Source,
+    options: &CompileOptions,
+    until: Phase,
+    reached: &mut dyn FnMut(Phase, &Module),
+) -> Result<Lowered, Diagnostic> {
+    let mut config = source.config().clone();
+    let max_context = options.max_context.unwrap_or(config.max_position_embeddings);
+    let mut warnings: Vec<Diagnostic> = config.set_context(max_context).into_iter().collect();
+    let inputs = pipeline_inputs(&config, options, max_context)?;
+    warnings.extend(is_fp8(inputs.kv.format).then(uncalibrated_kv));
+    let context = Context::new();
+    let mut module = source.build_graph(&context);
+    let explanations = lower(&mut module, &inputs, until, reached)?;
+    let planned = until == Phase::Planned;
+    let spec = planned.then(|| plan_spec(source, &module, options, &inputs)).transpose()?;
+    Ok(Lowered { module, spec, explanations, warnings })
+}
+
+fn plan_spec(
+    source: &Source,
+    module: &Module,
+    options: &CompileOptions,
+    inputs: &PipelineInputs,
+) -> Result<PlanSpec, Diagnostic> {
+    let carried = match source {
+        Source::Checkpoint(import) => import.files.as_slice(),
+        Source::Config(_) => &[],
+    };
+    let inputs = LowerInputs {
+        target: inputs.target,
+        model: &inputs.model,
+        limits: inputs.limits,
+        kv: &inputs.kv,
+        recipe: &options.recipe.source,
+        carried,
+    };
+    emit::lower(module, &inputs, &|name| source.find(name))
+}
+
+fn pipeline_inputs(config: &ModelConfig, options: &CompileOptions, max_context: u64) -> Result<PipelineInputs, Diagnostic> {
+    for (flag, value) in [
+        ("--max-num-batched-tokens", options.max_tokens),
+        ("--max-num-seqs", options.max_sequences),
+        ("--max-model-len", max_context),
+    ] {
+        if value == 0 || value > u64::from(u32::MAX) {
+            let message = format!("{flag}: expected 1 to {}, found {value}", u32::MAX);
+            return Err(Diagnostic::bad_input("E0901", message));
+        }
+    }
+    let recipe: Recipe = options.recipe.recipe.clone();
+    let kv_format = options.kv.or(recipe.kv).unwrap_or_else(|| default_kv_format(options.target));
+    let scales = if is_fp8(kv_format) { vec![[1.0, 1.0]; config.model.layers as usize] } else { vec![] };
+    Ok(PipelineInputs {
+        target: options.target,
+        recipe,
+        model: config.model.clone(),
+        limits: Limits { max_tokens: options.max_tokens, max_sequences: options.max_sequences, max_context },
+        kv: KvCache { format: kv_format, page_tokens: KV_PAGE_TOKENS, scales },
+    })
+}
+
+fn is_fp8(kv: Format) -> bool {
+    kv == Format::Fp8E4m3(ScaleAxis::Tensor)
+}
+
+fn uncalibrated_kv() -> Diagnostic {
+    Diagnostic::unsupported("E0903", "keys and values are kept in fp8 with scale 1, since nothing was calibrated")
+        .warning()
+        .hint("measure the plan with `samp eval` before relying on it, or keep f16")
+}
+
+/// Refuses a plan whose weights do not fit, and shows where the bytes are.
+pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<(), Diagnostic> {
+    let sizes = SizeTable::of(spec);
+    if sizes.weights_bytes <= budget {
+        return Ok(());
+    }
+    let gb = |bytes: u64| bytes as f64 / 1e9;
+    let message = format!(
+        "the plan's weights need {:.2} GB, the budget is {:.2} GB: {:.2} GB too much",
+        gb(sizes.weights_bytes),
+        gb(budget),
+        gb(sizes.weights_bytes - budget)
+    );
+    let finding = Diagnostic::bad_input("E0902", message);
+    let finding = sizes.to_string().lines().fold(finding, |finding, line| finding.note(line));
+    Err(finding.hint("choose smaller formats with --recipe, or raise --budget"))
+}
+
+/// Runs a freshly written plan where this machine can, on the CPU: the logits after `positions` of one sequence.
+pub fn probe(dir: &Path, token_ids: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, String> {
+    let plan = samp_runtime::open_staged(dir).map_err(|e| e.to_string())?;
+    let options = EngineOptions { kv_tokens: Some(token_ids.len() as u64), self_test: false };
+    let on_cpu = plan.manifest().target == TargetName::Cpu;
+    let device = if on_cpu { DeviceKind::Cpu } else { DeviceKind::Reference };
+    let mut engine = Engine::new(plan.into(), device, options).map_err(|e| e.to_string())?;
+    let sequence = engine.create().map_err(|e| e.to_string())?;
+    let at: Vec<usize> = positions.iter().map(|&p| p as usize).collect();
+    let logits = engine.prefill(sequence, token_ids, Outputs::At(&at)).map_err(|e| e.to_string())?;
+    Ok(logits.rows().map(<[f32]>::to_vec).collect())
+}
+
+/// Compiles a checkpoint without quantization, as the baseline of an evaluation.
+pub fn compile_unquantized(model: &Path, out: &Path) -> anyhow::Result<Emitted> {
+    let recipe = Recipe::uniform(Format::F32);
+    let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
+    let options = CompileOptions::new(TargetName::Cpu, recipe);
+    let import = import::import(model)?;
+    let source = Source::Checkpoint(Box::new(import));
+    let spec = lower_model(&source, &options, Phase::Planned, &mut |_, _| {})?.spec;
+    let (Source::Checkpoint(import), Some(spec)) = (source, spec) else { unreachable!("lowered to the end, with weights") };
+    let emission = EmitOptions {
+        out,
+        force: false,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_budget: DEFAULT_BUDGET,
+        progress: &Silent,
+        probe: &probe,
+    };
+    Ok(emit(&spec, &import.checkpoint, &emission)?)
+}

@@ -1,0 +1,122 @@
+//! Why a plan or an exported checkpoint was not written.
+
+use std::{io, path::PathBuf};
+
+use samp_ir::Diagnostic;
+use samp_kernels::format::EncodeError;
+use samp_runtime::PlanError;
+
+const NOT_BEGUN: &str = "nothing was written; make room, or choose another output";
+const KEPT: &str =
+    "no output was made; the finished tensors are kept: make room, and the same command continues from them";
+
+/// Why emission stopped. Unless the message says otherwise, nothing stands at the target.
+#[derive(Debug, thiserror::Error)]
+pub enum EmitError {
+    /// The target is there and replacing it was not asked for.
+    #[error("{0} exists; choose another output, or pass --force to replace it")]
+    Exists(PathBuf),
+    /// The target is there, but it is not what this command writes.
+    #[error(
+        "{path} is not {expected}; --force replaces nothing else: remove it yourself, or choose another output"
+    )]
+    NotReplaceable {
+        /// The target.
+        path: PathBuf,
+        /// What would be replaced.
+        expected: &'static str,
+    },
+    /// The target has no name or no parent folder.
+    #[error("{0} cannot be an output folder: {1}")]
+    BadTarget(PathBuf, &'static str),
+    /// Another process writes to the same target.
+    #[error("another compile is writing {0}; wait for it, or choose another output")]
+    Locked(PathBuf),
+    /// The disk has not enough space, or ran full.
+    #[error("{path} still needs {needed} bytes of disk, {free} are free; {}", if *begun { KEPT } else { NOT_BEGUN })]
+    NoSpace {
+        /// The target.
+        path: PathBuf,
+        /// Bytes that writing it still takes.
+        needed: u64,
+        /// Bytes that were free.
+        free: u64,
+        /// Whether there is work that a later run can continue from.
+        begun: bool,
+    },
+    /// The specification and the checkpoint do not fit each other.
+    #[error("tensor `{tensor}`: expected {expected}, found {found}")]
+    Mismatch {
+        /// The plan's or the checkpoint's tensor.
+        tensor: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// The format needs activation statistics.
+    #[error(
+        "tensor `{0}`: int8_outliers needs activation statistics to choose its outlier columns, and there are none; \
+         use int8, or another format, for it"
+    )]
+    OutlierStatistics(String),
+    /// A tensor cannot be encoded.
+    #[error("tensor `{tensor}`: {source}; choose another format for it")]
+    Encode {
+        /// The tensor.
+        tensor: String,
+        /// Why.
+        source: EncodeError,
+    },
+    /// Import found fault with the checkpoint.
+    #[error(transparent)]
+    Import(#[from] Diagnostic),
+    /// The probe of the new plan failed.
+    #[error(
+        "the new plan does not run on its probe: {0}; this is a bug in samp, please report it (the packed weights are kept)"
+    )]
+    Probe(String),
+    /// The caller's progress asked to stop.
+    #[error("interrupted; the finished tensors are kept, the same command continues from them")]
+    Interrupted,
+    /// A file could not be read or written.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried, such as `writing`.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The plan that is to be exported does not open.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan that is to be exported lacks something.
+    #[error("{path} cannot be exported: {why}; compile the model again")]
+    NotExportable {
+        /// The plan.
+        path: PathBuf,
+        /// What it lacks.
+        why: String,
+    },
+}
+
+impl EmitError {
+    /// Whether the same call, made again, may succeed and continue from what was finished.
+    pub fn can_continue(&self) -> bool {
+        use EmitError::{Interrupted, Io, NoSpace, Probe};
+        matches!(self, Interrupted | Probe(_) | NoSpace { begun: true, .. } | Io { .. })
+    }
+}
+
+/// Adds what was tried on which file to an I/O error.
+pub(crate) trait During<T> {
+    fn during(self, action: &'static str, path: &std::path::Path) -> Result<T, EmitError>;
+}
+
+impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
+    fn during(self, action: &'static str, path: &std::path::Path) -> Result<T, EmitError> {
+        self.map_err(|e| EmitError::Io { action, path: path.into(), source: e.into() })
+    }
+}

@@ -1,0 +1,113 @@
+//! What an interrupted compile had finished: one line of JSON per tensor, after a first line that names all inputs.
+//!
+//! The journal is only a hint. A resumed compile believes a line when the bytes on disk have the hashes that it
+//! gives, so a torn line, lost blocks or a damaged file cost time, never correctness.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{During, EmitError};
+
+/// A finished tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Its index in the specification.
+    pub tensor: usize,
+    /// BLAKE3 of each source.
+    pub sources: Vec<String>,
+    /// BLAKE3 of each part.
+    pub parts: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    fingerprint: String,
+}
+
+/// The journal, open for appending.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Journal {
+    /// Opens the journal at `path` and reads the lines of a run with the same `fingerprint`; anything else is
+    /// dropped and a new journal begun. `tensors` is their number.
+    pub fn open(
+        path: &Path,
+        fingerprint: &str,
+        tensors: usize,
+    ) -> Result<(Journal, Vec<Option<Finished>>), EmitError> {
+        let finished = read(path, fingerprint, tensors);
+        let mut text = line(&Head { fingerprint: fingerprint.into() });
+        finished.iter().flatten().for_each(|tensor| text.push_str(&line(tensor)));
+        // Written anew, so that what follows a torn last line does not become part of it.
+        let next = path.with_extension("next");
+        fs::write(&next, text).during("writing", &next)?;
+        fs::rename(&next, path).during("writing", path)?;
+        let file = File::options().append(true).open(path).during("opening", path)?;
+        Ok((Journal { path: path.into(), file: Mutex::new(file) }, finished))
+    }
+
+    /// Notes a tensor whose bytes have been written.
+    pub fn append(&self, finished: &Finished) -> Result<(), EmitError> {
+        let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        file.write_all(line(finished).as_bytes()).during("writing", &self.path)
+    }
+}
+
+fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data") + "\n"
+}
+
+fn read(path: &Path, fingerprint: &str, tensors: usize) -> Vec<Option<Finished>> {
+    let mut finished = vec![None; tensors];
+    let bytes = fs::read(path).unwrap_or_default();
+    let mut lines = bytes.split(|&b| b == b'\n');
+    let head = lines.next().and_then(|head| serde_json::from_slice::<Head>(head).ok());
+    if head.is_none_or(|head| head.fingerprint != fingerprint) {
+        return finished;
+    }
+    for entry in lines.filter_map(|entry| serde_json::from_slice::<Finished>(entry).ok()) {
+        if let Some(slot) = finished.get_mut(entry.tensor) {
+            *slot = Some(entry);
+        }
+    }
+    finished
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_same_inputs_come_back_and_damage_is_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let entry =
+            |tensor| Finished { tensor, sources: vec!["s".into()], parts: vec!["p".into(), "q".into()] };
+        let (journal, finished) = Journal::open(&path, "f", 3).unwrap();
+        assert_eq!(finished, [None, None, None]);
+        journal.append(&entry(2)).unwrap();
+        journal.append(&entry(0)).unwrap();
+        journal.append(&entry(7)).unwrap();
+        let torn = fs::read_to_string(&path).unwrap() + "{\"tensor\":1,\"sou";
+        fs::write(&path, torn).unwrap();
+
+        let (journal, finished) = Journal::open(&path, "f", 3).unwrap();
+        assert_eq!(finished, [Some(entry(0)), None, Some(entry(2))]);
+        journal.append(&entry(1)).unwrap();
+        let (_, finished) = Journal::open(&path, "f", 3).unwrap();
+        assert_eq!(finished, [Some(entry(0)), Some(entry(1)), Some(entry(2))]);
+
+        let (_, finished) = Journal::open(&path, "g", 3).unwrap();
+        assert_eq!(finished, [None, None, None]);
+    }
+}

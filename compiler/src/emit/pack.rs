@@ -1,0 +1,169 @@
+//! Makes the weights files: each tensor read, encoded, packed, hashed and written to its place, several at a time.
+//! Places are fixed beforehand, so neither the number of threads nor an interruption changes a byte.
+
+use std::{
+    fs::File,
+    io,
+    ops::ControlFlow,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use samp_abi::{Layout, plan::Part};
+use samp_kernels::{encoded::Encoded, format, layout};
+
+use super::{
+    error::{During, EmitError},
+    hash::blake3_hex_parallel,
+    journal::{Finished, Journal},
+    memory::{Gate, in_flight_bytes},
+    place::{Placement, aligned},
+    progress::Progress,
+    spec::TensorSpec,
+};
+use crate::import::{Checkpoint, Rows, TensorView};
+
+/// Bytes read at once when a finished tensor is verified.
+const READ_BYTES: usize = 1 << 20;
+
+/// All that packing needs; shared by the workers.
+pub struct Packing<'a> {
+    /// What to encode.
+    pub tensors: &'a [TensorSpec],
+    /// Where it goes.
+    pub placement: &'a Placement,
+    /// Where it comes from.
+    pub checkpoint: &'a Checkpoint,
+    /// The weights files, at their full size.
+    pub files: Vec<(PathBuf, File)>,
+    /// Takes note of finished tensors.
+    pub journal: &'a Journal,
+    /// What an earlier run had noted.
+    pub earlier: Vec<Option<Finished>>,
+    /// Bounds what is in flight.
+    pub gate: Gate,
+    /// Hears of each tensor.
+    pub progress: &'a dyn Progress,
+}
+
+/// What packing gave: a record for each tensor, and how many were taken over from an earlier run.
+pub struct PackedWeights {
+    /// In the order of the tensors.
+    pub tensors: Vec<Finished>,
+    /// Tensors that an earlier run had finished.
+    pub resumed: usize,
+}
+
+impl Packing<'_> {
+    /// Makes every tensor with `workers` workers that share `pool`. The first error stops all.
+    pub fn run(&self, pool: &rayon::ThreadPool, workers: usize) -> Result<PackedWeights, EmitError> {
+        let done: Vec<OnceLock<(Finished, bool)>> = self.tensors.iter().map(|_| OnceLock::new()).collect();
+        let next = AtomicUsize::new(0);
+        let failure: Mutex<Option<EmitError>> = Mutex::new(None);
+        let work = || {
+            while let Some(slot) = done.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let index = done.element_offset(slot).expect("the slot is one of them");
+                match self.finish(index, pool) {
+                    Ok(finished) => drop(slot.set(finished)),
+                    Err(error) => {
+                        next.store(done.len(), Ordering::Relaxed);
+                        failure.lock().unwrap_or_else(|p| p.into_inner()).get_or_insert(error);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+        if let Some(error) = failure.into_inner().unwrap_or_else(|p| p.into_inner()) {
+            return Err(error);
+        }
+        let (tensors, resumed): (Vec<_>, Vec<_>) =
+            done.into_iter().map(|slot| slot.into_inner().expect("every tensor was taken")).unzip();
+        Ok(PackedWeights { tensors, resumed: resumed.into_iter().filter(|&taken_over| taken_over).count() })
+    }
+
+    /// Makes tensor `index`, or takes it over from an earlier run (then the second is true).
+    fn finish(&self, index: usize, pool: &rayon::ThreadPool) -> Result<(Finished, bool), EmitError> {
+        let spec = &self.tensors[index];
+        let earlier = self.earlier[index].clone().filter(|earlier| self.verify(index, earlier));
+        let resumed = earlier.is_some();
+        let finished = match earlier {
+            Some(earlier) => earlier,
+            None => {
+                let _ticket = self.gate.admit(in_flight_bytes(spec));
+                let finished = pool.install(|| self.make(index))?;
+                self.journal.append(&finished)?;
+                finished
+            }
+        };
+        let bytes = self.placement.tensors[index].parts.iter().map(|p| aligned(p.bytes)).sum();
+        match self.progress.tensor(&spec.name, bytes, resumed) {
+            ControlFlow::Continue(()) => Ok((finished, resumed)),
+            ControlFlow::Break(()) => Err(EmitError::Interrupted),
+        }
+    }
+
+    /// Reads, encodes, packs, hashes and writes one tensor.
+    fn make(&self, index: usize) -> Result<Finished, EmitError> {
+        let (spec, placed) = (&self.tensors[index], &self.placement.tensors[index]);
+        let tensors: Vec<TensorView> =
+            spec.sources.iter().filter_map(|s| self.checkpoint.tensor(&s.name)).collect();
+        let sources = tensors.iter().map(|t| blake3_hex_parallel(t.bytes)).collect();
+        let rows = Rows::new(tensors)?;
+        let encoded = format::encode(spec.format, rows.rows(), rows.cols(), &rows, &[])
+            .map_err(|source| EmitError::Encode { tensor: spec.name.clone(), source })?;
+        spec.sources.iter().for_each(|s| self.checkpoint.release(&s.name));
+        let packed = if spec.layout == Layout::RowMajor { encoded } else { packed(encoded, spec.layout) };
+        let mut parts = Vec::with_capacity(placed.parts.len());
+        for (part, (component, bytes)) in placed.parts.iter().zip(&packed.parts) {
+            assert_eq!((part.component, part.bytes), (*component, bytes.len() as u64), "{}", spec.name);
+            self.write(part, bytes)?;
+            parts.push(blake3_hex_parallel(bytes));
+        }
+        Ok(Finished { tensor: index, sources, parts })
+    }
+
+    /// Writes a part and the zeros after it.
+    fn write(&self, part: &Part, bytes: &[u8]) -> Result<(), EmitError> {
+        let (path, file) = &self.files[part.file as usize];
+        let zeros = vec![0; (aligned(part.bytes) - part.bytes) as usize];
+        file.write_all_at(bytes, part.offset)
+            .and_then(|()| file.write_all_at(&zeros, part.offset + part.bytes))
+            .during("writing", path)
+    }
+
+    /// Whether the bytes on disk are those that `earlier` says, so that the tensor need not be made again.
+    fn verify(&self, index: usize, earlier: &Finished) -> bool {
+        let placed = &self.placement.tensors[index];
+        earlier.sources.len() == placed.sources.len()
+            && earlier.parts.len() == placed.parts.len()
+            && placed.parts.iter().zip(&earlier.parts).all(|(part, expected)| {
+                self.stored_hash(part).is_ok_and(|found| found.as_ref() == Some(expected))
+            })
+    }
+
+    /// The hash of a stored part; none if what follows it is not zeros.
+    fn stored_hash(&self, part: &Part) -> io::Result<Option<String>> {
+        let (_, file) = &self.files[part.file as usize];
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; READ_BYTES.min(aligned(part.bytes) as usize)];
+        let (mut at, end) = (part.offset, part.offset + part.bytes);
+        while at < end {
+            let chunk = (end - at).min(buffer.len() as u64) as usize;
+            file.read_exact_at(&mut buffer[..chunk], at)?;
+            hasher.update(&buffer[..chunk]);
+            at += chunk as u64;
+        }
+        let pad = &mut buffer[..(aligned(part.bytes) - part.bytes) as usize];
+        file.read_exact_at(pad, end)?;
+        Ok(pad.iter().all(|&b| b == 0).then(|| hasher.finalize().to_hex().to_string()))
+    }
+}
+
+/// Packs and lets go of the row-major arrays.
+fn packed(encoded: Encoded, to: Layout) -> Encoded {
+    layout::pack(encoded.view(), to)
+}

@@ -1,0 +1,250 @@
+//! The atomic way onto disk: everything is written into a sibling folder, `.NAME.partial/`, and one rename
+//! publishes it. Whatever happens before that rename, the target is what it was.
+//!
+//! ```text
+//! .NAME.partial/lock      held while a process writes
+//! .NAME.partial/journal   finished tensors, see `journal`
+//! .NAME.partial/out/      becomes NAME
+//! ```
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::error::{During, EmitError};
+
+/// What is written, and so what `--force` may replace: a folder that holds `marker`.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// For people, such as `a compiled plan`.
+    pub name: &'static str,
+    /// A file that every such folder holds and no other does.
+    pub marker: &'static str,
+}
+
+/// A compiled plan.
+pub const PLAN: Kind = Kind { name: "a compiled plan", marker: samp_abi::plan::MANIFEST_FILE };
+
+/// The folder that is being written, locked against other processes.
+#[derive(Debug)]
+pub struct Staging {
+    target: PathBuf,
+    partial: PathBuf,
+    kind: Kind,
+    force: bool,
+    _lock: File,
+}
+
+impl Staging {
+    /// Checks that the target may be written, takes the lock and makes the folders. What an interrupted run left
+    /// there stays.
+    pub fn open(target: &Path, kind: Kind, force: bool) -> Result<Staging, EmitError> {
+        let (target, partial) = names(target)?;
+        refuse_existing(&target, kind, force)?;
+        let lock = lock(&partial, &target)?;
+        let staging = Staging { target, partial, kind, force, _lock: lock };
+        fs::create_dir_all(staging.out()).during("making the folder", &staging.out())?;
+        Ok(staging)
+    }
+
+    /// The folder that becomes the target.
+    pub fn out(&self) -> PathBuf {
+        self.partial.join("out")
+    }
+
+    /// The journal of an interrupted run.
+    pub fn journal(&self) -> PathBuf {
+        self.partial.join("journal")
+    }
+
+    /// Removes everything in the folder but the named files.
+    pub fn keep_only(&self, names: &[&str]) -> Result<(), EmitError> {
+        let out = self.out();
+        for entry in fs::read_dir(&out).during("reading", &out)? {
+            let entry = entry.during("reading", &out)?;
+            let path = entry.path();
+            let kind = entry.file_type().during("reading", &path)?;
+            if kind.is_dir() {
+                fs::remove_dir_all(&path).during("removing", &path)?;
+            } else if !kind.is_file() || !names.iter().any(|name| entry.file_name() == *name) {
+                fs::remove_file(&path).during("removing", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the folder the target, durably, and removes the rest. All files in it must have been synced.
+    pub fn publish(self) -> Result<(), EmitError> {
+        let out = self.out();
+        sync_folder(&out)?;
+        refuse_existing(&self.target, self.kind, self.force)?;
+        if self.target.symlink_metadata().is_ok() {
+            exchange(&out, &self.target, &self.partial.join("old")).during("replacing", &self.target)?;
+        } else {
+            rename_new(&out, &self.target).during("publishing", &self.target)?;
+        }
+        sync_folder(parent(&self.target))?;
+        fs::remove_dir_all(&self.partial).during("removing", &self.partial)
+    }
+
+    /// Removes what was written; for work that cannot be continued.
+    pub fn discard(self) -> Result<(), EmitError> {
+        fs::remove_dir_all(&self.partial).during("removing", &self.partial)
+    }
+}
+
+/// Writes a whole file and syncs it.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), EmitError> {
+    let mut file = File::create(path).during("creating", path)?;
+    io::Write::write_all(&mut file, bytes).during("writing", path)?;
+    file.sync_all().during("syncing", path)
+}
+
+/// The target with an absolute parent, and its partial folder.
+fn names(target: &Path) -> Result<(PathBuf, PathBuf), EmitError> {
+    let bad = |why| EmitError::BadTarget(target.into(), why);
+    let name = target.file_name().ok_or(bad("it does not end in a name"))?;
+    let absolute = std::path::absolute(target).during("resolving", target)?;
+    let folder = parent(&absolute);
+    if !folder.is_dir() {
+        return Err(bad("the folder that is to hold it does not exist"));
+    }
+    let partial = folder.join(format!(".{}.partial", name.to_str().ok_or(bad("its name is not UTF-8"))?));
+    Ok((folder.join(name), partial))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+fn refuse_existing(target: &Path, kind: Kind, force: bool) -> Result<(), EmitError> {
+    let Ok(found) = target.symlink_metadata() else { return Ok(()) };
+    if !force {
+        return Err(EmitError::Exists(target.into()));
+    }
+    let empty = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
+    if found.is_dir() && (target.join(kind.marker).is_file() || empty()) {
+        return Ok(());
+    }
+    Err(EmitError::NotReplaceable { path: target.into(), expected: kind.name })
+}
+
+/// Takes the lock. The folder may be removed by the process that held it while this one waits at the door, so the
+/// lock counts only if it still lies where it was opened.
+fn lock(partial: &Path, target: &Path) -> Result<File, EmitError> {
+    let path = partial.join("lock");
+    loop {
+        fs::create_dir_all(partial).during("making the folder", partial)?;
+        let file = match File::options().create(true).truncate(false).write(true).open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.during("creating", &path)?,
+        };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(EmitError::Locked(target.into())),
+            Err(TryLockError::Error(e)) => return Err(e).during("locking", &path),
+            Ok(()) => {}
+        }
+        let held = file.metadata().during("reading", &path)?;
+        if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Renames to a name that must not exist, also where the file system cannot promise that itself.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(e) if unsupported(e) => fs::rename(from, to),
+        done => Ok(done?),
+    }
+}
+
+/// Swaps two folders. Where the file system cannot, the old one steps aside first: for that moment there is none,
+/// but never half of one.
+fn exchange(new: &Path, target: &Path, old: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
+        Err(e) if unsupported(e) => {
+            if old.exists() {
+                fs::remove_dir_all(old)?;
+            }
+            fs::rename(target, old)?;
+            fs::rename(new, target)
+        }
+        done => Ok(done?),
+    }
+}
+
+fn unsupported(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP].contains(&error)
+}
+
+fn sync_folder(path: &Path) -> Result<(), EmitError> {
+    File::open(path).and_then(|folder| folder.sync_all()).during("syncing", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publishes_in_one_step_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("plan");
+        let staging = Staging::open(&target, PLAN, false).unwrap();
+        write_synced(&staging.out().join("plan.json"), b"1").unwrap();
+        assert!(!target.exists());
+        staging.publish().unwrap();
+        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"1");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn replaces_only_a_plan_and_only_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("plan");
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("thesis.tex"), "years of work").unwrap();
+        let open = |force| Staging::open(&target, PLAN, force);
+        assert!(matches!(open(false), Err(EmitError::Exists(_))));
+        assert!(matches!(open(true), Err(EmitError::NotReplaceable { .. })));
+        fs::rename(target.join("thesis.tex"), target.join("plan.json")).unwrap();
+        let staging = open(true).unwrap();
+        write_synced(&staging.out().join("plan.json"), b"new").unwrap();
+        staging.publish().unwrap();
+        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_second_writer_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("plan");
+        let first = Staging::open(&target, PLAN, false).unwrap();
+        assert!(matches!(Staging::open(&target, PLAN, false), Err(EmitError::Locked(_))));
+        first.discard().unwrap();
+        Staging::open(&target, PLAN, false).unwrap();
+    }
+
+    #[test]
+    fn a_target_that_appears_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("plan");
+        let staging = Staging::open(&target, PLAN, false).unwrap();
+        fs::create_dir(&target).unwrap();
+        assert!(matches!(staging.publish(), Err(EmitError::Exists(_))));
+    }
+
+    #[test]
+    fn targets_without_a_name_or_folder_are_refused() {
+        for target in ["/", "..", "/nowhere/at/all/plan"] {
+            let refused = Staging::open(Path::new(target), PLAN, false);
+            assert!(matches!(refused, Err(EmitError::BadTarget(..))), "{target}: {refused:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Evaluation data: JSON lines, each a text or a multiple-choice question.
+
+use std::path::Path;
+
+use samp_ir::Diagnostic;
+use serde::Deserialize;
+
+/// The stratum of a record that names none.
+pub const NO_STRATUM: &str = "all";
+
+/// One line of an evaluation file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The part of the data that it is reported under.
+    pub stratum: String,
+    /// What is judged.
+    pub task: Task,
+}
+
+/// What a record asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// Predict each next token of a text.
+    Text(String),
+    /// Pick the continuation of a prompt.
+    Choice {
+        /// Text before the continuation.
+        prompt: String,
+        /// Continuations.
+        choices: Vec<String>,
+        /// Index of the right one.
+        answer: usize,
+    },
+}
+
+#[derive(Deserialize)]
+struct Line {
+    text: Option<String>,
+    prompt: Option<String>,
+    choices: Option<Vec<String>>,
+    answer: Option<usize>,
+    stratum: Option<String>,
+}
+
+/// Reads a file of JSON lines. Empty lines are passed over; everything else must be a record.
+pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| {
+        Diagnostic::bad_input("E0801", format!("the data file cannot be read: {e}")).in_file(&file)
+    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|e| {
+        Diagnostic::bad_input("E0802", format!("expected UTF-8, found an invalid byte at offset {}", e.valid_up_to()))
+            .in_file(&file)
+    })?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let records: Vec<Record> = lines
+        .map(|(i, line)| {
+            parse_line(line).map_err(|message| {
+                Diagnostic::bad_input("E0803", message).in_file(format!("{file}:{}", i + 1)).hint(
+                    "each line is an object with `text`, or with `prompt`, `choices` and `answer`; `stratum` is optional",
+                )
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    if records.is_empty() {
+        return Err(Diagnostic::bad_input("E0804", "expected at least one record, found none").in_file(&file));
+    }
+    Ok(records)
+}
+
+fn parse_line(line: &str) -> Result<Record, String> {
+    let line: Line = serde_json::from_str(line).map_err(|e| format!("not a record: {e}"))?;
+    let task = match line {
+        Line { text: Some(text), prompt: None, choices: None, answer: None, .. } => Task::Text(text),
+        Line { text: None, prompt: Some(prompt), choices: Some(choices), answer: Some(answer), .. } => {
+            if answer >= choices.len() {
+                return Err(format!("expected `answer` below {} (the number of choices), found {answer}", choices.len()));
+            }
+            Task::Choice { prompt, choices, answer }
+        }
+        _ => return Err("expected either `text`, or `prompt` with `choices` and `answer`".into()),
+    };
+    Ok(Record { stratum: line.stratum.unwrap_or_else(|| NO_STRATUM.into()), task })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_texts_or_choices() {
+        let text = parse_line(r#"{"text": "a", "stratum": "code", "source": "x"}"#).unwrap();
+        assert_eq!(text, Record { stratum: "code".into(), task: Task::Text("a".into()) });
+        let choice = parse_line(r#"{"prompt": "a", "choices": ["b", "c"], "answer": 1}"#).unwrap();
+        assert_eq!(choice.stratum, NO_STRATUM);
+        assert!(parse_line(r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#).unwrap_err().contains("below 1"));
+        assert!(parse_line(r#"{"stratum": "code"}"#).is_err());
+        assert!(parse_line("[").is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! Export: the weights that a plan really computes with, as a Hugging Face checkpoint in f32 that any tool can judge.
+//!
+//! Each tensor is decoded a piece at a time; its values are those of its sources one after another, so that the pieces
+//! go straight to the file under the sources' own names and shapes. A shared embedding stays shared.
+//!
+//! Never: a computation on the weights beyond decoding them.
+
+use std::{fs::File, io::Write, path::Path};
+
+use rayon::prelude::*;
+use samp_abi::plan::{Plan, Tensor, TensorId};
+use samp_kernels::{encoded::EncodedRef, format::decode_rows};
+use samp_runtime::OpenPlan;
+use serde_json::{Value, json};
+
+use crate::emit::{
+    DEFAULT_FILE_BYTES, EmitError, Progress,
+    disk::Space,
+    error::During,
+    manifest::TOOL,
+    staging::{Kind, Staging, write_synced},
+};
+
+/// Says which plan an exported checkpoint came from, and that it may be replaced by another export.
+pub const EXPORT_FILE: &str = "samp-export.json";
+const CHECKPOINT: Kind = Kind { name: "a checkpoint that samp exported", marker: EXPORT_FILE };
+const CONFIG: &str = "config.json";
+/// Files of a plan that belong to the plan alone.
+const PLAN_ONLY: [&str; 4] = ["plan.mlir", "certificate.json", "golden.json", CONFIG];
+/// Values that are decoded at once.
+const PIECE: usize = 1 << 22;
+
+/// How to export.
+pub struct ExportOptions<'a> {
+    /// The folder to make.
+    pub out: &'a Path,
+    /// Replace an export that is already there.
+    pub force: bool,
+    /// Most data bytes of one file, unless a single tensor takes more.
+    pub max_file_bytes: u64,
+    /// Hears of progress.
+    pub progress: &'a dyn Progress,
+}
+
+impl<'a> ExportOptions<'a> {
+    /// Exports to `out`, with files of the usual size.
+    pub fn new(out: &'a Path, force: bool, progress: &'a dyn Progress) -> ExportOptions<'a> {
+        ExportOptions { out, force, max_file_bytes: DEFAULT_FILE_BYTES, progress }
+    }
+}
+
+/// Writes the effective weights of the plan in `plan` as a Hugging Face checkpoint. The plan is checked whole before;
+/// on any error nothing stands at the target.
+pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<(), EmitError> {
+    let plan = samp_runtime::open(plan)?;
+    let shards = shards(&plan.manifest().tensors, options.max_file_bytes);
+    let bytes = shards.iter().map(|shard| shard.bytes).sum();
+    let space = Space { target: options.out.into(), bytes };
+    let staging = Staging::open(options.out, CHECKPOINT, options.force)?;
+    let out = staging.out();
+    let written = staging
+        .keep_only(&[])
+        .and_then(|()| space.check(&out, false))
+        .and_then(|()| write(&plan, &shards, &out, options))
+        .map_err(|error| space.explain(error, &out));
+    options.progress.end();
+    match written {
+        Ok(()) => staging.publish(),
+        Err(error) => staging.discard().and(Err(error)),
+    }
+}
+
+/// One weights file of the checkpoint: whole tensors of the plan.
+struct Shard {
+    name: String,
+    tensors: Vec<TensorId>,
+    bytes: u64,
+}
+
+/// Shares the tensors out over files, in their order.
+fn shards(tensors: &[Tensor], max_bytes: u64) -> Vec<Shard> {
+    let mut shards: Vec<Shard> = vec![];
+    for (index, tensor) in tensors.iter().enumerate() {
+        let bytes = tensor.rows * tensor.cols * 4;
+        if shards.last().is_none_or(|last| last.bytes + bytes > max_bytes) {
+            shards.push(Shard { name: String::new(), tensors: vec![], bytes: 0 });
+        }
+        let last = shards.last_mut().expect("one was just made");
+        last.tensors.push(TensorId(index as u32));
+        last.bytes += bytes;
+    }
+    let count = shards.len();
+    for (index, shard) in shards.iter_mut().enumerate() {
+        shard.name = match count {
+            1 => "model.safetensors".into(),
+            _ => format!("model-{:05}-of-{count:05}.safetensors", index + 1),
+        };
+    }
+    shards
+}
+
+/// Writes every file.
+fn write(
+    plan: &OpenPlan,
+    shards: &[Shard],
+    out: &Path,
+    options: &ExportOptions<'_>,
+) -> Result<(), EmitError> {
+    options.progress.begin(shards.iter().map(|shard| shard.bytes).sum());
+    for shard in shards {
+        write_shard(plan, shard, &out.join(&shard.name), options.progress)?;
+    }
+    let manifest = plan.manifest();
+    if shards.len() > 1 {
+        write_json(&out.join("model.safetensors.index.json"), &index(manifest, shards))?;
+    }
+    write_json(&out.join(CONFIG), &config(plan)?)?;
+    for file in manifest.files.iter().filter(|file| !PLAN_ONLY.contains(&file.path.as_str())) {
+        if let (Some(bytes), false) = (plan.file(&file.path), file.path.contains('/')) {
+            write_synced(&out.join(&file.path), bytes)?;
+        }
+    }
+    write_json(&out.join(EXPORT_FILE), &json!({ "tool": TOOL, "plan_digest": manifest.digest }))
+}
+
+fn write_shard(
+    plan: &OpenPlan,
+    shard: &Shard,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<(), EmitError> {
+    let mut file = File::create(path).during("creating", path)?;
+    file.write_all(&header(plan.manifest(), shard)).during("writing", path)?;
+    for &id in &shard.tensors {
+        let tensor = &plan.manifest().tensors[id.0 as usize];
+        write_values(&mut file, plan.tensor(id)).during("writing", path)?;
+        if progress.tensor(&tensor.name, tensor.rows * tensor.cols * 4, false).is_break() {
+            return Err(EmitError::Interrupted);
+        }
+    }
+    file.sync_all().during("syncing", path)
+}
+
+/// Decodes and writes a tensor, a piece of whole rows at a time.
+fn write_values(file: &mut File, tensor: EncodedRef<'_>) -> std::io::Result<()> {
+    let cols = tensor.cols;
+    let piece_rows = (PIECE / cols).clamp(1, tensor.rows);
+    let mut piece = vec![0.0f32; piece_rows * cols];
+    for first in (0..tensor.rows).step_by(piece_rows) {
+        let rows = piece_rows.min(tensor.rows - first);
+        let values = &mut piece[..rows * cols];
+        let decode = |(row, out): (usize, &mut [f32])| decode_rows(tensor, first + row, out);
+        values.par_chunks_mut(cols).enumerate().for_each(decode);
+        file.write_all(bytemuck::cast_slice(values))?;
+    }
+    Ok(())
+}
+
+/// The safetensors header: every source under its own name and shape, in f32.
+fn header(plan: &Plan, shard: &Shard) -> Vec<u8> {
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".into(), json!({ "format": "pt" }));
+    let mut start = 0;
+    for source in shard.tensors.iter().flat_map(|id| &plan.tensors[id.0 as usize].sources) {
+        let end = start + source.shape.iter().product::<u64>() * 4;
+        let entry = json!({ "dtype": "F32", "shape": source.shape, "data_offsets": [start, end] });
+        entries.insert(source.name.clone(), entry);
+        start = end;
+    }
+    let mut json = Value::from(entries).to_string();
+    json.extend(std::iter::repeat_n(' ', json.len().next_multiple_of(8) - json.len()));
+    [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()
+}
+
+/// The index of a sharded checkpoint.
+fn index(plan: &Plan, shards: &[Shard]) -> Value {
+    let mut files = serde_json::Map::new();
+    for shard in shards {
+        for source in shard.tensors.iter().flat_map(|id| &plan.tensors[id.0 as usize].sources) {
+            files.insert(source.name.clone(), shard.name.clone().into());
+        }
+    }
+    let total: u64 = shards.iter().map(|shard| shard.bytes).sum();
+    json!({ "metadata": { "total_size": total }, "weight_map": files })
+}
+
+/// The model's own `config.json`, which now has to say f32.
+fn config(plan: &OpenPlan) -> Result<Value, EmitError> {
+    let refuse = |why: String| EmitError::NotExportable { path: plan.dir().into(), why };
+    let bytes = plan.file(CONFIG).ok_or_else(|| refuse(format!("it carries no {CONFIG}")))?;
+    let mut config: Value =
+        serde_json::from_slice(bytes).map_err(|e| refuse(format!("its {CONFIG} is not JSON: {e}")))?;
+    let keys = config.as_object_mut().ok_or_else(|| refuse(format!("its {CONFIG} is no object")))?;
+    keys.insert("torch_dtype".into(), "float32".into());
+    if let Some(dtype) = keys.get_mut("dtype") {
+        *dtype = "float32".into();
+    }
+    Ok(config)
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), EmitError> {
+    let text = serde_json::to_string_pretty(value).expect("a JSON value has string keys") + "\n";
+    write_synced(path, text.as_bytes())
+}

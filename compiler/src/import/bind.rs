@@ -1,0 +1,187 @@
+//! The tensors that the architecture has against those that the checkpoint holds: each bound exactly once.
+
+use samp_ir::Diagnostic;
+
+use super::{
+    checkpoint::{Checkpoint, TensorView},
+    code,
+    config::ModelConfig,
+    findings::Findings,
+    rows::is_float,
+};
+
+/// A tensor of the architecture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name in the graph and in recipes, such as `layers.0.self_attn.q_proj`.
+    pub key: String,
+    /// Its name in the checkpoint, such as `model.layers.0.self_attn.q_proj.weight`.
+    pub source: String,
+    /// `[rows, cols]`, or `[cols]` of a vector.
+    pub shape: Vec<u64>,
+}
+
+impl Parameter {
+    fn new(key: String, shape: &[u64]) -> Parameter {
+        let tensor = if key.ends_with(".bias") { key.clone() } else { format!("{key}.weight") };
+        let source = if key == "lm_head" { tensor } else { format!("model.{tensor}") };
+        Parameter { key, source, shape: shape.to_vec() }
+    }
+}
+
+/// Every tensor of the model, layer by layer. A tied head has none of its own.
+pub fn parameters(config: &ModelConfig) -> Vec<Parameter> {
+    let model = &config.model;
+    let mut parameters = vec![Parameter::new("embed_tokens".into(), &[model.vocab_size, model.hidden_size])];
+    for layer in 0..model.layers {
+        parameters.extend(layer_parameters(config, layer));
+    }
+    parameters.push(Parameter::new("norm".into(), &[model.hidden_size]));
+    if !model.tied_embeddings {
+        parameters.push(Parameter::new("lm_head".into(), &[model.vocab_size, model.hidden_size]));
+    }
+    parameters
+}
+
+fn layer_parameters(config: &ModelConfig, layer: u64) -> Vec<Parameter> {
+    let model = &config.model;
+    let (hidden, intermediate) = (model.hidden_size, model.intermediate_size);
+    let (q, kv) = (model.heads * model.head_dim, model.kv_heads * model.head_dim);
+    let linears = [
+        ("self_attn.q_proj", q, hidden, config.attention_bias),
+        ("self_attn.k_proj", kv, hidden, config.attention_bias),
+        ("self_attn.v_proj", kv, hidden, config.attention_bias),
+        ("self_attn.o_proj", hidden, q, config.attention_bias),
+        ("mlp.gate_proj", intermediate, hidden, config.mlp_bias),
+        ("mlp.up_proj", intermediate, hidden, config.mlp_bias),
+        ("mlp.down_proj", hidden, intermediate, config.mlp_bias),
+    ];
+    let mut parameters: Vec<Parameter> = ["input_layernorm", "post_attention_layernorm"]
+        .map(|norm| Parameter::new(format!("layers.{layer}.{norm}"), &[hidden]))
+        .into();
+    for (name, rows, cols, bias) in linears {
+        parameters.push(Parameter::new(format!("layers.{layer}.{name}"), &[rows, cols]));
+        if bias {
+            parameters.push(Parameter::new(format!("layers.{layer}.{name}.bias"), &[rows]));
+        }
+    }
+    parameters
+}
+
+/// Binds every parameter to its tensor. All faults come in one diagnostic; tensors that are rightly left out come as
+/// warnings.
+pub fn bind(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Vec<Diagnostic>, Diagnostic> {
+    let parameters = parameters(config);
+    let mut findings = Findings::default();
+    for parameter in &parameters {
+        match checkpoint.tensor(&parameter.source) {
+            Some(tensor) => check_tensor(parameter, &tensor, &mut findings),
+            None => {
+                let message =
+                    format!("expected {:?} in F32, F16 or BF16, found no such tensor", parameter.shape);
+                findings.add(None, &parameter.source, message);
+            }
+        }
+    }
+    let mut bound: Vec<&str> = parameters.iter().map(|p| p.source.as_str()).collect();
+    bound.sort_unstable();
+    let mut left_out = Vec::new();
+    for name in checkpoint.names().filter(|name| bound.binary_search(name).is_err()) {
+        match unbound(config, checkpoint, name) {
+            Unbound::LeftOut(why) => left_out.push((name, why)),
+            Unbound::Fault(message) => {
+                findings.add(checkpoint.tensor(name).map(|t| t.file), name, message);
+            }
+        }
+    }
+    findings
+        .into_result(
+            code::BINDING,
+            "config.json",
+            "expected the checkpoint to hold the tensors of its config.json",
+        )
+        .map_err(|d| with_hint(d, config, checkpoint))?;
+    Ok(warnings(&left_out))
+}
+
+fn check_tensor(parameter: &Parameter, tensor: &TensorView<'_>, findings: &mut Findings) {
+    if tensor.shape != parameter.shape {
+        let message = format!("expected shape {:?}, found {:?}", parameter.shape, tensor.shape);
+        findings.add(Some(tensor.file), tensor.name, message);
+    }
+    if !is_float(tensor.dtype) {
+        let message = format!("expected type F32, F16 or BF16, found {:?}", tensor.dtype);
+        findings.add(Some(tensor.file), tensor.name, message);
+    }
+}
+
+/// What a tensor is that no parameter names.
+enum Unbound {
+    LeftOut(&'static str),
+    Fault(String),
+}
+
+fn unbound(config: &ModelConfig, checkpoint: &Checkpoint, name: &str) -> Unbound {
+    let layer =
+        name.strip_prefix("model.layers.").and_then(|n| n.strip_suffix(".self_attn.rotary_emb.inv_freq"));
+    let is_layer = |layer: &str| layer.parse::<u64>().is_ok_and(|n| n < config.model.layers);
+    if layer.is_some_and(is_layer) {
+        return Unbound::LeftOut("rotary frequencies are computed from config.json");
+    }
+    if let ("lm_head.weight", true) = (name, config.model.tied_embeddings) {
+        return tied_head(checkpoint);
+    }
+    let found = checkpoint.tensor(name).map(|t| format!("{:?} {:?}", t.dtype, t.shape)).unwrap_or_default();
+    Unbound::Fault(format!("expected no such tensor in this architecture, found {found}"))
+}
+
+/// A head may be stored beside the embedding that it is tied to only if they are one and the same.
+fn tied_head(checkpoint: &Checkpoint) -> Unbound {
+    let tensors = (checkpoint.tensor("lm_head.weight"), checkpoint.tensor("model.embed_tokens.weight"));
+    let (Some(head), Some(embedding)) = tensors else {
+        return Unbound::Fault("expected model.embed_tokens.weight beside it, found none".into());
+    };
+    if (head.dtype, head.shape) != (embedding.dtype, embedding.shape) {
+        return Unbound::Fault(format!(
+            "expected {:?} {:?} as model.embed_tokens.weight, which it is tied to, found {:?} {:?}",
+            embedding.dtype, embedding.shape, head.dtype, head.shape
+        ));
+    }
+    match head.bytes.iter().zip(embedding.bytes).position(|(a, b)| a != b) {
+        None => Unbound::LeftOut("equal to model.embed_tokens.weight, which it is tied to"),
+        Some(at) => Unbound::Fault(format!(
+            "expected the bytes of model.embed_tokens.weight, which it is tied to, found others from byte {at} on"
+        )),
+    }
+}
+
+fn with_hint(diagnostic: Diagnostic, config: &ModelConfig, checkpoint: &Checkpoint) -> Diagnostic {
+    let has = |name: &str| checkpoint.tensor(name).is_some();
+    let tied = config.model.tied_embeddings;
+    if !tied && !has("lm_head.weight") && has("model.embed_tokens.weight") {
+        return diagnostic
+            .hint("if the head is the embedding, config.json has to say so: tie_word_embeddings");
+    }
+    if tied && has("lm_head.weight") {
+        return diagnostic.hint("if the head has weights of its own, tie_word_embeddings has to be false");
+    }
+    if !config.attention_bias && has("model.layers.0.self_attn.q_proj.bias") {
+        return diagnostic.hint("if the model has biases, config.json has to say so: attention_bias");
+    }
+    if !config.mlp_bias && has("model.layers.0.mlp.gate_proj.bias") {
+        return diagnostic.hint("if the model has biases, config.json has to say so: mlp_bias");
+    }
+    diagnostic.hint("config.json and the weights may belong to different models; fetch the checkpoint again")
+}
+
+fn warnings(left_out: &[(&str, &str)]) -> Vec<Diagnostic> {
+    let mut reasons: Vec<&str> = left_out.iter().map(|(_, why)| *why).collect();
+    reasons.dedup();
+    let warning = |why: &&str| {
+        let names: Vec<&str> = left_out.iter().filter(|(_, w)| w == why).map(|(name, _)| *name).collect();
+        let count = if names.len() == 1 { "1 tensor".into() } else { format!("{} tensors", names.len()) };
+        let message = format!("expected nothing beside the model's parameters, left out {count}: {why}");
+        Diagnostic::bad_input(code::LEFT_OUT, message).warning().at_tensor(names[0])
+    };
+    reasons.iter().map(warning).collect()
+}

@@ -1,0 +1,211 @@
+//! A checkpoint's weights: one `model.safetensors`, or an index with shards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use safetensors::Dtype;
+use samp_ir::Diagnostic;
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{
+    code,
+    findings::Findings,
+    json::UniqueMap,
+    rows::Rows,
+    shard::{FileIdentity, Shard, TensorEntry},
+};
+
+/// The file of an unsharded checkpoint.
+pub const SINGLE_FILE: &str = "model.safetensors";
+/// The file that names the shards of a sharded one.
+pub const INDEX_FILE: &str = "model.safetensors.index.json";
+const MAX_INDEX_BYTES: u64 = 100_000_000;
+
+/// All weights of a checkpoint, memory-mapped. Every tensor lies whole inside its file, and no name occurs twice.
+#[derive(Debug)]
+pub struct Checkpoint {
+    shards: Vec<Shard>,
+    /// Tensor name → index of its shard.
+    tensors: BTreeMap<String, usize>,
+}
+
+/// A tensor of the checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Element type as stored; one of f32, f16 and bf16 for every tensor that is bound.
+    pub dtype: Dtype,
+    /// Shape.
+    pub shape: &'a [u64],
+    /// Little-endian values, row-major; on no particular boundary.
+    pub bytes: &'a [u8],
+    /// Name of the file that holds it.
+    pub file: &'a str,
+}
+
+impl Checkpoint {
+    /// Opens the weights in `dir` and checks every header, and the index against the shards. Errors name the file, and
+    /// all disagreements between index and shards come together.
+    pub fn open(dir: &Path) -> Result<Checkpoint, Diagnostic> {
+        let missing = |hint: &str| {
+            let message = format!("expected {SINGLE_FILE} or {INDEX_FILE}, found neither");
+            Err(Diagnostic::bad_input(code::WEIGHTS, message).in_file(dir.display().to_string()).hint(hint))
+        };
+        match (dir.join(SINGLE_FILE).exists(), dir.join(INDEX_FILE).exists()) {
+            (true, true) => {
+                let message =
+                    format!("expected one set of weights, found both {SINGLE_FILE} and {INDEX_FILE}");
+                Err(Diagnostic::bad_input(code::WEIGHTS, message)
+                    .in_file(dir.display().to_string())
+                    .hint("remove the one that is not meant"))
+            }
+            (true, false) => {
+                let shard = Shard::open(dir, SINGLE_FILE)?;
+                let tensors = shard.entries.keys().map(|name| (name.clone(), 0)).collect();
+                Ok(Checkpoint { shards: vec![shard], tensors })
+            }
+            (false, true) => Checkpoint::open_sharded(dir),
+            (false, false) if dir.join("pytorch_model.bin").exists() => {
+                missing("samp reads safetensors only; save the model with transformers' save_pretrained")
+            }
+            (false, false) => missing("give the directory of a Hugging Face checkpoint"),
+        }
+    }
+
+    fn open_sharded(dir: &Path) -> Result<Checkpoint, Diagnostic> {
+        let index = read_index(dir)?;
+        let names: BTreeSet<&String> = index.values().collect();
+        let shards = names.iter().map(|name| Shard::open(dir, name)).collect::<Result<Vec<_>, _>>()?;
+        let mut tensors = BTreeMap::new();
+        let mut findings = Findings::default();
+        for (number, shard) in shards.iter().enumerate() {
+            let file = &shard.identity.name;
+            for tensor in shard.entries.keys() {
+                match index.get(tensor) {
+                    Some(stated) if stated == file => {
+                        tensors.insert(tensor.clone(), number);
+                    }
+                    stated => {
+                        let expected = stated.map_or("in the index", String::as_str);
+                        findings.add(Some(file), tensor, format!("expected {expected}, found in {file}"));
+                    }
+                }
+            }
+        }
+        for (tensor, file) in &index {
+            if !shards.iter().any(|shard| shard.entries.contains_key(tensor)) {
+                findings.add(None, tensor, format!("expected in {file}, found no such tensor there"));
+            }
+        }
+        findings
+            .into_result(code::INDEX, INDEX_FILE, "expected the index to agree with the shards")
+            .map_err(|d| d.hint("shards and index may come from different downloads; fetch them again"))?;
+        Ok(Checkpoint { shards, tensors })
+    }
+
+    /// Every tensor's name, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    fn entry(&self, name: &str) -> Option<(&str, &Shard, &TensorEntry)> {
+        let (name, &shard) = self.tensors.get_key_value(name)?;
+        let shard = &self.shards[shard];
+        Some((name, shard, shard.entries.get(name)?))
+    }
+
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
+        let (name, shard, entry) = self.entry(name)?;
+        Some(TensorView {
+            name,
+            dtype: entry.dtype,
+            shape: &entry.shape,
+            bytes: shard.bytes(entry),
+            file: &shard.identity.name,
+        })
+    }
+
+    /// The tensors one after another as rows of f32; see [`Rows`]. `names` must be bound tensors of this checkpoint.
+    pub fn rows<S: AsRef<str>>(&self, names: &[S]) -> Result<Rows<'_>, Diagnostic> {
+        let tensors = names
+            .iter()
+            .map(|name| {
+                let name = name.as_ref();
+                self.tensor(name).ok_or_else(|| {
+                    let message = "expected a tensor of the checkpoint, found none of this name";
+                    Diagnostic::bad_input(code::BINDING, message).at_tensor(name)
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Rows::new(tensors)
+    }
+
+    /// Lets the system take back the memory behind a tensor that is done with; it can be read again.
+    pub fn release(&self, name: &str) {
+        if let Some((_, shard, entry)) = self.entry(name) {
+            shard.release(entry);
+        }
+    }
+
+    /// The weight files as they were when opened, by name.
+    pub fn files(&self) -> impl Iterator<Item = &FileIdentity> {
+        self.shards.iter().map(|shard| &shard.identity)
+    }
+
+    /// Refuses if a weight file was changed since it was opened.
+    pub fn check_unchanged(&self) -> Result<(), Diagnostic> {
+        match self.shards.iter().find(|shard| !shard.is_unchanged()) {
+            None => Ok(()),
+            Some(shard) => {
+                let message = "expected the file as it was when it was opened, found it changed";
+                Err(Diagnostic::bad_input(code::CHANGED, message)
+                    .in_file(&shard.identity.name)
+                    .hint("compile again once nothing writes to the checkpoint"))
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    /// Sizes and counts for people; the shards' headers are what counts.
+    #[serde(rename = "metadata", default)]
+    _metadata: Option<IgnoredAny>,
+    weight_map: UniqueMap<String>,
+}
+
+fn read_index(dir: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
+    let refuse = |message: String| Diagnostic::bad_input(code::INDEX, message).in_file(INDEX_FILE);
+    let path = dir.join(INDEX_FILE);
+    let unreadable = |e: std::io::Error| refuse(format!("expected a readable index, found: {e}"));
+    let size = fs::metadata(&path).map_err(unreadable)?.len();
+    if size > MAX_INDEX_BYTES {
+        return Err(refuse(format!("expected at most {MAX_INDEX_BYTES} bytes, found {size}")));
+    }
+    parse_index(&fs::read(&path).map_err(unreadable)?)
+}
+
+/// Reads an index: tensor name → shard, each shard a plain file name. Never panics, whatever the bytes.
+pub fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, Diagnostic> {
+    let refuse = |message: String| Diagnostic::bad_input(code::INDEX, message).in_file(INDEX_FILE);
+    let Index { weight_map: UniqueMap(map), .. } = serde_json::from_slice(bytes)
+        .map_err(|e| refuse(format!("expected an index with a weight_map, found malformed JSON: {e}")))?;
+    if map.is_empty() {
+        return Err(refuse("expected tensors in weight_map, found none".into()));
+    }
+    for (tensor, file) in &map {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !file.chars().all(plain) || file.starts_with('.') || !file.ends_with(".safetensors") {
+            let message =
+                format!("expected the plain name of a .safetensors file beside the index, found {file:?}");
+            return Err(refuse(message).at_tensor(tensor));
+        }
+    }
+    Ok(map)
+}

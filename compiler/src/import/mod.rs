@@ -1,0 +1,95 @@
+//! Import: a Hugging Face checkpoint becomes the model-phase graph, its weights stay where they are.
+//!
+//! `config.json` gives the model ([`ModelConfig`]) and with it the graph ([`build_graph`]); the weights are mapped
+//! ([`Checkpoint`]) and bound to the graph's parameters ([`bind()`]), each exactly once. Whatever is wrong is a
+//! [`Diagnostic`](samp_ir::Diagnostic); nothing here panics on outside bytes or guesses what a file leaves open.
+
+mod bind;
+mod carried;
+mod checkpoint;
+pub mod code;
+mod config;
+mod findings;
+mod graph;
+mod json;
+mod rope;
+mod rope_config;
+mod rows;
+mod shard;
+
+use std::path::Path;
+
+use safetensors::Dtype as StoredDtype;
+use samp_abi::ElementType;
+use samp_ir::{Context, Diagnostic, Dtype, Module};
+
+pub use bind::{Parameter, bind, parameters};
+pub use carried::{CARRIED_FILES, CarriedFile};
+pub use checkpoint::{Checkpoint, INDEX_FILE, SINGLE_FILE, TensorView, parse_index};
+pub use config::{IRRELEVANT, ModelConfig, parse_config};
+pub use graph::build_graph;
+pub use rope::{RopeConfig, RopeScaling};
+pub use rows::Rows;
+pub use shard::{FileIdentity, TensorEntry, parse_safetensors};
+
+const CONFIG: &str = "config.json";
+
+/// A checkpoint whose every tensor is bound.
+#[derive(Debug)]
+pub struct Import {
+    /// What `config.json` says.
+    pub config: ModelConfig,
+    /// The weights.
+    pub checkpoint: Checkpoint,
+    /// Files that the plan carries along.
+    pub files: Vec<CarriedFile>,
+    /// Warnings.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Imports the checkpoint in `dir`.
+pub fn import(dir: &Path) -> Result<Import, Diagnostic> {
+    let mut config = import_config(&dir.join(CONFIG))?;
+    let checkpoint = Checkpoint::open(dir)?;
+    let mut warnings = bind(&config, &checkpoint)?;
+    let (files, no_tokenizer) = carried::carried_files(dir)?;
+    warnings.extend(no_tokenizer);
+    let eos = carried::generation_eos(dir, config.model.vocab_size)?;
+    if !eos.is_empty() {
+        config.model.eos_token_ids = eos;
+    }
+    Ok(Import { config, checkpoint, files, warnings })
+}
+
+/// Imports a `config.json` alone: enough for the graph, its sizes and its costs.
+pub fn import_config(path: &Path) -> Result<ModelConfig, Diagnostic> {
+    let name = path.file_name().map_or(CONFIG.into(), |name| name.to_string_lossy());
+    parse_config(&carried::read(path, &name)?, &name)
+}
+
+impl Import {
+    /// The model-phase graph, its weights typed as the checkpoint stores them.
+    pub fn build_graph(&self, context: &Context) -> Module {
+        build_graph(context, &self.config, &|source| match self
+            .checkpoint
+            .tensor(source)
+            .map(|tensor| tensor.dtype)
+        {
+            Some(StoredDtype::F16) => Dtype::F16,
+            Some(StoredDtype::BF16) => Dtype::Bf16,
+            _ => Dtype::F32,
+        })
+    }
+}
+
+impl ModelConfig {
+    /// The model-phase graph without weights, typed as the config states; f32 if it does not.
+    pub fn build_graph(&self, context: &Context) -> Module {
+        let dtype = match self.dtype {
+            Some(ElementType::F16) => Dtype::F16,
+            Some(ElementType::Bf16) => Dtype::Bf16,
+            _ => Dtype::F32,
+        };
+        build_graph(context, self, &|_| dtype)
+    }
+}

@@ -1,0 +1,102 @@
+//! Checkpoint tensors as rows of f32, read where they lie.
+
+use half::{f16, slice::HalfFloatSliceExt};
+use safetensors::Dtype;
+use samp_ir::Diagnostic;
+use samp_kernels::format::RowSource;
+
+use super::{checkpoint::TensorView, code};
+
+/// One or several tensors as one `[rows, cols]` matrix: matrices of equal width one below the other, vectors one
+/// after the other in a single row.
+#[derive(Clone, Debug)]
+pub struct Rows<'a> {
+    tensors: Vec<TensorView<'a>>,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Errors: no tensor, matrices of different widths, matrices beside vectors, or a type other than f32, f16 and
+    /// bf16.
+    pub fn new(tensors: Vec<TensorView<'a>>) -> Result<Rows<'a>, Diagnostic> {
+        let refuse = |tensor: &TensorView<'_>, expected: &str| {
+            let message = format!("expected {expected}, found {:?} {:?}", tensor.dtype, tensor.shape);
+            Diagnostic::bad_input(code::BINDING, message).in_file(tensor.file).at_tensor(tensor.name)
+        };
+        let Some(first) = tensors.first() else {
+            return Err(Diagnostic::compiler_bug(code::BINDING, "expected a tensor to read, found none"));
+        };
+        let (mut rows, mut cols) = (0, 0);
+        for tensor in &tensors {
+            if !is_float(tensor.dtype) {
+                return Err(refuse(tensor, "F32, F16 or BF16"));
+            }
+            match (tensor.shape, first.shape) {
+                ([n], [_]) => (rows, cols) = (1, cols + *n as usize),
+                ([r, c], [_, width]) if c == width => (rows, cols) = (rows + *r as usize, *c as usize),
+                _ => return Err(refuse(tensor, &format!("a tensor to put beside one of {:?}", first.shape))),
+            }
+        }
+        Ok(Rows { tensors, rows, cols })
+    }
+
+    /// Rows of the matrix.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the matrix.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+}
+
+impl RowSource for Rows<'_> {
+    /// Row-major matrices below one another and vectors beside one another are both their elements in sequence.
+    fn read(&self, first: usize, mut out: &mut [f32]) {
+        let mut skip = first * self.cols;
+        for tensor in &self.tensors {
+            let size = tensor.dtype.bitsize() / 8;
+            let elements = tensor.bytes.len() / size;
+            let from = skip.min(elements);
+            let count = (elements - from).min(out.len());
+            let (head, tail) = out.split_at_mut(count);
+            widen(tensor.dtype, &tensor.bytes[from * size..(from + count) * size], head);
+            out = tail;
+            skip -= from;
+        }
+        assert!(out.is_empty(), "rows {first}.. of {} were asked for more than there is", self.rows);
+    }
+}
+
+/// Whether weights may have this type.
+pub(super) fn is_float(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
+}
+
+/// Little-endian values as f32, each exactly.
+fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
+    match dtype {
+        Dtype::F32 => {
+            for (x, raw) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *x = f32::from_le_bytes(*raw);
+            }
+        }
+        Dtype::BF16 => {
+            for (x, raw) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *x = f32::from_bits(u32::from(u16::from_le_bytes(*raw)) << 16);
+            }
+        }
+        // The hardware's conversion where the bytes happen to be aligned, which well-made files see to.
+        Dtype::F16 => match bytemuck::try_cast_slice::<u8, f16>(bytes) {
+            Ok(halves) if cfg!(target_endian = "little") => halves.convert_to_f32_slice(out),
+            _ => {
+                for (x, raw) in out.iter_mut().zip(bytes.as_chunks().0) {
+                    *x = f16::from_le_bytes(*raw).to_f32();
+                }
+            }
+        },
+        other => unreachable!("Rows::new admits no {other:?}"),
+    }
+}

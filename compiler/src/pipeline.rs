@@ -1,0 +1,111 @@
+//! The pass pipeline: which passes lead from one phase to the next.
+
+use samp_abi::{
+    Format, TargetName,
+    plan::{KvCache, Limits, Model},
+};
+use samp_ir::{Diagnostic, Module, Phase, verify};
+use samp_passes::{
+    Changed, Explanation, MemoryInputs, Selection, assign_recipe, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops,
+    legalize, plan_memory, recipe::Recipe, select_kernels,
+};
+
+/// What the passes need to know besides the graph.
+#[derive(Clone, Debug)]
+pub struct PipelineInputs {
+    /// What is compiled for.
+    pub target: TargetName,
+    /// Which format each weight gets.
+    pub recipe: Recipe,
+    /// What the model is.
+    pub model: Model,
+    /// The largest step.
+    pub limits: Limits,
+    /// How keys and values are kept.
+    pub kv: KvCache,
+}
+
+impl PipelineInputs {
+    /// Upper bounds of the token buckets: powers of two up to the limit, and the limit.
+    pub fn buckets(&self) -> Vec<u64> {
+        let powers = (0..63).map(|i| 1u64 << i).take_while(|&n| n < self.limits.max_tokens);
+        powers.chain([self.limits.max_tokens]).collect()
+    }
+
+    fn selection(&self) -> Selection {
+        // Attention reads half the context on average over a sequence's life.
+        let context = (self.limits.max_context / 2).max(1);
+        Selection { target: self.target, buckets: self.buckets(), kv: self.kv.format, context }
+    }
+}
+
+/// The type that keys and values are kept in unless told otherwise: what the target computes in.
+pub fn default_kv_format(target: TargetName) -> Format {
+    match target {
+        TargetName::Cpu => Format::F32,
+        TargetName::A100 | TargetName::H100 | TargetName::H200 => Format::F16,
+    }
+}
+
+/// A pipeline under way.
+struct State<'a> {
+    inputs: &'a PipelineInputs,
+    explanations: Vec<Explanation>,
+}
+
+type Pass = fn(&mut Module, &mut State<'_>) -> Result<Changed, Diagnostic>;
+
+/// One pass: its name, and what its result must satisfy.
+struct Row {
+    name: &'static str,
+    phase: Phase,
+    pass: Pass,
+}
+
+/// Every pass, in order. A phase is reached after its last row.
+const PIPELINE: &[Row] = &[
+    Row { name: "fuse_qkv", phase: Phase::Fused, pass: |m, _| fuse_qkv(m) },
+    Row { name: "fuse_gate_up", phase: Phase::Fused, pass: |m, _| fuse_gate_up(m) },
+    Row { name: "fuse_add_rms_norm", phase: Phase::Fused, pass: |m, _| fuse_add_rms_norm(m) },
+    Row { name: "legalize", phase: Phase::Fused, pass: |m, s| legalize(m, s.inputs.target, &legal_ops(s.inputs.target)) },
+    Row { name: "assign_recipe", phase: Phase::Typed, pass: |m, s| assign_recipe(m, &s.inputs.recipe) },
+    Row {
+        name: "select_kernels",
+        phase: Phase::Selected,
+        pass: |m, s| {
+            let (changed, explanations) = select_kernels(m, &s.inputs.selection())?;
+            s.explanations = explanations;
+            Ok(changed)
+        },
+    },
+    Row {
+        name: "plan_memory",
+        phase: Phase::Planned,
+        pass: |m, s| {
+            let kv_bytes_per_token = s.inputs.kv.bytes_per_token(&s.inputs.model);
+            plan_memory(m, &MemoryInputs { limits: s.inputs.limits, kv_bytes_per_token })
+        },
+    },
+];
+
+/// Lowers a model-phase graph to `until`. `reached` sees the graph at each phase on the way, the model phase first. The verifier
+/// runs after every pass; what it finds then is a bug of that pass.
+pub fn lower(
+    module: &mut Module,
+    inputs: &PipelineInputs,
+    until: Phase,
+    reached: &mut dyn FnMut(Phase, &Module),
+) -> Result<Vec<Explanation>, Diagnostic> {
+    verify(module, Phase::Model)?;
+    reached(Phase::Model, module);
+    let mut state = State { inputs, explanations: vec![] };
+    for (index, row) in PIPELINE.iter().enumerate().filter(|(_, row)| row.phase <= until) {
+        let Changed(_) = (row.pass)(module, &mut state)?;
+        let complete = PIPELINE.get(index + 1).is_none_or(|next| next.phase > row.phase);
+        if complete {
+            verify(module, row.phase).map_err(|finding| finding.note(format!("after the pass {}", row.name)))?;
+            reached(row.phase, module);
+        }
+    }
+    Ok(state.explanations)
+}

@@ -1,0 +1,91 @@
+//! What a plan weighs, by part of the model: the table behind `--dry-run`, `--budget` and the size claims.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::emit::{PlanSpec, TensorSpec};
+
+/// Bytes of a plan, known before any weight is read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SizeTable {
+    /// Parts of the model that have weights, in the order of [`PARTS`].
+    pub parts: Vec<PartSize>,
+    /// All weights with every scale.
+    pub weights_bytes: u64,
+    /// The activation arena.
+    pub arena_bytes: u64,
+    /// Keys and values of one token.
+    pub kv_bytes_per_token: u64,
+    /// Keys and values of all sequences at their longest.
+    pub kv_bytes_at_limits: u64,
+}
+
+/// One part of the model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartSize {
+    /// `embedding`, `attention`, `mlp`, `head`, or `norms and biases`.
+    pub part: &'static str,
+    /// Number of weights.
+    pub weights: u64,
+    /// Their formats, in order of appearance.
+    pub formats: Vec<&'static str>,
+    /// Stored bytes, scales counted.
+    pub bytes: u64,
+}
+
+/// The parts, in table order.
+pub const PARTS: [&str; 5] = ["embedding", "attention", "mlp", "head", "norms and biases"];
+
+fn part_of(tensor: &TensorSpec) -> &'static str {
+    let name = tensor.name.as_str();
+    match name {
+        _ if tensor.sources[0].shape.len() == 1 => PARTS[4],
+        "embed_tokens" => PARTS[0],
+        "lm_head" => PARTS[3],
+        _ if name.contains(".self_attn.") => PARTS[1],
+        _ => PARTS[2],
+    }
+}
+
+impl SizeTable {
+    /// The sizes of a plan.
+    pub fn of(spec: &PlanSpec) -> SizeTable {
+        let parts = PARTS.iter().filter_map(|&part| {
+            let tensors: Vec<&TensorSpec> = spec.tensors.iter().filter(|t| part_of(t) == part).collect();
+            let mut formats: Vec<&str> = vec![];
+            for tensor in &tensors {
+                if !formats.contains(&tensor.format.name()) {
+                    formats.push(tensor.format.name());
+                }
+            }
+            let weights = tensors.iter().map(|t| t.elements()).sum();
+            let bytes = tensors.iter().map(|t| t.stored_bytes()).sum();
+            (!tensors.is_empty()).then_some(PartSize { part, weights, formats, bytes })
+        });
+        let kv_bytes_per_token = spec.kv.bytes_per_token(&spec.model);
+        let positions = spec.limits.max_sequences.saturating_mul(spec.limits.max_context);
+        SizeTable {
+            parts: parts.collect(),
+            weights_bytes: spec.tensors.iter().map(TensorSpec::stored_bytes).sum(),
+            arena_bytes: spec.arena_bytes,
+            kv_bytes_per_token,
+            kv_bytes_at_limits: kv_bytes_per_token.saturating_mul(positions),
+        }
+    }
+}
+
+impl fmt::Display for SizeTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gb = |bytes: u64| bytes as f64 / 1e9;
+        writeln!(f, "{:<18} {:>10}  {:<18} {:>11}", "part", "weights", "format", "GB")?;
+        for p in &self.parts {
+            let weights = format!("{:.3} B", gb(p.weights));
+            writeln!(f, "{:<18} {weights:>10}  {:<18} {:>11.4}", p.part, p.formats.join(" "), gb(p.bytes))?;
+        }
+        writeln!(f, "{:<18} {:>10}  {:<18} {:>11.4}", "all weights", "", "", gb(self.weights_bytes))?;
+        writeln!(f, "{:<18} {:>10}  {:<18} {:>11.4}", "activation arena", "", "", gb(self.arena_bytes))?;
+        let kv = format!("{} B a token", self.kv_bytes_per_token);
+        writeln!(f, "{:<18} {:>10}  {kv:<18} {:>11.4}", "KV cache", "at limits", gb(self.kv_bytes_at_limits))
+    }
+}

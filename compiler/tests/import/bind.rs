@@ -1,0 +1,175 @@
+use std::{fs, path::Path};
+
+use samp_compiler::import::{import, parameters};
+use samp_ir::Diagnostic;
+use serde_json::json;
+
+use crate::{assert_case, report, testdata, tiny_checkpoint::TinyCheckpoint};
+
+#[test]
+fn tiny_llama_imports() {
+    let imported = import(&testdata("models/tiny-llama")).unwrap();
+    assert_eq!(imported.warnings, []);
+    let files: Vec<&str> = imported.files.iter().map(|f| f.name.as_str()).collect();
+    let expected = [
+        "config.json",
+        "generation_config.json",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
+    assert_eq!(files, expected);
+    // Each tensor of the checkpoint is a parameter and the other way round.
+    let mut sources: Vec<String> = parameters(&imported.config).into_iter().map(|p| p.source).collect();
+    sources.sort();
+    assert_eq!(sources, imported.checkpoint.names().collect::<Vec<_>>());
+}
+
+/// What import says of a tiny checkpoint; warnings count as refusals here, so that they show.
+fn import_after(change: impl FnOnce(&mut TinyCheckpoint)) -> Result<(), Diagnostic> {
+    import_folder(|tiny, dir| {
+        change(tiny);
+        tiny.write(dir);
+    })
+}
+
+fn import_folder(write: impl FnOnce(&mut TinyCheckpoint, &Path)) -> Result<(), Diagnostic> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
+    write(&mut TinyCheckpoint::new(), dir.path());
+    match import(dir.path())?.warnings.into_iter().next() {
+        Some(warning) => Err(warning),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn refused_tensors() {
+    const Q: &str = "model.layers.0.self_attn.q_proj.weight";
+    let tied = |tiny: &mut TinyCheckpoint| tiny.set("tie_word_embeddings", json!(true));
+    let cases = [
+        ("whole", import_after(|_| {})),
+        ("missing", import_after(|t| drop(t.tensors.remove("model.norm.weight")))),
+        ("missing head", import_after(|t| drop(t.tensors.remove("lm_head.weight")))),
+        ("extra", import_after(|t| t.add("model.layers.2.mlp.up_proj.weight", &[128, 64]))),
+        ("mis-shaped", import_after(|t| t.add(Q, &[64, 32]))),
+        ("transposed", import_after(|t| t.add("model.layers.1.mlp.down_proj.weight", &[128, 64]))),
+        ("vector for a matrix", import_after(|t| t.add(Q, &[4096]))),
+        ("wrongly typed", import_after(|t| t.tensors.get_mut(Q).unwrap().dtype = "I16".into())),
+        (
+            "everything at once",
+            import_after(|t| {
+                t.tensors.remove("model.layers.0.mlp.gate_proj.weight");
+                t.add("model.layers.0.mlp.gate.weight", &[128, 64]);
+                t.add(Q, &[64, 32]);
+                t.tensors.get_mut("model.norm.weight").unwrap().dtype = "U16".into();
+            }),
+        ),
+        ("config of a larger model", import_after(|t| t.set("num_hidden_layers", json!(9)))),
+        (
+            "biases that the config does not name",
+            import_after(|t| {
+                t.add("model.layers.0.self_attn.q_proj.bias", &[64]);
+            }),
+        ),
+        ("biases that are missing", import_after(|t| t.set("mlp_bias", json!(true)))),
+        (
+            "rotary frequencies",
+            import_after(|t| {
+                t.add("model.layers.0.self_attn.rotary_emb.inv_freq", &[8]);
+                t.add("model.layers.1.self_attn.rotary_emb.inv_freq", &[8]);
+            }),
+        ),
+        (
+            "rotary frequencies of no layer",
+            import_after(|t| {
+                t.add("model.layers.7.self_attn.rotary_emb.inv_freq", &[8]);
+            }),
+        ),
+        (
+            "tied, without a head",
+            import_after(|t| {
+                tied(t);
+                t.tensors.remove("lm_head.weight");
+            }),
+        ),
+        (
+            "tied, with an equal head",
+            import_after(|t| {
+                tied(t);
+                let table = t.tensors["model.embed_tokens.weight"].clone();
+                t.tensors.insert("lm_head.weight".into(), table);
+            }),
+        ),
+        ("tied, with another head", import_after(tied)),
+        (
+            "tied, with a head of another shape",
+            import_after(|t| {
+                tied(t);
+                t.add("lm_head.weight", &[95, 64]);
+            }),
+        ),
+    ];
+    assert_case("bad_tensors", &report(cases));
+}
+
+#[test]
+fn refused_text_files() {
+    let with = |name: &'static str, bytes: &'static [u8]| {
+        import_folder(move |tiny, dir| {
+            tiny.write(dir);
+            fs::write(dir.join(name), bytes).unwrap();
+        })
+    };
+    let cases = [
+        (
+            "no tokenizer",
+            import_folder(|tiny, dir| {
+                tiny.write(dir);
+                fs::remove_file(dir.join("tokenizer.json")).unwrap();
+            }),
+        ),
+        ("damaged tokenizer", with("tokenizer.json", b"{\"model\": ")),
+        ("template that is no text", with("chat_template.jinja", b"\xff\xfe")),
+        (
+            "generation settings with a token beyond the vocabulary",
+            with("generation_config.json", br#"{"eos_token_id": 1000}"#),
+        ),
+        (
+            "no config",
+            import_folder(|tiny, dir| {
+                tiny.write(dir);
+                fs::remove_file(dir.join("config.json")).unwrap();
+            }),
+        ),
+    ];
+    assert_case("bad_text_files", &report(cases));
+}
+
+#[test]
+fn generation_settings_name_the_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyCheckpoint::new().write(dir.path());
+    fs::write(dir.path().join("generation_config.json"), r#"{"eos_token_id": [5, 6], "top_p": 0.9}"#)
+        .unwrap();
+    assert_eq!(import(dir.path()).unwrap().config.model.eos_token_ids, [5, 6]);
+}
+
+/// The outlier twin that the script derives is the one that the published figures are for. BLAKE3 of its shards.
+#[test]
+fn outlier_twin() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = testdata("models/make_outliers.py");
+    match std::process::Command::new("python3").arg(script).arg(dir.path()).status() {
+        Ok(status) => assert!(status.success()),
+        Err(e) => return eprintln!("skipped: python3 does not run here ({e})"),
+    }
+    for (shard, expected) in [
+        ("1", "ef09652556bb7700a4e1b51ff664c1a7f593a0c7b90afac2446f29cc18e1c34b"),
+        ("2", "353e9222840b7acf4584095db2fc9e51e7f0b2ba6fd117381d8636bde98c686c"),
+    ] {
+        let bytes = fs::read(dir.path().join(format!("model-0000{shard}-of-00002.safetensors"))).unwrap();
+        assert_eq!(blake3::hash(&bytes).to_hex().as_str(), expected);
+    }
+    assert_eq!(import(dir.path()).unwrap().warnings, []);
+}

@@ -1,0 +1,245 @@
+use samp_abi::{
+    ElementType,
+    plan::{Architecture, Model, Rope},
+};
+use samp_compiler::import::{ModelConfig, RopeScaling, import_config, parse_config};
+use serde_json::{Value, json};
+
+use crate::{assert_case, report, testdata, tiny_checkpoint::TinyCheckpoint};
+
+fn shipped(name: &str) -> ModelConfig {
+    import_config(&testdata(&format!("configs/{name}.json"))).unwrap()
+}
+
+#[test]
+fn tiny_llama() {
+    let config = import_config(&testdata("models/tiny-llama/config.json")).unwrap();
+    let expected = Model {
+        architecture: Architecture::LlamaForCausalLM,
+        hidden_size: 256,
+        intermediate_size: 896,
+        layers: 6,
+        heads: 8,
+        kv_heads: 2,
+        head_dim: 32,
+        vocab_size: 4096,
+        rope: Rope { inv_frequencies: (0..16).map(|i| 5e5f64.powf(-f64::from(i) / 16.0)).collect() },
+        sliding_window: None,
+        tied_embeddings: false,
+        bos_token_id: Some(4088),
+        eos_token_ids: vec![4089, 4092],
+    };
+    assert_eq!(config.model, expected);
+    assert_eq!((config.rms_norm_eps, config.attention_bias, config.mlp_bias), (1e-5, false, false));
+    assert_eq!((config.dtype, config.max_position_embeddings), (Some(ElementType::Bf16), 2048));
+}
+
+#[test]
+fn published_shapes() {
+    let llama2 = shipped("llama-2-7b");
+    assert_eq!((llama2.rope.theta, llama2.model.head_dim, llama2.model.kv_heads), (10_000.0, 128, 32));
+    assert_eq!(llama2.dtype, Some(ElementType::F16));
+    let llama3 = shipped("llama-3-70b");
+    assert_eq!((llama3.rope.theta, llama3.model.kv_heads, llama3.model.layers), (500_000.0, 8, 80));
+    let small = shipped("llama-3.2-1b");
+    assert!(small.model.tied_embeddings);
+    assert!(matches!(small.rope.scaling, RopeScaling::Llama3 { factor: 32.0, original_context: 8192, .. }));
+    let mistral = shipped("mistral-7b-v0.1");
+    assert_eq!(mistral.model.architecture, Architecture::MistralForCausalLM);
+    assert_eq!(mistral.model.sliding_window, Some(4096));
+}
+
+/// Frequencies against transformers, which computes them in f32.
+#[test]
+fn rotary_frequencies_equal_transformers() {
+    let golden = std::fs::read(testdata("rope/golden.json")).unwrap();
+    let golden: Value = serde_json::from_slice(&golden).unwrap();
+    let cases = golden["cases"].as_array().unwrap();
+    assert!(cases.len() >= 12);
+    for case in cases {
+        let mut config = parse_config(case["config"].to_string().as_bytes(), "config.json").unwrap();
+        if let Some(context) = case["context"].as_u64() {
+            let warned = config.set_context(context).is_some();
+            assert_eq!(warned, context > config.max_position_embeddings, "{}", case["name"]);
+        }
+        let found = &config.model.rope.inv_frequencies;
+        let expected = case["inv_frequencies"].as_array().unwrap();
+        assert_eq!(found.len(), expected.len(), "{}", case["name"]);
+        for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let expected = expected.as_f64().unwrap();
+            let relative = (found / expected - 1.0).abs();
+            assert!(relative < 1e-6, "{} pair {i}: {found} against {expected}, {relative:e}", case["name"]);
+        }
+    }
+}
+
+fn with(edits: Value) -> Result<ModelConfig, samp_ir::Diagnostic> {
+    let mut tiny = TinyCheckpoint::new();
+    for (key, value) in edits.as_object().unwrap() {
+        tiny.set(key, value.clone());
+    }
+    parse_config(tiny.config_text().as_bytes(), "config.json")
+}
+
+fn without(key: &str) -> Result<ModelConfig, samp_ir::Diagnostic> {
+    let mut tiny = TinyCheckpoint::new();
+    tiny.config.remove(key);
+    parse_config(tiny.config_text().as_bytes(), "config.json")
+}
+
+const MISTRAL: [(&str, &str); 2] =
+    [("architectures", "[\"MistralForCausalLM\"]"), ("model_type", "\"mistral\"")];
+
+fn mistral(edits: Value) -> Result<ModelConfig, samp_ir::Diagnostic> {
+    let mut all = edits;
+    for (key, value) in MISTRAL {
+        all[key] = serde_json::from_str(value).unwrap();
+    }
+    with(all)
+}
+
+#[test]
+fn accepted_spellings() {
+    assert_eq!(without("num_key_value_heads").unwrap().model.kv_heads, 4);
+    assert_eq!(with(json!({ "num_key_value_heads": null })).unwrap().model.kv_heads, 4);
+    assert_eq!(with(json!({ "head_dim": 8 })).unwrap().model.head_dim, 8);
+    assert_eq!(without("rope_theta").unwrap().rope.theta, 10_000.0);
+    let five =
+        json!({ "rope_theta": null, "rope_parameters": { "rope_type": "default", "rope_theta": 5e5 } });
+    assert_eq!(with(five).unwrap().rope.theta, 5e5);
+    let bare = json!({ "rope_theta": null, "rope_parameters": { "rope_theta": 5e5 } });
+    assert_eq!(with(bare).unwrap().rope.scaling, RopeScaling::Default);
+    let ends = with(json!({ "bos_token_id": null, "eos_token_id": [2, 7, 2] })).unwrap().model;
+    assert_eq!((ends.bos_token_id, ends.eos_token_ids), (None, vec![2, 7]));
+    let windowed = json!({ "sliding_window": 32, "layer_types": ["sliding_attention", "sliding_attention"] });
+    assert_eq!(mistral(windowed).unwrap().model.sliding_window, Some(32));
+    assert_eq!(mistral(json!({ "sliding_window": null })).unwrap().model.sliding_window, None);
+    assert_eq!(
+        with(json!({ "dtype": "float16", "torch_dtype": "float16" })).unwrap().dtype,
+        Some(ElementType::F16)
+    );
+    assert!(with(json!({ "attention_bias": true, "mlp_bias": true })).unwrap().mlp_bias);
+    with(json!({ "pretraining_tp": 1, "use_cache": false, "_name_or_path": "x" })).unwrap();
+}
+
+#[test]
+fn refused_values() {
+    let llama3 = |edit: Value| {
+        let mut scaling = json!({
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 128,
+        });
+        for (key, value) in edit.as_object().unwrap() {
+            scaling[key] = value.clone();
+        }
+        with(json!({ "rope_scaling": scaling }))
+    };
+    let cases = [
+        ("unknown architecture", with(json!({ "architectures": ["Qwen2ForCausalLM"] }))),
+        ("two architectures", with(json!({ "architectures": ["LlamaForCausalLM", "LlamaModel"] }))),
+        ("model_type of another", with(json!({ "model_type": "mistral" }))),
+        ("quantized checkpoint", with(json!({ "quantization_config": { "quant_method": "gptq" } }))),
+        ("code of its own", with(json!({ "auto_map": { "AutoModel": "modeling.Model" } }))),
+        ("other activation", with(json!({ "hidden_act": "gelu" }))),
+        ("tensor-parallel slices", with(json!({ "pretraining_tp": 2 }))),
+        ("partial rotary", with(json!({ "partial_rotary_factor": 0.5 }))),
+        ("zero", with(json!({ "num_hidden_layers": 0 }))),
+        ("absurd", with(json!({ "hidden_size": 18446744073709551615u64 }))),
+        ("negative", with(json!({ "vocab_size": -1 }))),
+        ("fraction", with(json!({ "intermediate_size": 128.5 }))),
+        ("string", with(json!({ "num_attention_heads": "4" }))),
+        ("number for a flag", with(json!({ "tie_word_embeddings": 1 }))),
+        ("heads that do not divide", with(json!({ "num_key_value_heads": 3 }))),
+        ("more key/value heads than heads", with(json!({ "num_key_value_heads": 8 }))),
+        ("width that heads do not divide", with(json!({ "num_attention_heads": 6 }))),
+        ("odd head_dim", with(json!({ "head_dim": 15 }))),
+        ("odd quotient", with(json!({ "hidden_size": 60 }))),
+        ("zero eps", with(json!({ "rms_norm_eps": 0 }))),
+        ("negative theta", with(json!({ "rope_theta": -1.0 }))),
+        ("yarn", with(json!({ "rope_scaling": { "type": "yarn", "factor": 4.0 } }))),
+        ("scaling without factor", with(json!({ "rope_scaling": { "type": "linear" } }))),
+        (
+            "scaling with a stray key",
+            with(json!({ "rope_scaling": { "type": "linear", "factor": 2, "beta": 1 } })),
+        ),
+        (
+            "two names that differ",
+            with(json!({ "rope_scaling": { "type": "linear", "rope_type": "dynamic", "factor": 2 } })),
+        ),
+        (
+            "two scalings that differ",
+            with(json!({
+                "rope_scaling": { "type": "linear", "factor": 2 }, "rope_parameters": { "type": "linear", "factor": 4 },
+            })),
+        ),
+        ("two bases that differ", with(json!({ "rope_parameters": { "rope_theta": 5e5 } }))),
+        ("shrinking factor", llama3(json!({ "factor": 0.5 }))),
+        ("llama3 without original length", llama3(json!({ "original_max_position_embeddings": null }))),
+        ("llama3 with factors swapped", llama3(json!({ "low_freq_factor": 4.0, "high_freq_factor": 1.0 }))),
+        (
+            "dynamic with a single pair",
+            with(json!({ "head_dim": 2, "rope_scaling": { "type": "dynamic", "factor": 2 } })),
+        ),
+        ("window in Llama", with(json!({ "sliding_window": 128 }))),
+        (
+            "mixed layer types",
+            mistral(json!({
+                "sliding_window": 32, "layer_types": ["sliding_attention", "full_attention"],
+            })),
+        ),
+        ("biases in Mistral", mistral(json!({ "sliding_window": null, "attention_bias": true }))),
+        ("token id beyond the vocabulary", with(json!({ "eos_token_id": [2, 96] }))),
+        ("several first tokens", with(json!({ "bos_token_id": [1] }))),
+        ("8-bit weights", with(json!({ "torch_dtype": "float8_e4m3fn" }))),
+        ("two types that differ", with(json!({ "dtype": "float32" }))),
+        ("unknown keys", with(json!({ "rope_scalling": null, "logit_softcap": 30.0 }))),
+    ];
+    assert_case("bad_config_values", &report(cases.map(|(name, outcome)| (name, outcome.map(drop)))));
+}
+
+#[test]
+fn refused_texts() {
+    let parse = |text: &str| parse_config(text.as_bytes(), "config.json").map(drop);
+    let required = [
+        "architectures",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "vocab_size",
+        "max_position_embeddings",
+        "rms_norm_eps",
+    ];
+    let mut cases: Vec<(&str, Result<(), samp_ir::Diagnostic>)> =
+        required.iter().map(|key| (*key, without(key).map(drop))).collect();
+    cases.push(("Mistral without a window", mistral(json!({})).map(drop)));
+    cases.push(("nothing", parse("")));
+    cases.push(("a list", parse("[]")));
+    cases.push(("cut short", parse("{\"hidden_size\": 64,")));
+    cases.push(("a key twice", parse("{\"hidden_size\": 64, \"hidden_size\": 32}")));
+    cases.push(("a key twice, nested", parse("{\"rope_scaling\": {\"factor\": 2, \"factor\": 4}}")));
+    cases.push(("NaN", parse("{\"rms_norm_eps\": NaN}")));
+    cases.push(("an infinite number", parse("{\"rms_norm_eps\": 1e999}")));
+    cases.push(("no UTF-8", parse_config(b"{\"\xff\": 1}", "config.json").map(drop)));
+    let deep = "[".repeat(100_000);
+    cases.push(("deep nesting", parse(&deep)));
+    cases.push(("a megabyte", parse(&" ".repeat((1 << 20) + 1))));
+    assert_case("bad_config_texts", &report(cases));
+}
+
+#[test]
+fn contexts_beyond_the_trained_one_warn() {
+    let mut plain = with(json!({})).unwrap();
+    let frequencies = plain.model.rope.clone();
+    assert_eq!(plain.set_context(256), None);
+    let plain_warning = plain.set_context(1024).unwrap();
+    assert_eq!(plain.model.rope, frequencies);
+    let mut dynamic = with(json!({ "rope_scaling": { "type": "dynamic", "factor": 2.0 } })).unwrap();
+    assert_eq!(dynamic.model.rope, frequencies);
+    let dynamic_warning = dynamic.set_context(1024).unwrap();
+    assert_ne!(dynamic.model.rope, frequencies);
+    assert_eq!(dynamic.set_context(256), None);
+    assert_eq!(dynamic.model.rope, frequencies);
+    let cases = [("plain", Err(plain_warning)), ("dynamic", Err(dynamic_warning))];
+    assert_case("long_contexts", &report(cases));
+}

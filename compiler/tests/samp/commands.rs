@@ -1,0 +1,165 @@
+//! Each command, as a user types it.
+
+use std::{io::Write, process::Stdio};
+
+use serde_json::Value;
+
+use crate::workbench::{Bench, fails, ok, root, samp, text, tiny_llama};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("not JSON: {e}\n{text}"))
+}
+
+#[test]
+fn a_seed_gives_the_same_text_and_another_seed_another() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &[]);
+    let run = |seed: &str| {
+        let mut command = samp(["run", "-p", "The file", "-n", "24", "--temperature", "1.0", "--seed", seed]);
+        command.arg(&plan);
+        ok(command)
+    };
+    assert_eq!(run("1"), run("1"));
+    assert_ne!(run("1"), run("2"));
+}
+
+#[test]
+fn prompts_come_from_a_flag_a_chat_or_stdin() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &[]);
+    let mut from_flag = samp(["run", "-p", "The file is", "-n", "8", "--json"]);
+    from_flag.arg(&plan);
+    let from_flag = json(&ok(from_flag));
+    let mut piped = samp(["run", "-n", "8", "--json"]);
+    let mut child = piped.arg(&plan).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"The file is").unwrap();
+    let from_stdin = json(&text(&child.wait_with_output().unwrap().stdout));
+    assert_eq!(from_flag, from_stdin);
+    assert_eq!(from_flag["tokens"].as_array().unwrap().len(), 8);
+    let mut chat = samp(["run", "--chat", "Hello", "-n", "4", "--json", "--ignore-eos"]);
+    chat.arg(&plan);
+    assert!(json(&ok(chat))["prompt_tokens"].as_u64().unwrap() > 8);
+}
+
+#[test]
+fn evaluation_reports_each_stratum_and_no_divergence_from_itself() {
+    let bench = Bench::new();
+    let data = root().join("testdata/data/eval.jsonl");
+    let plan = bench.compile("plan", &["--recipe", "uniform:f32"]);
+    let mut command = samp(["eval", "--json", "--max-tokens", "48", "--data"]);
+    command.arg(&data).arg("--against").arg(tiny_llama()).arg(&plan);
+    let same = json(&ok(command));
+    assert_eq!(same["strata"].as_object().unwrap().keys().collect::<Vec<_>>(), ["code", "json", "prose"]);
+    assert_eq!(same["overall"]["kl_nats"]["mean"], 0.0);
+    assert_eq!(same["overall"]["top1_agreement"]["mean"], 1.0);
+    let nf4 = bench.compile("nf4", &["--recipe", "uniform:nf4"]);
+    let mut command = samp(["eval", "--json", "--max-tokens", "48", "--data"]);
+    command.arg(&data).arg("--against").arg(&plan).arg(&nf4);
+    let other = json(&ok(command));
+    let kl = other["overall"]["kl_nats"]["mean"].as_f64().unwrap();
+    assert!((1e-4..0.1).contains(&kl), "{kl}");
+    assert!(other["overall"]["kl_nats"]["standard_error"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn choices_are_scored() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--recipe", "uniform:f16"]);
+    let mut command = samp(["eval", "--json", "--data"]);
+    command.arg(root().join("testdata/data/choices.jsonl")).arg(&plan);
+    let accuracy = json(&ok(command))["overall"]["choice_accuracy"]["mean"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&accuracy));
+}
+
+#[test]
+fn inspect_shows_formats_and_bits() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--recipe", "uniform:nf4"]);
+    let shown = ok(samp(["inspect".as_ref(), plan.as_os_str()]));
+    assert!(shown.contains("4.127 over the decoder's linears") || shown.contains("4.128 over"), "{shown}");
+    assert!(ok(samp(["inspect".as_ref(), plan.as_os_str(), "--mlir".as_ref()])).contains("samp.paged_attention"));
+    assert!(ok(samp(["inspect".as_ref(), plan.as_os_str(), "--program".as_ref()])).contains("up to 256 tokens"));
+    let summary = json(&ok(samp(["inspect".as_ref(), plan.as_os_str(), "--json".as_ref()])));
+    assert_eq!(summary["recipe"], "uniform:nf4");
+}
+
+#[test]
+fn diff_says_what_was_decided_differently() {
+    let bench = Bench::new();
+    let (a, b) = (bench.compile("a", &["--recipe", "samp"]), bench.compile("b", &["--recipe", "uniform:nf4"]));
+    let (shown, _) = fails(1, samp(["diff".as_ref(), a.as_os_str(), b.as_os_str()]));
+    assert!(shown.contains("layers.5.self_attn.o_proj fp8_e4m3→nf4, −"), "{shown}");
+    assert!(!shown.contains("mlp"), "{shown}");
+    ok(samp(["diff".as_ref(), a.as_os_str(), a.as_os_str()]));
+}
+
+#[test]
+fn every_phase_can_be_printed_and_stopped_at() {
+    for phase in ["model", "fused", "typed", "selected", "planned"] {
+        let mut command = samp(["compile", "--stop-after", phase]);
+        command.arg(tiny_llama());
+        let shown = ok(command);
+        assert!(shown.starts_with(&format!("// {phase}\nmodule")), "{shown}");
+    }
+    let mut command = samp(["compile", "--dry-run", "--print-after", "model", "--print-after", "typed", "--explain"]);
+    command.arg(tiny_llama());
+    let shown = ok(command);
+    assert!(shown.contains("// model") && shown.contains("// typed") && !shown.contains("// fused"));
+    assert!(shown.contains("up to      1 tokens:"), "{shown}");
+}
+
+#[test]
+fn a_dry_run_states_sizes_and_memory_and_writes_nothing() {
+    let bench = Bench::new();
+    let report = json(&ok(bench.compiling("plan", &["--dry-run", "--json"])));
+    assert!(report["peak_memory_bytes"].as_u64().unwrap() > 0);
+    assert!(report["sizes"]["weights_bytes"].as_u64().unwrap() > 4_000_000);
+    assert!(!bench.path("plan").exists());
+}
+
+#[test]
+fn peak_memory_is_what_the_dry_run_said() {
+    let bench = Bench::new();
+    let stated = json(&ok(bench.compiling("plan", &["--dry-run", "--json"])))["peak_memory_bytes"].as_u64().unwrap();
+    let mut child = bench.compiling("plan", &[]).stdout(Stdio::null()).spawn().unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        peak = peak.max(high_water_mark(child.id()).unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    println!("stated {stated} bytes, seen {peak}");
+    assert!(peak > 0 && peak <= stated, "stated {stated} bytes, seen {peak}");
+}
+
+/// Largest resident size of a process so far, in bytes.
+fn high_water_mark(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| 1024 * kib)
+}
+
+#[test]
+fn doctor_and_completions_answer() {
+    let checks = json(&ok(samp(["doctor", "--json"])));
+    assert!(checks.as_array().unwrap().iter().any(|c| c["name"] == "vector unit"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(ok(samp(["completions", shell])).contains("samp"));
+    }
+}
+
+#[test]
+fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
+    let bench = Bench::new();
+    for (args, expected) in [
+        (&["validate", "/nowhere"][..], "expected a plan directory"),
+        (&["run", "/nowhere"], "plan.json"),
+        (&["compile", "/nowhere", "-o", "x"], "error["),
+        (&["compile", "--recipe", "best", "/nowhere", "-o", "x"], "error["),
+        (&["eval", "/nowhere"], "--data"),
+    ] {
+        let (_, message) = fails(2, samp(args));
+        assert!(message.contains(expected), "{args:?}: {message}");
+    }
+    let (_, message) = fails(2, bench.compiling("plan", &["--recipe", "uniform:fp3"]));
+    assert!(message.contains("fp3"), "{message}");
+}

@@ -1,0 +1,110 @@
+//! Logits against transformers, and against themselves however a sequence is cut into steps.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs, open};
+
+use crate::workbench::{Bench, ok, samp, tiny_llama};
+
+/// Ids and logits of the shipped reference, from transformers in f32.
+struct Reference {
+    ids: Vec<Vec<u32>>,
+    logits: Vec<f32>,
+}
+
+fn reference() -> Reference {
+    let bytes = std::fs::read(tiny_llama().join("reference.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let ids = file.tensor("input_ids").unwrap();
+    let row = |row: &[u8]| row.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as u32).collect();
+    Reference {
+        ids: ids.data().chunks_exact(8 * ids.shape()[1]).map(row).collect(),
+        logits: floats(file.tensor("logits").unwrap().data()),
+    }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+}
+
+fn argmax(row: &[f32]) -> usize {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap()
+}
+
+/// `samp eval --ids --save-logits`, read back.
+fn saved_logits(bench: &Bench, plan: &Path, device: &str) -> Vec<f32> {
+    let out = bench.path("logits.safetensors");
+    let mut command = samp(["eval", "--device", device, "--ids"]);
+    command.arg(tiny_llama().join("reference.safetensors")).arg("--save-logits").arg(&out).arg(plan);
+    ok(command);
+    let bytes = std::fs::read(out).unwrap();
+    floats(SafeTensors::deserialize(&bytes).unwrap().tensor("logits").unwrap().data())
+}
+
+#[test]
+fn sixteen_bit_plans_equal_transformers_on_both_devices() {
+    let bench = Bench::new();
+    let expected = reference().logits;
+    for recipe in ["uniform:f16", "uniform:bf16"] {
+        let plan = bench.compile(recipe, &["--recipe", recipe]);
+        for device in ["cpu", "reference"] {
+            let found = saved_logits(&bench, &plan, device);
+            let difference = largest_difference(&found, &expected);
+            println!("{recipe} on {device}: largest difference {difference:.2e}");
+            assert!(difference <= 2e-3, "{recipe} on {device}: {difference}");
+            for (x, y) in found.chunks_exact(4096).zip(expected.chunks_exact(4096)) {
+                assert_eq!(argmax(x), argmax(y), "{recipe} on {device}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quantized_plans_give_the_same_logits_on_both_devices() {
+    let bench = Bench::new();
+    for recipe in ["samp", "uniform:nf4", "uniform:int8"] {
+        let plan = bench.compile(recipe, &["--recipe", recipe]);
+        let (cpu, plain) = (saved_logits(&bench, &plan, "cpu"), saved_logits(&bench, &plan, "reference"));
+        let difference = largest_difference(&cpu, &plain);
+        println!("{recipe}: cpu and reference differ by {difference:.2e}");
+        assert!(difference <= 1e-3, "{recipe}: {difference}");
+    }
+}
+
+#[test]
+fn chunks_of_any_size_give_the_same_logits() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--recipe", "samp"]);
+    let ids = &reference().ids[0];
+    for device in [DeviceKind::Cpu, DeviceKind::Reference] {
+        let whole = in_chunks(&plan, device, ids, &[ids.len()]);
+        for sizes in [&[1][..], &[7], &[13, 1, 5], &[63, 1]] {
+            let difference = largest_difference(&whole, &in_chunks(&plan, device, ids, sizes));
+            println!("{device}, chunks of {sizes:?}: largest difference {difference:.2e}");
+            assert!(difference <= 1e-4, "{device}, chunks of {sizes:?}: {difference}");
+        }
+    }
+}
+
+/// Logits of every position, the sequence fed in chunks whose sizes repeat.
+fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
+    let options = EngineOptions { kv_tokens: Some(ids.len() as u64), self_test: false };
+    let mut engine = Engine::new(open(plan).unwrap().into(), device, options).unwrap();
+    let sequence = engine.create().unwrap();
+    let (mut rest, mut logits) = (ids, vec![]);
+    for &size in sizes.iter().cycle() {
+        let (chunk, later) = rest.split_at(size.min(rest.len()));
+        logits.extend_from_slice(engine.prefill(sequence, chunk, Outputs::All).unwrap().as_slice());
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    logits
+}

@@ -1,0 +1,9 @@
+//! The `samp` command end to end, on the shipped checkpoint: what the README promises.
+
+mod commands;
+mod export;
+mod faults;
+mod logits;
+mod rebuild;
+mod shapes;
+mod workbench;

@@ -1,0 +1,33 @@
+//! What the operations over rows compute, in plain loops.
+
+use super::{AddArgs, GatherArgs, SiluMulArgs, check_add, check_gather, check_silu_mul};
+
+/// Adds element by element.
+pub fn add(args: AddArgs<'_>) {
+    check_add(&args);
+    for ((out, a), b) in args.out.iter_mut().zip(args.a).zip(args.b) {
+        *out = a + b;
+    }
+}
+
+/// `silu(g) = g / (1 + e^−g)`, in f64.
+pub fn silu_mul(args: SiluMulArgs<'_>) {
+    check_silu_mul(&args);
+    let width = args.width;
+    for (gate_up, out) in args.gate_up.chunks_exact(2 * width).zip(args.out.chunks_exact_mut(width)) {
+        let (gate, up) = gate_up.split_at(width);
+        for ((out, g), u) in out.iter_mut().zip(gate).zip(up) {
+            let g = f64::from(*g);
+            *out = (g / (1.0 + (-g).exp()) * f64::from(*u)) as f32;
+        }
+    }
+}
+
+/// Copies row by row.
+pub fn gather(args: GatherArgs<'_>) {
+    check_gather(&args);
+    let width = args.width;
+    for (row, out) in args.rows.iter().zip(args.out.chunks_exact_mut(width)) {
+        out.copy_from_slice(&args.x[*row as usize * width..][..width]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Linear layers over 16-row tiles on the CPU.
+//!
+//! Every output is summed in one order: ascending columns in one accumulator for each block of 64, block sums times
+//! their scale into the total, each step a fused multiply–add. So the vector width, the number of threads, the variant
+//! and the other tokens of the batch never change a bit.
+
+use super::{
+    LinearArgs, check,
+    decode::{Bf16, Decode, F16, F32, Float4, Fp8, Int4, Int8, Weight},
+    direct::Direct,
+    finish::{Finish, Write},
+    panel::{Decoded, MAX_TASK_TILES, PANEL_TILES, Panel},
+    tokens::PackedTokens,
+};
+use crate::{
+    parallel::{Scatter, for_each_with},
+    simd::{self, LANES, Width},
+};
+use samp_abi::{Format, Layout};
+
+/// How weights become lanes of f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// In registers, again for every block of tokens: for few tokens.
+    Direct,
+    /// Into an f32 panel, once for all tokens: for many.
+    Panel,
+}
+
+/// [`Variant::Direct`] at the machine's width.
+pub fn direct(args: LinearArgs<'_>) {
+    run_at(Width::detect(), Variant::Direct, args);
+}
+
+/// [`Variant::Panel`] at the machine's width.
+pub fn panel(args: LinearArgs<'_>) {
+    run_at(Width::detect(), Variant::Panel, args);
+}
+
+/// Computes a linear at a given width; the weight must be in [`Layout::Rows16`]. Panics if the machine has not the
+/// width or the sizes do not fit.
+pub fn run_at(width: Width, variant: Variant, args: LinearArgs<'_>) {
+    check(&args);
+    let weight = args.weight;
+    assert_eq!(weight.layout, Layout::Rows16, "the CPU's linear kernels read tiles of 16 rows");
+    if args.out.is_empty() {
+        return;
+    }
+    match weight.format {
+        Format::F32 => run(width, variant, args, F32),
+        Format::F16 => run(width, variant, args, F16),
+        Format::Bf16 => run(width, variant, args, Bf16),
+        Format::Fp8E4m3(_) => run(width, variant, args, Fp8),
+        Format::Int8 { .. } => run(width, variant, args, Int8),
+        Format::Int4 { group, zero_point } => {
+            run(width, variant, args, Int4::new(&weight, group, zero_point))
+        }
+        Format::Nf4 | Format::Fp4 => run(width, variant, args, Float4::new(&weight)),
+    }
+}
+
+/// Tokens that are taken at a time, which bounds the memory for packed inputs and sums.
+const MAX_TOKENS: usize = 240;
+
+/// What a thread works in.
+#[derive(Default)]
+struct Scratch {
+    /// Sums `[tiles, tokens]` before the last steps.
+    totals: Vec<[f32; LANES]>,
+    decoded: Decoded,
+}
+
+fn run<D: Decode>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
+    let weight = &Weight::new(&args.weight, decoder);
+    let finish = &Finish::new(&args);
+    let out = &Scatter::new(args.out);
+    let cols = weight.cols;
+    let all_tiles = args.weight.rows.div_ceil(LANES);
+    // A few tasks for each thread; how tiles are shared out changes no result.
+    let per_task = all_tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(PANEL_TILES);
+    let per_task = per_task.min(MAX_TASK_TILES);
+    for (first_token, x) in (0..).step_by(MAX_TOKENS).zip(args.x.chunks(MAX_TOKENS * cols)) {
+        let packed = (variant == Variant::Panel).then(|| PackedTokens::new(x, cols, width));
+        let work = all_tiles * LANES * x.len();
+        for_each_with(
+            all_tiles.div_ceil(per_task),
+            work,
+            Scratch::default,
+            |Scratch { totals, decoded }, task| {
+                let tiles = task * per_task..all_tiles.min((task + 1) * per_task);
+                totals.clear();
+                totals.resize(tiles.len().next_multiple_of(PANEL_TILES) * (x.len() / cols), [0.0; LANES]);
+                match &packed {
+                    None => simd::run(width, Direct { weight, x, tiles: tiles.clone(), totals }),
+                    Some(x) => Panel { weight, x, tiles: tiles.clone(), totals, scratch: decoded }.run(width),
+                }
+                simd::run(width, Write { finish, tiles, totals, x, cols, out, first_token });
+            },
+        );
+    }
+}

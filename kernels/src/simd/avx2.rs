@@ -1,0 +1,164 @@
+//! Sixteen lanes in two AVX2 registers.
+
+use super::{Job, LANES, Lanes};
+use std::arch::x86_64::*;
+
+/// Proof that the machine has AVX2, FMA and F16C; made only by [`run`].
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// Runs `job` with these instructions.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn run<J: Job>(job: J) -> J::Output {
+    job.run(Avx2(()))
+}
+
+macro_rules! intrinsics {
+    ($body:expr) => {
+        // SAFETY: a value of `Avx2` exists only inside `run`, which requires the instructions; loads and stores
+        // go through references to arrays of the full size, at offsets of at most half of it.
+        unsafe { $body }
+    };
+}
+
+/// The same operation on both halves. A closure might stay a function without these instructions and become a call.
+macro_rules! both {
+    ($halves:expr, $half:ident => $body:expr) => {{
+        let [first, second] = $halves;
+        let $half = first;
+        let first = intrinsics!($body);
+        let $half = second;
+        [first, intrinsics!($body)]
+    }};
+}
+
+/// The halves of a vector.
+type Pair = [__m256; 2];
+
+impl Lanes for Avx2 {
+    const REGISTERS: usize = 8;
+    type F = Pair;
+    type Table = Pair;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Pair {
+        intrinsics!([_mm256_set1_ps(x); 2])
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Pair {
+        intrinsics!([_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))])
+    }
+
+    #[inline(always)]
+    fn store(self, v: Pair, to: &mut [f32; LANES]) {
+        intrinsics!({
+            _mm256_storeu_ps(to.as_mut_ptr(), v[0]);
+            _mm256_storeu_ps(to.as_mut_ptr().add(8), v[1]);
+        })
+    }
+
+    #[inline(always)]
+    fn add(self, a: Pair, b: Pair) -> Pair {
+        intrinsics!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Pair, b: Pair) -> Pair {
+        intrinsics!([_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Pair, b: Pair) -> Pair {
+        intrinsics!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn div(self, a: Pair, b: Pair) -> Pair {
+        intrinsics!([_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Pair, b: Pair, c: Pair) -> Pair {
+        intrinsics!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
+    }
+
+    #[inline(always)]
+    fn max(self, a: Pair, b: Pair) -> Pair {
+        intrinsics!([_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn min(self, a: Pair, b: Pair) -> Pair {
+        intrinsics!([_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn exp2_shifted(self, shifted: Pair) -> Pair {
+        both!(shifted, half => {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(half));
+            _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(0x3f80_0000)))
+        })
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[u16; LANES]) -> Pair {
+        let half = from.as_ptr().cast::<__m128i>();
+        intrinsics!([_mm256_cvtph_ps(_mm_loadu_si128(half)), _mm256_cvtph_ps(_mm_loadu_si128(half.add(1)))])
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[u16; LANES]) -> Pair {
+        let half = from.as_ptr().cast::<__m128i>();
+        let bits = intrinsics!([_mm_loadu_si128(half), _mm_loadu_si128(half.add(1))]);
+        both!(bits, b => _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(b))))
+    }
+
+    #[inline(always)]
+    fn load_i8(self, from: &[u8; LANES]) -> Pair {
+        both!(bytes(self, from), b => _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b)))
+    }
+
+    #[inline(always)]
+    fn load_fp8(self, from: &[u8; LANES]) -> Pair {
+        both!(bytes(self, from), b => {
+            let shifted = _mm_slli_epi16::<7>(_mm_cvtepi8_epi16(b));
+            _mm256_cvtph_ps(_mm_and_si128(shifted, _mm_set1_epi16(0xbf80_u16 as i16)))
+        })
+    }
+
+    #[inline(always)]
+    fn table(self, table: &[f32; LANES]) -> Pair {
+        self.load(table)
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: Pair, codes: &[u8; LANES]) -> [Pair; 2] {
+        let low = both!(bytes(self, codes), b => _mm256_cvtepu8_epi32(b));
+        let high = both!(low, l => _mm256_srli_epi32::<4>(l));
+        [entries(self, table, high), entries(self, table, low)]
+    }
+
+    #[inline(always)]
+    fn gather(self, table: &[f32; 256], codes: &[u8; LANES]) -> Pair {
+        both!(bytes(self, codes), b => _mm256_i32gather_ps::<4>(table.as_ptr(), _mm256_cvtepu8_epi32(b)))
+    }
+}
+
+/// The two halves of 16 bytes, each in the low half of a register.
+#[inline(always)]
+fn bytes(_: Avx2, from: &[u8; LANES]) -> [__m128i; 2] {
+    let low = from.as_ptr();
+    intrinsics!([_mm_loadl_epi64(low.cast()), _mm_loadl_epi64(low.add(8).cast())])
+}
+
+/// The entries at the low four bits of each index: bit 3, moved to the sign, picks the half of the table.
+#[inline(always)]
+fn entries(_: Avx2, table: Pair, indices: [__m256i; 2]) -> Pair {
+    both!(indices, index => {
+        let first = _mm256_permutevar8x32_ps(table[0], index);
+        let second = _mm256_permutevar8x32_ps(table[1], index);
+        let half = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+        _mm256_blendv_ps(first, second, half)
+    })
+}

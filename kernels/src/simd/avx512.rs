@@ -1,0 +1,136 @@
+//! Sixteen lanes in one AVX-512 register.
+
+use super::{Job, LANES, Lanes};
+use std::arch::x86_64::*;
+
+/// Proof that the machine has AVX-512 F, BW and VL; made only by [`run`].
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// Runs `job` with these instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+pub(super) fn run<J: Job>(job: J) -> J::Output {
+    job.run(Avx512(()))
+}
+
+macro_rules! intrinsics {
+    ($body:expr) => {
+        // SAFETY: a value of `Avx512` exists only inside `run`, which requires the instructions; loads and stores
+        // go through references to arrays of the full size.
+        unsafe { $body }
+    };
+}
+
+impl Lanes for Avx512 {
+    const REGISTERS: usize = 32;
+    type F = __m512;
+    type Table = __m512;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        intrinsics!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> __m512 {
+        intrinsics!(_mm512_loadu_ps(from.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m512, to: &mut [f32; LANES]) {
+        intrinsics!(_mm512_storeu_ps(to.as_mut_ptr(), v))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        intrinsics!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        intrinsics!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        intrinsics!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        intrinsics!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        intrinsics!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        intrinsics!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        intrinsics!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn exp2_shifted(self, shifted: __m512) -> __m512 {
+        intrinsics!({
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
+            _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(0x3f80_0000)))
+        })
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[u16; LANES]) -> __m512 {
+        intrinsics!(_mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[u16; LANES]) -> __m512 {
+        intrinsics!({
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        })
+    }
+
+    #[inline(always)]
+    fn load_i8(self, from: &[u8; LANES]) -> __m512 {
+        intrinsics!(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast()))))
+    }
+
+    #[inline(always)]
+    fn load_fp8(self, from: &[u8; LANES]) -> __m512 {
+        intrinsics!({
+            let wide = _mm256_cvtepi8_epi16(_mm_loadu_si128(from.as_ptr().cast()));
+            let bits = _mm256_and_si256(_mm256_slli_epi16::<7>(wide), _mm256_set1_epi16(0xbf80_u16 as i16));
+            _mm512_cvtph_ps(bits)
+        })
+    }
+
+    #[inline(always)]
+    fn table(self, table: &[f32; LANES]) -> __m512 {
+        self.load(table)
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: __m512, codes: &[u8; LANES]) -> [__m512; 2] {
+        // The permutation reads only the low four bits of each index.
+        intrinsics!({
+            let low = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().cast()));
+            let high = _mm512_srli_epi32::<4>(low);
+            [_mm512_permutexvar_ps(high, table), _mm512_permutexvar_ps(low, table)]
+        })
+    }
+
+    #[inline(always)]
+    fn gather(self, table: &[f32; 256], codes: &[u8; LANES]) -> __m512 {
+        intrinsics!({
+            let indices = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().cast()));
+            _mm512_i32gather_ps::<4>(indices, table.as_ptr())
+        })
+    }
+}

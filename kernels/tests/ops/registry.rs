@@ -1,0 +1,95 @@
+use samp_abi::{Format, TargetName, plan::OpKind};
+use samp_kernels::registry::{Entry, Kernel, Shape, candidates, cheapest, find, kernels};
+use std::collections::BTreeSet;
+
+const OPS: [OpKind; 9] = [
+    OpKind::Embed,
+    OpKind::RmsNorm,
+    OpKind::AddRmsNorm,
+    OpKind::Add,
+    OpKind::Linear,
+    OpKind::RopeAppend,
+    OpKind::PagedAttention,
+    OpKind::SiluMul,
+    OpKind::Gather,
+];
+
+pub(crate) fn linear_shape(format: Format, tokens: u64) -> Shape {
+    Shape { tokens, rows: 4096, cols: 4096, format: Some(format), context: 0 }
+}
+
+#[test]
+fn names_are_unique_and_follow_the_convention() {
+    let names: BTreeSet<&str> = kernels().map(|k| k.name).collect();
+    assert_eq!(names.len(), kernels().count());
+    for kernel in kernels() {
+        assert!(std::ptr::eq(find(kernel.name).expect("registered"), kernel));
+        let formats: Vec<Format> =
+            Format::ALL.into_iter().filter(|f| (kernel.accepts)(&linear_shape(*f, 1))).collect();
+        let stem = match kernel.layout {
+            Some(layout) => {
+                assert_eq!(formats.len(), 1, "{}: a packed weight has one format", kernel.name);
+                format!("{}_{}_{}_", kernel.op, formats[0], layout)
+            }
+            None => format!("{}_", kernel.op),
+        };
+        let variant = kernel.name.strip_prefix(&stem);
+        assert!(variant.is_some_and(|v| !v.contains('_')), "{}: expected {stem}VARIANT", kernel.name);
+    }
+}
+
+#[test]
+fn every_operation_has_a_cpu_kernel_for_every_format() {
+    for op in OPS {
+        for format in Format::ALL {
+            let kept = matches!(format.name(), "f16" | "fp8_e4m3_tensor");
+            if matches!(op, OpKind::RopeAppend | OpKind::PagedAttention) && !kept {
+                continue;
+            }
+            let found = candidates(TargetName::Cpu, op, linear_shape(format, 1)).count();
+            assert!(found > 0, "no kernel for {op} with {format}");
+        }
+    }
+}
+
+#[test]
+fn entries_are_of_their_operation() {
+    for kernel in kernels() {
+        let op = match kernel.entry {
+            Entry::Embed { .. } => OpKind::Embed,
+            Entry::RmsNorm { .. } => OpKind::RmsNorm,
+            Entry::AddRmsNorm { .. } => OpKind::AddRmsNorm,
+            Entry::Add { .. } => OpKind::Add,
+            Entry::Linear { .. } => OpKind::Linear,
+            Entry::RopeAppend { .. } => OpKind::RopeAppend,
+            Entry::PagedAttention { .. } => OpKind::PagedAttention,
+            Entry::SiluMul { .. } => OpKind::SiluMul,
+            Entry::Gather { .. } => OpKind::Gather,
+        };
+        assert_eq!(op, kernel.op, "{}", kernel.name);
+        assert!(kernel.tolerance.absolute < 1e-4 && kernel.tolerance.relative < 1e-4, "{}", kernel.name);
+    }
+}
+
+#[test]
+fn few_tokens_are_computed_directly_and_many_by_panel() {
+    let chosen = |format, tokens| cheapest(TargetName::Cpu, OpKind::Linear, linear_shape(format, tokens));
+    for format in Format::ALL {
+        let ends_with = |k: Option<&Kernel>, end| k.is_some_and(|k| k.name.ends_with(end));
+        for tokens in [1, 2, 4, 8] {
+            assert!(ends_with(chosen(format, tokens), "_direct"), "{format} {tokens}");
+        }
+        for tokens in [32, 64, 512] {
+            assert!(ends_with(chosen(format, tokens), "_panel"), "{format} {tokens}");
+        }
+    }
+}
+
+#[test]
+fn nothing_runs_where_no_kernel_is() {
+    let shape = linear_shape(Format::Nf4, 1);
+    assert!(cheapest(TargetName::H100, OpKind::Linear, shape).is_none());
+    // A width that is no multiple of nf4's blocks.
+    assert!(cheapest(TargetName::Cpu, OpKind::Linear, Shape { cols: 100, ..shape }).is_none());
+    assert!(find("linear_nf3_rows16_direct").is_none());
+}

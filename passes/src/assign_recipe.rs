@@ -1,0 +1,89 @@
+//! Gives every weight its number format, from a recipe.
+//!
+//! Before: `samp.weight {key = "layers.0.mlp.down_proj", …}`
+//!
+//! After: `samp.weight {key = "layers.0.mlp.down_proj", format = "nf4", …}`
+//!
+//! Requires: fusion and legalization are done. Ensures: every weight has a format that its shape allows; vectors (norms and biases) stay in
+//! f32. Does not: measure anything, or split a fused linear whose members the recipe wants in different formats; that is
+//! an error.
+
+use samp_abi::Format;
+use samp_ir::{Diagnostic, Module, OpId, Shape, WeightOp};
+
+use crate::{Changed, recipe::Recipe};
+
+/// Sets the format of every weight.
+pub fn assign_recipe(module: &mut Module, recipe: &Recipe) -> Result<Changed, Diagnostic> {
+    let projections = projections(module);
+    let keys: Vec<&str> = projections.iter().map(|p| p.key.as_str()).collect();
+    let formats = recipe.resolve(&keys)?;
+    let mut assigned: Vec<(OpId, Format)> = vec![];
+    for (projection, &format) in projections.iter().zip(&formats) {
+        match assigned.last() {
+            Some(&(weight, first)) if weight == projection.weight => {
+                agree(module, projection, first, format)?;
+            }
+            _ => assigned.push((projection.weight, storable(module, projection.weight, format)?)),
+        }
+    }
+    let vectors = module.views::<WeightOp>().filter(|w| !is_matrix(w)).map(|w| (w.id(), Format::F32));
+    assigned.extend(vectors.collect::<Vec<_>>());
+    for &(weight, format) in &assigned {
+        module.set_format(weight, format);
+    }
+    Ok(Changed(assigned.len()))
+}
+
+/// One projection of the checkpoint and the weight that holds it.
+struct Projection {
+    key: String,
+    weight: OpId,
+}
+
+/// The projections in program order; those of one weight are neighbours.
+fn projections(module: &Module) -> Vec<Projection> {
+    let matrices = module.views::<WeightOp>().filter(is_matrix);
+    let all = matrices.flat_map(|w| w.sources().into_iter().map(move |s| (s, w.id())));
+    all.map(|(source, weight)| Projection { key: projection_key(source).to_owned(), weight }).collect()
+}
+
+/// `model.layers.0.self_attn.q_proj.weight` is `layers.0.self_attn.q_proj` in recipes.
+pub fn projection_key(source: &str) -> &str {
+    let inner = source.strip_prefix("model.").unwrap_or(source);
+    inner.strip_suffix(".weight").unwrap_or(inner)
+}
+
+fn is_matrix(weight: &WeightOp<'_>) -> bool {
+    matches!(weight.tensor_type().shape, Shape::Matrix { .. })
+}
+
+fn agree(module: &Module, projection: &Projection, first: Format, format: Format) -> Result<(), Diagnostic> {
+    if first == format {
+        return Ok(());
+    }
+    let fused = module.op(projection.weight).label();
+    Err(Diagnostic::bad_input(
+        "E0405",
+        format!("the members of `{fused}` are one tensor: expected {first} for `{}` too, found {format}", projection.key),
+    )
+    .at_op(fused)
+    .hint("give the members of a fused projection (q, k, v; gate, up) the same format"))
+}
+
+/// `format`, if the weight's shape and what is known of it allow it.
+fn storable(module: &Module, weight: OpId, format: Format) -> Result<Format, Diagnostic> {
+    let weight: WeightOp = module.view(weight).expect("collected as such");
+    let (cols, multiple) = (weight.tensor_type().width(), format.column_multiple());
+    if !cols.is_multiple_of(multiple) {
+        let message = format!("{format} needs a multiple of {multiple} input channels, found {cols}");
+        return Err(Diagnostic::unsupported("E0406", message)
+            .at_op(weight.key())
+            .hint("choose a format without blocks (f16, bf16, fp8_e4m3, int8) for this projection"));
+    }
+    if format == (Format::Int8 { outliers: true }) {
+        let message = format!("{format} needs to know the outlier columns of the input, which a fixed recipe does not");
+        return Err(Diagnostic::unsupported("E0407", message).at_op(weight.key()).hint("use int8"));
+    }
+    Ok(format)
+}

@@ -1,0 +1,174 @@
+//! Recipes: patterns over the model's projections → number formats. Plain data, so that passes take it as input.
+
+use samp_abi::{Format, ScaleAxis};
+use samp_ir::Diagnostic;
+
+/// A recipe as the pass `assign_recipe` takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// Name for people and for the plan's provenance.
+    pub name: String,
+    /// Format of the KV cache (`f32`, `f16` or `fp8_e4m3_tensor`); `None` leaves it to the target.
+    pub kv: Option<Format>,
+    /// The rules; the last one that matches a projection decides.
+    pub rules: Vec<Rule>,
+}
+
+/// One line of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Matched against keys such as `layers.0.self_attn.q_proj`, `embed_tokens` and `lm_head`; `*` stands for any run
+    /// of characters, dots and none included.
+    pub pattern: String,
+    /// What the matched weights are stored as.
+    pub format: Format,
+}
+
+/// No rule matches a projection.
+pub const UNMATCHED: &str = "E0401";
+/// A rule matches no projection.
+pub const UNUSED: &str = "E0402";
+/// More keys than this are counted, not listed.
+const LISTED: usize = 10;
+
+impl Recipe {
+    /// The recipe that gives samp its name: MLP linears in nf4, attention linears in fp8, embedding and head in f16.
+    pub fn samp() -> Recipe {
+        Recipe::of(
+            "samp",
+            &[
+                ("*", Format::F16),
+                ("layers.*.self_attn.*", Format::Fp8E4m3(ScaleAxis::Channel)),
+                ("layers.*.mlp.*", Format::Nf4),
+            ],
+        )
+    }
+
+    /// All decoder linears in `format`; embedding and head too if it has 16 bits or more, else in f16.
+    pub fn uniform(format: Format) -> Recipe {
+        let ends = if format.code_bits() >= 16 { format } else { Format::F16 };
+        Recipe::of(&format!("uniform:{format}"), &[("*", ends), ("layers.*", format)])
+    }
+
+    fn of(name: &str, rules: &[(&str, Format)]) -> Recipe {
+        let rule = |&(pattern, format): &(&str, Format)| Rule { pattern: pattern.into(), format };
+        Recipe { name: name.into(), kv: None, rules: rules.iter().map(rule).collect() }
+    }
+
+    /// The format of each projection, in the order of `keys`.
+    ///
+    /// # Errors
+    /// One [`Diagnostic`] that names every projection that no rule matches, or every rule that matches none.
+    pub fn resolve(&self, keys: &[&str]) -> Result<Vec<Format>, Diagnostic> {
+        let decide =
+            |key: &str| self.rules.iter().rfind(|rule| matches(&rule.pattern, key)).map(|r| r.format);
+        let formats: Vec<Option<Format>> = keys.iter().map(|key| decide(key)).collect();
+        let unmatched = keys.iter().zip(&formats).filter(|(_, f)| f.is_none()).map(|(key, _)| *key);
+        self.refuse_if_any(UNMATCHED, "a rule for every projection, found none for", unmatched)
+            .map_err(|d| d.hint("a first rule with the pattern \"*\" decides for everything that is left"))?;
+        let unused = self.rules.iter().map(|r| r.pattern.as_str());
+        let unused = unused.filter(|pattern| !keys.iter().any(|key| matches(pattern, key)));
+        self.refuse_if_any(UNUSED, "every rule to match a projection, found no match for", unused)
+            .map_err(|d| self.with_examples(d, keys))?;
+        Ok(formats.into_iter().flatten().collect())
+    }
+
+    fn refuse_if_any<'a>(
+        &self,
+        code: &'static str,
+        what: &str,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Diagnostic> {
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut listed = names[..names.len().min(LISTED)].join(", ");
+        if names.len() > LISTED {
+            listed += &format!(" and {} more", names.len() - LISTED);
+        }
+        Err(Diagnostic::bad_input(code, format!("recipe `{}`: expected {what} {listed}", self.name)))
+    }
+
+    fn with_examples(&self, diagnostic: Diagnostic, keys: &[&str]) -> Diagnostic {
+        let first = |prefix: &str| keys.iter().find(|key| key.starts_with(prefix));
+        let examples: Vec<String> = ["layers.0.self_attn.", "layers.0.mlp.", "embed_tokens", "lm_head"]
+            .iter()
+            .filter_map(|prefix| first(prefix))
+            .map(|key| format!("`{key}`"))
+            .collect();
+        let diagnostic = diagnostic.note(format!("this model has {}", examples.join(", ")));
+        if keys.contains(&"lm_head") {
+            return diagnostic.hint("correct the pattern, or remove the rule");
+        }
+        diagnostic.hint("correct the pattern, or remove the rule; a tied head is `embed_tokens`")
+    }
+}
+
+/// Whether `key` is `pattern` with each `*` replaced by some run of characters. Linear space, and time at most the
+/// product of the lengths: on a mismatch only the last `*` takes one character more.
+pub fn matches(pattern: &str, key: &str) -> bool {
+    let (pattern, key) = (pattern.as_bytes(), key.as_bytes());
+    let (mut p, mut k) = (0, 0);
+    let mut star = None;
+    while k < key.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, k));
+            p += 1;
+        } else if pattern.get(p) == Some(&key[k]) {
+            (p, k) = (p + 1, k + 1);
+        } else if let Some((at, taken)) = star {
+            star = Some((at, taken + 1));
+            (p, k) = (at + 1, taken + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|&b| b == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: [&str; 4] = ["embed_tokens", "layers.0.self_attn.q_proj", "layers.0.mlp.up_proj", "lm_head"];
+
+    #[test]
+    fn stars_stand_for_any_run() {
+        for (pattern, key, expected) in [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("layers.*.mlp.*", "layers.17.mlp.down_proj", true),
+            ("layers.*.mlp.*", "layers.17.self_attn.o_proj", false),
+            ("layers.1.*", "layers.10.mlp.up_proj", false),
+            ("*proj", "layers.0.mlp.up_proj", true),
+            ("*a*b", "aab", true),
+            ("*a*b", "aba", false),
+            ("**x**", "x", true),
+        ] {
+            assert_eq!(matches(pattern, key), expected, "{pattern} against {key}");
+        }
+    }
+
+    #[test]
+    fn fixed_recipes() {
+        let fp8 = Format::Fp8E4m3(ScaleAxis::Channel);
+        assert_eq!(Recipe::samp().resolve(&KEYS), Ok(vec![Format::F16, fp8, Format::Nf4, Format::F16]));
+        let nf4 = Recipe::uniform(Format::Nf4).resolve(&KEYS);
+        assert_eq!(nf4, Ok(vec![Format::F16, Format::Nf4, Format::Nf4, Format::F16]));
+        assert_eq!(Recipe::uniform(Format::Bf16).resolve(&KEYS), Ok(vec![Format::Bf16; 4]));
+        // A tied model has no head of its own; no fixed rule depends on one.
+        assert!(Recipe::samp().resolve(&KEYS[..3]).is_ok());
+    }
+
+    #[test]
+    fn unmatched_and_unused_are_reported() {
+        let recipe = Recipe::of("r", &[("layers.*", Format::Nf4), ("lm_head", Format::F16)]);
+        let finding = recipe.resolve(&KEYS).unwrap_err();
+        assert_eq!((finding.code, finding.message.contains("`embed_tokens`")), (UNMATCHED, true));
+        let recipe = Recipe::of("r", &[("*", Format::Nf4), ("layer.*", Format::F16)]);
+        let finding = recipe.resolve(&KEYS).unwrap_err();
+        assert_eq!((finding.code, finding.message.contains("`layer.*`")), (UNUSED, true));
+    }
+}

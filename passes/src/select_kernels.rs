@@ -1,0 +1,164 @@
+//! Chooses the packed layout of every weight and the kernel of every op for each token bucket.
+//!
+//! Before: `%y = samp.linear(%x, %w)`, `%w = samp.weight {format = "nf4"}`
+//!
+//! After: `%y = samp.linear(%x, %w) {kernels = ["1:linear_nf4_direct", …]}`, `%w = samp.weight {format = "nf4", layout = "rows16"}`
+//!
+//! Requires: every weight has a format. Ensures: each op has a kernel of the target for each bucket, and all of them read the one layout its
+//! weight has. Does not: know any hardware number; the registry's cost rows and the target table do.
+
+use samp_abi::{
+    Format, Layout, TargetName,
+    plan::{KernelChoice, OpKind},
+};
+use samp_ir::{Diagnostic, Module, OpId, OpRef, PagedAttentionOp, RopeAppendOp, View, WeightOp};
+use samp_kernels::{
+    cost::Nanos,
+    registry::{self, Kernel, Shape},
+    target::Target,
+};
+
+use crate::Changed;
+
+/// What selection needs to know besides the graph.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// The target.
+    pub target: TargetName,
+    /// Upper bounds of the token buckets, ascending.
+    pub buckets: Vec<u64>,
+    /// Format of the KV cache.
+    pub kv: Format,
+    /// Positions that attention is assumed to read, for cost.
+    pub context: u64,
+}
+
+/// One decision with what lost, for `--explain`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The op.
+    pub label: String,
+    /// The bucket's upper bound.
+    pub max_tokens: u64,
+    /// Every candidate with its predicted time, the chosen one first, the rest by time.
+    pub candidates: Vec<(&'static str, Nanos)>,
+}
+
+/// Sets layouts and kernels.
+pub fn select_kernels(module: &mut Module, selection: &Selection) -> Result<(Changed, Vec<Explanation>), Diagnostic> {
+    let needs: Vec<Need> = module.ops().filter_map(|op| Need::of(op, selection)).collect();
+    for weight in module.views::<WeightOp>().map(|w| w.id()).collect::<Vec<_>>() {
+        let users: Vec<&Need> = needs.iter().filter(|n| n.weight == Some(weight)).collect();
+        let layout = if users.is_empty() { Layout::RowMajor } else { choose_layout(module.op(weight), &users, selection)? };
+        module.set_layout(weight, layout);
+    }
+    let mut explanations = vec![];
+    for need in &needs {
+        let layout = need.weight.map(|w| module.view::<WeightOp>(w).and_then(|w| w.layout()).expect("set above"));
+        let choices = choose_kernels(module.op(need.op), need, layout, selection)?;
+        let kernels: Vec<KernelChoice> = choices.iter().map(|c| c.choice()).collect();
+        module.set_kernels(need.op, &kernels);
+        explanations.extend(choices);
+    }
+    Ok((Changed(needs.len()), explanations))
+}
+
+impl Explanation {
+    fn choice(&self) -> KernelChoice {
+        KernelChoice { max_tokens: self.max_tokens, kernel: self.candidates[0].0.into() }
+    }
+}
+
+/// What an op asks of the registry.
+struct Need {
+    op: OpId,
+    kind: OpKind,
+    /// The matrix whose layout its kernels depend on.
+    weight: Option<OpId>,
+    /// The shape, without its tokens.
+    shape: Shape,
+}
+
+impl Need {
+    fn of(op: OpRef<'_>, selection: &Selection) -> Option<Need> {
+        let kind = op.kind().plan_kind()?;
+        let mut shape =
+            Shape { tokens: 0, rows: op.tensor_type().width(), cols: 0, format: None, context: selection.context };
+        let mut weight = None;
+        match kind {
+            OpKind::Linear | OpKind::Embed => {
+                let matrix: WeightOp = op.module().defined_by(op.operand(1)?)?;
+                shape.rows = matrix.tensor_type().rows().unwrap_or(0);
+                shape.cols = matrix.tensor_type().width();
+                shape.format = matrix.format();
+                weight = Some(matrix.id());
+            }
+            OpKind::RopeAppend => {
+                shape.rows = RopeAppendOp::of(op)?.spec().qkv_width();
+                shape.format = Some(selection.kv);
+            }
+            OpKind::PagedAttention => {
+                shape.rows = PagedAttentionOp::of(op)?.spec().q_width();
+                shape.format = Some(selection.kv);
+            }
+            _ => {}
+        }
+        Some(Need { op: op.id(), kind, weight, shape })
+    }
+
+    /// The kernels that can serve a bucket, the cheapest first; equals stay in table order.
+    fn ranked(&self, tokens: u64, layout: Option<Layout>, target: TargetName) -> Vec<(&'static Kernel, Nanos)> {
+        let shape = Shape { tokens, ..self.shape };
+        let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
+        let row = Target::of(target);
+        let timed = registry::candidates(target, self.kind, shape).filter(fits).map(|k| (k, (k.work)(&shape).time(row)));
+        let mut ranked: Vec<_> = timed.collect();
+        ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
+        ranked
+    }
+}
+
+/// The layout with the least total regret: over all users and buckets, how many times slower its best kernel is than
+/// the best of any layout. Ties go to the first in the table.
+fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> Result<Layout, Diagnostic> {
+    let regret = |layout: Layout| -> Option<f64> {
+        let mut total = 0.0;
+        for need in users {
+            for &tokens in &selection.buckets {
+                let best = need.ranked(tokens, None, selection.target).first()?.1;
+                let here = need.ranked(tokens, Some(layout), selection.target).first()?.1;
+                total += here.0 / best.0;
+            }
+        }
+        Some(total)
+    };
+    let regrets = Layout::ALL.iter().filter_map(|&layout| Some((layout, regret(layout)?)));
+    let best = regrets.min_by(|a, b| a.1.total_cmp(&b.1));
+    best.map(|(layout, _)| layout).ok_or_else(|| {
+        let labels: Vec<&str> = users.iter().map(|n| weight.module().op(n.op).label()).collect();
+        let format = users[0].shape.format.map_or("?", Format::name);
+        let message =
+            format!("no layout of {format} serves all users of this weight ({}) on {}", labels.join(", "), selection.target);
+        Diagnostic::unsupported("E0502", message).at_op(weight.label()).hint("choose another format for it")
+    })
+}
+
+fn choose_kernels(
+    op: OpRef<'_>,
+    need: &Need,
+    layout: Option<Layout>,
+    selection: &Selection,
+) -> Result<Vec<Explanation>, Diagnostic> {
+    let choose = |&max_tokens: &u64| {
+        let ranked = need.ranked(max_tokens, layout, selection.target);
+        if ranked.is_empty() {
+            let message = format!("target {} has no kernel for {:?}", selection.target, need.shape);
+            return Err(Diagnostic::unsupported("E0503", message)
+                .at_op(op.label())
+                .hint("choose another format for it, or another target"));
+        }
+        let candidates = ranked.iter().map(|(k, time)| (k.name, *time)).collect();
+        Ok(Explanation { label: op.label().into(), max_tokens, candidates })
+    };
+    selection.buckets.iter().map(choose).collect()
+}

@@ -1,0 +1,124 @@
+//! What goes into a step and what comes out of it.
+
+use std::{fmt, ops::Range};
+
+use crate::engine::EngineError;
+
+/// A sequence of an [`Engine`](crate::Engine); never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SequenceId(pub(crate) u64);
+
+impl fmt::Display for SequenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sequence {}", self.0)
+    }
+}
+
+/// New tokens of one sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// Whose.
+    pub sequence: SequenceId,
+    /// The tokens, at least one; they follow the cached positions.
+    pub tokens: &'a [u32],
+    /// Where logits are wanted.
+    pub outputs: Outputs<'a>,
+}
+
+/// The tokens of a chunk whose logits (those of the token after) are wanted.
+#[derive(Clone, Copy, Debug)]
+pub enum Outputs<'a> {
+    /// Of none.
+    None,
+    /// Of the last.
+    Last,
+    /// Of each.
+    All,
+    /// Of these, ascending.
+    At(&'a [usize]),
+}
+
+impl Outputs<'_> {
+    /// The rows of a chunk of `tokens` tokens.
+    pub(crate) fn rows(self, tokens: usize) -> Result<Vec<usize>, EngineError> {
+        match self {
+            Outputs::None => Ok(vec![]),
+            Outputs::Last => Ok(tokens.checked_sub(1).into_iter().collect()),
+            Outputs::All => Ok((0..tokens).collect()),
+            Outputs::At(rows) => {
+                let holds = rows.is_sorted_by(|a, b| a < b) && rows.last().is_none_or(|&last| last < tokens);
+                if holds { Ok(rows.to_vec()) } else { Err(EngineError::OutputRows { tokens }) }
+            }
+        }
+    }
+}
+
+/// Logits of a step: one row of `vocab` for each output, chunk after chunk.
+#[derive(Clone, Debug)]
+pub struct Logits {
+    pub(crate) data: Vec<f32>,
+    vocab: usize,
+    chunks: Vec<Range<usize>>,
+}
+
+impl Logits {
+    /// Rows of zeros, to be filled.
+    pub(crate) fn zeroed(vocab: usize, chunks: Vec<Range<usize>>) -> Logits {
+        let rows = chunks.last().map_or(0, |last| last.end);
+        Logits { data: vec![0.0; rows * vocab], vocab, chunks }
+    }
+
+    /// Several steps over one sequence as if they had been one.
+    pub(crate) fn joined(vocab: usize, steps: Vec<Logits>) -> Logits {
+        let data: Vec<f32> = steps.into_iter().flat_map(|step| step.data).collect();
+        let rows = 0..data.len() / vocab;
+        Logits { data, vocab, chunks: Vec::from([rows]) }
+    }
+
+    /// Elements of a row.
+    pub fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.data.len() / self.vocab
+    }
+
+    /// Whether no logits were asked for.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// One row.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.data[index * self.vocab..(index + 1) * self.vocab]
+    }
+
+    /// All rows in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.data.chunks_exact(self.vocab)
+    }
+
+    /// The rows of one chunk of the batch.
+    pub fn chunk(&self, index: usize) -> Range<usize> {
+        self.chunks[index].clone()
+    }
+
+    /// All elements, `[rows, vocab]`.
+    pub fn as_slice(&self) -> &[f32] {
+        &self.data
+    }
+}
+
+/// The batch rows whose logits are wanted, and which of them belong to each chunk.
+pub(crate) fn output_rows(batch: &[Chunk<'_>]) -> Result<(Vec<u32>, Vec<Range<usize>>), EngineError> {
+    let (mut rows, mut chunks, mut first) = (vec![], vec![], 0);
+    for chunk in batch {
+        let start = rows.len();
+        rows.extend(chunk.outputs.rows(chunk.tokens.len())?.iter().map(|row| (first + row) as u32));
+        chunks.push(start..rows.len());
+        first += chunk.tokens.len();
+    }
+    Ok((rows, chunks))
+}

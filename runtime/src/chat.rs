@@ -1,0 +1,219 @@
+//! Chat templates: Jinja as transformers runs it, with bounds on what a template may do.
+
+use std::collections::BTreeMap;
+
+use minijinja::{
+    Environment, Error, ErrorKind, UndefinedBehavior, Value, context, syntax::SyntaxConfig, value::Kwargs,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    plan::OpenPlan,
+    tokenizer::{TOKENIZER_CONFIG_FILE, TokenText},
+};
+
+/// File of the template inside a plan; older checkpoints keep it in the tokenizer's settings.
+pub const CHAT_TEMPLATE_FILE: &str = "chat_template.jinja";
+
+/// Instructions that one rendering may take: a long conversation needs some ten thousand.
+const FUEL: u64 = 10_000_000;
+
+/// Why a conversation cannot be rendered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChatError {
+    /// The template cannot be read.
+    #[error("{file}: the chat template cannot be used: {reason}; compile a checkpoint with a sound one")]
+    Template {
+        /// Where it stands.
+        file: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The template refused the messages, or went on for too long.
+    #[error("the chat template refused the messages: {0}")]
+    Refused(String),
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant`, or what else the template knows.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+/// A compiled chat template.
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    /// `bos_token` and its like, by name.
+    tokens: BTreeMap<String, String>,
+}
+
+impl ChatTemplate {
+    /// The template that `plan` carries, if it carries one.
+    pub fn from_plan(plan: &OpenPlan) -> Result<Option<ChatTemplate>, ChatError> {
+        let wrong =
+            |file, reason: &dyn std::fmt::Display| ChatError::Template { file, reason: reason.to_string() };
+        let settings: BTreeMap<String, serde_json::Value> = match plan.file(TOKENIZER_CONFIG_FILE) {
+            Some(bytes) => serde_json::from_slice(bytes).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?,
+            None => BTreeMap::new(),
+        };
+        let (file, source) = match plan.file(CHAT_TEMPLATE_FILE) {
+            Some(bytes) => {
+                let text = std::str::from_utf8(bytes).map_err(|e| wrong(CHAT_TEMPLATE_FILE, &e))?;
+                (CHAT_TEMPLATE_FILE, Some(text.to_owned()))
+            }
+            None => (TOKENIZER_CONFIG_FILE, settings.get("chat_template").and_then(default_template)),
+        };
+        let Some(source) = source else { return Ok(None) };
+        let tokens = settings.into_iter().filter_map(|(name, value)| {
+            let token: TokenText = serde_json::from_value(value).ok().filter(|_| name.ends_with("_token"))?;
+            Some((name, token.text().to_owned()))
+        });
+        ChatTemplate::new(source, tokens.collect()).map(Some).map_err(|e| wrong(file, &e))
+    }
+
+    /// Compiles a template. `tokens` are the named special tokens that it may use, such as `bos_token`.
+    pub fn new(source: String, tokens: BTreeMap<String, String>) -> Result<ChatTemplate, Error> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
+        environment.set_syntax(syntax);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_fuel(Some(FUEL));
+        environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment.add_filter("tojson", tojson);
+        // There is no `strftime_now`: the same conversation gives the same tokens every day. Templates that know
+        // of it ask whether it is defined, and have a fixed date otherwise.
+        environment.add_template_owned("chat", source)?;
+        Ok(ChatTemplate { environment, tokens })
+    }
+
+    /// The text of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins. It
+    /// holds its own special tokens, so encode it without adding any.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
+        let refused = |e: Error| ChatError::Refused(e.to_string());
+        let template = self.environment.get_template("chat").map_err(refused)?;
+        let turn = |m: &Message| Value::from_pairs([("role", &m.role), ("content", &m.content)]);
+        let given = context! {
+            messages => messages.iter().map(turn).collect::<Vec<_>>(),
+            add_generation_prompt,
+            tools => Value::from(()),
+            documents => Value::from(()),
+            ..Value::from_pairs(&self.tokens)
+        };
+        template.render(given).map_err(refused)
+    }
+}
+
+/// The template of the settings: a text, or the one named `default` among several.
+fn default_template(value: &serde_json::Value) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+        template: String,
+    }
+    if let Some(text) = value.as_str() {
+        return Some(text.to_owned());
+    }
+    let all: Vec<Named> = serde_json::from_value(value.clone()).ok()?;
+    all.into_iter().find(|t| t.name == "default").map(|t| t.template)
+}
+
+/// JSON as Python's `json.dumps` writes it, with nothing escaped for HTML.
+fn tojson(value: Value, kwargs: Kwargs) -> Result<Value, Error> {
+    let wrong = |e: serde_json::Error| Error::new(ErrorKind::InvalidOperation, e.to_string());
+    let indent: Option<usize> = kwargs.get("indent")?;
+    let _: Option<bool> = kwargs.get("ensure_ascii")?;
+    kwargs.assert_all_used()?;
+    let mut text = vec![];
+    match indent {
+        Some(width) => {
+            let spaces = " ".repeat(width.min(16));
+            let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
+            value
+                .serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))
+                .map_err(wrong)?;
+        }
+        None => {
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Spaced)).map_err(wrong)?;
+        }
+    }
+    Ok(Value::from_safe_string(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// `", "` and `": "` between elements.
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        to: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first { Ok(()) } else { to.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        to: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first { Ok(()) } else { to.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, to: &mut W) -> std::io::Result<()> {
+        to.write_all(b": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(source: &str) -> ChatTemplate {
+        let tokens = BTreeMap::from([("bos_token".to_owned(), "<s>".to_owned())]);
+        ChatTemplate::new(source.to_owned(), tokens).unwrap()
+    }
+
+    fn say(role: &str, content: &str) -> Message {
+        Message { role: role.into(), content: content.into() }
+    }
+
+    #[test]
+    fn renders_as_transformers_does() {
+        let chat = template(
+            "{{ bos_token }}{% for m in messages %}\n{{ m['role'].upper() }}: {{ m['content'] | trim }}\n\
+             {% endfor %}\n{% if add_generation_prompt %}A:{% endif %}",
+        );
+        let text = chat.render(&[say("user", " {{ bos_token }} "), say("assistant", "no")], true).unwrap();
+        // What users write is text and never a template.
+        assert_eq!(text, "<s>USER: {{ bos_token }}\nASSISTANT: no\nA:");
+    }
+
+    #[test]
+    fn json_is_written_as_python_writes_it() {
+        let chat = template("{{ messages | tojson }}{{ {'a': [1, '<é>']} | tojson(indent=2) }}");
+        let text = chat.render(&[say("user", "a<b'")], false).unwrap();
+        let expected =
+            "[{\"role\": \"user\", \"content\": \"a<b'\"}]{\n  \"a\": [\n    1,\n    \"<é>\"\n  ]\n}";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn refusals_and_loops_are_errors() {
+        let refused =
+            template("{{ raise_exception('roles must alternate') }}").render(&[], false).unwrap_err();
+        assert!(refused.to_string().contains("roles must alternate"), "{refused}");
+        let endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+        assert!(matches!(template(endless).render(&[], false), Err(ChatError::Refused(_))));
+        assert!(matches!(template("{{ nothing.field }}").render(&[], false), Err(ChatError::Refused(_))));
+        assert_eq!(
+            template("{{ nothing }}{{ strftime_now is defined }}").render(&[], false).unwrap(),
+            "False"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! Binding: kernel names become functions and buffer ids become ranges, once, when a plan is loaded.
+
+use samp_abi::plan::{BufferId, Op, Step, TensorId};
+use samp_kernels::{
+    attention::AttentionArgs,
+    elementwise::{AddArgs, GatherArgs, SiluMulArgs},
+    embed::EmbedArgs,
+    linear::LinearArgs,
+    registry::{self, Entry},
+    rms_norm::{AddRmsNormArgs, RmsNormArgs},
+    rope::RopeAppendArgs,
+};
+
+use super::{DeviceError, Span};
+
+/// Which function of a registry row is called.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Run,
+    Reference,
+}
+
+impl Side {
+    fn of<F>(self, run: F, reference: F) -> F {
+        match self {
+            Side::Run => run,
+            Side::Reference => reference,
+        }
+    }
+}
+
+/// A step ready to be called: its operands, and one function for each token bucket.
+pub(super) enum Call {
+    Embed { weight: TensorId, out: Span, run: Vec<fn(EmbedArgs<'_>)> },
+    RmsNorm { x: Span, weight: TensorId, eps: f64, out: Span, run: Vec<fn(RmsNormArgs<'_>)> },
+    AddRmsNorm(AddRmsNorm),
+    Add { a: Span, b: Span, out: Span, run: Vec<fn(AddArgs<'_>)> },
+    Linear { x: Span, weight: TensorId, bias: Option<TensorId>, out: Span, run: Vec<fn(LinearArgs<'_>)> },
+    RopeAppend { qkv: Span, layer: usize, out: Span, run: Vec<fn(RopeAppendArgs<'_>)> },
+    PagedAttention { q: Span, layer: usize, out: Span, run: Vec<fn(AttentionArgs<'_>)> },
+    SiluMul { gate_up: Span, out: Span, run: Vec<fn(SiluMulArgs<'_>)> },
+    Gather { x: Span, out: Span, run: Vec<fn(GatherArgs<'_>)> },
+}
+
+/// The residual addition and norm. Addition commutes, so `residual` stands for the operand that `sum` overwrites,
+/// where it overwrites one.
+pub(super) struct AddRmsNorm {
+    pub x: Span,
+    pub residual: Span,
+    pub weight: TensorId,
+    pub eps: f64,
+    pub sum: Span,
+    pub out: Span,
+    pub run: Vec<fn(AddRmsNormArgs<'_>)>,
+}
+
+/// Binds one step. `spans` are the program's buffers.
+pub(super) fn bind(step: &Step, spans: &[Span], side: Side) -> Result<Call, DeviceError> {
+    let span = |id: BufferId| spans[id.0 as usize];
+    macro_rules! functions {
+        ($kind:ident) => {
+            entries(step, |entry| match entry {
+                Entry::$kind { run, reference } => Some(side.of(run, reference)),
+                _ => None,
+            })?
+        };
+    }
+    Ok(match step.op {
+        Op::Embed { weight, out } => Call::Embed { weight, out: span(out), run: functions!(Embed) },
+        Op::RmsNorm { x, weight, eps, out } => {
+            Call::RmsNorm { x: span(x), weight, eps, out: span(out), run: functions!(RmsNorm) }
+        }
+        Op::AddRmsNorm { x, residual, weight, eps, sum, out } => {
+            let (mut x, mut residual, sum, out) = (span(x), span(residual), span(sum), span(out));
+            if sum.start == x.start {
+                std::mem::swap(&mut x, &mut residual);
+            }
+            let run = functions!(AddRmsNorm);
+            Call::AddRmsNorm(AddRmsNorm { x, residual, weight, eps, sum, out, run })
+        }
+        Op::Add { a, b, out } => Call::Add { a: span(a), b: span(b), out: span(out), run: functions!(Add) },
+        Op::Linear { x, weight, bias, out } => {
+            Call::Linear { x: span(x), weight, bias, out: span(out), run: functions!(Linear) }
+        }
+        Op::RopeAppend { qkv, layer, out } => Call::RopeAppend {
+            qkv: span(qkv),
+            layer: layer as usize,
+            out: span(out),
+            run: functions!(RopeAppend),
+        },
+        Op::PagedAttention { q, layer, out } => Call::PagedAttention {
+            q: span(q),
+            layer: layer as usize,
+            out: span(out),
+            run: functions!(PagedAttention),
+        },
+        Op::SiluMul { gate_up, out } => {
+            Call::SiluMul { gate_up: span(gate_up), out: span(out), run: functions!(SiluMul) }
+        }
+        Op::Gather { x, out } => Call::Gather { x: span(x), out: span(out), run: functions!(Gather) },
+    })
+}
+
+/// The function of each bucket's kernel.
+fn entries<F>(step: &Step, pick: impl Fn(Entry) -> Option<F>) -> Result<Vec<F>, DeviceError> {
+    let one = |choice: &samp_abi::plan::KernelChoice| {
+        let wrong = || DeviceError::Kernel { step: step.label.clone(), kernel: choice.kernel.clone() };
+        registry::find(&choice.kernel).and_then(|kernel| pick(kernel.entry)).ok_or_else(wrong)
+    };
+    step.kernels.iter().map(one).collect()
+}

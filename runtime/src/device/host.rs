@@ -1,0 +1,201 @@
+//! Execution in host memory, shared by the CPU device and the reference: they differ in the functions called.
+
+use std::{ops::Range, sync::Arc};
+
+use memmap2::{MmapMut, MmapOptions};
+use samp_abi::{
+    Component,
+    plan::{Plan, TensorId},
+};
+use samp_kernels::{
+    attention::{AttentionArgs, KvGeometry},
+    elementwise::{AddArgs, GatherArgs, SiluMulArgs},
+    embed::EmbedArgs,
+    linear::LinearArgs,
+    rms_norm::{AddRmsNormArgs, RmsNormArgs},
+    rope::RopeAppendArgs,
+};
+
+use super::{
+    Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span,
+    bind::{AddRmsNorm, Call, Side, bind},
+};
+use crate::plan::OpenPlan;
+
+pub(super) struct HostDevice {
+    plan: Arc<OpenPlan>,
+    calls: Vec<Call>,
+    spans: Vec<Span>,
+    arena: MmapMut,
+    cache: Cache,
+}
+
+/// The pools of all layers, one after another.
+struct Cache {
+    bytes: MmapMut,
+    layers: Vec<KvGeometry>,
+    layer_bytes: usize,
+}
+
+impl HostDevice {
+    pub fn load(plan: Arc<OpenPlan>, kv_pages: u32, side: Side) -> Result<HostDevice, DeviceError> {
+        let manifest = plan.manifest();
+        let spans = Span::all(&manifest.program);
+        let steps = &manifest.program.steps;
+        let calls = steps.iter().map(|step| bind(step, &spans, side)).collect::<Result<_, _>>()?;
+        let remedy = "compile with smaller limits";
+        let arena = zeroed("activation arena", manifest.memory.arena_bytes, remedy)?;
+        let cache = Cache::new(manifest, kv_pages)?;
+        Ok(HostDevice { calls, spans, arena, cache, plan })
+    }
+}
+
+/// Zeroed pages that take memory only once they are written.
+fn zeroed(what: &'static str, bytes: u64, remedy: &'static str) -> Result<MmapMut, DeviceError> {
+    let mapped = MmapOptions::new().len(bytes.max(1) as usize).no_reserve_swap().map_anon();
+    mapped.map_err(|source| DeviceError::Memory { what, bytes, remedy, source })
+}
+
+impl Cache {
+    fn new(plan: &Plan, pages: u32) -> Result<Cache, DeviceError> {
+        let geometry = |layer: usize| KvGeometry {
+            format: plan.kv.format,
+            scales: plan.kv.scales.get(layer).copied().unwrap_or([1.0; 2]),
+            kv_heads: plan.model.kv_heads as usize,
+            head_dim: plan.model.head_dim as usize,
+            page_tokens: plan.kv.page_tokens as usize,
+        };
+        let layers: Vec<KvGeometry> = (0..plan.model.layers as usize).map(geometry).collect();
+        let layer_bytes = layers[0].page_bytes().saturating_mul(pages as usize);
+        let total = layer_bytes.saturating_mul(layers.len()) as u64;
+        let bytes = zeroed("KV cache", total, "give the engine fewer `kv_tokens`")?;
+        Ok(Cache { bytes, layers, layer_bytes })
+    }
+
+    fn range(&self, layer: usize) -> Range<usize> {
+        layer * self.layer_bytes..(layer + 1) * self.layer_bytes
+    }
+}
+
+impl Device for HostDevice {
+    fn step(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut [f32],
+        mut observer: Option<&mut dyn Observer>,
+    ) -> Result<(), DeviceError> {
+        let program = &self.plan.manifest().program;
+        let rows = RowCounts { tokens: batch.token_ids.len(), outputs: batch.output_rows.len() };
+        let bucket = program.buckets.partition_point(|&bound| bound < rows.tokens as u64);
+        let arena: &mut [f32] = bytemuck::cast_slice_mut(&mut self.arena);
+        for (index, call) in self.calls.iter().enumerate() {
+            let mut run = Run { plan: &self.plan, batch, rows, bucket, arena, cache: &mut self.cache };
+            run.call(call);
+            if let Some(observer) = observer.as_deref_mut() {
+                let view = BufferView { arena, spans: &self.spans, rows };
+                observer.after_step(index, &program.steps[index], &view);
+            }
+        }
+        logits.copy_from_slice(&arena[self.spans[program.logits.0 as usize].range(rows)]);
+        Ok(())
+    }
+}
+
+/// One program run over one batch.
+struct Run<'a> {
+    plan: &'a OpenPlan,
+    batch: &'a Batch<'a>,
+    rows: RowCounts,
+    bucket: usize,
+    arena: &'a mut [f32],
+    cache: &'a mut Cache,
+}
+
+impl Run<'_> {
+    fn call(&mut self, call: &Call) {
+        let (plan, batch, bucket) = (self.plan, self.batch, self.bucket);
+        match call {
+            Call::Embed { weight, out, run } => {
+                let [out] = self.slices([out]);
+                run[bucket](EmbedArgs { token_ids: batch.token_ids, weight: plan.tensor(*weight), out });
+            }
+            Call::RmsNorm { x, weight, eps, out, run } => {
+                let [x, out] = self.slices([x, out]);
+                run[bucket](RmsNormArgs { x, weight: vector(plan, *weight), eps: *eps, out });
+            }
+            Call::AddRmsNorm(operands) => self.add_rms_norm(operands),
+            Call::Add { a, b, out, run } => {
+                let [a, b, out] = self.slices([a, b, out]);
+                run[bucket](AddArgs { a, b, out });
+            }
+            Call::Linear { x, weight, bias, out, run } => {
+                let [x, out] = self.slices([x, out]);
+                let bias = bias.map(|bias| vector(plan, bias));
+                run[bucket](LinearArgs { x, weight: plan.tensor(*weight), bias, out });
+            }
+            Call::RopeAppend { qkv, layer, out, run } => self.rope_append([qkv, out], *layer, run[bucket]),
+            Call::PagedAttention { q, layer, out, run } => self.attention([q, out], *layer, run[bucket]),
+            Call::SiluMul { gate_up, out, run } => {
+                let [gate_up, result] = self.slices([gate_up, out]);
+                run[bucket](SiluMulArgs { gate_up, width: out.width, out: result });
+            }
+            Call::Gather { x, out, run } => {
+                let [x, result] = self.slices([x, out]);
+                run[bucket](GatherArgs { x, width: out.width, rows: batch.output_rows, out: result });
+            }
+        }
+    }
+
+    fn add_rms_norm(&mut self, operands: &AddRmsNorm) {
+        let AddRmsNorm { x, residual, weight, eps, sum, out, run } = operands;
+        if residual.start != sum.start {
+            let [residual, sum] = self.slices([residual, sum]);
+            sum.copy_from_slice(residual);
+        }
+        let (weight, run) = (vector(self.plan, *weight), run[self.bucket]);
+        let [x, sum, out] = self.slices([x, sum, out]);
+        run(AddRmsNormArgs { x, sum, weight, eps: *eps, out });
+    }
+
+    fn rope_append(&mut self, [qkv, out]: [&Span; 2], layer: usize, run: fn(RopeAppendArgs<'_>)) {
+        let model = &self.plan.manifest().model;
+        let range = self.cache.range(layer);
+        let [qkv, out] = disjoint(self.arena, [qkv, out].map(|span| span.range(self.rows)));
+        run(RopeAppendArgs {
+            qkv,
+            heads: model.heads as usize,
+            inv_frequencies: &model.rope.inv_frequencies,
+            sequences: self.batch.sequences,
+            kv: self.cache.layers[layer],
+            pool: &mut self.cache.bytes[range],
+            out,
+        });
+    }
+
+    fn attention(&mut self, [q, out]: [&Span; 2], layer: usize, run: fn(AttentionArgs<'_>)) {
+        let model = &self.plan.manifest().model;
+        let [q, out] = disjoint(self.arena, [q, out].map(|span| span.range(self.rows)));
+        run(AttentionArgs {
+            q,
+            heads: model.heads as usize,
+            window: model.sliding_window.map(|window| window as usize),
+            sequences: self.batch.sequences,
+            kv: self.cache.layers[layer],
+            pool: &self.cache.bytes[self.cache.range(layer)],
+            out,
+        });
+    }
+
+    fn slices<const N: usize>(&mut self, spans: [&Span; N]) -> [&mut [f32]; N] {
+        disjoint(self.arena, spans.map(|span| span.range(self.rows)))
+    }
+}
+
+fn disjoint<const N: usize>(arena: &mut [f32], ranges: [Range<usize>; N]) -> [&mut [f32]; N] {
+    arena.get_disjoint_mut(ranges).expect("an open plan's operands lie apart and within the arena")
+}
+
+/// A norm weight or bias, which an open plan stores as plain f32.
+fn vector(plan: &OpenPlan, id: TensorId) -> &[f32] {
+    plan.tensor(id).part_as(Component::Values)
+}

@@ -1,0 +1,183 @@
+//! Devices: what holds a plan's weights, activations and cache, and executes its steps.
+//!
+//! A device is handed a batch that the engine has checked, and does what the plan says; it decides nothing.
+
+mod bind;
+mod cpu;
+mod host;
+mod reference;
+
+use std::{fmt, ops::Range, str::FromStr, sync::Arc};
+
+use samp_abi::{
+    TargetName,
+    plan::{BufferId, Program, RowDim, Step},
+};
+use samp_kernels::attention::SequenceSlice;
+
+use crate::plan::OpenPlan;
+
+/// The devices that this build knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// The CPU kernels that the plan names.
+    Cpu,
+    /// The plain-loop reference of each kernel that the plan names, whatever the target.
+    Reference,
+}
+
+impl DeviceKind {
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeviceKind::Cpu => "cpu",
+            DeviceKind::Reference => "reference",
+        }
+    }
+
+    /// Readies the device for `plan` with a cache of `kv_pages` pages.
+    pub fn load(self, plan: Arc<OpenPlan>, kv_pages: u32) -> Result<Box<dyn Device>, DeviceError> {
+        match self {
+            DeviceKind::Cpu => cpu::load(plan, kv_pages),
+            DeviceKind::Reference => reference::load(plan, kv_pages),
+        }
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A device name that samp does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown device `{0}`; known are cpu, reference")]
+pub struct ParseDeviceError(pub String);
+
+impl FromStr for DeviceKind {
+    type Err = ParseDeviceError;
+
+    fn from_str(text: &str) -> Result<DeviceKind, ParseDeviceError> {
+        let all = [DeviceKind::Cpu, DeviceKind::Reference];
+        all.into_iter().find(|d| d.name() == text).ok_or_else(|| ParseDeviceError(text.into()))
+    }
+}
+
+/// Why a device cannot serve a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The plan is for another machine.
+    #[error(
+        "this plan is for {target}, not for the {device} device; compile it for this one, or use `reference`"
+    )]
+    Target {
+        /// What the plan is for.
+        target: TargetName,
+        /// What was asked for.
+        device: DeviceKind,
+    },
+    /// A kernel that this build lacks or that computes something else.
+    #[error(
+        "{step}: kernel `{kernel}` is not one of this build's for the operation; compile the model again"
+    )]
+    Kernel {
+        /// The step's label.
+        step: String,
+        /// The kernel.
+        kernel: String,
+    },
+    /// Memory was refused.
+    #[error("the {what} needs {bytes} bytes, which this machine refuses: {source}; {remedy}")]
+    Memory {
+        /// What it was for.
+        what: &'static str,
+        /// How much.
+        bytes: u64,
+        /// What to do.
+        remedy: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A checked ragged batch: the tokens of several sequences one after another.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// All tokens.
+    pub token_ids: &'a [u32],
+    /// Whose they are; their `tokens` add up to `token_ids.len()`.
+    pub sequences: &'a [SequenceSlice<'a>],
+    /// Rows of the batch whose logits are wanted.
+    pub output_rows: &'a [u32],
+}
+
+/// Executes steps of one plan. One at a time; holds the cache of all sequences.
+pub trait Device: Send {
+    /// Executes the program over `batch`, and writes `[output_rows, vocab]` into `logits`. `observer` sees the
+    /// buffers after each step.
+    fn step(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut [f32],
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<(), DeviceError>;
+}
+
+/// Looks at activations as a program runs: calibration, tracing, comparison layer by layer.
+pub trait Observer {
+    /// Called after step `index` of the program. Its operands still hold what it read, except one that it
+    /// overwrote in place.
+    fn after_step(&mut self, index: usize, step: &Step, buffers: &BufferView<'_>);
+}
+
+/// The activations of the running step.
+pub struct BufferView<'a> {
+    arena: &'a [f32],
+    spans: &'a [Span],
+    rows: RowCounts,
+}
+
+impl BufferView<'_> {
+    /// The elements of a buffer, `[rows, width]` for the rows of this batch. Meaningful while the buffer is in use.
+    pub fn get(&self, id: BufferId) -> &[f32] {
+        &self.arena[self.spans[id.0 as usize].range(self.rows)]
+    }
+}
+
+/// How many rows the buffers of a batch have.
+#[derive(Clone, Copy, Debug)]
+struct RowCounts {
+    tokens: usize,
+    outputs: usize,
+}
+
+/// A buffer as a range of f32 elements of the arena.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    width: usize,
+    rows: RowDim,
+}
+
+impl Span {
+    fn all(program: &Program) -> Vec<Span> {
+        let span = |b: &samp_abi::plan::Buffer| Span {
+            start: (b.offset / b.dtype.bytes()) as usize,
+            width: b.width as usize,
+            rows: b.rows,
+        };
+        program.buffers.iter().map(span).collect()
+    }
+
+    fn count(&self, rows: RowCounts) -> usize {
+        match self.rows {
+            RowDim::Tokens => rows.tokens,
+            RowDim::Outputs => rows.outputs,
+        }
+    }
+
+    fn range(&self, rows: RowCounts) -> Range<usize> {
+        self.start..self.start + self.count(rows) * self.width
+    }
+}

@@ -1,0 +1,10 @@
+//! The reference: the plain loops that define each kernel. Slow, and right by reading.
+
+use std::sync::Arc;
+
+use super::{Device, DeviceError, bind::Side, host::HostDevice};
+use crate::plan::OpenPlan;
+
+pub(super) fn load(plan: Arc<OpenPlan>, kv_pages: u32) -> Result<Box<dyn Device>, DeviceError> {
+    Ok(Box::new(HostDevice::load(plan, kv_pages, Side::Reference)?))
+}

@@ -1,0 +1,261 @@
+//! The engine: sequences with cached positions, and steps over ragged batches of them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use samp_abi::plan::Limits;
+use samp_kernels::attention::SequenceSlice;
+
+use crate::{
+    batch::{Chunk, Logits, Outputs, SequenceId, output_rows},
+    device::{Batch, Device, DeviceError, DeviceKind, Observer},
+    golden::{self, GoldenError},
+    kv::{KvUsage, OutOfPages, PagePool},
+    plan::OpenPlan,
+};
+
+/// What the caller of an engine chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Positions that the KV cache holds over all sequences, rounded up to pages; all that the plan's limits allow
+    /// if not given. Memory is taken only as positions are filled.
+    pub kv_tokens: Option<u64>,
+    /// Whether to run the plan's golden probe before anything else.
+    pub self_test: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions { kv_tokens: None, self_test: true }
+    }
+}
+
+/// Why the engine refused. It is then as it was before the call.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
+pub enum EngineError {
+    #[error("the step has {found} tokens; the plan takes at most {limit}: split the batch")]
+    TooManyTokens { found: usize, limit: u64 },
+    #[error("{limit} sequences are alive, as many as the plan takes: release one first")]
+    TooManySequences { limit: u64 },
+    #[error("{id} would have {needed} positions; the plan takes at most {limit}: shorten it")]
+    ContextExceeded { id: SequenceId, needed: usize, limit: u64 },
+    #[error("{id} does not exist; it was released or belongs to another engine")]
+    UnknownSequence { id: SequenceId },
+    #[error("{id} stands twice in one step; give it one chunk")]
+    RepeatedSequence { id: SequenceId },
+    #[error("{id} has a chunk without tokens; leave it out")]
+    EmptyChunk { id: SequenceId },
+    #[error("token id {token} is not below the vocabulary size {vocab}; use the plan's own tokenizer")]
+    UnknownToken { token: u32, vocab: u64 },
+    #[error("output rows must ascend and be below the chunk's {tokens} tokens")]
+    OutputRows { tokens: usize },
+    #[error("{id} has {len} positions and cannot be cut to {asked}")]
+    Truncate { id: SequenceId, len: usize, asked: usize },
+    #[error(transparent)]
+    OutOfPages(#[from] OutOfPages),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Golden(#[from] GoldenError),
+}
+
+struct Sequence {
+    len: usize,
+    pages: Vec<u32>,
+}
+
+/// Executes one plan for many sequences.
+pub struct Engine {
+    plan: Arc<OpenPlan>,
+    device: Box<dyn Device>,
+    pages: PagePool,
+    sequences: BTreeMap<SequenceId, Sequence>,
+    next_id: u64,
+}
+
+impl Engine {
+    /// Loads `plan` on a device; runs its golden probe unless the options say otherwise.
+    pub fn new(
+        plan: Arc<OpenPlan>,
+        device: DeviceKind,
+        options: EngineOptions,
+    ) -> Result<Engine, EngineError> {
+        let (limits, page_tokens) = (plan.manifest().limits, plan.manifest().kv.page_tokens);
+        let full = limits.max_context.div_ceil(page_tokens) * limits.max_sequences;
+        let pages = options.kv_tokens.map_or(full, |tokens| tokens.div_ceil(page_tokens));
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        let device = device.load(plan.clone(), pages)?;
+        let pages = PagePool::new(pages, page_tokens as usize);
+        let mut engine = Engine { plan, device, pages, sequences: BTreeMap::new(), next_id: 0 };
+        if options.self_test {
+            golden::check(&mut engine)?;
+        }
+        Ok(engine)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Arc<OpenPlan> {
+        &self.plan
+    }
+
+    /// The largest batch that the plan takes.
+    pub fn limits(&self) -> Limits {
+        self.plan.manifest().limits
+    }
+
+    /// How full the KV cache is.
+    pub fn kv_usage(&self) -> KvUsage {
+        self.pages.usage()
+    }
+
+    /// Begins an empty sequence.
+    pub fn create(&mut self) -> Result<SequenceId, EngineError> {
+        let limit = self.limits().max_sequences;
+        if self.sequences.len() as u64 >= limit {
+            return Err(EngineError::TooManySequences { limit });
+        }
+        let id = SequenceId(self.next_id);
+        self.next_id += 1;
+        self.sequences.insert(id, Sequence { len: 0, pages: vec![] });
+        Ok(id)
+    }
+
+    /// Ends a sequence and takes its pages back; does nothing if it has ended already.
+    pub fn release(&mut self, id: SequenceId) {
+        if let Some(mut sequence) = self.sequences.remove(&id) {
+            self.pages.shrink(&mut sequence.pages, 0);
+        }
+    }
+
+    /// Cached positions of a sequence.
+    pub fn len(&self, id: SequenceId) -> Result<usize, EngineError> {
+        self.sequences.get(&id).map(|s| s.len).ok_or(EngineError::UnknownSequence { id })
+    }
+
+    /// Whether no sequence is alive.
+    pub fn is_idle(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
+    /// Forgets all but the first `len` positions of a sequence.
+    pub fn truncate(&mut self, id: SequenceId, len: usize) -> Result<(), EngineError> {
+        let sequence = self.sequences.get_mut(&id).ok_or(EngineError::UnknownSequence { id })?;
+        if len > sequence.len {
+            return Err(EngineError::Truncate { id, len: sequence.len, asked: len });
+        }
+        sequence.len = len;
+        self.pages.shrink(&mut sequence.pages, len);
+        Ok(())
+    }
+
+    /// Runs the program once over the chunks, which may mix prompts and single tokens of several sequences.
+    pub fn step(&mut self, batch: &[Chunk<'_>]) -> Result<Logits, EngineError> {
+        self.execute(batch, None)
+    }
+
+    /// [`Engine::step`] with an observer of the activations.
+    pub fn step_observed(
+        &mut self,
+        batch: &[Chunk<'_>],
+        observer: &mut dyn Observer,
+    ) -> Result<Logits, EngineError> {
+        self.execute(batch, Some(observer))
+    }
+
+    /// Appends any number of tokens to a sequence, in as few steps as the plan's limits allow.
+    pub fn prefill(
+        &mut self,
+        id: SequenceId,
+        tokens: &[u32],
+        outputs: Outputs<'_>,
+    ) -> Result<Logits, EngineError> {
+        let rows = outputs.rows(tokens.len())?;
+        self.check_chunk(&Chunk { sequence: id, tokens, outputs })?;
+        self.pages.reserve(self.pages_missing(id, tokens.len()))?;
+        let max = self.limits().max_tokens as usize;
+        let mut steps = vec![];
+        for (index, tokens) in tokens.chunks(max).enumerate() {
+            let first = index * max;
+            let (from, to) =
+                (rows.partition_point(|&r| r < first), rows.partition_point(|&r| r < first + tokens.len()));
+            let within: Vec<usize> = rows[from..to].iter().map(|row| row - first).collect();
+            let chunk = Chunk { sequence: id, tokens, outputs: Outputs::At(&within) };
+            steps.push(self.step(&[chunk])?);
+        }
+        Ok(Logits::joined(self.vocab(), steps))
+    }
+
+    fn vocab(&self) -> usize {
+        self.plan.manifest().model.vocab_size as usize
+    }
+
+    /// Pages that `id` lacks for `tokens` more positions.
+    fn pages_missing(&self, id: SequenceId, tokens: usize) -> usize {
+        let sequence = &self.sequences[&id];
+        self.pages.pages_for(sequence.len + tokens).saturating_sub(sequence.pages.len())
+    }
+
+    fn check_chunk(&self, chunk: &Chunk<'_>) -> Result<(), EngineError> {
+        let id = chunk.sequence;
+        let needed = self.len(id)? + chunk.tokens.len();
+        let (limit, vocab) = (self.limits().max_context, self.vocab() as u64);
+        if chunk.tokens.is_empty() {
+            return Err(EngineError::EmptyChunk { id });
+        }
+        if needed as u64 > limit {
+            return Err(EngineError::ContextExceeded { id, needed, limit });
+        }
+        match chunk.tokens.iter().find(|&&token| u64::from(token) >= vocab) {
+            Some(&token) => Err(EngineError::UnknownToken { token, vocab }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_batch(&self, batch: &[Chunk<'_>]) -> Result<(), EngineError> {
+        let (found, limit) = (batch.iter().map(|c| c.tokens.len()).sum(), self.limits().max_tokens);
+        if found as u64 > limit {
+            return Err(EngineError::TooManyTokens { found, limit });
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for chunk in batch {
+            self.check_chunk(chunk)?;
+            if !seen.insert(chunk.sequence) {
+                return Err(EngineError::RepeatedSequence { id: chunk.sequence });
+            }
+        }
+        let missing = batch.iter().map(|c| self.pages_missing(c.sequence, c.tokens.len())).sum();
+        Ok(self.pages.reserve(missing)?)
+    }
+
+    fn execute(
+        &mut self,
+        batch: &[Chunk<'_>],
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<Logits, EngineError> {
+        self.check_batch(batch)?;
+        let (output_rows, chunks) = output_rows(batch)?;
+        let mut logits = Logits::zeroed(self.vocab(), chunks);
+        if batch.is_empty() {
+            return Ok(logits);
+        }
+        for chunk in batch {
+            if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
+                self.pages.grow(&mut sequence.pages, sequence.len + chunk.tokens.len())?;
+            }
+        }
+        let slice = |chunk: &Chunk<'_>| {
+            let sequence = &self.sequences[&chunk.sequence];
+            SequenceSlice { start: sequence.len, tokens: chunk.tokens.len(), pages: &sequence.pages }
+        };
+        let slices: Vec<SequenceSlice<'_>> = batch.iter().map(slice).collect();
+        let token_ids: Vec<u32> = batch.iter().flat_map(|c| c.tokens).copied().collect();
+        let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows: &output_rows };
+        self.device.step(&checked, &mut logits.data, observer)?;
+        for chunk in batch {
+            if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
+                sequence.len += chunk.tokens.len();
+            }
+        }
+        Ok(logits)
+    }
+}

@@ -1,0 +1,173 @@
+//! The files of a plan: plain names, regular files, exact sizes, hashes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{ErrorKind, Read},
+    path::{Component, Path},
+};
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+use samp_abi::plan::{MANIFEST_FILE, PlainFile, Plan, weights_file_name};
+
+use super::fault::{Fault, Findings};
+
+/// Files beside the weights are read whole; larger ones than this are refused.
+const MAX_PLAIN_BYTES: u64 = 1 << 30;
+
+/// Checks that every path is plain and named once, and gives all of them, the manifest's included.
+pub(super) fn check_paths(plan: &Plan, findings: &mut Findings) -> BTreeSet<String> {
+    let mut paths = BTreeSet::from([MANIFEST_FILE.to_owned()]);
+    for (index, file) in plan.weights.iter().enumerate() {
+        let expected = weights_file_name(index, plan.weights.len());
+        let mut place = findings.at(MANIFEST_FILE, format_args!("weights file {index}"));
+        place.check(file.path == expected, Fault::FilePath, &expected, &file.path);
+        paths.insert(file.path.clone());
+    }
+    for file in &plan.files {
+        let mut place = findings.at(MANIFEST_FILE, format_args!("file `{}`", file.path.escape_debug()));
+        place.check(is_plain(&file.path), Fault::FilePath, "names joined by `/`", &file.path);
+        place.check(paths.insert(file.path.clone()), Fault::FilePath, "a path named once", &file.path);
+    }
+    paths
+}
+
+/// Whether a path consists of names only, written in the one way that directory listings give.
+fn is_plain(path: &str) -> bool {
+    let names = || path.split('/');
+    names().all(|n| !n.is_empty() && n != "." && n != ".." && !n.contains(['\\', '\0']))
+        && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+/// Reports everything in `dir` that is not among `paths`.
+pub(super) fn check_unknown(dir: &Path, paths: &BTreeSet<String>, findings: &mut Findings) {
+    let folders: BTreeSet<&str> =
+        paths.iter().flat_map(|p| p.match_indices('/').map(|(at, _)| &p[..at])).collect();
+    let mut pending = vec![String::new()];
+    while let Some(folder) = pending.pop() {
+        let listed = fs::read_dir(dir.join(&folder)).and_then(|entries| {
+            entries
+                .map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned()))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let mut names = match listed {
+            Ok(names) => names,
+            Err(error) => {
+                findings.at(&folder, "directory").wrong(Fault::Io, "a directory that can be listed", error);
+                continue;
+            }
+        };
+        names.sort();
+        for name in names {
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            if folders.contains(path.as_str()) {
+                pending.push(path);
+            } else if !paths.contains(&path) {
+                findings.at(&path, "file").wrong(
+                    Fault::FileUnknown,
+                    "only files that the manifest names",
+                    "it",
+                );
+            }
+        }
+    }
+}
+
+/// Opens a regular file that is reached through no link. Reports what stands in the way.
+fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<(File, u64)> {
+    let mut place = findings.at(path, "file");
+    if !is_plain(path) {
+        place.wrong(Fault::FilePath, "names joined by `/`", path);
+        return None;
+    }
+    let links = path.match_indices('/').map(|(at, _)| &path[..at]).chain([path]);
+    for (part, is_last) in links.map(|part| (part, part.len() == path.len())) {
+        match fs::symlink_metadata(dir.join(part)) {
+            Ok(meta) if if is_last { meta.is_file() } else { meta.is_dir() } => {}
+            Ok(meta) => {
+                let found = if meta.is_symlink() { "a symbolic link" } else { "something else" };
+                place.wrong(Fault::FileKind, "a regular file", format_args!("{found} at {part}"));
+                return None;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                place.wrong(Fault::FileMissing, "a file", "none");
+                return None;
+            }
+            Err(error) => {
+                place.wrong(Fault::Io, "a file that can be read", error);
+                return None;
+            }
+        }
+    }
+    match File::open(dir.join(path)).and_then(|file| file.metadata().map(|meta| (file, meta.len()))) {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            place.wrong(Fault::Io, "a file that can be read", error);
+            None
+        }
+    }
+}
+
+/// Reads a regular file of at most `max` bytes.
+pub(super) fn read_regular(dir: &Path, path: &str, max: u64, findings: &mut Findings) -> Option<Vec<u8>> {
+    let (file, length) = open_regular(dir, path, findings)?;
+    let mut place = findings.at(path, "file");
+    if !place.check(length <= max, Fault::TooLarge, format_args!("at most {max} bytes"), length) {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    match file.take(max).read_to_end(&mut bytes) {
+        Ok(_) => Some(bytes),
+        Err(error) => {
+            place.wrong(Fault::Io, "a file that can be read", error);
+            None
+        }
+    }
+}
+
+/// Reads and checks all files beside the manifest and the weights.
+pub(super) fn read_plain(dir: &Path, plan: &Plan, findings: &mut Findings) -> BTreeMap<String, Vec<u8>> {
+    let read = |file: &PlainFile| {
+        let mut findings = Findings::default();
+        let bytes = read_checked(dir, file, &mut findings);
+        (bytes, findings)
+    };
+    let all: Vec<_> = plan.files.par_iter().map(read).collect();
+    let mut files = BTreeMap::new();
+    for (file, (bytes, faults)) in plan.files.iter().zip(all) {
+        findings.0.extend(faults.0);
+        files.extend(bytes.map(|bytes| (file.path.clone(), bytes)));
+    }
+    files
+}
+
+fn read_checked(dir: &Path, file: &PlainFile, findings: &mut Findings) -> Option<Vec<u8>> {
+    let bytes = read_regular(dir, &file.path, MAX_PLAIN_BYTES, findings)?;
+    let mut place = findings.at(&file.path, "file");
+    let size_holds = place.check(bytes.len() as u64 == file.bytes, Fault::FileSize, file.bytes, bytes.len());
+    let hash = blake3::hash(&bytes).to_hex();
+    (size_holds && place.check(*hash == *file.blake3, Fault::FileHash, &file.blake3, hash)).then_some(bytes)
+}
+
+/// Maps the weights files whose size on disk is what the manifest says; `None` for the others.
+pub(super) fn map_weights(dir: &Path, plan: &Plan, findings: &mut Findings) -> Vec<Option<Mmap>> {
+    let map = |(path, expected): (&str, u64)| {
+        let (file, length) = open_regular(dir, path, findings)?;
+        let mut place = findings.at(path, "file");
+        if !place.check(length == expected && length > 0, Fault::FileSize, expected, length) {
+            return None;
+        }
+        // SAFETY: the mapping is read-only and its length was measured on the open file just now, so every
+        // access lies inside the file. A plan is never written after it is published; a process that
+        // shortens or writes it in place all the same breaks the promise that every mapped file rests on.
+        match unsafe { Mmap::map(&file) } {
+            Ok(mapped) => Some(mapped),
+            Err(error) => {
+                place.wrong(Fault::Io, "a file that can be mapped", error);
+                None
+            }
+        }
+    };
+    plan.weights.iter().map(|file| (file.path.as_str(), file.bytes)).map(map).collect()
+}

@@ -1,0 +1,92 @@
+//! The numbers of a plan: bounded first, so that no later arithmetic on them can overflow.
+
+use samp_abi::{
+    Format,
+    plan::{MANIFEST_FILE, Plan},
+};
+use samp_kernels::attention::KvGeometry;
+
+use super::fault::{Fault, Findings, Place};
+
+/// Tokens in a step.
+const MAX_TOKENS: u64 = 1 << 24;
+/// Any width of the model.
+const MAX_WIDTH: u64 = 1 << 28;
+/// Heads, layers, head widths and page sizes.
+const MAX_COUNT: u64 = 1 << 16;
+/// Vocabulary entries and positions.
+const MAX_INDEX: u64 = 1 << 31;
+
+/// Checks model, limits and KV cache. Whether they hold: what comes after may then multiply them.
+pub(super) fn check(plan: &Plan, findings: &mut Findings) -> bool {
+    let before = findings.count();
+    let mut place = findings.at(MANIFEST_FILE, "model");
+    check_ranges(plan, &mut place);
+    check_model(plan, &mut place);
+    check_rope(plan, &mut findings.at(MANIFEST_FILE, "model.rope"));
+    if findings.count() == before {
+        check_kv(plan, &mut findings.at(MANIFEST_FILE, "kv"));
+    }
+    findings.count() == before
+}
+
+fn check_ranges(plan: &Plan, place: &mut Place<'_>) {
+    let (model, limits) = (&plan.model, &plan.limits);
+    for (what, value, max) in [
+        ("hidden_size", model.hidden_size, MAX_WIDTH),
+        ("intermediate_size", model.intermediate_size, MAX_WIDTH),
+        ("layers", model.layers, MAX_COUNT),
+        ("heads", model.heads, MAX_COUNT),
+        ("kv_heads", model.kv_heads, MAX_COUNT),
+        ("head_dim", model.head_dim, MAX_COUNT),
+        ("vocab_size", model.vocab_size, MAX_INDEX),
+        ("sliding_window", model.sliding_window.unwrap_or(1), MAX_INDEX),
+        ("limits.max_tokens", limits.max_tokens, MAX_TOKENS),
+        ("limits.max_sequences", limits.max_sequences, MAX_TOKENS),
+        ("limits.max_context", limits.max_context, MAX_INDEX),
+        ("kv.page_tokens", plan.kv.page_tokens, MAX_COUNT),
+    ] {
+        place.in_range(what, value, max);
+    }
+}
+
+fn check_model(plan: &Plan, place: &mut Place<'_>) {
+    let model = &plan.model;
+    let divides = model.kv_heads != 0 && model.heads.is_multiple_of(model.kv_heads);
+    place.check(
+        divides,
+        Fault::Model,
+        format_args!("kv_heads to divide {} heads", model.heads),
+        model.kv_heads,
+    );
+    place.check(model.head_dim.is_multiple_of(2), Fault::Model, "an even head_dim", model.head_dim);
+    for &token in model.eos_token_ids.iter().chain(&model.bos_token_id) {
+        let known = u64::from(token) < model.vocab_size;
+        place.check(known, Fault::Model, format_args!("token ids below {}", model.vocab_size), token);
+    }
+}
+
+fn check_rope(plan: &Plan, place: &mut Place<'_>) {
+    let (frequencies, pairs) = (&plan.model.rope.inv_frequencies, plan.model.head_dim / 2);
+    let count = frequencies.len();
+    let what = format_args!("{pairs} inverse frequencies");
+    place.check(count as u64 == pairs, Fault::Model, what, count);
+    if let Some(wrong) = frequencies.iter().find(|f| !(f.is_finite() && **f >= 0.0)) {
+        place.wrong(Fault::Model, "inverse frequencies that are finite and not negative", wrong);
+    }
+}
+
+fn check_kv(plan: &Plan, place: &mut Place<'_>) {
+    let (kv, scales) = (&plan.kv, plan.kv.scales.len() as u64);
+    if !place.check(KvGeometry::supports(kv.format), Fault::KvCache, "a format that kernels keep", kv.format)
+    {
+        return;
+    }
+    let expected = if matches!(kv.format, Format::Fp8E4m3(_)) { plan.model.layers } else { 0 };
+    place.check(scales == expected, Fault::KvCache, format_args!("{expected} pairs of scales"), scales);
+    for scale in kv.scales.iter().flatten() {
+        place.check(scale.is_finite() && *scale > 0.0, Fault::KvCache, "scales above 0", scale);
+    }
+    let (bytes, said) = (kv.bytes_per_token(&plan.model), plan.memory.kv_bytes_per_token);
+    place.check(bytes == said, Fault::Memory, format_args!("{bytes} bytes per token"), said);
+}

@@ -1,0 +1,100 @@
+//! The bytes of the weights files: headers, hashes, padding and stored values, in one parallel pass.
+
+use memmap2::Mmap;
+use rayon::prelude::*;
+use samp_abi::{
+    Component, ElementType, Format,
+    plan::{Part, Plan, Tensor, WeightsFile, align_part, weights_header},
+};
+
+use super::{
+    fault::{Fault, Findings, Place, PlanError},
+    tensors::part_name,
+};
+
+/// Parts from this size on are hashed by several threads.
+const PARALLEL_HASH_BYTES: usize = 1 << 20;
+
+/// Checks every byte of the mapped files; `plan`'s tensors have been found to tile them.
+pub(super) fn check(plan: &Plan, files: &[Option<Mmap>], findings: &mut Findings) {
+    for (index, (file, bytes)) in plan.weights.iter().zip(files).enumerate() {
+        if let Some(bytes) = bytes {
+            check_header(plan, index as u32, file, &bytes[..file.header_bytes as usize], findings);
+        }
+    }
+    let parts: Vec<(&Tensor, &Part)> =
+        plan.tensors.iter().flat_map(|t| t.parts.iter().map(move |p| (t, p))).collect();
+    let faults: Vec<PlanError> = parts
+        .par_iter()
+        .flat_map_iter(|(tensor, part)| {
+            let mut findings = Findings::default();
+            if let Some(bytes) = &files[part.file as usize] {
+                let path = &plan.weights[part.file as usize].path;
+                check_part(tensor, part, bytes, &mut findings.at(path, part_name(tensor, part)));
+            }
+            findings.0
+        })
+        .collect();
+    findings.0.extend(faults);
+}
+
+fn check_header(plan: &Plan, index: u32, file: &WeightsFile, found: &[u8], findings: &mut Findings) {
+    let mut place = findings.at(&file.path, "header");
+    let expected = weights_header(&plan.tensors, index).unwrap_or_default();
+    let difference = expected.iter().zip(found).position(|(a, b)| a != b);
+    if let Some(at) = difference {
+        place.wrong(
+            Fault::WeightsHeader,
+            "the header that the manifest implies",
+            format_args!("another byte {at}"),
+        );
+    }
+    let hash = blake3::hash(found).to_hex();
+    place.check(*hash == *file.header_blake3, Fault::FileHash, &file.header_blake3, hash);
+}
+
+fn check_part(tensor: &Tensor, part: &Part, file: &[u8], place: &mut Place<'_>) {
+    let (start, end) = (part.offset as usize, (part.offset + part.bytes) as usize);
+    let bytes = &file[start..end];
+    let mut hasher = blake3::Hasher::new();
+    if bytes.len() < PARALLEL_HASH_BYTES {
+        hasher.update(bytes)
+    } else {
+        hasher.update_rayon(bytes)
+    };
+    let hash = hasher.finalize().to_hex();
+    place.check(*hash == *part.blake3, Fault::PartHash, &part.blake3, hash);
+    let next = align_part(end as u64).map_or(file.len(), |n| (n as usize).min(file.len()));
+    place.check(file[end..next].iter().all(|&b| b == 0), Fault::Padding, "zeros after it", "something else");
+    if let Some((expected, index)) = first_bad_value(tensor, part, bytes) {
+        place.wrong(Fault::PartValues, expected, format_args!("another value at element {index}"));
+    }
+}
+
+/// What the elements of a part must be, and the first that is not.
+fn first_bad_value(tensor: &Tensor, part: &Part, bytes: &[u8]) -> Option<(&'static str, usize)> {
+    let find16 = |exponent: u16| {
+        let words: &[u16] = bytemuck::cast_slice(bytes);
+        words.iter().position(|w| w & exponent == exponent)
+    };
+    let (expected, position) = match (part.dtype, tensor.format) {
+        (ElementType::F32, _) => {
+            let values: &[f32] = bytemuck::cast_slice(bytes);
+            ("finite numbers", values.iter().position(|v| !v.is_finite()))
+        }
+        (ElementType::F16, _) => ("finite numbers", find16(0x7C00)),
+        (ElementType::Bf16, _) => ("finite numbers", find16(0x7F80)),
+        (ElementType::U8, Format::Fp8E4m3(_)) => {
+            ("codes other than NaN", bytes.iter().position(|b| b & 0x7F == 0x7F))
+        }
+        (ElementType::I8, _) => ("codes from -127 to 127", bytes.iter().position(|&b| b == 0x80)),
+        (ElementType::U32, _) if part.component == Component::OutlierColumns => {
+            let columns: &[u32] = bytemuck::cast_slice(bytes);
+            let holds =
+                |i: usize| u64::from(columns[i]) < tensor.cols && (i == 0 || columns[i - 1] < columns[i]);
+            ("ascending columns of the tensor", (0..columns.len()).position(|i| !holds(i)))
+        }
+        _ => return None,
+    };
+    position.map(|index| (expected, index))
+}

@@ -1,0 +1,332 @@
+//! Choosing the next token.
+//!
+//! The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p. Randomness is a
+//! counter-based generator: the n-th draw depends on the seed and n alone, so the same seed gives the same tokens.
+
+use std::cmp::Ordering;
+
+/// How tokens are chosen. The default is greedy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Divides the logits; 0 takes the largest logit.
+    pub temperature: f32,
+    /// Only so many of the most likely tokens count; 0 for all.
+    pub top_k: usize,
+    /// Only the most likely tokens that together reach this probability count; 1 for all.
+    pub top_p: f32,
+    /// Only tokens at least this part as likely as the most likely one count; 0 for all.
+    pub min_p: f32,
+    /// Tokens seen before have positive logits divided and negative ones multiplied by this; 1 for none
+    /// (Keskar et al. 2019, section 4.1).
+    pub repetition_penalty: f32,
+    /// Names the random sequence.
+    pub seed: u64,
+    /// So many of the most likely tokens are reported.
+    pub top_logprobs: usize,
+}
+
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+            top_logprobs: 0,
+        }
+    }
+}
+
+/// Why no token can be chosen.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SamplingError {
+    /// A parameter out of its range.
+    #[error("{name} must be {expected}, found {found}")]
+    Parameter {
+        /// Which.
+        name: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// What was given.
+        found: f32,
+    },
+    /// The model gave a logit that is no number.
+    #[error("the logit of token {token} is {value}; the model or the device computes wrongly")]
+    NotFinite {
+        /// Which.
+        token: usize,
+        /// The logit.
+        value: f32,
+    },
+    /// There are no logits.
+    #[error("there are no logits to choose from; ask the engine for outputs")]
+    Empty,
+}
+
+/// A chosen token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// Its id.
+    pub token: u32,
+    /// Its log-probability under the model, before any penalty or temperature.
+    pub logprob: f32,
+    /// The most likely tokens with theirs, the likeliest first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// Chooses tokens for one sequence.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    sampling: Sampling,
+    draws: u64,
+}
+
+impl Sampler {
+    /// Checks the parameters.
+    pub fn new(sampling: Sampling) -> Result<Sampler, SamplingError> {
+        let Sampling { temperature, top_p, min_p, repetition_penalty, .. } = sampling;
+        for (name, found, holds, expected) in [
+            ("temperature", temperature, temperature.is_finite() && temperature >= 0.0, "at least 0"),
+            ("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1"),
+            ("min_p", min_p, (0.0..=1.0).contains(&min_p), "from 0 to 1"),
+            (
+                "repetition_penalty",
+                repetition_penalty,
+                repetition_penalty.is_finite() && repetition_penalty > 0.0,
+                "above 0",
+            ),
+        ] {
+            if !holds {
+                return Err(SamplingError::Parameter { name, expected, found });
+            }
+        }
+        Ok(Sampler { sampling, draws: 0 })
+    }
+
+    /// Chooses a token. `logits` has one entry for each token of the vocabulary; `history` is what the repetition
+    /// penalty looks at: the prompt and the tokens so far.
+    pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<Sampled, SamplingError> {
+        let normaliser = log_sum_exp(logits)?;
+        let logprob = |token: u32| (f64::from(logits[token as usize]) - normaliser) as f32;
+        let penalised = self.penalise(logits, history);
+        let token = if self.sampling.temperature == 0.0 {
+            largest(&penalised, 1)[0]
+        } else {
+            let candidates = self.candidates(&penalised);
+            self.draw(&candidates, &penalised)
+        };
+        let top = largest(logits, self.sampling.top_logprobs);
+        let top = top.into_iter().map(|token| (token, logprob(token))).collect();
+        Ok(Sampled { token, logprob: logprob(token), top })
+    }
+
+    fn penalise(&self, logits: &[f32], history: &[u32]) -> Vec<f32> {
+        let mut penalised = logits.to_vec();
+        let penalty = self.sampling.repetition_penalty;
+        if penalty != 1.0 {
+            for &token in history {
+                // From the original logit, so that a token seen twice is penalised once.
+                if let Some(&logit) = logits.get(token as usize) {
+                    penalised[token as usize] = if logit > 0.0 { logit / penalty } else { logit * penalty };
+                }
+            }
+        }
+        penalised
+    }
+
+    /// The tokens that may be drawn, never none.
+    fn candidates(&self, logits: &[f32]) -> Vec<u32> {
+        let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
+        let mut tokens: Vec<u32> = if top_k > 0 || top_p < 1.0 {
+            largest(logits, if top_k > 0 { top_k } else { logits.len() })
+        } else {
+            (0..logits.len() as u32).collect()
+        };
+        if top_p < 1.0 {
+            let weights = weights(&tokens, logits, temperature);
+            let wanted = f64::from(top_p) * weights.iter().sum::<f64>();
+            let mut sum = 0.0;
+            let reached = weights.iter().position(|weight| {
+                sum += weight;
+                sum >= wanted
+            });
+            tokens.truncate(reached.map_or(tokens.len(), |last| last + 1));
+        }
+        if min_p > 0.0 {
+            let weights = weights(&tokens, logits, temperature);
+            let mut index = 0;
+            tokens.retain(|_| {
+                index += 1;
+                weights[index - 1] >= f64::from(min_p)
+            });
+        }
+        tokens
+    }
+
+    fn draw(&mut self, tokens: &[u32], logits: &[f32]) -> u32 {
+        let weights = weights(tokens, logits, self.sampling.temperature);
+        let mut left = uniform(self.sampling.seed, self.draws) * weights.iter().sum::<f64>();
+        self.draws += 1;
+        for (&token, weight) in tokens.iter().zip(&weights) {
+            left -= weight;
+            if left < 0.0 {
+                return token;
+            }
+        }
+        // Rounding left a crumb: it belongs to the last token that has any probability.
+        let last = weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
+        tokens[last]
+    }
+}
+
+/// Probabilities relative to the likeliest of `tokens`.
+fn weights(tokens: &[u32], logits: &[f32], temperature: f32) -> Vec<f64> {
+    let logit = |token: &u32| f64::from(logits[*token as usize]);
+    let max = tokens.iter().map(logit).fold(f64::NEG_INFINITY, f64::max);
+    tokens.iter().map(|token| ((logit(token) - max) / f64::from(temperature)).exp()).collect()
+}
+
+/// The `count` tokens of the largest logits, the largest first, the smaller id first among equals.
+fn largest(logits: &[f32], count: usize) -> Vec<u32> {
+    let order =
+        |a: &u32, b: &u32| -> Ordering { logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)) };
+    if count == 1 {
+        return (0..logits.len() as u32).min_by(order).into_iter().collect();
+    }
+    let mut tokens: Vec<u32> = (0..logits.len() as u32).collect();
+    if count < tokens.len() {
+        if count > 0 {
+            tokens.select_nth_unstable_by(count - 1, order);
+        }
+        tokens.truncate(count);
+    }
+    tokens.sort_unstable_by(order);
+    tokens
+}
+
+fn log_sum_exp(logits: &[f32]) -> Result<f64, SamplingError> {
+    let wrong = |l: &f32| l.is_nan() || *l == f32::INFINITY;
+    if let Some(token) = logits.iter().position(wrong) {
+        return Err(SamplingError::NotFinite { token, value: logits[token] });
+    }
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if max == f32::NEG_INFINITY {
+        let none = SamplingError::NotFinite { token: 0, value: max };
+        return Err(if logits.is_empty() { SamplingError::Empty } else { none });
+    }
+    let max = f64::from(max);
+    Ok(max + logits.iter().map(|l| (f64::from(*l) - max).exp()).sum::<f64>().ln())
+}
+
+/// A number from 0 to 1, 1 not included: SplitMix64 (Steele, Lea, Flood 2014) at position `counter` of a stream
+/// that a first round derives from the seed, so that neighbouring seeds share nothing.
+fn uniform(seed: u64, counter: u64) -> f64 {
+    const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mix = |state: u64| {
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    let stream = mix(seed.wrapping_add(GOLDEN_GAMMA));
+    let bits = mix(stream.wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN_GAMMA)));
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hot(seed: u64) -> Sampling {
+        Sampling { temperature: 1.0, seed, ..Sampling::default() }
+    }
+
+    fn draws(sampling: Sampling, logits: &[f32], count: usize) -> Vec<u32> {
+        let mut sampler = Sampler::new(sampling).unwrap();
+        (0..count).map(|_| sampler.sample(logits, &[]).unwrap().token).collect()
+    }
+
+    #[test]
+    fn frequencies_follow_the_probabilities() {
+        let logits = [0.0, 1.0, 2.0, f32::NEG_INFINITY];
+        let tokens = draws(hot(7), &logits, 30_000);
+        let total: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
+        for (token, logit) in logits.iter().enumerate() {
+            let expected = f64::from(*logit).exp() / total;
+            let found = tokens.iter().filter(|t| **t as usize == token).count() as f64 / 30_000.0;
+            assert!((found - expected).abs() < 0.01, "token {token}: {found} against {expected}");
+        }
+    }
+
+    #[test]
+    fn a_penalty_applies_once_and_in_the_right_direction() {
+        let sampling = Sampling { repetition_penalty: 2.0, ..Sampling::default() };
+        let mut sampler = Sampler::new(sampling).unwrap();
+        assert_eq!(sampler.sample(&[3.0, 2.0], &[0]).unwrap().token, 1);
+        assert_eq!(sampler.sample(&[3.0, 1.0], &[0, 0, 0]).unwrap().token, 0);
+        assert_eq!(sampler.sample(&[-1.0, -1.5], &[0, 9]).unwrap().token, 1);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (temperature, top_p, min_p) in
+            [(-1.0, 1.0, 0.0), (f32::NAN, 1.0, 0.0), (1.0, 0.0, 0.0), (1.0, 1.0, 2.0)]
+        {
+            let sampling = Sampling { temperature, top_p, min_p, ..Sampling::default() };
+            assert!(matches!(Sampler::new(sampling), Err(SamplingError::Parameter { .. })));
+        }
+        let mut sampler = Sampler::new(Sampling::default()).unwrap();
+        assert_eq!(sampler.sample(&[], &[]), Err(SamplingError::Empty));
+        assert!(matches!(
+            sampler.sample(&[0.0, f32::NAN], &[]),
+            Err(SamplingError::NotFinite { token: 1, .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_seed_gives_the_same_tokens(seed: u64, logits in prop::collection::vec(-9f32..9.0, 2..50)) {
+            prop_assert_eq!(draws(hot(seed), &logits, 8), draws(hot(seed), &logits, 8));
+        }
+
+        #[test]
+        fn greedy_takes_the_first_largest(logits in prop::collection::vec(-4i8..4, 1..40)) {
+            let logits: Vec<f32> = logits.into_iter().map(f32::from).collect();
+            let token = draws(Sampling::default(), &logits, 1)[0] as usize;
+            prop_assert!(logits.iter().all(|l| *l <= logits[token]));
+            prop_assert!(logits[..token].iter().all(|l| *l < logits[token]));
+        }
+
+        #[test]
+        fn filters_keep_what_they_promise(
+            logits in prop::collection::vec(-6f32..6.0, 1..40),
+            (seed, top_k, top_p, min_p) in (any::<u64>(), 1usize..9, 0.05f32..1.0, 0.0f32..1.0),
+        ) {
+            let mut sorted = logits.clone();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            let total: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
+            let above = |token: u32| {
+                let larger = logits.iter().filter(|l| **l > logits[token as usize]);
+                larger.map(|l| f64::from(*l).exp()).sum::<f64>() / total
+            };
+            let k = Sampling { top_k, ..hot(seed) };
+            prop_assert!(draws(k, &logits, 6).iter().all(|t| logits[*t as usize] >= sorted[top_k.min(sorted.len()) - 1]));
+            let p = Sampling { top_p, ..hot(seed) };
+            prop_assert!(draws(p, &logits, 6).iter().all(|t| above(*t) <= f64::from(top_p) + 1e-9));
+            let m = Sampling { min_p, ..hot(seed) };
+            let bound = sorted[0] + min_p.ln() - 1e-4;
+            prop_assert!(draws(m, &logits, 6).iter().all(|t| logits[*t as usize] >= bound));
+        }
+
+        #[test]
+        fn log_probabilities_add_up_to_one(logits in prop::collection::vec(-9f32..9.0, 1..40)) {
+            let sampling = Sampling { top_logprobs: 100, ..Sampling::default() };
+            let sampled = Sampler::new(sampling).unwrap().sample(&logits, &[]).unwrap();
+            let sum: f64 = sampled.top.iter().map(|(_, l)| f64::from(*l).exp()).sum();
+            prop_assert!((sum - 1.0).abs() < 1e-5);
+            prop_assert_eq!((sampled.token, sampled.logprob), sampled.top[0]);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The plan's tokenizer, with special tokens added as transformers adds them.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use tokenizers::processors::template::TemplateProcessing;
+
+use crate::plan::OpenPlan;
+
+/// File of the tokenizer inside a plan.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// File with its settings.
+pub const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+
+/// Why text cannot be turned into tokens or back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenizerError {
+    /// The plan carries no tokenizer.
+    #[error("the plan has no {TOKENIZER_FILE}; compile a checkpoint that has one, or give token ids")]
+    Missing,
+    /// A file that is not what it should be.
+    #[error("{file}: {reason}; compile the checkpoint again with a sound one")]
+    File {
+        /// Which.
+        file: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The tokenizer refused the text or the tokens.
+    #[error("the tokenizer failed: {0}")]
+    Failed(String),
+}
+
+/// Whether encoding adds the tokens that begin (and end) a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddSpecial {
+    /// As transformers does by default.
+    Yes,
+    /// Nothing but the text's own tokens: for rendered chat templates and continuations.
+    No,
+}
+
+/// Whether decoding shows special tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecialTokens {
+    /// Leave them out.
+    Skip,
+    /// Show them as text.
+    Keep,
+}
+
+/// A plan's tokenizer.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    special: BTreeSet<u32>,
+}
+
+/// What counts in `tokenizer_config.json`. All else there concerns Python.
+#[derive(Default, Deserialize)]
+struct Config {
+    add_bos_token: Option<bool>,
+    add_eos_token: Option<bool>,
+    bos_token: Option<TokenText>,
+    eos_token: Option<TokenText>,
+}
+
+/// A token as a string or as an object with its content.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum TokenText {
+    Plain(String),
+    Added { content: String },
+}
+
+impl TokenText {
+    pub fn text(&self) -> &str {
+        match self {
+            TokenText::Plain(text) | TokenText::Added { content: text } => text,
+        }
+    }
+}
+
+impl Tokenizer {
+    /// The tokenizer that `plan` carries.
+    pub fn from_plan(plan: &OpenPlan) -> Result<Tokenizer, TokenizerError> {
+        let tokenizer = plan.file(TOKENIZER_FILE).ok_or(TokenizerError::Missing)?;
+        Tokenizer::from_bytes(tokenizer, plan.file(TOKENIZER_CONFIG_FILE))
+    }
+
+    /// Reads `tokenizer.json`, and `tokenizer_config.json` where there is one.
+    pub fn from_bytes(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Tokenizer, TokenizerError> {
+        let wrong =
+            |file, reason: &dyn std::fmt::Display| TokenizerError::File { file, reason: reason.to_string() };
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(tokenizer).map_err(|e| wrong(TOKENIZER_FILE, &e))?;
+        let config: Config = match config {
+            Some(bytes) => serde_json::from_slice(bytes).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?,
+            None => Config::default(),
+        };
+        // Truncation and padding are the caller's business, whatever the file was saved with.
+        inner.with_padding(None).with_truncation(None).map_err(|e| wrong(TOKENIZER_FILE, &e))?;
+        set_post_processor(&mut inner, &config).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?;
+        let added = inner.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        Ok(Tokenizer { inner, special })
+    }
+
+    /// The token ids of a text.
+    pub fn encode(&self, text: &str, special: AddSpecial) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self.inner.encode_fast(text, special == AddSpecial::Yes);
+        encoding.map(|e| e.get_ids().to_vec()).map_err(|e| TokenizerError::Failed(e.to_string()))
+    }
+
+    /// The text of token ids. Ids that the tokenizer does not know are left out.
+    pub fn decode(&self, ids: &[u32], special: SpecialTokens) -> Result<String, TokenizerError> {
+        let text = self.inner.decode(ids, special == SpecialTokens::Skip);
+        text.map_err(|e| TokenizerError::Failed(e.to_string()))
+    }
+
+    /// The token as it stands in the vocabulary.
+    pub fn token_text(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The id of a token as it stands in the vocabulary.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Whether the token is a special one.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special.contains(&id)
+    }
+}
+
+/// Replaces the file's own template where the settings say which tokens to add, as transformers 5 does; otherwise
+/// the file's template stands.
+fn set_post_processor(
+    inner: &mut tokenizers::Tokenizer,
+    config: &Config,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if config.add_bos_token.is_none() && config.add_eos_token.is_none() {
+        return Ok(());
+    }
+    let wanted = |add: Option<bool>, token: &Option<TokenText>| {
+        token.as_ref().filter(|_| add == Some(true)).map(|token| token.text().to_owned())
+    };
+    let bos = wanted(config.add_bos_token, &config.bos_token);
+    let eos = wanted(config.add_eos_token, &config.eos_token);
+    let mut tokens = vec![];
+    for token in bos.iter().chain(&eos) {
+        let id = inner.token_to_id(token).ok_or_else(|| format!("`{token}` is not in the vocabulary"))?;
+        tokens.push((token.clone(), id));
+    }
+    tokens.dedup();
+    let single = bos.into_iter().chain(["$A".to_owned()]).chain(eos).collect::<Vec<_>>();
+    let template = TemplateProcessing::builder().try_single(single)?.special_tokens(tokens).build()?;
+    inner.with_post_processor(Some(template));
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The runtime over small plans that the tests make themselves: what it refuses, and what it computes.
+
+mod engine;
+mod faults;
+mod manifests;
+mod support;
+mod text;

@@ -1,0 +1,95 @@
+//! Text in and text out: the tokenizer, the chat template and the generation loop.
+
+use std::{fs, ops::ControlFlow, path::PathBuf};
+
+use samp_runtime::{
+    AddSpecial, DeviceKind, Finish, GenerateError, Request, Sampling, SpecialTokens, Tokenizer, generate,
+};
+
+use crate::support::{SAMP, make};
+
+fn tiny_llama(file: &str) -> Vec<u8> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/models/tiny-llama");
+    fs::read(dir.join(file)).unwrap()
+}
+
+fn tokenizer(config: &str) -> Tokenizer {
+    Tokenizer::from_bytes(&tiny_llama("tokenizer.json"), Some(config.as_bytes())).unwrap()
+}
+
+#[test]
+fn special_tokens_are_added_as_transformers_adds_them() {
+    let config = String::from_utf8(tiny_llama("tokenizer_config.json")).unwrap();
+    let bos = 4088;
+    let plain = tokenizer(&config).encode("a b", AddSpecial::No).unwrap();
+    let with = |config: &str| tokenizer(config).encode("a b", AddSpecial::Yes).unwrap();
+    assert_eq!(with(&config), [&[bos][..], &plain].concat());
+    let flags = r#"{ "add_bos_token": false, "bos_token": "<|begin_of_text|>" }"#;
+    assert_eq!(with(flags), plain);
+    let both = r#"{ "add_bos_token": true, "add_eos_token": true, "bos_token": {"content": "<|begin_of_text|>"},
+                    "eos_token": "<|eot_id|>" }"#;
+    assert_eq!(with(both), [&[bos][..], &plain, &[4092]].concat());
+    let text = tokenizer(&config).decode(&with(&config), SpecialTokens::Skip).unwrap();
+    assert_eq!(text, "a b");
+    let unknown = r#"{ "add_bos_token": true, "bos_token": "<nowhere>" }"#;
+    assert!(Tokenizer::from_bytes(&tiny_llama("tokenizer.json"), Some(unknown.as_bytes())).is_err());
+}
+
+#[test]
+fn generation_streams_what_it_returns_and_repeats_with_its_seed() {
+    let plan = make(SAMP);
+    let tokenizer = tokenizer("{}");
+    let mut engine = plan.engine(DeviceKind::Cpu, None);
+    let sampling = Sampling { temperature: 1.0, seed: 11, ..Sampling::default() };
+    let request =
+        Request { prompt: vec![1, 7, 20], sampling, max_tokens: 30, ignore_eos: true, ..Request::default() };
+    let mut run = |request: Request| {
+        let mut streamed = String::new();
+        let generated = generate(&mut engine, &tokenizer, request, |delta| {
+            streamed.push_str(&delta.text);
+            ControlFlow::Continue(())
+        });
+        let generated = generated.unwrap();
+        assert_eq!(streamed, generated.text);
+        assert!(engine.is_idle(), "the sequence is released");
+        generated
+    };
+    let first = run(request.clone());
+    assert_eq!((first.tokens.len(), first.finish), (30, Finish::Length));
+    assert_eq!(first.text, tokenizer.decode(&first.tokens, SpecialTokens::Skip).unwrap());
+    assert_eq!(first, run(request.clone()));
+    let other = Sampling { seed: 12, ..sampling };
+    assert_ne!(first.tokens, run(Request { sampling: other, ..request.clone() }).tokens);
+    // The first character of which no piece is the beginning: a stop text cut out of the middle.
+    let middle = first.text.chars().nth(first.text.chars().count() / 2).unwrap().to_string();
+    let stopped = run(Request { stop: vec![middle.clone()], ..request.clone() });
+    assert_eq!(
+        (stopped.text.as_str(), stopped.finish),
+        (first.text.split(&middle).next().unwrap(), Finish::Stop)
+    );
+    let ended = run(Request { stop_tokens: vec![first.tokens[4]], ..request.clone() });
+    assert!(ended.tokens.len() <= 5 && ended.finish == Finish::Stop);
+    // A context of 48 positions has room for 45 tokens after 3.
+    assert_eq!(run(Request { max_tokens: 1000, ..request.clone() }).tokens.len(), 45);
+    assert!(run(Request { max_tokens: 0, ..request }).tokens.is_empty());
+}
+
+#[test]
+fn generation_can_be_broken_off_and_refuses_nonsense() {
+    let plan = make(SAMP);
+    let tokenizer = tokenizer("{}");
+    let mut engine = plan.engine(DeviceKind::Cpu, None);
+    let request = Request { prompt: vec![3], max_tokens: 9, ignore_eos: true, ..Request::default() };
+    let broken = generate(&mut engine, &tokenizer, request.clone(), |_| ControlFlow::Break(())).unwrap();
+    assert_eq!((broken.tokens.len(), broken.finish), (1, Finish::Cancelled));
+    let mut refused =
+        |request| generate(&mut engine, &tokenizer, request, |_| ControlFlow::Continue(())).unwrap_err();
+    let empty = Request { prompt: vec![], ..request.clone() };
+    assert!(matches!(refused(empty), GenerateError::EmptyPrompt));
+    let long = Request { prompt: vec![3; 48], ..request.clone() };
+    assert!(matches!(refused(long), GenerateError::NoRoom { tokens: 48, limit: 48 }));
+    let stop = Request { stop: vec![String::new()], ..request.clone() };
+    assert!(matches!(refused(stop), GenerateError::EmptyStop));
+    assert!(matches!(refused(Request { prompt: vec![80], ..request }), GenerateError::Engine(_)));
+    assert!(engine.is_idle());
+}

@@ -1,0 +1,8 @@
+// verify selected
+// An op with other buckets than the rest.
+func.func @forward(%tokens: tensor<?xi32>, %positions: tensor<?xi32>, %outputs: tensor<?xi32>, %kv: !samp.kv) -> tensor<?x8xf32> {
+  %table = "samp.weight"() {key = "embed_tokens", sources = ["embed_tokens.weight"], transforms = [], format = "f16", layout = "row_major"} : () -> tensor<16x8xbf16>
+  %x = "samp.embed"(%tokens, %table) {label = "embed_tokens", kernels = ["1:k", "16:k"]} : (tensor<?xi32>, tensor<16x8xbf16>) -> tensor<?x8xf32>
+  %y = "samp.gather"(%x, %outputs) {label = "outputs", kernels = ["1:k", "32:k"]} : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}

@@ -1,0 +1,11 @@
+// verify model
+// A gate and an up of different widths.
+func.func @forward(%tokens: tensor<?xi32>, %positions: tensor<?xi32>, %outputs: tensor<?xi32>, %kv: !samp.kv) -> tensor<?x8xf32> {
+  %table = "samp.weight"() {key = "embed_tokens", sources = ["embed_tokens.weight"], transforms = []} : () -> tensor<16x8xbf16>
+  %x = "samp.embed"(%tokens, %table) {label = "embed_tokens"} : (tensor<?xi32>, tensor<16x8xbf16>) -> tensor<?x8xf32>
+  %wk = "samp.weight"() {key = "k", sources = ["k.weight"], transforms = []} : () -> tensor<4x8xbf16>
+  %k = "samp.linear"(%x, %wk) {label = "k"} : (tensor<?x8xf32>, tensor<4x8xbf16>) -> tensor<?x4xf32>
+  %z = "samp.silu_mul"(%x, %k) {label = "z"} : (tensor<?x8xf32>, tensor<?x4xf32>) -> tensor<?x8xf32>
+  %y = "samp.gather"(%z, %outputs) {label = "outputs"} : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}

@@ -1,0 +1,3 @@
+// verify model
+// A function without a body.
+func.func private @forward()

@@ -1,0 +1,4 @@
+// verify model
+// No function.
+module {
+}

@@ -1,0 +1,5 @@
+// verify model
+// A function of another name.
+func.func @main() {
+  return
+}
