@@ -15,7 +15,7 @@ use crate::{
     import::{self, Import, ModelConfig},
     pipeline::{PipelineInputs, default_kv_format, lower},
     recipe::LoadedRecipe,
-    size::SizeTable,
+    size::{Bytes, SizeTable},
 };
 
 /// Positions in a page of the KV cache.
@@ -201,12 +201,11 @@ pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<(), Diagnostic> {
     if sizes.weights_bytes <= budget {
         return Ok(());
     }
-    let gb = |bytes: u64| bytes as f64 / 1e9;
+    let excess = Bytes(sizes.weights_bytes - budget);
     let message = format!(
-        "the plan's weights need {:.2} GB, the budget is {:.2} GB: {:.2} GB too much",
-        gb(sizes.weights_bytes),
-        gb(budget),
-        gb(sizes.weights_bytes - budget)
+        "the plan's weights need {}, the budget is {}: {excess} too much",
+        Bytes(sizes.weights_bytes),
+        Bytes(budget),
     );
     let finding = Diagnostic::bad_input("E0902", message);
     let finding = sizes.to_string().lines().fold(finding, |finding, line| finding.note(line));

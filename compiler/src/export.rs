@@ -8,7 +8,7 @@
 use std::{fs::File, io::Write, path::Path};
 
 use rayon::prelude::*;
-use samp_abi::plan::{Plan, Tensor, TensorId};
+use samp_abi::plan::{Tensor, TensorId};
 use samp_kernels::{encoded::EncodedRef, format::decode_rows};
 use samp_runtime::OpenPlan;
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ fn write(
     }
     let manifest = plan.manifest();
     if shards.len() > 1 {
-        write_json(&out.join("model.safetensors.index.json"), &index(manifest, shards))?;
+        write_json(&out.join("model.safetensors.index.json"), &index(&manifest.tensors, shards))?;
     }
     write_json(&out.join(CONFIG), &config(plan)?)?;
     for file in manifest.files.iter().filter(|file| !PLAN_ONLY.contains(&file.path.as_str())) {
@@ -130,7 +130,7 @@ fn write_shard(
     progress: &dyn Progress,
 ) -> Result<(), EmitError> {
     let mut file = File::create(path).during("creating", path)?;
-    file.write_all(&header(plan.manifest(), shard)).during("writing", path)?;
+    file.write_all(&header(&plan.manifest().tensors, shard)).during("writing", path)?;
     for &id in &shard.tensors {
         let tensor = &plan.manifest().tensors[id.0 as usize];
         write_values(&mut file, plan.tensor(id)).during("writing", path)?;
@@ -157,11 +157,11 @@ fn write_values(file: &mut File, tensor: EncodedRef<'_>) -> std::io::Result<()> 
 }
 
 /// The safetensors header: every source under its own name and shape, in f32.
-fn header(plan: &Plan, shard: &Shard) -> Vec<u8> {
+fn header(tensors: &[Tensor], shard: &Shard) -> Vec<u8> {
     let mut entries = serde_json::Map::new();
     entries.insert("__metadata__".into(), json!({ "format": "pt" }));
     let mut start = 0;
-    for source in shard.tensors.iter().flat_map(|id| &plan.tensors[id.0 as usize].sources) {
+    for source in shard.tensors.iter().flat_map(|id| &tensors[id.0 as usize].sources) {
         let end = start + source.shape.iter().product::<u64>() * 4;
         let entry = json!({ "dtype": "F32", "shape": source.shape, "data_offsets": [start, end] });
         entries.insert(source.name.clone(), entry);
@@ -173,10 +173,10 @@ fn header(plan: &Plan, shard: &Shard) -> Vec<u8> {
 }
 
 /// The index of a sharded checkpoint.
-fn index(plan: &Plan, shards: &[Shard]) -> Value {
+fn index(tensors: &[Tensor], shards: &[Shard]) -> Value {
     let mut files = serde_json::Map::new();
     for shard in shards {
-        for source in shard.tensors.iter().flat_map(|id| &plan.tensors[id.0 as usize].sources) {
+        for source in shard.tensors.iter().flat_map(|id| &tensors[id.0 as usize].sources) {
             files.insert(source.name.clone(), shard.name.clone().into());
         }
     }
@@ -201,4 +201,47 @@ fn config(plan: &OpenPlan) -> Result<Value, EmitError> {
 fn write_json(path: &Path, value: &Value) -> Result<(), EmitError> {
     let text = serde_json::to_string_pretty(value).expect("a JSON value has string keys") + "\n";
     write_synced(path, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use samp_abi::{Format, Layout, plan::Source};
+
+    fn tensor(name: &str, sources: &[(&str, &[u64])]) -> Tensor {
+        let source = |&(name, shape): &(&str, &[u64])| Source {
+            name: name.into(),
+            shape: shape.to_vec(),
+            blake3: String::new(),
+        };
+        let sources: Vec<Source> = sources.iter().map(source).collect();
+        let elements: u64 = sources.iter().map(|s| s.shape.iter().product::<u64>()).sum();
+        let (format, layout) = (Format::Nf4, Layout::Rows16);
+        Tensor { name: name.into(), sources, format, layout, rows: elements / 4, cols: 4, parts: vec![] }
+    }
+
+    #[test]
+    fn headers_and_index_name_every_source_once() {
+        let tensors = [
+            tensor("qkv", &[("q", &[8, 4]), ("k", &[2, 4]), ("v", &[2, 4])]),
+            tensor("norm", &[("norm", &[4])]),
+            tensor("head", &[("head", &[16, 4])]),
+        ];
+        let shards = shards(&tensors, 220);
+        let names: Vec<&str> = shards.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
+        for (shard, sources) in shards.iter().zip([vec!["k", "norm", "q", "v"], vec!["head"]]) {
+            let mut file = header(&tensors, shard);
+            assert_eq!(file.len() % 8, 0);
+            file.resize(file.len() + shard.bytes as usize, 0);
+            let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+            let mut names = file.names();
+            names.sort_unstable();
+            assert_eq!(names, sources);
+        }
+        let index = index(&tensors, &shards);
+        assert_eq!(index["metadata"]["total_size"], 4 * (48 + 4 + 64));
+        assert_eq!(index["weight_map"]["v"], "model-00001-of-00002.safetensors");
+        assert_eq!(index["weight_map"]["head"], "model-00002-of-00002.safetensors");
+    }
 }

@@ -4,7 +4,7 @@ use samp_abi::{
     Format, TargetName,
     plan::{KvCache, Limits, Model},
 };
-use samp_ir::{Diagnostic, Module, Phase, verify};
+use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
     Changed, Explanation, MemoryInputs, Selection, assign_recipe, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops,
     legalize, plan_memory, recipe::Recipe, select_kernels,
@@ -99,12 +99,15 @@ pub fn lower(
     verify(module, Phase::Model)?;
     reached(Phase::Model, module);
     let mut state = State { inputs, explanations: vec![] };
+    let mut phase = Phase::Model;
     for (index, row) in PIPELINE.iter().enumerate().filter(|(_, row)| row.phase <= until) {
         let Changed(_) = (row.pass)(module, &mut state)?;
         let complete = PIPELINE.get(index + 1).is_none_or(|next| next.phase > row.phase);
+        let from = if complete { row.phase } else { phase };
+        verify_between(module, from, row.phase).map_err(|finding| finding.note(format!("after the pass {}", row.name)))?;
         if complete {
-            verify(module, row.phase).map_err(|finding| finding.note(format!("after the pass {}", row.name)))?;
-            reached(row.phase, module);
+            phase = row.phase;
+            reached(phase, module);
         }
     }
     Ok(state.explanations)

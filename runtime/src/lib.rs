@@ -1,7 +1,7 @@
 //! `samp-runtime`: opens, validates and executes compiled plans.
 //!
 //! [`open`] gives an [`OpenPlan`] whose every byte has been checked; an [`Engine`] executes it on a [`Device`] for
-//! ragged batches of sequences; [`Tokenizer`], [`ChatTemplate`], [`Sampler`] and [`generate`] turn text into tokens
+//! ragged batches of sequences; [`Tokenizer`], [`ChatTemplate`], [`Sampler`] and [`generate()`] turn text into tokens
 //! and back.
 //!
 //! Never: MLIR or LLVM, the compiler, a network, or a decision about precision, fusion, kernels or memory: those

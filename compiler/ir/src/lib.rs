@@ -67,7 +67,7 @@ pub use module::{Inputs, Module};
 pub use op::{OpId, OpKind, OpRef, ValueId};
 pub use phase::{ParsePhaseError, Phase};
 pub use tensor_type::{Dtype, Shape, TensorType};
-pub use verify::{findings, verify};
+pub use verify::{findings, verify, verify_between};
 pub use view::{
     AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, EmbedOp, GatherOp, LinearOp, PagedAttentionOp,
     RmsNormOp, RopeAppendOp, RopeOp, SiluMulOp, View, WeightOp,

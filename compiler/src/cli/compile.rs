@@ -8,14 +8,14 @@ use samp_ir::{Diagnostic, Phase};
 use samp_passes::Explanation;
 use serde::Serialize;
 
-use super::{Outcome, bytes::Bytes, print_json};
+use super::{Outcome, print, print_json};
 use crate::{
     compile::{
         CompileOptions, DEFAULT_MAX_SEQUENCES, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget, lower_model, probe,
     },
     emit::{Bar, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
     recipe,
-    size::SizeTable,
+    size::{Bytes, SizeTable},
 };
 
 /// Compile a checkpoint into a plan for one target
@@ -116,10 +116,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     })?;
     let warnings: Vec<Diagnostic> = source.warnings().iter().chain(&lowered.warnings).cloned().collect();
     warnings.iter().for_each(|warning| eprintln!("{warning}"));
-    print!("{printed}");
     if args.explain {
-        print!("{}", explain(&lowered.explanations));
+        printed += &explain(&lowered.explanations);
     }
+    print(&printed)?;
     let Lowered { spec: Some(spec), .. } = lowered else { return Ok(Outcome::Clean) };
     if args.stop_after.is_some() {
         return Ok(Outcome::Clean);
@@ -158,11 +158,8 @@ fn finish(args: &Args, source: &Source, spec: &PlanSpec, warnings: &[Diagnostic]
             tensors_resumed: emitted.as_ref().map(|e| e.resumed),
         })?;
     } else {
-        print!("{sizes}");
-        match emitted {
-            None => print!("{}", render_forecast(&forecast)),
-            Some(emitted) => println!("{}", render_emitted(args, &emitted)),
-        }
+        let made = emitted.map_or_else(|| render_forecast(&forecast), |emitted| render_emitted(args, &emitted));
+        print(&format!("{sizes}\n{made}"))?;
     }
     Ok(Outcome::Clean)
 }
@@ -186,7 +183,7 @@ fn write(args: &Args, source: &Source, spec: &PlanSpec, threads: usize) -> anyho
 
 fn render_forecast(forecast: &Forecast) -> String {
     format!(
-        "\nplan on disk       {}\npeak memory        {} packing, {} probing (its weights mapped)\n",
+        "plan on disk       {}\npeak memory        {} packing, {} probing (its weights mapped)\n",
         Bytes(forecast.disk_bytes),
         Bytes(forecast.memory.packing),
         Bytes(forecast.memory.probe)
@@ -200,7 +197,7 @@ fn render_emitted(args: &Args, emitted: &Emitted) -> String {
         n => format!(", {n} tensors taken over from an interrupted run"),
     };
     let bits = emitted.plan.decoder_bits_per_weight().map_or("–".into(), |b| format!("{b:.3}"));
-    format!("\n{out}: {} in all, {bits} bits per decoder weight{resumed}", Bytes(emitted.bytes))
+    format!("{out}: {} in all, {bits} bits per decoder weight{resumed}\n", Bytes(emitted.bytes))
 }
 
 /// One paragraph for each op: every bucket's choice, then what it was chosen from.

@@ -8,7 +8,8 @@ use std::{
 use samp_abi::plan::{MANIFEST_FILE, Plan, Step, Tensor};
 use serde::Serialize;
 
-use super::{Outcome, bytes::Bytes, print_json};
+use super::{Outcome, print, print_json};
+use crate::size::Bytes;
 
 /// Compare two plans by what they decide: formats, layouts, kernels, limits, memory
 ///
@@ -59,10 +60,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         print_json(&changes)?;
     } else {
-        changes.iter().for_each(|change| println!("{change}"));
-        if changes.is_empty() {
-            println!("the plans decide the same");
-        }
+        let lines: Vec<String> = changes.iter().map(|change| format!("{change}\n")).collect();
+        let text = lines.concat();
+        print(if text.is_empty() { "the plans decide the same\n" } else { &text })?;
     }
     Ok(if changes.is_empty() { Outcome::Clean } else { Outcome::Findings })
 }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use samp_kernels::{simd::Width, target::Target};
+use samp_abi::TargetName;
+use samp_kernels::simd::Width;
 use serde::Serialize;
 
-use super::{Outcome, bytes::Bytes, print_json};
+use super::{Outcome, print, print_json};
+use crate::size::Bytes;
 
 /// Show what this machine has and lacks for samp, each with its remedy
 ///
@@ -27,6 +29,18 @@ struct Check {
     remedy: Option<&'static str>,
 }
 
+impl Check {
+    fn render(&self) -> String {
+        let mark = match self.status {
+            Status::Ok => "ok",
+            Status::Lacking => "lacking",
+            Status::Missing => "MISSING",
+        };
+        let remedy = self.remedy.map_or(String::new(), |remedy| format!("{:26}{remedy}\n", ""));
+        format!("{mark:<8} {:<16} {}\n{remedy}", self.name, self.found)
+    }
+}
+
 #[derive(Serialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "snake_case")]
 enum Status {
@@ -43,19 +57,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         print_json(&checks)?;
     } else {
-        for check in &checks {
-            let mark = match check.status {
-                Status::Ok => "ok      ",
-                Status::Lacking => "lacking ",
-                Status::Missing => "MISSING ",
-            };
-            println!("{mark} {:<16} {}", check.name, check.found);
-            if let Some(remedy) = check.remedy {
-                println!("{:26}{remedy}", "");
-            }
-        }
-        let names: Vec<&str> = samp_abi::TargetName::ALL.iter().map(|&t| Target::of(t).name.name()).collect();
-        println!("\ntargets known: {}", names.join(", "));
+        let lines: Vec<String> = checks.iter().map(Check::render).collect();
+        let names: Vec<&str> = TargetName::ALL.iter().map(|t| t.name()).collect();
+        print(&format!("{}\ntargets known: {}\n", lines.concat(), names.join(", ")))?;
     }
     let missing = checks.iter().any(|c| c.status == Status::Missing);
     Ok(if missing { Outcome::Findings } else { Outcome::Clean })

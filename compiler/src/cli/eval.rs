@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use samp_runtime::DeviceKind;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::{Outcome, model::PlanModel, print_json, table::Table};
+use super::{Outcome, model::PlanModel, print, print_json, table::Table};
 use crate::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
 
 /// Measure a plan on data: perplexity, divergence from a baseline, agreement, choice accuracy
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let baseline = baseline.as_mut().map(|b| b as &mut dyn LanguageModel);
     let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &|| bar.inc(1))?;
     bar.finish_and_clear();
-    if args.json { print_json(&evaluation)? } else { print!("{}", render(&evaluation)) }
+    if args.json { print_json(&evaluation)? } else { print(&render(&evaluation))? }
     Ok(Outcome::Clean)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::{
     emit::Bar,
     export::{ExportOptions, export_hf},
@@ -40,6 +40,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     match args.format {
         Format::Hf => export_hf(&args.plan, &ExportOptions::new(&args.output, args.force, &bar))?,
     }
-    println!("{}", args.output.display());
+    print(&format!("{}\n", args.output.display()))?;
     Ok(Outcome::Clean)
 }

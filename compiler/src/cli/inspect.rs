@@ -6,7 +6,8 @@ use anyhow::Context;
 use samp_abi::plan::{Plan, Tensor};
 use serde::Serialize;
 
-use super::{Outcome, bytes::Bytes, print_json, table::Table};
+use super::{Outcome, print, print_json, table::Table};
+use crate::size::Bytes;
 
 /// Show a plan: sizes, formats of each layer, bits per weight, memory, program
 #[derive(clap::Args)]
@@ -30,13 +31,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let plan = opened.manifest();
     if args.mlir {
         let text = opened.file("plan.mlir").context("this plan carries no plan.mlir")?;
-        print!("{}", String::from_utf8_lossy(text));
+        print(&String::from_utf8_lossy(text))?;
     } else if args.program {
-        print!("{}", program(plan));
+        print(&program(plan))?;
     } else if args.json {
         print_json(&Summary::of(plan))?;
     } else {
-        print!("{}", overview(plan));
+        print(&overview(plan))?;
     }
     Ok(Outcome::Clean)
 }

@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 done, 1 findings (a check was made and something was found), 2 usage or internal error.
 
-mod bytes;
 mod compile;
 mod completions;
 mod diff;
@@ -86,11 +85,16 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a value as indented JSON on stdout.
-fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+/// Prints a result on stdout. Unlike `print!`, a closed pipe is an error that [`main`] knows.
+fn print(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
-    writeln!(out)?;
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
     Ok(())
+}
+
+/// Prints a value as indented JSON on stdout.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
 }

@@ -14,7 +14,7 @@ use samp_runtime::{
 };
 use serde::Serialize;
 
-use super::{Outcome, print_json};
+use super::{Outcome, print, print_json};
 
 /// Generate text from a plan, streaming it to stdout
 ///
@@ -119,7 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             prompt_tokens,
         })?;
     } else {
-        println!();
+        print("\n")?;
     }
     let tokens = generated.tokens.len();
     if let Some(first) = first_token {

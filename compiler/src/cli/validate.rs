@@ -6,7 +6,7 @@ use anyhow::Context;
 use samp_runtime::{DeviceKind, Engine, EngineOptions};
 use serde::Serialize;
 
-use super::{Outcome, print_json};
+use super::{Outcome, print, print_json};
 
 /// Check a plan completely: every byte, shape, binding and range, and its golden probe
 ///
@@ -49,9 +49,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         print_json(&Report { plan: &args.plan, valid, findings })?;
     } else {
-        lines.iter().for_each(|line| println!("{line}"));
         let verdict = if valid { "valid".into() } else { format!("{} findings", lines.len()) };
-        println!("{}: {verdict}", args.plan.display());
+        lines.push(format!("{}: {verdict}", args.plan.display()));
+        print(&(lines.join("\n") + "\n"))?;
     }
     Ok(if valid { Outcome::Clean } else { Outcome::Findings })
 }

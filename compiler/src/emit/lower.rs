@@ -13,6 +13,7 @@ use samp_ir::{
     AddOp, AddRmsNormOp, Dataflow, Diagnostic, Dtype, EmbedOp, GatherOp, LinearOp, Module, OpKind, OpRef,
     PagedAttentionOp, RmsNormOp, RopeAppendOp, SiluMulOp, ValueId, View, WeightOp,
 };
+use samp_passes::CONCAT;
 
 use super::spec::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};
 use crate::import::{CarriedFile, Checkpoint};
@@ -201,6 +202,12 @@ impl<'a> Lowering<'a> {
     fn tensor(&mut self, weight: WeightOp<'_>) -> Result<TensorId, Diagnostic> {
         if let Some(&known) = self.tensor_of.get(&weight.value()) {
             return Ok(known);
+        }
+        let transforms = weight.transforms();
+        if transforms.iter().any(|&t| t != CONCAT) || (transforms.is_empty() && weight.sources().len() != 1) {
+            let message =
+                format!("expected one source, or several and `{CONCAT}`, found transforms {transforms:?}");
+            return Err(Diagnostic::unsupported("E0702", message).at_op(weight.key()));
         }
         let unplanned = || bug("expected a weight with format, layout and shape").at_op(weight.key());
         let ty = weight.tensor_type();

@@ -1,8 +1,8 @@
 //! Emission: a planned model and its checkpoint become a plan directory.
 //!
-//! The weights are read, encoded, packed and written tensor by tensor, in parallel, with bounded memory ([`memory`]);
-//! each byte's place is fixed beforehand ([`place`]). What was finished survives an interruption ([`journal`]); one
-//! rename publishes the whole ([`staging`]).
+//! The weights are read, encoded, packed and written tensor by tensor, in parallel, with bounded memory (`memory`); each
+//! byte's place is fixed beforehand (`place`). What was finished survives an interruption (`journal`); one rename
+//! publishes the whole (`staging`).
 //!
 //! Never: a decision about formats, layouts, kernels or memory; those come with the [`PlanSpec`].
 

@@ -65,8 +65,9 @@ impl Packing<'_> {
         let next = AtomicUsize::new(0);
         let failure: Mutex<Option<EmitError>> = Mutex::new(None);
         let work = || {
-            while let Some(slot) = done.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let index = done.element_offset(slot).expect("the slot is one of them");
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(slot) = done.get(index) else { break };
                 match self.finish(index, pool) {
                     Ok(finished) => drop(slot.set(finished)),
                     Err(error) => {

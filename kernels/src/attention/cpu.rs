@@ -13,7 +13,7 @@ use samp_abi::Format;
 use std::ops::Range;
 
 /// Positions whose keys and values are read at once.
-const TILE: usize = 64;
+const TILE: usize = 32;
 
 /// Attention at the machine's width.
 pub fn paged_attention(args: AttentionArgs<'_>) {
@@ -127,13 +127,11 @@ impl Cache<'_> {
                 let start = kv.offset(page, which, self.head, position % kv.page_tokens);
                 let bytes = &self.pool[start..][..kv.head_dim * kv.element_bytes()];
                 let to = &mut scratch.rows[which][slot * scratch.vectors..][..scratch.vectors];
-                match kv.format {
-                    Format::F32 => decode(bytemuck::cast_slice(bytes), to, |values, to| *to = *values),
-                    Format::F16 => decode(bytemuck::cast_slice(bytes), to, |codes, to| l.store(l.load_f16(codes), to)),
-                    _ => {
-                        let scale = l.splat(FP8_UNIT * kv.scales[which]);
-                        decode(bytes, to, |codes, to| l.store(l.mul(l.load_fp8(codes), scale), to));
-                    }
+                if kv.format == Format::F16 {
+                    decode(bytemuck::cast_slice(bytes), to, |codes, to| l.store(l.load_f16(codes), to));
+                } else {
+                    let scale = l.splat(FP8_UNIT * kv.scales[which]);
+                    decode(bytes, to, |codes, to| l.store(l.mul(l.load_fp8(codes), scale), to));
                 }
             }
         }
@@ -147,10 +145,14 @@ fn decode<T: Copy + Default>(
     to: &mut [[f32; LANES]],
     mut load: impl FnMut(&[T; LANES], &mut [f32; LANES]),
 ) {
-    for (codes, to) in codes.chunks(LANES).zip(to) {
+    let (whole, rest) = codes.as_chunks();
+    for (codes, to) in whole.iter().zip(&mut *to) {
+        load(codes, to);
+    }
+    if !rest.is_empty() {
         let mut padded = [T::default(); LANES];
-        padded[..codes.len()].copy_from_slice(codes);
-        load(&padded, to);
+        padded[..rest.len()].copy_from_slice(rest);
+        load(&padded, &mut to[whole.len()]);
     }
 }
 
@@ -160,42 +162,104 @@ fn decode<T: Copy + Default>(
 fn add_tile<L: Lanes>(l: L, scratch: &mut Scratch, query: usize, head_dim: usize, slots: Range<usize>) {
     let vectors = scratch.vectors;
     let [keys, values] = &scratch.rows;
-    let mut weights = [[0.0; LANES]; TILE / LANES];
-    let scores = weights.as_flattened_mut();
     let q = &scratch.queries[query * vectors..][..vectors];
-    let scale = 1.0 / (head_dim as f32).sqrt();
+    let scale = l.splat(1.0 / (head_dim as f32).sqrt());
+    let mut weights = [[f32::NEG_INFINITY; LANES]; TILE / LANES];
+    for group in slots.start / LANES..slots.end.div_ceil(LANES) {
+        let scores = dot_products(l, q, &keys[group * LANES * vectors..][..LANES * vectors]);
+        l.store(l.mul(scores, scale), &mut weights[group]);
+    }
     let (old_max, old_sum) = scratch.softmax[query];
-    let mut max = old_max;
-    for slot in slots.clone() {
-        let mut dot = l.splat(0.0);
-        for (q, k) in q.iter().zip(&keys[slot * vectors..][..vectors]) {
-            dot = l.mul_add(l.load(q), l.load(k), dot);
-        }
-        scores[slot] = simd::sum(l, dot) * scale;
-        max = max.max(scores[slot]);
-    }
-    let mut total = l.splat(0.0);
-    for (index, weights) in weights.iter_mut().enumerate() {
-        l.store(simd::exp(l, l.sub(l.load(weights), l.splat(max))), weights);
-        for (lane, weight) in weights.iter_mut().enumerate() {
-            if !slots.contains(&(index * LANES + lane)) {
-                *weight = 0.0;
-            }
-        }
-        total = l.add(total, l.load(weights));
-    }
+    let max = weights.as_flattened()[slots.clone()].iter().fold(old_max, |max, score| max.max(*score));
+    let sum = exponentials(l, &mut weights, max, &slots);
     // Nothing was summed before the first tile.
     let mut kept = [0.0; LANES];
     if old_max > f32::NEG_INFINITY {
         l.store(simd::exp(l, l.splat(old_max - max)), &mut kept);
     }
-    scratch.softmax[query] = (max, old_sum * kept[0] + simd::sum(l, total));
-    for (v, sum) in scratch.sums[query * vectors..][..vectors].iter_mut().enumerate() {
-        let mut s = l.mul(l.load(sum), l.load(&kept));
-        for slot in slots.clone() {
-            let weight = l.splat(weights.as_flattened()[slot]);
-            s = l.mul_add(weight, l.load(&values[slot * vectors + v]), s);
+    scratch.softmax[query] = (max, old_sum * kept[0] + sum);
+    let weights = &weights.as_flattened()[slots.clone()];
+    let values = &values[slots.start * vectors..];
+    let (quads, rest) = scratch.sums[query * vectors..][..vectors].as_chunks_mut::<4>();
+    let done = vectors - rest.len();
+    for (quad, sums) in quads.iter_mut().enumerate() {
+        add_values(l, sums, &kept, weights, values[quad * 4..].chunks(vectors));
+    }
+    for (v, sum) in rest.iter_mut().enumerate() {
+        add_values(l, std::array::from_mut(sum), &kept, weights, values[done + v..].chunks(vectors));
+    }
+}
+
+/// Indices of column `lane` in a matrix of 16 rows and 16 columns.
+const COLUMNS: [[u8; LANES]; LANES] = {
+    let mut columns = [[0; LANES]; LANES];
+    let mut i = 0;
+    while i < LANES * LANES {
+        columns[i % LANES][i / LANES] = i as u8;
+        i += 1;
+    }
+    columns
+};
+
+/// `q·k` for 16 keys. Each product is summed in 16 lanes and these halves first, for all keys at once.
+#[inline(always)]
+fn dot_products<L: Lanes>(l: L, q: &[[f32; LANES]], keys: &[[f32; LANES]]) -> L::F {
+    let mut products = [0.0; LANES * LANES];
+    for (key, products) in keys.chunks_exact(q.len()).zip(products.as_chunks_mut().0) {
+        let mut dot = l.splat(0.0);
+        for (q, k) in q.iter().zip(key) {
+            dot = l.mul_add(l.load(q), l.load(k), dot);
         }
-        l.store(s, sum);
+        l.store(dot, products);
+    }
+    let mut sums = [l.splat(0.0); LANES];
+    for (sum, column) in sums.iter_mut().zip(&COLUMNS) {
+        *sum = l.gather(&products, column);
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] = l.add(sums[i], sums[i + half]);
+        }
+    }
+    sums[0]
+}
+
+/// Turns scores into `e^(score − max)`, zero outside of `slots`, and returns their sum.
+#[inline(always)]
+fn exponentials<L: Lanes>(l: L, scores: &mut [[f32; LANES]], max: f32, slots: &Range<usize>) -> f32 {
+    let mut total = l.splat(0.0);
+    for (group, scores) in scores.iter_mut().enumerate() {
+        l.store(simd::exp(l, l.sub(l.load(scores), l.splat(max))), scores);
+        let first = group * LANES;
+        if slots.start > first || slots.end < first + LANES {
+            for (lane, weight) in scores.iter_mut().enumerate() {
+                *weight = if slots.contains(&(first + lane)) { *weight } else { 0.0 };
+            }
+        }
+        total = l.add(total, l.load(scores));
+    }
+    simd::sum(l, total)
+}
+
+/// `sums ← sums·kept + Σ weight·value` for `N` vectors of each value, which add up side by side.
+#[inline(always)]
+fn add_values<'a, L: Lanes, const N: usize>(
+    l: L,
+    sums: &mut [[f32; LANES]; N],
+    kept: &[f32; LANES],
+    weights: &[f32],
+    values: impl Iterator<Item = &'a [[f32; LANES]]>,
+) {
+    let mut totals = [l.splat(0.0); N];
+    for (total, sum) in totals.iter_mut().zip(sums.iter()) {
+        *total = l.mul(l.load(sum), l.load(kept));
+    }
+    for (weight, value) in weights.iter().zip(values) {
+        for (total, value) in totals.iter_mut().zip(&value[..N]) {
+            *total = l.mul_add(l.splat(*weight), l.load(value), *total);
+        }
+    }
+    for (total, sum) in totals.into_iter().zip(sums) {
+        l.store(total, sum);
     }
 }

@@ -46,9 +46,9 @@ impl<D: Decode> Direct<'_, D> {
             // Beyond the end the last tile is summed again and dropped.
             let side_by_side: [usize; R] = from_fn(|r| self.tiles.start + (first + r).min(tiles - 1));
             let totals = totals(l, self.weight, side_by_side, x);
-            for r in 0..R.min(tiles - first) {
-                for t in 0..T {
-                    l.store(totals[t][r], &mut self.totals[(first + r) * tokens + token + t]);
+            for (token, totals) in (token..).zip(totals) {
+                for (r, total) in totals.into_iter().enumerate().take(tiles - first) {
+                    l.store(total, &mut self.totals[(first + r) * tokens + token]);
                 }
             }
         }

@@ -39,7 +39,16 @@ fn recipes() -> Vec<(&'static str, Recipe)> {
         ("fp8 cache, bias", Recipe { kv: KV_FP8, bias: true, in_place: false, ..SAMP }),
         ("tied, window", Recipe { tied: true, window: Some(5), ..SAMP }),
         ("int", Recipe { attention: int8, mlp: int4, embedding: FP8, ..SAMP }),
-        ("f32", Recipe { attention: Format::F32, mlp: Format::Bf16, embedding: Format::F32, ..SAMP }),
+        (
+            "f32",
+            Recipe {
+                kv: Format::F32,
+                attention: Format::F32,
+                mlp: Format::Bf16,
+                embedding: Format::F32,
+                ..SAMP
+            },
+        ),
     ]
 }
 

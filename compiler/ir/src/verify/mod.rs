@@ -44,7 +44,19 @@ const GRAPH_RULES: [&[GraphRule]; 3] = [graph::RULES, phases::GRAPH_RULES, memor
 /// # Errors
 /// The first finding; a note says how many more there are.
 pub fn verify(module: &Module, phase: Phase) -> Result<(), Diagnostic> {
-    let findings = findings(module, phase);
+    first_of(findings(module, phase))
+}
+
+/// Checks `module` between two passes, when it has left the phase `from` but not reached `to`: what must hold in both
+/// must hold on the way.
+///
+/// # Errors
+/// The first finding; a note says how many more there are.
+pub fn verify_between(module: &Module, from: Phase, to: Phase) -> Result<(), Diagnostic> {
+    first_of(findings_in(module, from, to))
+}
+
+fn first_of(findings: Vec<Diagnostic>) -> Result<(), Diagnostic> {
     let more = findings.len().saturating_sub(1);
     match findings.into_iter().next() {
         None => Ok(()),
@@ -56,21 +68,27 @@ pub fn verify(module: &Module, phase: Phase) -> Result<(), Diagnostic> {
 /// Everything that keeps `module` from being a graph of `phase`, in the order of the rules. Where the
 /// structure is broken only that is reported: the rules rely on it.
 pub fn findings(module: &Module, phase: Phase) -> Vec<Diagnostic> {
+    findings_in(module, phase, phase)
+}
+
+/// What the rules find that hold throughout `first..=last`.
+fn findings_in(module: &Module, first: Phase, last: Phase) -> Vec<Diagnostic> {
+    let holds = |from: Phase, until: Phase| from <= first && last <= until;
     let broken = structure_findings(module);
     if !broken.is_empty() {
         return broken;
     }
     let mut findings = Vec::new();
-    for rule in OP_RULES.into_iter().flatten().filter(|r| (r.from..=r.until).contains(&phase)) {
+    for rule in OP_RULES.into_iter().flatten().filter(|r| holds(r.from, r.until)) {
         for op in module.ops().filter(|op| rule.ops.contains(&op.kind())) {
             if let Err(message) = (rule.check)(op) {
-                findings.push(finding(rule.code, message, phase, rule.states, Some(op)));
+                findings.push(finding(rule.code, message, last, rule.states, Some(op)));
             }
         }
     }
-    for rule in GRAPH_RULES.into_iter().flatten().filter(|r| (r.from..=r.until).contains(&phase)) {
+    for rule in GRAPH_RULES.into_iter().flatten().filter(|r| holds(r.from, r.until)) {
         for (op, message) in (rule.check)(module) {
-            findings.push(finding(rule.code, message, phase, rule.states, op.map(|id| module.op(id))));
+            findings.push(finding(rule.code, message, last, rule.states, op.map(|id| module.op(id))));
         }
     }
     findings

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+mod bytes;
+
+pub use bytes::Bytes;
 use serde::Serialize;
 
 use crate::emit::{PlanSpec, TensorSpec};
@@ -77,15 +80,19 @@ impl SizeTable {
 
 impl fmt::Display for SizeTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gb = |bytes: u64| bytes as f64 / 1e9;
-        writeln!(f, "{:<18} {:>10}  {:<18} {:>11}", "part", "weights", "format", "GB")?;
+        let mut row = |part: &str, weights: &str, format: &str, bytes: u64| {
+            writeln!(f, "{part:<17} {weights:>12}  {format:<18} {:>10}", Bytes(bytes).to_string())
+        };
         for p in &self.parts {
-            let weights = format!("{:.3} B", gb(p.weights));
-            writeln!(f, "{:<18} {weights:>10}  {:<18} {:>11.4}", p.part, p.formats.join(" "), gb(p.bytes))?;
+            row(p.part, &millions(p.weights), &p.formats.join(" "), p.bytes)?;
         }
-        writeln!(f, "{:<18} {:>10}  {:<18} {:>11.4}", "all weights", "", "", gb(self.weights_bytes))?;
-        writeln!(f, "{:<18} {:>10}  {:<18} {:>11.4}", "activation arena", "", "", gb(self.arena_bytes))?;
-        let kv = format!("{} B a token", self.kv_bytes_per_token);
-        writeln!(f, "{:<18} {:>10}  {kv:<18} {:>11.4}", "KV cache", "at limits", gb(self.kv_bytes_at_limits))
+        row("all weights", &millions(self.parts.iter().map(|p| p.weights).sum()), "", self.weights_bytes)?;
+        row("activation arena", "", "", self.arena_bytes)?;
+        row("KV cache", "at limits", &format!("{} B a token", self.kv_bytes_per_token), self.kv_bytes_at_limits)
     }
+}
+
+/// A number of weights.
+fn millions(weights: u64) -> String {
+    format!("{:.1} M", weights as f64 / 1e6)
 }
