@@ -29,5 +29,19 @@ setup:
 bench: setup
 	cargo bench --locked -p samp-kernels
 
+# Each fuzz target takes random bytes for this many seconds. Without sanitizers the stable toolchain will do.
+SECONDS := 60
+FUZZ    := $(wildcard runtime/fuzz/targets/*.rs compiler/fuzz/targets/*.rs)
+
+fuzz: setup
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@0.13.2
+	@set -e; for source in $(FUZZ); do \
+	  crate=$${source%/targets/*}; target=$$(basename $$source .rs); \
+	  echo "== $$target"; \
+	  mkdir -p $$crate/corpus/$$target; \
+	  cargo fuzz run --fuzz-dir $$crate -s none $$target $$crate/corpus/$$target $$(ls -d $$crate/seeds/$$target 2>/dev/null) \
+	    -- -max_total_time=$(SECONDS) -timeout=20; \
+	done
+
 clean:
 	cargo clean

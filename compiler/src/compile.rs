@@ -7,13 +7,13 @@ use samp_abi::{
     plan::{KvCache, Limits},
 };
 use samp_ir::{Context, Diagnostic, Module, Phase};
-use samp_passes::{Explanation, recipe::Recipe};
+use samp_passes::recipe::Recipe;
 use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs};
 
 use crate::{
     emit::{self, DEFAULT_BUDGET, EmitOptions, Emitted, LowerInputs, PlanSpec, Silent, SourceSpec, emit},
     import::{self, Import, ModelConfig},
-    pipeline::{PipelineInputs, default_kv_format, lower},
+    pipeline::{PipelineInputs, Trace, default_kv_format, lower},
     recipe::LoadedRecipe,
     size::{Bytes, SizeTable},
 };
@@ -115,8 +115,8 @@ pub struct Lowered {
     pub module: Module,
     /// The plan without its weights; `None` before the planned phase.
     pub spec: Option<PlanSpec>,
-    /// Why each kernel was chosen.
-    pub explanations: Vec<Explanation>,
+    /// What the passes did and why.
+    pub trace: Trace,
     /// Warnings of lowering.
     pub warnings: Vec<Diagnostic>,
 }
@@ -135,10 +135,10 @@ pub fn lower_model(
     warnings.extend(is_fp8(inputs.kv.format).then(uncalibrated_kv));
     let context = Context::new();
     let mut module = source.build_graph(&context);
-    let explanations = lower(&mut module, &inputs, until, reached)?;
+    let trace = lower(&mut module, &inputs, until, reached)?;
     let planned = until == Phase::Planned;
     let spec = planned.then(|| plan_spec(source, &module, options, &inputs)).transpose()?;
-    Ok(Lowered { module, spec, explanations, warnings })
+    Ok(Lowered { module, spec, trace, warnings })
 }
 
 fn plan_spec(
@@ -162,7 +162,11 @@ fn plan_spec(
     emit::lower(module, &inputs, &|name| source.find(name))
 }
 
-fn pipeline_inputs(config: &ModelConfig, options: &CompileOptions, max_context: u64) -> Result<PipelineInputs, Diagnostic> {
+fn pipeline_inputs(
+    config: &ModelConfig,
+    options: &CompileOptions,
+    max_context: u64,
+) -> Result<PipelineInputs, Diagnostic> {
     for (flag, value) in [
         ("--max-num-batched-tokens", options.max_tokens),
         ("--max-num-seqs", options.max_sequences),
@@ -190,9 +194,12 @@ fn is_fp8(kv: Format) -> bool {
 }
 
 fn uncalibrated_kv() -> Diagnostic {
-    Diagnostic::unsupported("E0903", "keys and values are kept in fp8 with scale 1, since nothing was calibrated")
-        .warning()
-        .hint("measure the plan with `samp eval` before relying on it, or keep f16")
+    Diagnostic::unsupported(
+        "E0903",
+        "keys and values are kept in fp8 with scale 1, since nothing was calibrated",
+    )
+    .warning()
+    .hint("measure the plan with `samp eval` before relying on it, or keep f16")
 }
 
 /// Refuses a plan whose weights do not fit, and shows where the bytes are.
@@ -233,7 +240,9 @@ pub fn compile_unquantized(model: &Path, out: &Path) -> anyhow::Result<Emitted> 
     let import = import::import(model)?;
     let source = Source::Checkpoint(Box::new(import));
     let spec = lower_model(&source, &options, Phase::Planned, &mut |_, _| {})?.spec;
-    let (Source::Checkpoint(import), Some(spec)) = (source, spec) else { unreachable!("lowered to the end, with weights") };
+    let (Source::Checkpoint(import), Some(spec)) = (source, spec) else {
+        unreachable!("lowered to the end, with weights")
+    };
     let emission = EmitOptions {
         out,
         force: false,

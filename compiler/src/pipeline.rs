@@ -6,8 +6,8 @@ use samp_abi::{
 };
 use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
-    Changed, Explanation, MemoryInputs, Selection, assign_recipe, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops,
-    legalize, plan_memory, recipe::Recipe, select_kernels,
+    Changed, Explanation, MemoryInputs, Selection, assign_recipe, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
+    legal_ops, legalize, plan_memory, recipe::Recipe, select_kernels,
 };
 
 /// What the passes need to know besides the graph.
@@ -47,6 +47,15 @@ pub fn default_kv_format(target: TargetName) -> Format {
     }
 }
 
+/// What the passes have to say of their work.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// Each pass that ran, and how many places it changed.
+    pub passes: Vec<(&'static str, Changed)>,
+    /// Why each kernel was chosen.
+    pub explanations: Vec<Explanation>,
+}
+
 /// A pipeline under way.
 struct State<'a> {
     inputs: &'a PipelineInputs,
@@ -67,7 +76,11 @@ const PIPELINE: &[Row] = &[
     Row { name: "fuse_qkv", phase: Phase::Fused, pass: |m, _| fuse_qkv(m) },
     Row { name: "fuse_gate_up", phase: Phase::Fused, pass: |m, _| fuse_gate_up(m) },
     Row { name: "fuse_add_rms_norm", phase: Phase::Fused, pass: |m, _| fuse_add_rms_norm(m) },
-    Row { name: "legalize", phase: Phase::Fused, pass: |m, s| legalize(m, s.inputs.target, &legal_ops(s.inputs.target)) },
+    Row {
+        name: "legalize",
+        phase: Phase::Fused,
+        pass: |m, s| legalize(m, s.inputs.target, &legal_ops(s.inputs.target)),
+    },
     Row { name: "assign_recipe", phase: Phase::Typed, pass: |m, s| assign_recipe(m, &s.inputs.recipe) },
     Row {
         name: "select_kernels",
@@ -95,20 +108,21 @@ pub fn lower(
     inputs: &PipelineInputs,
     until: Phase,
     reached: &mut dyn FnMut(Phase, &Module),
-) -> Result<Vec<Explanation>, Diagnostic> {
+) -> Result<Trace, Diagnostic> {
     verify(module, Phase::Model)?;
     reached(Phase::Model, module);
     let mut state = State { inputs, explanations: vec![] };
-    let mut phase = Phase::Model;
+    let (mut phase, mut passes) = (Phase::Model, vec![]);
     for (index, row) in PIPELINE.iter().enumerate().filter(|(_, row)| row.phase <= until) {
-        let Changed(_) = (row.pass)(module, &mut state)?;
+        passes.push((row.name, (row.pass)(module, &mut state)?));
         let complete = PIPELINE.get(index + 1).is_none_or(|next| next.phase > row.phase);
         let from = if complete { row.phase } else { phase };
-        verify_between(module, from, row.phase).map_err(|finding| finding.note(format!("after the pass {}", row.name)))?;
+        verify_between(module, from, row.phase)
+            .map_err(|finding| finding.note(format!("after the pass {}", row.name)))?;
         if complete {
             phase = row.phase;
             reached(phase, module);
         }
     }
-    Ok(state.explanations)
+    Ok(Trace { passes, explanations: state.explanations })
 }

@@ -14,6 +14,7 @@ pub mod format;
 pub mod layout;
 pub mod linear;
 mod parallel;
+pub mod quantize;
 pub mod registry;
 pub mod rms_norm;
 pub mod rope;

@@ -42,7 +42,8 @@ pub fn place(lives: &[Life]) -> Placement {
     let mut offsets = vec![0; lives.len()];
     let mut placed: Vec<usize> = vec![];
     for i in order {
-        let mut neighbours: Vec<usize> = placed.iter().copied().filter(|&j| lives[i].overlaps(&lives[j])).collect();
+        let mut neighbours: Vec<usize> =
+            placed.iter().copied().filter(|&j| lives[i].overlaps(&lives[j])).collect();
         neighbours.sort_by_key(|&j| offsets[j]);
         offsets[i] = neighbours.iter().fold(0, |at, &j| {
             let fits = at + lives[i].padded() <= offsets[j];

@@ -65,7 +65,10 @@ fn agree(module: &Module, projection: &Projection, first: Format, format: Format
     let fused = module.op(projection.weight).label();
     Err(Diagnostic::bad_input(
         "E0405",
-        format!("the members of `{fused}` are one tensor: expected {first} for `{}` too, found {format}", projection.key),
+        format!(
+            "the members of `{fused}` are one tensor: expected {first} for `{}` too, found {format}",
+            projection.key
+        ),
     )
     .at_op(fused)
     .hint("give the members of a fused projection (q, k, v; gate, up) the same format"))
@@ -82,7 +85,8 @@ fn storable(module: &Module, weight: OpId, format: Format) -> Result<Format, Dia
             .hint("choose a format without blocks (f16, bf16, fp8_e4m3, int8) for this projection"));
     }
     if format == (Format::Int8 { outliers: true }) {
-        let message = format!("{format} needs to know the outlier columns of the input, which a fixed recipe does not");
+        let message =
+            format!("{format} needs to know the outlier columns of the input, which a fixed recipe does not");
         return Err(Diagnostic::unsupported("E0407", message).at_op(weight.key()).hint("use int8"));
     }
     Ok(format)

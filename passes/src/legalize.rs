@@ -26,7 +26,11 @@ pub fn legal_ops(target: TargetName) -> BTreeSet<OpKind> {
 }
 
 /// Makes the graph legal for a target that executes `legal` (as [`legal_ops`] gives it).
-pub fn legalize(module: &mut Module, target: TargetName, legal: &BTreeSet<OpKind>) -> Result<Changed, Diagnostic> {
+pub fn legalize(
+    module: &mut Module,
+    target: TargetName,
+    legal: &BTreeSet<OpKind>,
+) -> Result<Changed, Diagnostic> {
     let mut changed = 0;
     if !legal.contains(&OpKind::AddRmsNorm) {
         let fused: Vec<OpId> = module.views::<AddRmsNormOp>().map(|op| op.id()).collect();
@@ -36,9 +40,11 @@ pub fn legalize(module: &mut Module, target: TargetName, legal: &BTreeSet<OpKind
     let illegal = module.ops().find(|op| op.kind().plan_kind().is_some_and(|kind| !legal.contains(&kind)));
     match illegal {
         None => Ok(Changed(changed)),
-        Some(op) => Err(Diagnostic::unsupported("E0501", format!("target {target} has no kernel for {}", op.kind()))
-            .at_op(op.label())
-            .hint("compile for another target; `samp doctor` lists those that this build knows")),
+        Some(op) => {
+            Err(Diagnostic::unsupported("E0501", format!("target {target} has no kernel for {}", op.kind()))
+                .at_op(op.label())
+                .hint("compile for another target; `samp doctor` lists those that this build knows"))
+        }
     }
 }
 

@@ -26,5 +26,4 @@ pub use select_kernels::{Explanation, Selection, select_kernels};
 
 /// How many places a pass changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub struct Changed(pub usize);

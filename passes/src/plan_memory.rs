@@ -64,8 +64,10 @@ struct Slots {
 fn share_slots(module: &Module, ranges: &[LiveRange], max_tokens: u64) -> Result<Slots, Diagnostic> {
     let mut slots = Slots::default();
     for range in ranges {
-        let sum: Option<AddRmsNormOp> = module.defined_by(range.value).filter(|op: &AddRmsNormOp| op.sum() == range.value);
-        let residual = sum.filter(|op| op.x() != op.residual()).and_then(|op| slots.of.get(&op.residual()).copied());
+        let sum: Option<AddRmsNormOp> =
+            module.defined_by(range.value).filter(|op: &AddRmsNormOp| op.sum() == range.value);
+        let residual =
+            sum.filter(|op| op.x() != op.residual()).and_then(|op| slots.of.get(&op.residual()).copied());
         let dying = residual.filter(|&slot| slots.lives[slot].last == range.start);
         let slot = dying.unwrap_or(slots.lives.len());
         if dying.is_some() {

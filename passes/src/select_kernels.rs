@@ -45,16 +45,24 @@ pub struct Explanation {
 }
 
 /// Sets layouts and kernels.
-pub fn select_kernels(module: &mut Module, selection: &Selection) -> Result<(Changed, Vec<Explanation>), Diagnostic> {
+pub fn select_kernels(
+    module: &mut Module,
+    selection: &Selection,
+) -> Result<(Changed, Vec<Explanation>), Diagnostic> {
     let needs: Vec<Need> = module.ops().filter_map(|op| Need::of(op, selection)).collect();
     for weight in module.views::<WeightOp>().map(|w| w.id()).collect::<Vec<_>>() {
         let users: Vec<&Need> = needs.iter().filter(|n| n.weight == Some(weight)).collect();
-        let layout = if users.is_empty() { Layout::RowMajor } else { choose_layout(module.op(weight), &users, selection)? };
+        let layout = if users.is_empty() {
+            Layout::RowMajor
+        } else {
+            choose_layout(module.op(weight), &users, selection)?
+        };
         module.set_layout(weight, layout);
     }
     let mut explanations = vec![];
     for need in &needs {
-        let layout = need.weight.map(|w| module.view::<WeightOp>(w).and_then(|w| w.layout()).expect("set above"));
+        let layout =
+            need.weight.map(|w| module.view::<WeightOp>(w).and_then(|w| w.layout()).expect("set above"));
         let choices = choose_kernels(module.op(need.op), need, layout, selection)?;
         let kernels: Vec<KernelChoice> = choices.iter().map(|c| c.choice()).collect();
         module.set_kernels(need.op, &kernels);
@@ -82,8 +90,13 @@ struct Need {
 impl Need {
     fn of(op: OpRef<'_>, selection: &Selection) -> Option<Need> {
         let kind = op.kind().plan_kind()?;
-        let mut shape =
-            Shape { tokens: 0, rows: op.tensor_type().width(), cols: 0, format: None, context: selection.context };
+        let mut shape = Shape {
+            tokens: 0,
+            rows: op.tensor_type().width(),
+            cols: 0,
+            format: None,
+            context: selection.context,
+        };
         let mut weight = None;
         match kind {
             OpKind::Linear | OpKind::Embed => {
@@ -107,11 +120,18 @@ impl Need {
     }
 
     /// The kernels that can serve a bucket, the cheapest first; equals stay in table order.
-    fn ranked(&self, tokens: u64, layout: Option<Layout>, target: TargetName) -> Vec<(&'static Kernel, Nanos)> {
+    fn ranked(
+        &self,
+        tokens: u64,
+        layout: Option<Layout>,
+        target: TargetName,
+    ) -> Vec<(&'static Kernel, Nanos)> {
         let shape = Shape { tokens, ..self.shape };
         let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
         let row = Target::of(target);
-        let timed = registry::candidates(target, self.kind, shape).filter(fits).map(|k| (k, (k.work)(&shape).time(row)));
+        let timed = registry::candidates(target, self.kind, shape)
+            .filter(fits)
+            .map(|k| (k, (k.work)(&shape).time(row)));
         let mut ranked: Vec<_> = timed.collect();
         ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
         ranked
@@ -137,8 +157,11 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
     best.map(|(layout, _)| layout).ok_or_else(|| {
         let labels: Vec<&str> = users.iter().map(|n| weight.module().op(n.op).label()).collect();
         let format = users[0].shape.format.map_or("?", Format::name);
-        let message =
-            format!("no layout of {format} serves all users of this weight ({}) on {}", labels.join(", "), selection.target);
+        let message = format!(
+            "no layout of {format} serves all users of this weight ({}) on {}",
+            labels.join(", "),
+            selection.target
+        );
         Diagnostic::unsupported("E0502", message).at_op(weight.label()).hint("choose another format for it")
     })
 }

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
-use samp_passes::Explanation;
+use samp_passes::Changed;
 use serde::Serialize;
 
 use super::{Outcome, print, print_json};
 use crate::{
     compile::{
-        CompileOptions, DEFAULT_MAX_SEQUENCES, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget, lower_model, probe,
+        CompileOptions, DEFAULT_MAX_SEQUENCES, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget,
+        lower_model, probe,
     },
     emit::{Bar, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
+    pipeline::Trace,
     recipe,
     size::{Bytes, SizeTable},
 };
@@ -117,7 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let warnings: Vec<Diagnostic> = source.warnings().iter().chain(&lowered.warnings).cloned().collect();
     warnings.iter().for_each(|warning| eprintln!("{warning}"));
     if args.explain {
-        printed += &explain(&lowered.explanations);
+        printed += &explain(&lowered.trace);
     }
     print(&printed)?;
     let Lowered { spec: Some(spec), .. } = lowered else { return Ok(Outcome::Clean) };
@@ -158,7 +160,8 @@ fn finish(args: &Args, source: &Source, spec: &PlanSpec, warnings: &[Diagnostic]
             tensors_resumed: emitted.as_ref().map(|e| e.resumed),
         })?;
     } else {
-        let made = emitted.map_or_else(|| render_forecast(&forecast), |emitted| render_emitted(args, &emitted));
+        let made =
+            emitted.map_or_else(|| render_forecast(&forecast), |emitted| render_emitted(args, &emitted));
         print(&format!("{sizes}\n{made}"))?;
     }
     Ok(Outcome::Clean)
@@ -200,16 +203,18 @@ fn render_emitted(args: &Args, emitted: &Emitted) -> String {
     format!("{out}: {} in all, {bits} bits per decoder weight{resumed}\n", Bytes(emitted.bytes))
 }
 
-/// One paragraph for each op: every bucket's choice, then what it was chosen from.
-fn explain(explanations: &[Explanation]) -> String {
-    let mut out = String::new();
+/// What each pass changed, then a paragraph for each op: every bucket's choice before what lost against it.
+fn explain(trace: &Trace) -> String {
+    let passes = trace.passes.iter().map(|(name, Changed(places))| format!("{name}: {places} places\n"));
+    let mut out: String = passes.collect();
     let mut label = "";
-    for e in explanations {
+    for e in &trace.explanations {
         if e.label != label {
             label = &e.label;
             out += &format!("{label}\n");
         }
-        let candidates: Vec<String> = e.candidates.iter().map(|(name, time)| format!("{name} {time}")).collect();
+        let candidates: Vec<String> =
+            e.candidates.iter().map(|(name, time)| format!("{name} {time}")).collect();
         out += &format!("  up to {:>6} tokens: {}\n", e.max_tokens, candidates.join("  >  "));
     }
     out

@@ -69,7 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 fn manifest(dir: &Path) -> anyhow::Result<Plan> {
     let path = dir.join(MANIFEST_FILE);
-    let bytes = std::fs::read(&path).map_err(|e| anyhow::anyhow!("{} cannot be read: {e}", path.display()))?;
+    let bytes =
+        std::fs::read(&path).map_err(|e| anyhow::anyhow!("{} cannot be read: {e}", path.display()))?;
     Ok(samp_abi::plan::unseal(&bytes, |b| blake3::hash(b).to_string())?)
 }
 

@@ -72,7 +72,8 @@ fn vector_unit() -> Check {
         name: "vector unit",
         status: if portable { Status::Lacking } else { Status::Ok },
         found: format!("{width:?}"),
-        remedy: portable.then_some("kernels run, with the same results, but slowly: use a CPU with AVX2 and FMA"),
+        remedy: portable
+            .then_some("kernels run, with the same results, but slowly: use a CPU with AVX2 and FMA"),
     }
 }
 
@@ -96,14 +97,21 @@ fn disk() -> Check {
 
 /// Only looks whether the driver's library lies where the loader looks; nothing is loaded.
 fn cuda_driver() -> Check {
-    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib", "/usr/local/nvidia/lib64"];
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/lib/wsl/lib",
+        "/usr/local/nvidia/lib64",
+    ];
     let found = folders.iter().map(|f| format!("{f}/libcuda.so.1")).find(|path| Path::new(path).exists());
     let absent = found.is_none();
     Check {
         name: "CUDA driver",
         status: if absent { Status::Lacking } else { Status::Ok },
         found: found.unwrap_or_else(|| "libcuda.so.1 not found".into()),
-        remedy: absent.then_some("plans for GPUs can be checked here but not run: install NVIDIA's driver to run them"),
+        remedy: absent
+            .then_some("plans for GPUs can be checked here but not run: install NVIDIA's driver to run them"),
     }
 }
 

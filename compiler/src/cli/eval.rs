@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use samp_runtime::DeviceKind;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use samp_runtime::DeviceKind;
 
 use super::{Outcome, model::PlanModel, print, print_json, table::Table};
 use crate::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
@@ -51,22 +51,31 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut baseline = args.against.as_ref().map(open).transpose()?;
     if let Some(baseline) = &baseline {
         let (expected, found) = (model.vocab_size(), baseline.vocab_size());
-        ensure!(expected == found, "the baseline has another vocabulary: expected {expected} tokens, found {found}");
+        ensure!(
+            expected == found,
+            "the baseline has another vocabulary: expected {expected} tokens, found {found}"
+        );
     }
     let bar = indicatif::ProgressBar::new(records.len() as u64)
         .with_style(indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} records, {eta} left")?);
     let baseline = baseline.as_mut().map(|b| b as &mut dyn LanguageModel);
     let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &|| bar.inc(1))?;
     bar.finish_and_clear();
-    if args.json { print_json(&evaluation)? } else { print(&render(&evaluation))? }
+    if args.json {
+        print_json(&evaluation)?
+    } else {
+        print(&render(&evaluation))?
+    }
     Ok(Outcome::Clean)
 }
 
 /// Runs each row of `input_ids` as a sequence of its own.
 fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<()> {
     let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
-    let file = SafeTensors::deserialize(&bytes).with_context(|| format!("{} is not a safetensors file", ids.display()))?;
-    let input = file.tensor("input_ids").with_context(|| format!("{} has no tensor `input_ids`", ids.display()))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .with_context(|| format!("{} is not a safetensors file", ids.display()))?;
+    let input =
+        file.tensor("input_ids").with_context(|| format!("{} has no tensor `input_ids`", ids.display()))?;
     let (dtype, shape) = (input.dtype(), input.shape());
     ensure!(
         dtype == Dtype::I64 && shape.len() == 2 && shape.iter().all(|&n| n > 0),
@@ -75,7 +84,8 @@ fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<
     let vocab = model.vocab_size();
     let mut logits: Vec<f32> = Vec::with_capacity(shape[0] * shape[1] * vocab);
     for row in input.data().chunks_exact(shape[1] * 8) {
-        let tokens: Vec<u32> = row.chunks_exact(8).map(|id| token_id(id, vocab)).collect::<anyhow::Result<_>>()?;
+        let tokens: Vec<u32> =
+            row.chunks_exact(8).map(|id| token_id(id, vocab)).collect::<anyhow::Result<_>>()?;
         logits.extend(model.logits(&tokens)?);
     }
     let view = TensorView::new(Dtype::F32, vec![shape[0], shape[1], vocab], bytemuck::cast_slice(&logits))?;
@@ -90,8 +100,16 @@ fn token_id(bytes: &[u8], vocab: usize) -> anyhow::Result<u32> {
 }
 
 fn render(evaluation: &Evaluation) -> String {
-    let mut table =
-        Table::new(["stratum", "records", "tokens", "perplexity", "baseline", "KL (nats)", "top-1", "choices"]);
+    let mut table = Table::new([
+        "stratum",
+        "records",
+        "tokens",
+        "perplexity",
+        "baseline",
+        "KL (nats)",
+        "top-1",
+        "choices",
+    ]);
     let mut row = |name: &str, s: &Scores| {
         table.row([
             name.into(),

@@ -94,10 +94,20 @@ fn overview(plan: &Plan) -> String {
     let (m, limits) = (&plan.model, &plan.limits);
     let mut out = format!(
         "{:?}: {} layers, hidden {}, MLP {}, {} heads ({} KV) of {}, vocabulary {}\n",
-        m.architecture, m.layers, m.hidden_size, m.intermediate_size, m.heads, m.kv_heads, m.head_dim, m.vocab_size
+        m.architecture,
+        m.layers,
+        m.hidden_size,
+        m.intermediate_size,
+        m.heads,
+        m.kv_heads,
+        m.head_dim,
+        m.vocab_size
     );
     let recipe = plan.provenance.recipe.lines().next().unwrap_or_default();
-    out += &format!("target {}, recipe {recipe}, schema {}, {}\n\n", plan.target, plan.schema, plan.provenance.tool);
+    out += &format!(
+        "target {}, recipe {recipe}, schema {}, {}\n\n",
+        plan.target, plan.schema, plan.provenance.tool
+    );
     out += &layers(plan);
     let bits = plan.decoder_bits_per_weight().map_or("–".into(), |b| format!("{b:.3}"));
     out += &format!("\nbits per weight    {bits} over the decoder's linears, all scales counted\n");
@@ -145,7 +155,13 @@ fn layers(plan: &Plan) -> String {
     for key in order {
         let (layers, bytes, weights) = &places[&key];
         let bits = 8.0 * *bytes as f64 / *weights as f64;
-        table.row([key.0.into(), ranges(layers), key.1.into(), format!("{bits:.3}"), Bytes(*bytes).to_string()]);
+        table.row([
+            key.0.into(),
+            ranges(layers),
+            key.1.into(),
+            format!("{bits:.3}"),
+            Bytes(*bytes).to_string(),
+        ]);
     }
     table.to_string()
 }
@@ -175,7 +191,9 @@ fn ranges(sorted: &[u64]) -> String {
 fn program(plan: &Plan) -> String {
     let mut out = String::new();
     for (index, step) in plan.program.steps.iter().enumerate() {
-        let list = |ids: Vec<samp_abi::plan::BufferId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let list = |ids: Vec<samp_abi::plan::BufferId>| {
+            ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
         out += &format!(
             "{index:>4}  {:<40} {:<16} {} <- {}\n",
             step.label,

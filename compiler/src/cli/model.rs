@@ -20,7 +20,8 @@ impl PlanModel {
     /// Opens a plan directory.
     pub fn open(dir: &Path, device: DeviceKind) -> anyhow::Result<PlanModel> {
         let plan = samp_runtime::open(dir)?;
-        let tokenizer = plan.file("tokenizer.json").is_some().then(|| Tokenizer::from_plan(&plan)).transpose()?;
+        let tokenizer =
+            plan.file("tokenizer.json").is_some().then(|| Tokenizer::from_plan(&plan)).transpose()?;
         let kv_tokens = Some(plan.manifest().limits.max_context);
         let mut engine = Engine::new(plan.into(), device, EngineOptions { kv_tokens, self_test: true })?;
         let sequence = engine.create()?;
@@ -32,7 +33,8 @@ impl PlanModel {
         if path.join(samp_abi::plan::MANIFEST_FILE).is_file() {
             return PlanModel::open(path, device);
         }
-        let temporary = tempfile::tempdir().context("cannot make a temporary directory for the baseline's plan")?;
+        let temporary =
+            tempfile::tempdir().context("cannot make a temporary directory for the baseline's plan")?;
         let plan = temporary.path().join("baseline");
         compile::compile_unquantized(path, &plan)?;
         let mut model = PlanModel::open(&plan, device)?;
@@ -51,7 +53,8 @@ impl LanguageModel for PlanModel {
     }
 
     fn tokenize(&self, text: &str) -> anyhow::Result<Vec<u32>> {
-        let tokenizer = self.tokenizer.as_ref().context("this plan carries no tokenizer.json; evaluate it with --ids")?;
+        let tokenizer =
+            self.tokenizer.as_ref().context("this plan carries no tokenizer.json; evaluate it with --ids")?;
         Ok(tokenizer.encode(text, AddSpecial::Yes)?)
     }
 

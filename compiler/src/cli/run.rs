@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Context;
 use samp_runtime::{
-    AddSpecial, ChatTemplate, DeviceKind, Engine, EngineOptions, Finish, Message, OpenPlan, Request, Sampling, Tokenizer,
-    generate,
+    AddSpecial, ChatTemplate, DeviceKind, Engine, EngineOptions, Finish, Message, OpenPlan, Request,
+    Sampling, Tokenizer, generate,
 };
 use serde::Serialize;
 
@@ -165,6 +165,10 @@ fn prompt_tokens(args: &Args, plan: &OpenPlan, tokenizer: &Tokenizer) -> anyhow:
 /// The first token is kept apart from the rate of the rest, as benchmarks of serving do.
 fn speed(tokens: usize, first: Duration, total: Duration) -> String {
     let rest = (total - first).as_secs_f64();
-    let rate = if tokens > 1 && rest > 0.0 { format!(", {:.1} tok/s", (tokens - 1) as f64 / rest) } else { String::new() };
+    let rate = if tokens > 1 && rest > 0.0 {
+        format!(", {:.1} tok/s", (tokens - 1) as f64 / rest)
+    } else {
+        String::new()
+    };
     format!("first token after {:.1} ms, {tokens} tokens{rate}", 1e3 * first.as_secs_f64())
 }

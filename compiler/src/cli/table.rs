@@ -22,12 +22,17 @@ impl std::fmt::Display for Table {
         let columns = self.rows[0].len();
         let width = |c: usize| self.rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        let numeric: Vec<bool> = (0..columns).map(|c| self.rows[1..].iter().all(|r| is_number(&r[c]))).collect();
+        let numeric: Vec<bool> =
+            (0..columns).map(|c| self.rows[1..].iter().all(|r| is_number(&r[c]))).collect();
         for row in &self.rows {
             let mut line = String::new();
             for c in 0..columns {
                 let cell = &row[c];
-                line += &if numeric[c] { format!("{cell:>0$}  ", widths[c]) } else { format!("{cell:<0$}  ", widths[c]) };
+                line += &if numeric[c] {
+                    format!("{cell:>0$}  ", widths[c])
+                } else {
+                    format!("{cell:<0$}  ", widths[c])
+                };
             }
             writeln!(f, "{}", line.trim_end())?;
         }

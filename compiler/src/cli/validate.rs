@@ -37,12 +37,17 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let found = samp_runtime::validate(&args.plan);
     let mut lines: Vec<String> = found.iter().map(ToString::to_string).collect();
-    let mut findings: Vec<serde_json::Value> =
-        found.iter().map(serde_json::to_value).collect::<Result<_, _>>().context("findings are plain data")?;
-    if findings.is_empty() && !args.no_probe
+    let mut findings: Vec<serde_json::Value> = found
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<_, _>>()
+        .context("findings are plain data")?;
+    if findings.is_empty()
+        && !args.no_probe
         && let Err(message) = probe(args)
     {
-        findings.push(serde_json::json!({ "code": "golden_probe", "file": "golden.json", "problem": message }));
+        findings
+            .push(serde_json::json!({ "code": "golden_probe", "file": "golden.json", "problem": message }));
         lines.push(format!("golden.json: {message}"));
     }
     let valid = findings.is_empty();

@@ -64,7 +64,9 @@ pub fn evaluate(
     for record in records {
         let measured = match &record.task {
             Task::Text(text) => measure_text(model, &mut baseline, text, max_tokens)?,
-            Task::Choice { prompt, choices, answer } => Measured::Choice(answer_choice(model, prompt, choices)? == *answer),
+            Task::Choice { prompt, choices, answer } => {
+                Measured::Choice(answer_choice(model, prompt, choices)? == *answer)
+            }
         };
         overall.add(&measured);
         strata.entry(record.stratum.clone()).or_default().add(&measured);
@@ -130,7 +132,8 @@ fn measure_text(
 fn answer_choice(model: &mut dyn LanguageModel, prompt: &str, choices: &[String]) -> anyhow::Result<usize> {
     let mut best = (f64::NEG_INFINITY, 0);
     for (index, choice) in choices.iter().enumerate() {
-        let score = continuation_log_likelihood(model, prompt, choice)? - continuation_log_likelihood(model, "", choice)?;
+        let score = continuation_log_likelihood(model, prompt, choice)?
+            - continuation_log_likelihood(model, "", choice)?;
         if score > best.0 {
             best = (score, index);
         }
@@ -139,7 +142,11 @@ fn answer_choice(model: &mut dyn LanguageModel, prompt: &str, choices: &[String]
 }
 
 /// `ln p(continuation | prefix)`. The continuation's tokens are those after the prefix's own in the joint text.
-fn continuation_log_likelihood(model: &mut dyn LanguageModel, prefix: &str, continuation: &str) -> anyhow::Result<f64> {
+fn continuation_log_likelihood(
+    model: &mut dyn LanguageModel,
+    prefix: &str,
+    continuation: &str,
+) -> anyhow::Result<f64> {
     let head = model.tokenize(prefix)?;
     let mut tokens = model.tokenize(&format!("{prefix}{continuation}"))?;
     tokens.truncate(model.max_context());
@@ -149,7 +156,8 @@ fn continuation_log_likelihood(model: &mut dyn LanguageModel, prefix: &str, cont
     }
     let vocab = model.vocab_size();
     let logits = model.logits(&tokens)?;
-    let predicted = (shared..tokens.len()).map(|t| log_softmax(&logits[(t - 1) * vocab..][..vocab])[tokens[t] as usize]);
+    let predicted =
+        (shared..tokens.len()).map(|t| log_softmax(&logits[(t - 1) * vocab..][..vocab])[tokens[t] as usize]);
     Ok(predicted.sum())
 }
 

@@ -49,8 +49,11 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
         Diagnostic::bad_input("E0801", format!("the data file cannot be read: {e}")).in_file(&file)
     })?;
     let text = std::str::from_utf8(&bytes).map_err(|e| {
-        Diagnostic::bad_input("E0802", format!("expected UTF-8, found an invalid byte at offset {}", e.valid_up_to()))
-            .in_file(&file)
+        Diagnostic::bad_input(
+            "E0802",
+            format!("expected UTF-8, found an invalid byte at offset {}", e.valid_up_to()),
+        )
+        .in_file(&file)
     })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let records: Vec<Record> = lines
@@ -74,7 +77,10 @@ fn parse_line(line: &str) -> Result<Record, String> {
         Line { text: Some(text), prompt: None, choices: None, answer: None, .. } => Task::Text(text),
         Line { text: None, prompt: Some(prompt), choices: Some(choices), answer: Some(answer), .. } => {
             if answer >= choices.len() {
-                return Err(format!("expected `answer` below {} (the number of choices), found {answer}", choices.len()));
+                return Err(format!(
+                    "expected `answer` below {} (the number of choices), found {answer}",
+                    choices.len()
+                ));
             }
             Task::Choice { prompt, choices, answer }
         }
@@ -93,7 +99,9 @@ mod tests {
         assert_eq!(text, Record { stratum: "code".into(), task: Task::Text("a".into()) });
         let choice = parse_line(r#"{"prompt": "a", "choices": ["b", "c"], "answer": 1}"#).unwrap();
         assert_eq!(choice.stratum, NO_STRATUM);
-        assert!(parse_line(r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#).unwrap_err().contains("below 1"));
+        assert!(
+            parse_line(r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#).unwrap_err().contains("below 1")
+        );
         assert!(parse_line(r#"{"stratum": "code"}"#).is_err());
         assert!(parse_line("[").is_err());
     }

@@ -37,8 +37,10 @@ impl std::str::FromStr for Bytes {
     fn from_str(text: &str) -> Result<Bytes, String> {
         let wrong = || format!("`{text}` is not a byte count such as 38GB, 1.5GiB or 4096");
         let trimmed = text.trim();
-        let found = UNITS.iter().find(|(unit, _)| trimmed.to_ascii_lowercase().ends_with(&unit.to_ascii_lowercase()));
-        let (number, scale) = found.map_or((trimmed, 1), |(unit, scale)| (&trimmed[..trimmed.len() - unit.len()], *scale));
+        let found =
+            UNITS.iter().find(|(unit, _)| trimmed.to_ascii_lowercase().ends_with(&unit.to_ascii_lowercase()));
+        let (number, scale) =
+            found.map_or((trimmed, 1), |(unit, scale)| (&trimmed[..trimmed.len() - unit.len()], *scale));
         let number: f64 = number.trim().parse().map_err(|_| wrong())?;
         let bytes = number * scale as f64;
         if !(0.0..1.8e19).contains(&bytes) {

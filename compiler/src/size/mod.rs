@@ -88,7 +88,12 @@ impl fmt::Display for SizeTable {
         }
         row("all weights", &millions(self.parts.iter().map(|p| p.weights).sum()), "", self.weights_bytes)?;
         row("activation arena", "", "", self.arena_bytes)?;
-        row("KV cache", "at limits", &format!("{} B a token", self.kv_bytes_per_token), self.kv_bytes_at_limits)
+        row(
+            "KV cache",
+            "at limits",
+            &format!("{} B a token", self.kv_bytes_per_token),
+            self.kv_bytes_at_limits,
+        )
     }
 }
 

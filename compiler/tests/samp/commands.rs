@@ -77,8 +77,12 @@ fn inspect_shows_formats_and_bits() {
     let plan = bench.compile("plan", &["--recipe", "uniform:nf4"]);
     let shown = ok(samp(["inspect".as_ref(), plan.as_os_str()]));
     assert!(shown.contains("4.127 over the decoder's linears") || shown.contains("4.128 over"), "{shown}");
-    assert!(ok(samp(["inspect".as_ref(), plan.as_os_str(), "--mlir".as_ref()])).contains("samp.paged_attention"));
-    assert!(ok(samp(["inspect".as_ref(), plan.as_os_str(), "--program".as_ref()])).contains("up to 256 tokens"));
+    assert!(
+        ok(samp(["inspect".as_ref(), plan.as_os_str(), "--mlir".as_ref()])).contains("samp.paged_attention")
+    );
+    assert!(
+        ok(samp(["inspect".as_ref(), plan.as_os_str(), "--program".as_ref()])).contains("up to 256 tokens")
+    );
     let summary = json(&ok(samp(["inspect".as_ref(), plan.as_os_str(), "--json".as_ref()])));
     assert_eq!(summary["recipe"], "uniform:nf4");
 }
@@ -86,7 +90,8 @@ fn inspect_shows_formats_and_bits() {
 #[test]
 fn diff_says_what_was_decided_differently() {
     let bench = Bench::new();
-    let (a, b) = (bench.compile("a", &["--recipe", "samp"]), bench.compile("b", &["--recipe", "uniform:nf4"]));
+    let (a, b) =
+        (bench.compile("a", &["--recipe", "samp"]), bench.compile("b", &["--recipe", "uniform:nf4"]));
     let (shown, _) = fails(1, samp(["diff".as_ref(), a.as_os_str(), b.as_os_str()]));
     assert!(shown.contains("layers.5.self_attn.o_proj fp8_e4m3→nf4, −"), "{shown}");
     assert!(!shown.contains("mlp"), "{shown}");
@@ -101,7 +106,8 @@ fn every_phase_can_be_printed_and_stopped_at() {
         let shown = ok(command);
         assert!(shown.starts_with(&format!("// {phase}\nmodule")), "{shown}");
     }
-    let mut command = samp(["compile", "--dry-run", "--print-after", "model", "--print-after", "typed", "--explain"]);
+    let mut command =
+        samp(["compile", "--dry-run", "--print-after", "model", "--print-after", "typed", "--explain"]);
     command.arg(tiny_llama());
     let shown = ok(command);
     assert!(shown.contains("// model") && shown.contains("// typed") && !shown.contains("// fused"));
@@ -120,7 +126,8 @@ fn a_dry_run_states_sizes_and_memory_and_writes_nothing() {
 #[test]
 fn peak_memory_is_what_the_dry_run_said() {
     let bench = Bench::new();
-    let stated = json(&ok(bench.compiling("plan", &["--dry-run", "--json"])))["peak_memory_bytes"].as_u64().unwrap();
+    let stated =
+        json(&ok(bench.compiling("plan", &["--dry-run", "--json"])))["peak_memory_bytes"].as_u64().unwrap();
     let mut child = bench.compiling("plan", &[]).stdout(Stdio::null()).spawn().unwrap();
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {

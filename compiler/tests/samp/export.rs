@@ -34,16 +34,27 @@ fn transformers_gives_the_logits_of_the_plan() {
     };
     let bench = Bench::new();
     let reference = tiny_llama().join("reference.safetensors");
-    for recipe in ["samp", "uniform:nf4", "uniform:fp4", "uniform:int4_asym", "uniform:int8", "uniform:bf16"] {
+    for recipe in ["samp", "uniform:nf4", "uniform:fp4", "uniform:int4_asym", "uniform:int8", "uniform:bf16"]
+    {
         let plan = bench.compile("plan", &["--recipe", recipe, "--force"]);
         let (exported, ours, theirs) = (bench.path("hf"), bench.path("ours"), bench.path("theirs"));
-        ok(samp(["export".as_ref(), plan.as_os_str(), "--force".as_ref(), "-o".as_ref(), exported.as_os_str()]));
+        ok(samp([
+            "export".as_ref(),
+            plan.as_os_str(),
+            "--force".as_ref(),
+            "-o".as_ref(),
+            exported.as_os_str(),
+        ]));
         let mut eval = samp(["eval", "--ids"]);
         ok({
             eval.arg(&reference).arg("--save-logits").arg(&ours).arg(&plan);
             eval
         });
-        let judged = Command::new(&python).args(["-c", JUDGE]).args([&exported, &reference, &theirs]).output().unwrap();
+        let judged = Command::new(&python)
+            .args(["-c", JUDGE])
+            .args([&exported, &reference, &theirs])
+            .output()
+            .unwrap();
         assert!(judged.status.success(), "{}", text(&judged.stderr));
         let difference = largest_difference(&ours, &theirs);
         println!("{recipe}: samp and transformers differ by {difference:.2e}");
@@ -79,6 +90,10 @@ fn exporting_and_compiling_again_changes_nothing() {
     let out = ok(samp(["diff".as_ref(), plan.as_os_str(), again.as_os_str()]));
     assert!(out.contains("decide the same"), "{out}");
     for name in ["weights-00001-of-00001.safetensors", "golden.json"] {
-        assert_eq!(std::fs::read(plan.join(name)).unwrap(), std::fs::read(again.join(name)).unwrap(), "{name}");
+        assert_eq!(
+            std::fs::read(plan.join(name)).unwrap(),
+            std::fs::read(again.join(name)).unwrap(),
+            "{name}"
+        );
     }
 }

@@ -18,10 +18,15 @@ fn killing_a_compile_at_any_moment_leaves_no_plan_or_a_whole_one() {
     let (mut killed, mut finished) = (0, 0);
     for round in 0..100 {
         let name = format!("killed-{}", round / 5); // five attempts in a row at the same plan resume each other
-        let mut child = bench.compiling(&name, &["--force"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            bench.compiling(&name, &["--force"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(draws.below(duration * 5 / 4)));
         child.kill().unwrap();
-        if child.wait().unwrap().success() { finished += 1 } else { killed += 1 }
+        if child.wait().unwrap().success() {
+            finished += 1
+        } else {
+            killed += 1
+        }
         let plan = bench.path(&name);
         if plan.exists() {
             assert_same(&plan, &whole);
@@ -58,7 +63,11 @@ fn a_full_disk_leaves_no_plan_and_says_what_is_needed() {
 /// Runs a shell script where it may mount; `None` if that is not allowed.
 fn in_mount_namespace(script: &str) -> Option<std::process::Output> {
     for flags in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
-        let allowed = Command::new("unshare").args(flags).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output().ok()?;
+        let allowed = Command::new("unshare")
+            .args(flags)
+            .args(["mount", "-t", "tmpfs", "none", "/mnt"])
+            .output()
+            .ok()?;
         if allowed.status.success() {
             return Command::new("unshare").args(flags).args(["sh", "-c", script]).output().ok();
         }
@@ -79,7 +88,12 @@ fn ten_thousand_flips_and_truncations_are_all_detected() {
         let damage = damage(original, &mut draws);
         replace(&path, &damage.bytes);
         let findings = samp_runtime::validate(&plan);
-        assert!(!findings.is_empty(), "round {round}: {} in {} was not detected", damage.what, name.display());
+        assert!(
+            !findings.is_empty(),
+            "round {round}: {} in {} was not detected",
+            damage.what,
+            name.display()
+        );
         let opened = samp_runtime::open(&plan).map(drop);
         assert!(opened.is_err(), "round {round}: {} in {} was opened", damage.what, name.display());
         replace(&path, original);

@@ -7,17 +7,18 @@ use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs, open};
 
 use crate::workbench::{Bench, ok, samp, tiny_llama};
 
-/// Ids and logits of the shipped reference, from transformers in f32.
-struct Reference {
-    ids: Vec<Vec<u32>>,
-    logits: Vec<f32>,
+/// Ids and logits of a checkpoint's reference, from transformers in f32.
+pub struct Reference {
+    pub ids: Vec<Vec<u32>>,
+    pub logits: Vec<f32>,
 }
 
-fn reference() -> Reference {
-    let bytes = std::fs::read(tiny_llama().join("reference.safetensors")).unwrap();
+pub fn reference(model: &Path) -> Reference {
+    let bytes = std::fs::read(model.join("reference.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let ids = file.tensor("input_ids").unwrap();
-    let row = |row: &[u8]| row.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as u32).collect();
+    let row =
+        |row: &[u8]| row.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as u32).collect();
     Reference {
         ids: ids.data().chunks_exact(8 * ids.shape()[1]).map(row).collect(),
         logits: floats(file.tensor("logits").unwrap().data()),
@@ -28,20 +29,20 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
 }
 
-fn argmax(row: &[f32]) -> usize {
+pub fn argmax(row: &[f32]) -> usize {
     (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap()
 }
 
-/// `samp eval --ids --save-logits`, read back.
-fn saved_logits(bench: &Bench, plan: &Path, device: &str) -> Vec<f32> {
+/// `samp eval --ids --save-logits` over the ids of a checkpoint's reference, read back.
+pub fn saved_logits(bench: &Bench, plan: &Path, device: &str, model: &Path) -> Vec<f32> {
     let out = bench.path("logits.safetensors");
     let mut command = samp(["eval", "--device", device, "--ids"]);
-    command.arg(tiny_llama().join("reference.safetensors")).arg("--save-logits").arg(&out).arg(plan);
+    command.arg(model.join("reference.safetensors")).arg("--save-logits").arg(&out).arg(plan);
     ok(command);
     let bytes = std::fs::read(out).unwrap();
     floats(SafeTensors::deserialize(&bytes).unwrap().tensor("logits").unwrap().data())
@@ -50,11 +51,11 @@ fn saved_logits(bench: &Bench, plan: &Path, device: &str) -> Vec<f32> {
 #[test]
 fn sixteen_bit_plans_equal_transformers_on_both_devices() {
     let bench = Bench::new();
-    let expected = reference().logits;
+    let expected = reference(&tiny_llama()).logits;
     for recipe in ["uniform:f16", "uniform:bf16"] {
         let plan = bench.compile(recipe, &["--recipe", recipe]);
         for device in ["cpu", "reference"] {
-            let found = saved_logits(&bench, &plan, device);
+            let found = saved_logits(&bench, &plan, device, &tiny_llama());
             let difference = largest_difference(&found, &expected);
             println!("{recipe} on {device}: largest difference {difference:.2e}");
             assert!(difference <= 2e-3, "{recipe} on {device}: {difference}");
@@ -70,7 +71,7 @@ fn quantized_plans_give_the_same_logits_on_both_devices() {
     let bench = Bench::new();
     for recipe in ["samp", "uniform:nf4", "uniform:int8"] {
         let plan = bench.compile(recipe, &["--recipe", recipe]);
-        let (cpu, plain) = (saved_logits(&bench, &plan, "cpu"), saved_logits(&bench, &plan, "reference"));
+        let [cpu, plain] = ["cpu", "reference"].map(|d| saved_logits(&bench, &plan, d, &tiny_llama()));
         let difference = largest_difference(&cpu, &plain);
         println!("{recipe}: cpu and reference differ by {difference:.2e}");
         assert!(difference <= 1e-3, "{recipe}: {difference}");
@@ -81,7 +82,7 @@ fn quantized_plans_give_the_same_logits_on_both_devices() {
 fn chunks_of_any_size_give_the_same_logits() {
     let bench = Bench::new();
     let plan = bench.compile("plan", &["--recipe", "samp"]);
-    let ids = &reference().ids[0];
+    let ids = &reference(&tiny_llama()).ids[0];
     for device in [DeviceKind::Cpu, DeviceKind::Reference] {
         let whole = in_chunks(&plan, device, ids, &[ids.len()]);
         for sizes in [&[1][..], &[7], &[13, 1, 5], &[63, 1]] {
@@ -93,7 +94,7 @@ fn chunks_of_any_size_give_the_same_logits() {
 }
 
 /// Logits of every position, the sequence fed in chunks whose sizes repeat.
-fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
+pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
     let options = EngineOptions { kv_tokens: Some(ids.len() as u64), self_test: false };
     let mut engine = Engine::new(open(plan).unwrap().into(), device, options).unwrap();
     let sequence = engine.create().unwrap();

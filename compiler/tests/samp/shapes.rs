@@ -1,6 +1,6 @@
 //! Graphs and sizes of models by their shape alone, phase by phase, as snapshots.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use samp_abi::TargetName;
 use samp_compiler::{
@@ -16,7 +16,7 @@ fn config(name: &str) -> PathBuf {
     root().join("testdata/configs").join(name)
 }
 
-fn lowered(config: &PathBuf, recipe: &str, reached: &mut dyn FnMut(Phase, String)) -> Lowered {
+fn lowered(config: &Path, recipe: &str, reached: &mut dyn FnMut(Phase, String)) -> Lowered {
     let source = Source::open(config).expect("a known shape");
     let options = CompileOptions::new(TargetName::Cpu, recipe::load(recipe).expect("a recipe"));
     lower_model(&source, &options, Phase::Planned, &mut |phase, module| reached(phase, module.to_string()))
@@ -26,11 +26,17 @@ fn lowered(config: &PathBuf, recipe: &str, reached: &mut dyn FnMut(Phase, String
 /// Only the first and the last layer of a large model are shown; the graph is the same in between.
 fn without_inner_layers(text: &str, layers: u64) -> String {
     let inner = |line: &str| {
-        let layer = line.split("\"layers.").nth(1).and_then(|rest| rest.split('.').next()?.parse::<u64>().ok());
+        let layer =
+            line.split("\"layers.").nth(1).and_then(|rest| rest.split('.').next()?.parse::<u64>().ok());
         layer.is_some_and(|layer| layer > 0 && layer + 1 < layers)
     };
     let shown: Vec<&str> = text.lines().filter(|line| !inner(line)).collect();
-    format!("{}\n// {} lines of layers 1 to {} left out\n", shown.join("\n"), text.lines().count() - shown.len(), layers - 2)
+    format!(
+        "{}\n// {} lines of layers 1 to {} left out\n",
+        shown.join("\n"),
+        text.lines().count() - shown.len(),
+        layers - 2
+    )
 }
 
 #[test]

@@ -66,8 +66,13 @@ impl Bench {
 
     /// `samp compile` of the shipped checkpoint into `name`.
     pub fn compiling(&self, name: &str, args: &[&str]) -> Command {
+        self.compiling_model(&tiny_llama(), name, args)
+    }
+
+    /// `samp compile` of any checkpoint into `name`.
+    pub fn compiling_model(&self, model: &Path, name: &str, args: &[&str]) -> Command {
         let mut command = samp(["compile", "--quiet"]);
-        command.arg(tiny_llama()).arg("-o").arg(self.path(name)).args(args);
+        command.arg(model).arg("-o").arg(self.path(name)).args(args);
         command
     }
 

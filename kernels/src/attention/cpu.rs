@@ -127,11 +127,15 @@ impl Cache<'_> {
                 let start = kv.offset(page, which, self.head, position % kv.page_tokens);
                 let bytes = &self.pool[start..][..kv.head_dim * kv.element_bytes()];
                 let to = &mut scratch.rows[which][slot * scratch.vectors..][..scratch.vectors];
-                if kv.format == Format::F16 {
-                    decode(bytemuck::cast_slice(bytes), to, |codes, to| l.store(l.load_f16(codes), to));
-                } else {
-                    let scale = l.splat(FP8_UNIT * kv.scales[which]);
-                    decode(bytes, to, |codes, to| l.store(l.mul(l.load_fp8(codes), scale), to));
+                match kv.format {
+                    Format::F32 => decode(bytemuck::cast_slice(bytes), to, |values, to| *to = *values),
+                    Format::F16 => {
+                        decode(bytemuck::cast_slice(bytes), to, |codes, to| l.store(l.load_f16(codes), to));
+                    }
+                    _ => {
+                        let scale = l.splat(FP8_UNIT * kv.scales[which]);
+                        decode(bytes, to, |codes, to| l.store(l.mul(l.load_fp8(codes), scale), to));
+                    }
                 }
             }
         }

@@ -39,7 +39,7 @@ impl KvGeometry {
 
     /// Whether keys and values can be kept in `format`.
     pub fn supports(format: Format) -> bool {
-        matches!(format, Format::F16 | Format::Fp8E4m3(ScaleAxis::Tensor))
+        matches!(format, Format::F32 | Format::F16 | Format::Fp8E4m3(ScaleAxis::Tensor))
     }
 
     /// Byte offset in the layer's pool of the `head_dim` elements of a key (`which` = 0) or value (1).

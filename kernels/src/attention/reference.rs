@@ -49,6 +49,7 @@ pub fn read(
     let start = kv.offset(page, which, head, position % kv.page_tokens);
     let bytes = &pool[start..][..kv.head_dim * kv.element_bytes()];
     match kv.format {
+        Format::F32 => bytemuck::cast_slice::<u8, f32>(bytes).iter().map(|&x| f64::from(x)).collect(),
         Format::F16 => bytemuck::cast_slice::<u8, f16>(bytes).iter().map(|x| x.to_f64()).collect(),
         _ => bytes.iter().map(|&c| f64::from(fp8_to_f32(c)) * f64::from(kv.scales[which])).collect(),
     }

@@ -50,11 +50,11 @@ pub const FP4: [f32; 16] = {
 };
 
 /// How one of the two formats turns a normalised value into a code.
-struct Coding {
+pub(crate) struct Coding {
     /// Midpoints between neighbouring table values, ascending.
-    midpoints: [f32; 15],
+    pub midpoints: [f32; 15],
     /// The code of the value that exceeds so many midpoints.
-    codes: [u8; 16],
+    pub codes: [u8; 16],
 }
 
 const NF4_CODING: Coding = coding(&NF4, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
@@ -82,9 +82,14 @@ pub fn table(format: Format) -> &'static [f32; 16] {
     }
 }
 
+/// How `format` chooses codes: nf4, or else fp4.
+pub(crate) fn coding_of(format: Format) -> &'static Coding {
+    if format == Format::Nf4 { &NF4_CODING } else { &FP4_CODING }
+}
+
 /// Beside the result this holds one f32 for each block until every absmax is known.
 pub(super) fn encode(input: &Input) -> Result<Encoded, EncodeError> {
-    let coding = if input.format == Format::Nf4 { &NF4_CODING } else { &FP4_CODING };
+    let coding = coding_of(input.format);
     let mut encoded = input.zeroed(0);
     let [values] = encoded.parts_mut([Component::Values]);
     let mut absmaxes = vec![0.0; input.rows * input.cols / BLOCK];

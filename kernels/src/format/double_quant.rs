@@ -74,7 +74,7 @@ pub(super) fn encode(absmax: &[f32], codes: &mut [u8], scales: &mut [f32]) -> f3
         }
         let inverse = 1.0 / *scale;
         for (code, c) in codes.iter_mut().zip(&*centred) {
-            *code = code_of(c * inverse);
+            *code = absmax_code(c * inverse);
         }
     }
     offset
@@ -82,7 +82,7 @@ pub(super) fn encode(absmax: &[f32], codes: &mut [u8], scales: &mut [f32]) -> f3
 
 /// The code of a value in −1..1. bitsandbytes first snaps the value to one of 65536 equal steps, then takes the
 /// nearest map value of the step, the lower one at a tie.
-fn code_of(x: f32) -> u8 {
+pub(crate) fn absmax_code(x: f32) -> u8 {
     let unit = (1.0 + x.clamp(-1.0, 1.0)) * 0.5;
     let step = unit.mul_add(65535.0, 0.5) as i32;
     let snapped = 2.0 * step as f32 / 65535.0 - 1.0;
@@ -98,8 +98,14 @@ pub(super) fn decode_row(tensor: &EncodedRef<'_>, row: usize, out: &mut [f32]) {
     tensor.lane::<u8>(Component::AbsmaxCodes, row, blocks).map(out, |code| {
         let scale = scales[block / GROUP];
         block += 1;
-        ABSMAX_MAP[code as usize] * scale + offset
+        absmax_of(code, scale, offset)
     });
+}
+
+/// The absmax that a code stands for in a group of this scale.
+#[inline(always)]
+pub(crate) fn absmax_of(code: u8, scale: f32, offset: f32) -> f32 {
+    ABSMAX_MAP[code as usize] * scale + offset
 }
 
 /// Lanes of the vectors that [`mean`] sums.

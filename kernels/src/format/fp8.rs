@@ -61,7 +61,7 @@ pub fn f32_to_fp8(x: f32) -> u8 {
 }
 
 /// The scale of values up to `absmax`. It stays a normal number, so that tiny rows keep what precision they can.
-fn scale_of(absmax: f32) -> f32 {
+pub(crate) fn scale_of(absmax: f32) -> f32 {
     if absmax == 0.0 { 1.0 } else { (absmax / FP8_MAX).max(f32::MIN_POSITIVE) }
 }
 

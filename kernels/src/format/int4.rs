@@ -89,7 +89,7 @@ fn range(values: &[f32]) -> (f32, f32) {
 }
 
 /// The scale in f16, where it is not zero: 1 for a group of zeros.
-fn stored_scale(scale: f32) -> f16 {
+pub(crate) fn stored_scale(scale: f32) -> f16 {
     let stored = f16::from_f32(scale);
     match scale {
         0.0 => f16::ONE,

@@ -50,11 +50,15 @@ pub(super) fn encode(input: &Input, outliers: &[u32]) -> Result<Encoded, EncodeE
     Ok(encoded)
 }
 
+/// The scale of values up to `absmax`. It stays a normal number, so that tiny rows keep what precision they can.
+pub(crate) fn scale_of(absmax: f32) -> f32 {
+    if absmax == 0.0 { 1.0 } else { (absmax / MAX).max(f32::MIN_POSITIVE) }
+}
+
 fn encode_rows(cols: usize, values: &[f32], codes: &mut [u8], scales: &mut [f32]) {
     for ((row, codes), scale) in values.chunks(cols).zip(codes.chunks_mut(cols)).zip(scales) {
         let absmax = absmax(row);
-        // The scale stays a normal number, so that tiny rows keep what precision they can.
-        *scale = if absmax == 0.0 { 1.0 } else { (absmax / MAX).max(f32::MIN_POSITIVE) };
+        *scale = scale_of(absmax);
         for (code, x) in codes.iter_mut().zip(row) {
             *code = round_ties_even((x / *scale).clamp(-MAX, MAX)) as u8;
         }

@@ -16,6 +16,12 @@ pub use double_quant::ABSMAX_MAP;
 pub use fp8::{FP8, FP8_MAX, f32_to_fp8, fp8_to_f32};
 pub use int4::INT4;
 
+pub(crate) use blockwise4::{Coding, coding_of};
+pub(crate) use double_quant::{absmax_code, absmax_of};
+pub(crate) use fp8::scale_of as fp8_scale;
+pub(crate) use int4::stored_scale as int4_scale;
+pub(crate) use int8::scale_of as int8_scale;
+
 use crate::encoded::{Encoded, EncodedRef};
 use input::Input;
 use samp_abi::Format;
@@ -138,7 +144,7 @@ fn absmax(values: &[f32]) -> f32 {
 
 /// `x` rounded to the nearest integer, ties to even, for |x| < 2^22.
 #[inline(always)]
-fn round_ties_even(x: f32) -> i32 {
+pub(crate) fn round_ties_even(x: f32) -> i32 {
     // 1.5·2^23: there the last place of an f32 is one, so the addition rounds. A call to libm does not vectorise.
     const MAGIC: f32 = 12_582_912.0;
     (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32

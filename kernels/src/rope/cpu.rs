@@ -106,11 +106,13 @@ fn pages<'a>(sequences: &[SequenceSlice<'_>], kv: &KvGeometry, pool: &'a mut [u8
 }
 
 fn store(kv: &KvGeometry, which: usize, values: &[f32], to: &mut [u8]) {
-    if kv.format == Format::F16 {
-        bytemuck::cast_slice_mut::<u8, f16>(to).convert_from_f32_slice(values);
-    } else {
-        for (byte, x) in to.iter_mut().zip(values) {
-            *byte = f32_to_fp8(x / kv.scales[which]);
+    match kv.format {
+        Format::F32 => to.copy_from_slice(bytemuck::cast_slice(values)),
+        Format::F16 => bytemuck::cast_slice_mut::<u8, f16>(to).convert_from_f32_slice(values),
+        _ => {
+            for (byte, x) in to.iter_mut().zip(values) {
+                *byte = f32_to_fp8(x / kv.scales[which]);
+            }
         }
     }
 }

@@ -49,6 +49,7 @@ fn store(
     let start = kv.offset(page, which, head, slot);
     let bytes = &mut pool[start..][..values.len() * kv.element_bytes()];
     match kv.format {
+        Format::F32 => bytes.copy_from_slice(bytemuck::cast_slice(values)),
         Format::F16 => {
             for (bytes, x) in bytes.chunks_exact_mut(2).zip(values) {
                 bytes.copy_from_slice(&f16::from_f32(*x).to_le_bytes());

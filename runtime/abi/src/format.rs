@@ -286,8 +286,10 @@ impl fmt::Display for Format {
 
 /// A format name that samp does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; known are f32, f16, bf16, fp8_e4m3 (or fp8), fp8_e4m3_tensor, int8, int8_outliers, \
-         int4, int4_asym, int4_g64, int4_g64_asym, nf4, fp4")]
+#[error(
+    "unknown format `{0}`; known are f32, f16, bf16, fp8_e4m3 (or fp8), fp8_e4m3_tensor, int8, int8_outliers, \
+         int4, int4_asym, int4_g64, int4_g64_asym, nf4, fp4"
+)]
 pub struct ParseFormatError(pub String);
 
 impl FromStr for Format {

@@ -25,7 +25,11 @@ const NEVER: &[(&str, &[&str])] = &[
 
 fn metadata() -> Metadata {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-    MetadataCommand::new().manifest_path(manifest).other_options(["--locked".into()]).exec().expect("cargo metadata")
+    MetadataCommand::new()
+        .manifest_path(manifest)
+        .other_options(["--locked".into()])
+        .exec()
+        .expect("cargo metadata")
 }
 
 /// Names of all packages that `root` links, not counting those only its tests or build script use.
@@ -37,7 +41,8 @@ fn closure(metadata: &Metadata, root: &PackageId) -> BTreeSet<String> {
         if !seen.insert(id) {
             continue;
         }
-        let normal = |d: &&cargo_metadata::NodeDep| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+        let normal =
+            |d: &&cargo_metadata::NodeDep| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
         queue.extend(edges[id].iter().filter(normal).map(|d| &d.pkg));
     }
     seen.iter().map(|id| metadata[id].name.to_string()).collect()

@@ -47,7 +47,7 @@ fn run(plan: samp_runtime::OpenPlan) {
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mut document = serde_json::from_slice(&data[..size]).unwrap_or_else(|_| SOUND.clone());
     change(&mut document, &mut Choices(seed.into()));
-    let text = serde_json::to_vec(&document).expect("a value is JSON");
+    let text = serde_json::to_vec_pretty(&document).expect("a value is JSON");
     if text.len() > max_size {
         return fuzzer_mutate(data, size, max_size);
     }
@@ -78,17 +78,18 @@ fn change(value: &mut Value, choices: &mut Choices) {
 
 /// Lets libFuzzer change the text of a value, which knows integers and what was compared before.
 fn change_leaf(leaf: &mut Value) {
-    let mut text = match leaf {
-        Value::String(text) => text.clone().into_bytes(),
-        other => other.to_string().into_bytes(),
+    let (is_text, text) = match &*leaf {
+        Value::String(text) => (true, text.clone()),
+        other => (false, other.to_string()),
     };
-    let size = text.len();
-    text.resize(size + 32, 0);
-    let size = fuzzer_mutate(&mut text, size, size + 32);
-    let text = String::from_utf8_lossy(&text[..size]);
-    *leaf = match leaf {
-        Value::String(_) => text.into(),
-        _ => serde_json::from_str(&text).unwrap_or_else(|_| text.into()),
+    let (length, max_length) = (text.len(), text.len() + 32);
+    let mut bytes = text.into_bytes();
+    bytes.resize(max_length, 0);
+    let length = fuzzer_mutate(&mut bytes, length, max_length);
+    let text = String::from_utf8_lossy(&bytes[..length]);
+    *leaf = match serde_json::from_str(&text) {
+        Ok(value) if !is_text => value,
+        _ => text.into(),
     };
 }
 

@@ -35,6 +35,18 @@ fn special_tokens_are_added_as_transformers_adds_them() {
     assert!(Tokenizer::from_bytes(&tiny_llama("tokenizer.json"), Some(unknown.as_bytes())).is_err());
 }
 
+/// Files on which the tokenizers library panics.
+#[test]
+fn tokenizers_that_make_no_sense_are_refused() {
+    for file in [
+        r#"{"decoder": {"type""#,
+        r#"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AA=="}}"#,
+    ] {
+        let refused = Tokenizer::from_bytes(file.as_bytes(), None).err().expect(file).to_string();
+        assert!(refused.starts_with("tokenizer.json: ") && refused.contains("gave up"), "{refused}");
+    }
+}
+
 #[test]
 fn generation_streams_what_it_returns_and_repeats_with_its_seed() {
     let plan = make(SAMP);

@@ -85,7 +85,10 @@ fn arena(module: &Module) -> Findings {
 fn adds_in_place(module: &Module, a: &Place, b: &Place) -> bool {
     let Some(fused) = module.view::<AddRmsNormOp>(a.op) else { return false };
     let summand = fused.x() != fused.residual() && [fused.x(), fused.residual()].contains(&b.live.value);
-    fused.sum() == a.live.value && summand && b.live.end == a.live.start && (a.start, a.end) == (b.start, b.end)
+    fused.sum() == a.live.value
+        && summand
+        && b.live.end == a.live.start
+        && (a.start, a.end) == (b.start, b.end)
 }
 
 /// Where the plan puts a tensor; `None` where the offset is missing, which another rule reports.

@@ -26,7 +26,9 @@ pub enum ManifestError {
         found: Version,
     },
     /// The digest does not match the text.
-    #[error("plan.json does not match its own digest: expected {expected}, found {found}; the file was changed or damaged")]
+    #[error(
+        "plan.json does not match its own digest: expected {expected}, found {found}; the file was changed or damaged"
+    )]
     Digest {
         /// What the file says.
         expected: String,
@@ -38,7 +40,8 @@ pub enum ManifestError {
 /// The manifest's text with its digest set; `hash` gives the BLAKE3 of bytes in hex.
 pub fn seal(plan: &Plan, hash: impl Fn(&[u8]) -> String) -> String {
     let zeroed = Plan { digest: "0".repeat(HEX_DIGITS), ..plan.clone() };
-    let mut text = serde_json::to_string_pretty(&zeroed).expect("a plan has only string keys and finite numbers");
+    let mut text =
+        serde_json::to_string_pretty(&zeroed).expect("a plan has only string keys and finite numbers");
     text.push('\n');
     let at = text.find(DIGEST_PREFIX).expect("the digest is a field of the plan") + DIGEST_PREFIX.len();
     let digest = hash(text.as_bytes());

@@ -266,7 +266,9 @@ impl Op {
     /// Tensors that the operation reads.
     pub fn tensors(&self) -> Vec<TensorId> {
         match *self {
-            Op::Embed { weight, .. } | Op::RmsNorm { weight, .. } | Op::AddRmsNorm { weight, .. } => vec![weight],
+            Op::Embed { weight, .. } | Op::RmsNorm { weight, .. } | Op::AddRmsNorm { weight, .. } => {
+                vec![weight]
+            }
             Op::Linear { weight, bias, .. } => [Some(weight), bias].into_iter().flatten().collect(),
             _ => vec![],
         }

@@ -1,0 +1,1 @@
+fn main(){ samp_kernels::quantize::matmul_bench::go(); }

@@ -1,0 +1,65 @@
+//! Rounding weights with knowledge of the inputs they will meet.
+//!
+//! [`SecondMoment`] gathers `H = Σ x xᵀ` over the inputs of a linear layer; with it the error of rounding `W` to `Ŵ` is
+//! `‖(W − Ŵ) X‖² = tr((W − Ŵ) H (W − Ŵ)ᵀ)` ([`output_error`]). [`nearest`] rounds each weight by itself, with the best
+//! scales of a [`Search`]; [`gptq`] also lets later columns make up for the errors of earlier ones, with the help of a
+//! [`Factor`] of `H`. [`Rotation`] spreads outliers before either. All results are `Encoded` tensors as [`crate::format`]
+//! makes and decodes them.
+//!
+//! Pure arithmetic: the same input gives the same bits on any number of threads and at any vector width.
+
+mod cholesky;
+mod columns;
+mod doubles;
+mod error;
+mod gptq;
+mod grid;
+mod hadamard;
+mod hessian;
+mod matmul;
+mod refine;
+mod store;
+
+pub use cholesky::{Damped, Damping, Factor, Order};
+pub use error::{output_energy, output_error};
+pub use gptq::{Compensated, gptq};
+pub use hadamard::Rotation;
+pub use hessian::{MomentError, SecondMoment};
+pub use refine::{Search, nearest};
+
+use crate::format::RowSource;
+use samp_abi::Format;
+
+/// What to round to, and how to find the scales.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounding<'a> {
+    /// The format. Plain 16- and 32-bit floats have no scales and a step too small to make up for; they are encoded as
+    /// by [`crate::format::encode`].
+    pub format: Format,
+    /// Ascending columns that int8 with outliers keeps in f16; ignored by other formats.
+    pub outlier_columns: &'a [u32],
+    /// Which scales are tried.
+    pub search: Search,
+}
+
+impl Rounding<'_> {
+    /// Rounding to `format` with the usual search and no outlier columns.
+    pub fn to(format: Format) -> Rounding<'static> {
+        Rounding { format, outlier_columns: &[], search: Search::default() }
+    }
+}
+
+/// A row-major matrix in memory as a source of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Columns.
+    pub cols: usize,
+    /// Whole rows.
+    pub values: &'a [f32],
+}
+
+impl RowSource for Rows<'_> {
+    fn read(&self, first: usize, out: &mut [f32]) {
+        out.copy_from_slice(&self.values[first * self.cols..][..out.len()]);
+    }
+}

@@ -1,0 +1,96 @@
+//! Runs `testdata/cases/PASS/*.mlir`. The first line of a case says what to run: the pass and its inputs.
+
+use samp_abi::{Format, TargetName, plan::Limits};
+use samp_ir::{
+    Context, Diagnostic, Module, Phase,
+    filetest::{self, Case},
+    verify,
+};
+use samp_passes::{
+    MemoryInputs, Selection, assign_recipe, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize,
+    plan_memory,
+    recipe::{Recipe, Rule},
+    select_kernels,
+};
+
+/// Runs every case of a folder through `pass` and shows the graph that it leaves.
+fn cases(folder: &str, pass: impl Fn(&Case, &mut Module) -> Result<(), Diagnostic>) {
+    filetest::run(folder, |case| {
+        let mut module = case.module(&Context::new())?;
+        pass(case, &mut module)?;
+        Ok(module.to_string())
+    });
+}
+
+#[test]
+fn fuse_qkv_cases() {
+    cases("fuse_qkv", |_, module| fuse_qkv(module).map(drop));
+}
+
+#[test]
+fn fuse_gate_up_cases() {
+    cases("fuse_gate_up", |_, module| fuse_gate_up(module).map(drop));
+}
+
+#[test]
+fn fuse_add_rms_norm_cases() {
+    cases("fuse_add_rms_norm", |_, module| fuse_add_rms_norm(module).map(drop));
+}
+
+/// `legalize TARGET [without OP…]`.
+#[test]
+fn legalize_cases() {
+    cases("legalize", |case, module| {
+        let target: TargetName = case.word(1);
+        let mut legal = legal_ops(target);
+        legal.retain(|op| !case.command.iter().skip(2).any(|word| word == op.name()));
+        legalize(module, target, &legal).map(drop)?;
+        verify(module, Phase::Fused)
+    });
+}
+
+/// `assign_recipe samp`, or `assign_recipe PATTERN=FORMAT…`.
+#[test]
+fn assign_recipe_cases() {
+    cases("assign_recipe", |case, module| {
+        let rule = |word: &String| {
+            let (pattern, format) = word.split_once('=').expect("PATTERN=FORMAT");
+            Rule { pattern: pattern.into(), format: format.parse().expect("a format") }
+        };
+        let recipe = match case.command[1].as_str() {
+            "samp" => Recipe::samp(),
+            _ => {
+                Recipe { name: "case".into(), kv: None, rules: case.command[1..].iter().map(rule).collect() }
+            }
+        };
+        assign_recipe(module, &recipe).map(drop)?;
+        verify(module, Phase::Typed)
+    });
+}
+
+/// `select_kernels TARGET BUCKET…`.
+#[test]
+fn select_kernels_cases() {
+    cases("select_kernels", |case, module| {
+        let selection = Selection {
+            target: case.word(1),
+            buckets: (2..case.command.len()).map(|i| case.word(i)).collect(),
+            kv: Format::F32,
+            context: 1024,
+        };
+        let (_, explanations) = select_kernels(module, &selection)?;
+        let sorted = |times: &[(&str, samp_kernels::cost::Nanos)]| times.is_sorted_by(|a, b| a.1.0 <= b.1.0);
+        assert!(explanations.iter().all(|e| sorted(&e.candidates)), "the cheapest candidate is chosen");
+        verify(module, Phase::Selected)
+    });
+}
+
+/// `plan_memory MAX_TOKENS`.
+#[test]
+fn plan_memory_cases() {
+    cases("plan_memory", |case, module| {
+        let limits = Limits { max_tokens: case.word(1), max_sequences: 4, max_context: 128 };
+        plan_memory(module, &MemoryInputs { limits, kv_bytes_per_token: 256 }).map(drop)?;
+        verify(module, Phase::Planned)
+    });
+}
