@@ -1,6 +1,9 @@
 //! `config.json`: refused in words, or a model whose numbers hold and whose graph can be built.
 #![no_main]
 
+#[path = "../entry.rs"]
+mod entry;
+
 use libfuzzer_sys::fuzz_target;
 use samp_compiler::import::parse_config;
 use samp_ir::{Context, Severity};

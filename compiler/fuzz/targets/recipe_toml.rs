@@ -1,6 +1,9 @@
 //! A recipe's TOML: refused in words, or rules that any keys can be resolved by.
 #![no_main]
 
+#[path = "../entry.rs"]
+mod entry;
+
 use libfuzzer_sys::fuzz_target;
 use samp_compiler::recipe::parse_recipe;
 

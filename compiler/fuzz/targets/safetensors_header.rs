@@ -2,6 +2,9 @@
 //! header of one that is whole otherwise, which random lengths rarely give.
 #![no_main]
 
+#[path = "../entry.rs"]
+mod entry;
+
 use libfuzzer_sys::fuzz_target;
 use samp_compiler::import::parse_safetensors;
 

@@ -1,6 +1,9 @@
 //! The index of a sharded checkpoint: refused in words, or file names that lead nowhere else.
 #![no_main]
 
+#[path = "../entry.rs"]
+mod entry;
+
 use libfuzzer_sys::fuzz_target;
 use samp_compiler::import::parse_index;
 

@@ -2,9 +2,9 @@
 //!
 //! A code decodes to `(value − zero) · scale`, rounded as [`crate::format::decode_rows`] rounds it.
 
-use half::f16;
 use samp_abi::{ABSMAX_GROUP, Format};
 
+use super::Search;
 use super::matmul::WIDE;
 use crate::format::{
     Coding, FP8_MAX, absmax_code, absmax_of, coding_of, f32_to_fp8, fp8_scale, int4_scale, int8_scale,
@@ -38,8 +38,10 @@ impl Extent {
 
 /// A format's codes and scales. `x` is a weight divided by its scale, `tag` the scale's.
 pub(super) trait Codebook: Sync {
-    /// Whether a negative factor makes another scale worth trying.
-    const SIGNED: bool = false;
+    /// The multiples of a block's extent that are worth trying.
+    fn factors(&self, search: Search) -> Vec<f32> {
+        search.factors(false)
+    }
 
     /// The stored scale nearest to `factor` times that which just reaches `extent`, for block `place` in row-major
     /// order. Not finite where the format cannot hold it.
@@ -72,22 +74,25 @@ impl Integers {
 }
 
 impl Codebook for Integers {
-    const SIGNED: bool = true;
+    /// The codes of symmetric int4 reach farther on one side.
+    fn factors(&self, search: Search) -> Vec<f32> {
+        search.factors(matches!(self.format, Format::Int4 { zero_point: false, .. }))
+    }
 
     fn scale(&self, extent: Extent, factor: f32, _: usize) -> Scale {
         let Extent { low, high } = extent;
         match self.format {
             Format::Int4 { zero_point: true, .. } => {
                 // Halves do not overflow f32 where the range would.
-                let scale = int4_scale(factor.abs() * (high / 2.0 - low / 2.0) / 7.5).to_f32();
-                let zero = round_ties_even((-low * factor.abs() / scale).clamp(0.0, 15.0));
+                let scale = int4_scale(factor * (high / 2.0 - low / 2.0) / 7.5).to_f32();
+                let zero = round_ties_even((-low * factor / scale).clamp(0.0, 15.0));
                 Scale { scale, tag: zero as u8 }
             }
             Format::Int4 { zero_point: false, .. } => {
                 let extreme = if -low >= high { low } else { high };
                 Scale { scale: int4_scale(factor * extreme / -8.0).to_f32(), tag: 0 }
             }
-            _ => Scale { scale: int8_scale(factor.abs() * extent.absmax()), tag: 0 },
+            _ => Scale { scale: int8_scale(factor * extent.absmax()), tag: 0 },
         }
     }
 
@@ -113,6 +118,10 @@ pub(super) struct Fp8 {
 }
 
 impl Codebook for Fp8 {
+    fn factors(&self, search: Search) -> Vec<f32> {
+        if self.fixed.is_some() { vec![1.0] } else { search.factors(false) }
+    }
+
     fn scale(&self, extent: Extent, factor: f32, _: usize) -> Scale {
         let scale = self.fixed.unwrap_or_else(|| fp8_scale(factor * extent.absmax()));
         Scale { scale, tag: 0 }
@@ -190,21 +199,9 @@ impl Codebook for Table {
     }
 }
 
-/// The weight that a code stands for.
-#[inline(always)]
-pub(super) fn decoded(value: f32, scale: Scale) -> f32 {
-    value * scale.scale
-}
-
 /// A weight in units of its scale.
 #[inline(always)]
 pub(super) fn scaled(x: f32, scale: f32) -> f32 {
     // A scale of zero stands for a block of zeros whatever its codes.
     if scale == 0.0 { 0.0 } else { x / scale }
-}
-
-/// An outlier column's weight in f16.
-#[inline(always)]
-pub(super) fn kept(x: f32) -> f16 {
-    f16::from_f32(x)
 }

@@ -27,7 +27,9 @@ pub struct SecondMoment {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MomentError {
     /// An input is NaN or infinite.
-    #[error("token {token}, column {column} of the inputs holds {value}; calibration needs finite activations")]
+    #[error(
+        "token {token}, column {column} of the inputs holds {value}; calibration needs finite activations"
+    )]
     NotFinite {
         /// Row of the inputs given.
         token: usize,

@@ -75,8 +75,7 @@ fn part<D: Doubles, const M: usize, const N: usize>(
     tile: &mut Tile,
     (top, left): (usize, usize),
 ) {
-    let mut sums: [[D::V; N]; M] =
-        from_fn(|i| from_fn(|j| d.load(&tile[top + i].as_chunks().0[left + j])));
+    let mut sums: [[D::V; N]; M] = from_fn(|i| from_fn(|j| d.load(&tile[top + i].as_chunks().0[left + j])));
     for (a, b) in a.iter().zip(b) {
         let b: [D::V; N] = from_fn(|j| d.load(&b.as_chunks().0[left + j]));
         for i in 0..M {

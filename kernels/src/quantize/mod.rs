@@ -18,6 +18,7 @@ mod hadamard;
 mod hessian;
 mod matmul;
 mod refine;
+mod round;
 mod store;
 
 pub use cholesky::{Damped, Damping, Factor, Order};

@@ -68,7 +68,8 @@ impl Sweep<'_> {
             return self.point(self.request.objective, limits).into_iter().collect();
         };
         let mut points = self.from(depth + 1, limits);
-        let Some(least) = self.point(quantity, limits).map(|p| p.values[depth + 1]) else { return points };
+        let Some(extreme) = self.point(quantity, limits) else { return points };
+        let least = extreme.values[depth + 1];
         let most = |points: &[Point]| points.iter().map(|p| p.values[depth + 1]).fold(f64::NEG_INFINITY, f64::max);
         let (top, mut met) = (most(&points), most(&points));
         for step in 1..steps {
@@ -82,14 +83,13 @@ impl Sweep<'_> {
             met = most(&found);
             points.extend(found);
         }
+        points.push(extreme);
         points
     }
 
     /// The plan with the least of a quantity.
     fn point(&self, minimised: Quantity, limits: &[Limit]) -> Option<Point> {
-        let t = std::time::Instant::now();
         let found = search(&Program::new(self.problem, &[(minimised, 1.0)], limits), self.request.effort);
-        if t.elapsed().as_secs_f64() > 0.05 { println!("{minimised:?} {limits:?} nodes {} bound {} plan {:?} {:.2}", found.nodes, found.bound, found.plan.as_ref().map(|p| p.1), t.elapsed().as_secs_f64()); }
         let (choices, _) = found.plan?;
         let value = |q| self.problem.total(q, &choices);
         let values = [self.request.objective].into_iter().chain(self.axes.iter().map(|a| a.quantity)).map(value);

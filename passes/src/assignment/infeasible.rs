@@ -8,6 +8,9 @@ use super::{
     search::{Found, search},
 };
 
+/// Nodes for each question that an explanation asks. The answers need the right digits, not the last ones.
+const NODES: usize = 500;
+
 /// Why no plan satisfies the limits of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Infeasibility {
@@ -51,7 +54,8 @@ pub enum Relaxation {
 
 /// Explains a request that has been proved infeasible.
 pub(super) fn explain(problem: &Problem, request: &Request) -> Infeasibility {
-    let asker = Asker { problem, effort: Effort { gap: request.effort.gap.max(1e-4), ..request.effort } };
+    let effort = Effort { gap: request.effort.gap.max(1e-4), nodes: request.effort.nodes.min(NODES) };
+    let asker = Asker { problem, effort };
     let limits = &request.limits;
     let need = |limit: &Limit| Need {
         quantity: limit.quantity,

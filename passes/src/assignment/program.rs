@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::{Candidate, Group, Limit, Problem, Quantity, dominance::undominated, problem::Share};
 
+/// Relative rounding of a sum of a thousand terms. Far below one byte in 1e11.
+const ROUNDING: f64 = 1e-13;
+
 /// Minimise the cost of one column per group, with every row's sum at most its room.
 ///
 /// Each row and the cost are shifted so that the least value in every group is 0, and divided by a power of two
@@ -23,6 +26,8 @@ pub(super) struct Program {
     cost_base: f64,
     /// The unit of each row over the scaled unit.
     pub(super) row_scale: Vec<f64>,
+    /// How far the sum of each row may pass its room and still count as within: the rounding of the sum itself.
+    pub(super) slop: Vec<f64>,
 }
 
 impl Program {
@@ -41,6 +46,7 @@ impl Program {
             cost_scale: 1.0,
             cost_base: 0.0,
             row_scale: vec![1.0; width],
+            slop: limits.iter().map(|l| ROUNDING * l.at_most.abs()).collect(),
         };
         for group in &problem.groups {
             let point = |c: &Candidate| {
@@ -69,6 +75,7 @@ impl Program {
         }
         self.cost_base += base[0];
         self.room.iter_mut().zip(&base[1..]).for_each(|(room, least)| *room -= least);
+        self.slop.iter_mut().zip(&base[1..]).for_each(|(slop, least)| *slop += ROUNDING * least.abs());
         self.start.push(self.candidate.len());
     }
 
@@ -79,6 +86,7 @@ impl Program {
             let scale = power_above(self.rows.iter().skip(k).step_by(self.width).copied());
             self.rows.iter_mut().skip(k).step_by(self.width).for_each(|x| *x /= scale);
             self.room[k] /= scale;
+            self.slop[k] = self.slop[k] / scale + ROUNDING;
             self.row_scale[k] = scale;
         }
     }
@@ -92,6 +100,7 @@ impl Program {
             rows: vec![],
             room: self.room.clone(),
             row_scale: self.row_scale.clone(),
+            slop: self.slop.clone(),
             ..*self
         };
         for group in 0..self.groups() {
@@ -143,11 +152,6 @@ impl Program {
     /// A scaled cost in the objective's own unit.
     pub(super) fn objective(&self, cost: f64) -> f64 {
         self.cost_base + self.cost_scale * cost
-    }
-
-    /// How far a row's sum may pass its room and still count as within: the rounding of the sum itself.
-    pub(super) fn slop(&self, row: usize) -> f64 {
-        1e-13 * (1.0 + self.room[row].abs())
     }
 }
 

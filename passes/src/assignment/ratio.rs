@@ -21,6 +21,16 @@ pub(super) struct Step {
     entering: Basic,
 }
 
+/// A direction in which the bound rises without end.
+pub(super) struct Endless {
+    /// The direction, at least 0.
+    pub(super) ray: Vec<f64>,
+    /// The multipliers beyond which no group changes its column any more.
+    pub(super) multipliers: Vec<f64>,
+    /// The column that each group takes there, where it is not the key.
+    pub(super) keys: Vec<(usize, usize)>,
+}
+
 /// Where along the step something changes, ordered by distance, then by row or group.
 #[derive(Clone, Copy, Debug)]
 struct Break {
@@ -31,12 +41,11 @@ struct Break {
 }
 
 impl Step {
-    /// The step that makes the basic variable at `leaving` feasible and takes it out. Where nothing can enter, the bound
-    /// rises without end: the error is the change of the multipliers, which should prove that the rows cannot be met.
-    pub(super) fn along(dual: &Dual<'_>, leaving: usize) -> Result<Step, Vec<f64>> {
+    /// The step that makes the basic variable at `leaving` feasible and takes it out, or the proof that no step does.
+    pub(super) fn along(dual: &Dual<'_>, leaving: usize) -> Result<Step, Endless> {
         let direction = Direction::new(dual, leaving);
         let mut heap: BinaryHeap<Reverse<Break>> = direction.slacks().chain(direction.groups()).map(Reverse).collect();
-        let mut keys = vec![];
+        let (mut keys, mut last) = (vec![], 0.0);
         let mut slope = dual.x[leaving].abs();
         while let Some(Reverse(next)) = heap.pop() {
             slope -= next.drop;
@@ -47,9 +56,10 @@ impl Step {
                 return Ok(Step { keys, position: leaving, entering: next.basic });
             }
             keys.push((group, column));
+            last = next.distance;
             heap.extend(direction.after(group, column, next.distance).map(Reverse));
         }
-        Err(direction.rate.iter().map(|r| r.max(0.0)).collect())
+        Err(direction.endless(last, keys))
     }
 
     /// Makes the change.
@@ -75,6 +85,12 @@ impl<'a> Direction<'a> {
         let sign = if dual.x[leaving] < 0.0 { 1.0 } else { -1.0 };
         let rate = dual.inverse[leaving * width..][..width].iter().map(|r| sign * r).collect();
         Direction { dual, rate }
+    }
+
+    fn endless(self, last: f64, keys: Vec<(usize, usize)>) -> Endless {
+        let beyond = |(l, r): (&f64, &f64)| (l + last * r).max(0.0);
+        let multipliers = self.dual.multipliers.iter().zip(&self.rate).map(beyond).collect();
+        Endless { ray: self.rate.iter().map(|r| r.max(0.0)).collect(), multipliers, keys }
     }
 
     /// Where multipliers reach zero.

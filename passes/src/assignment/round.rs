@@ -2,8 +2,11 @@
 
 use super::program::{Program, dot};
 
-/// Changes of one group that a plan may see before it is left as it is.
-const CHANGES: usize = 200;
+/// Changes of one group that may repair a plan before it is given up. A mixture splits few groups, so few suffice.
+const REPAIRS: usize = 32;
+
+/// Changes of one group that may improve a plan before it is left as it is.
+const IMPROVEMENTS: usize = 200;
 
 /// One column per group, with the rows' sums.
 #[derive(Clone, Debug)]
@@ -28,32 +31,49 @@ impl Plan {
 
     /// Whether all rows hold.
     pub(super) fn is_feasible(&self, program: &Program) -> bool {
-        (0..self.left.len()).all(|k| self.left[k] >= -program.slop(k))
+        (0..self.left.len()).all(|k| self.left[k] >= -program.slop[k])
     }
 
     /// A feasible plan near this one, or `None`. `multipliers` say what room is worth.
     pub(super) fn repaired(mut self, program: &Program, multipliers: &[f64]) -> Option<Plan> {
-        for _ in 0..CHANGES {
+        for _ in 0..REPAIRS {
             if self.is_feasible(program) {
                 return Some(self.improved(program));
             }
-            let excess = self.excess(program, None);
-            let price = |group: usize, column: usize| {
-                let gain = excess - self.excess(program, Some((group, column)));
-                let extra = self.value(program, multipliers, column)
-                    - self.value(program, multipliers, self.columns[group]);
+            let value = |column: usize| program.cost(column) + dot(multipliers, program.row(column));
+            let price = |gain: f64, old: usize, new: usize| {
+                let extra = value(new) - value(old);
                 // A change that repairs at no cost is best by how much it repairs.
-                (gain > 1e-12).then(|| if extra > 0.0 { extra / gain } else { extra - gain })
+                if extra > 0.0 { extra / gain } else { extra - gain }
             };
-            let (group, column) = least(program, price)?;
-            self.change(program, group, column);
+            self.repair(program, price)?;
         }
         None
     }
 
+    /// A feasible plan at whatever cost, or `None`.
+    pub(super) fn forced(mut self, program: &Program) -> Option<Plan> {
+        while !self.is_feasible(program) {
+            self.repair(program, |gain, _, _| -gain)?;
+        }
+        Some(self.improved(program))
+    }
+
+    /// Makes the change with the least price of those that bring the rows nearer to holding.
+    fn repair(&mut self, program: &Program, price: impl Fn(f64, usize, usize) -> f64) -> Option<()> {
+        let excess = self.excess(program, None);
+        let score = |group: usize, column: usize| {
+            let gain = excess - self.excess(program, Some((group, column)));
+            (gain > 1e-12).then(|| price(gain, self.columns[group], column))
+        };
+        let (group, column) = least(program, score)?;
+        self.change(program, group, column);
+        Some(())
+    }
+
     /// Takes the change of one group that saves most, while there is one.
     fn improved(mut self, program: &Program) -> Plan {
-        for _ in 0..CHANGES {
+        for _ in 0..IMPROVEMENTS {
             let saving = |group: usize, column: usize| {
                 let extra = program.cost(column) - program.cost(self.columns[group]);
                 (extra < 0.0 && self.fits(program, group, column)).then_some(extra)
@@ -74,7 +94,7 @@ impl Plan {
 
     fn fits(&self, program: &Program, group: usize, column: usize) -> bool {
         let (old, new) = (program.row(self.columns[group]), program.row(column));
-        (0..self.left.len()).all(|k| self.left[k] + old[k] - new[k] >= -program.slop(k))
+        (0..self.left.len()).all(|k| self.left[k] + old[k] - new[k] >= -program.slop[k])
     }
 
     /// By how much the rows are passed in all, after a change if one is given.
@@ -84,10 +104,6 @@ impl Plan {
             Some((group, column)) => self.left[k] + program.row(self.columns[group])[k] - program.row(column)[k],
         };
         (0..self.left.len()).map(|k| (-after(k)).max(0.0)).sum()
-    }
-
-    fn value(&self, program: &Program, multipliers: &[f64], column: usize) -> f64 {
-        program.cost(column) + dot(multipliers, program.row(column))
     }
 }
 

@@ -170,7 +170,11 @@ impl Tree {
             let largest = shares.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
             columns[*group] = largest.map_or(columns[*group], |s| s.0);
         }
-        if let Some(plan) = Plan::new(program, columns).repaired(program, &relaxed.multipliers)
+        let rounded = Plan::new(program, columns);
+        let plan = rounded.clone().repaired(program, &relaxed.multipliers);
+        // While there is none, any plan will do: it lets the bound close branches.
+        let plan = plan.or_else(|| if self.best.is_none() { rounded.forced(program) } else { None });
+        if let Some(plan) = plan
             && self.best.as_ref().is_none_or(|best| plan.cost < best.1)
         {
             self.best = Some((plan.columns.iter().map(|&c| program.candidate(c)).collect(), plan.cost));

@@ -121,7 +121,14 @@ impl Dual<'_> {
             let Some(leaving) = self.leaving() else { return Status::Optimal };
             match Step::along(self, leaving) {
                 Ok(step) => step.take(&mut self.basis),
-                Err(ray) => return if self.excludes_all(&ray) { Status::Infeasible } else { Status::Stalled },
+                Err(endless) if self.excludes_all(&endless.ray) => return Status::Infeasible,
+                Err(endless) => {
+                    // The rows hold by no more than rounding. There is nothing left to move, and the bound is this.
+                    endless.keys.into_iter().for_each(|(group, column)| self.basis.keys[group] = column);
+                    self.multipliers = endless.multipliers;
+                    self.price();
+                    return Status::Stalled;
+                }
             }
         }
         Status::Stalled
@@ -151,7 +158,7 @@ impl Dual<'_> {
         let taken = |column| dot(ray, self.program.row(column));
         let least = |&(lo, hi): &(usize, usize)| (lo..hi).map(taken).fold(f64::INFINITY, f64::min);
         let needed: f64 = self.windows.iter().map(least).sum();
-        let slop: f64 = ray.iter().enumerate().map(|(k, r)| r * self.program.slop(k)).sum();
+        let slop: f64 = ray.iter().enumerate().map(|(k, r)| r * self.program.slop[k]).sum();
         needed - dot(ray, &self.program.room) > slop
     }
 

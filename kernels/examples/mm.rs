@@ -1,1 +1,0 @@
-fn main(){ samp_kernels::quantize::matmul_bench::go(); }

@@ -1,0 +1,166 @@
+//! Rounding a tensor to a format: the format's codebook, and its rows in strips of 16 over the threads.
+
+use half::f16;
+use rayon::prelude::*;
+use samp_abi::{Format, ScaleAxis};
+
+use super::columns::Columns;
+use super::gptq::{Compensated, Shared, Strip};
+use super::grid::{Codebook, Extent, Fp8, Integers, Scale, Table};
+use super::matmul::WIDE;
+use super::{Factor, Rounding, refine, store};
+use crate::format::{self, EncodeError, RowSource, fp8_scale};
+
+/// Strips that one task rounds together, so that a panel of the factor read from memory serves all of them.
+const STRIPS: usize = 4;
+
+/// Rounds in the order of `columns`; with a factor, makes up for errors.
+pub(super) fn round(
+    source: &dyn RowSource,
+    rows: usize,
+    (columns, factor): (&Columns, Option<&Factor>),
+    rounding: &Rounding,
+) -> Result<Compensated, EncodeError> {
+    let (format, cols) = (rounding.format, columns.order.len());
+    if rows == 0 || cols == 0 || matches!(format, Format::F32 | Format::F16 | Format::Bf16) {
+        let encoded = format::encode(format, rows, cols, source, &[])?;
+        return Ok(Compensated { encoded, error: 0.0 });
+    }
+    let tensor = Tensor { source, rows, cols, rounding, columns, factor };
+    match format {
+        Format::Nf4 | Format::Fp4 => {
+            let table = Table::new(format, &tensor.absmax(columns.block)?);
+            let mut result = tensor.round(&table)?;
+            store::set_groups(&mut result.encoded, &table);
+            Ok(result)
+        }
+        Format::Fp8E4m3(ScaleAxis::Tensor) => {
+            let fixed = Some(tensor.fp8_scale()?);
+            tensor.round(&Fp8 { fixed })
+        }
+        Format::Fp8E4m3(ScaleAxis::Channel) => tensor.round(&Fp8 { fixed: None }),
+        _ => tensor.round(&Integers::new(format)),
+    }
+}
+
+struct Tensor<'a> {
+    source: &'a dyn RowSource,
+    rows: usize,
+    cols: usize,
+    rounding: &'a Rounding<'a>,
+    columns: &'a Columns,
+    factor: Option<&'a Factor>,
+}
+
+impl Tensor<'_> {
+    fn round<B: Codebook>(&self, book: &B) -> Result<Compensated, EncodeError> {
+        let shared = Shared {
+            book,
+            columns: self.columns,
+            factor: self.factor.filter(|f| !f.upper.is_empty()),
+            factors: book.factors(self.rounding.search),
+            rows: self.rows,
+        };
+        let outliers = self.columns.kept.iter().flatten().count();
+        let blocks = self.columns.blocks();
+        let mut cells = store::Cells::new(self.rows, self.cols, blocks, outliers);
+        let task_rows = STRIPS * WIDE;
+        let outputs = cells
+            .codes
+            .par_chunks_mut(task_rows * self.cols)
+            .zip(cells.scales.par_chunks_mut(task_rows * blocks))
+            .zip(cells.losses.par_chunks_mut(task_rows));
+        let kept: Vec<Result<Vec<f16>, EncodeError>> = outputs
+            .enumerate()
+            .map(|(task, ((codes, scales), losses))| {
+                let first = task * task_rows;
+                let values = self.read(first, losses.len())?;
+                let mut strips: Vec<Strip> = (values.chunks(WIDE * self.cols).enumerate())
+                    .map(|(i, rows)| Strip::new(&shared, first + i * WIDE, rows))
+                    .collect();
+                drop(values);
+                shared.round(&mut strips);
+                Ok(store::gather(&strips, (codes, scales, losses), outliers))
+            })
+            .collect();
+        for part in kept {
+            cells.kept.extend(part?);
+        }
+        self.check(&cells)?;
+        let error = cells.losses.iter().sum();
+        Ok(Compensated { encoded: store::encoded(self.rounding, self.cols, &cells), error })
+    }
+
+    /// Some rows, all finite.
+    fn read(&self, first: usize, rows: usize) -> Result<Vec<f32>, EncodeError> {
+        let mut values = vec![0.0; rows * self.cols];
+        self.source.read(first, &mut values);
+        match values.iter().position(|x| !x.is_finite()) {
+            None => Ok(values),
+            Some(at) => Err(EncodeError::NotFinite {
+                format: self.rounding.format,
+                row: first + at / self.cols,
+                col: at % self.cols,
+                value: values[at],
+            }),
+        }
+    }
+
+    /// What `measure` makes of every row, one after another.
+    fn measure<T: Send>(&self, measure: impl Fn(&[f32]) -> Vec<T> + Sync) -> Result<Vec<T>, EncodeError> {
+        let rows: Vec<Result<Vec<T>, EncodeError>> =
+            (0..self.rows).into_par_iter().map(|row| Ok(measure(&self.read(row, 1)?))).collect();
+        let mut all = Vec::new();
+        for row in rows {
+            all.extend(row?);
+        }
+        Ok(all)
+    }
+
+    /// The largest magnitude of every block.
+    fn absmax(&self, block: usize) -> Result<Vec<f32>, EncodeError> {
+        let largest = |x: &[f32]| x.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+        self.measure(|row| row.chunks(block).map(largest).collect())
+    }
+
+    /// The scale of the tensor: that with the least error of all rows together.
+    fn fp8_scale(&self) -> Result<f32, EncodeError> {
+        let absmax = self.absmax(self.cols)?.into_iter().fold(0.0, f32::max);
+        let factors = self.rounding.search.factors(false);
+        let candidates: Vec<f32> = factors.iter().map(|f| fp8_scale(f * absmax)).collect();
+        if absmax == 0.0 || candidates.len() == 1 {
+            return Ok(fp8_scale(absmax));
+        }
+        let extents = [Extent { low: 0.0, high: absmax }; WIDE];
+        let by_place = |row: &[f32]| -> Vec<[f32; WIDE]> {
+            self.columns.order.iter().map(|&column| [row[column]; WIDE]).collect()
+        };
+        let errors = self.measure(|row| {
+            let x = by_place(row);
+            let error = |&fixed: &f32| {
+                let (book, scales) = (Fp8 { fixed: None }, [Scale { scale: fixed, tag: 0 }; WIDE]);
+                refine::errors(&book, &x, &self.columns.importance, (&scales, &extents))[0]
+            };
+            candidates.iter().map(error).collect()
+        })?;
+        let total = |i: usize| errors.iter().skip(i).step_by(candidates.len()).map(|&e| f64::from(e)).sum();
+        let totals: Vec<f64> = (0..candidates.len()).map(total).collect();
+        let best = (0..totals.len()).min_by(|&i, &j| totals[i].total_cmp(&totals[j]));
+        Ok(candidates[best.unwrap_or(0)])
+    }
+
+    /// The error for a block whose scale the format cannot hold, or an outlier beyond f16.
+    fn check(&self, cells: &store::Cells) -> Result<(), EncodeError> {
+        let blocks = self.columns.blocks();
+        let lost = cells.scales.iter().position(|s| !s.scale.is_finite());
+        let lost = lost.map(|at| (at / blocks, at % blocks * self.columns.block, self.columns.block));
+        let outliers = self.rounding.outlier_columns;
+        let beyond = cells.kept.iter().position(|x| !x.is_finite());
+        let beyond = beyond.map(|at| (at / outliers.len(), outliers[at % outliers.len()] as usize, 1));
+        let Some((row, first, width)) = lost.or(beyond) else { return Ok(()) };
+        let values = self.read(row, 1)?;
+        let largest = |&i: &usize, &j: &usize| values[i].abs().total_cmp(&values[j].abs());
+        let col = (first..first + width).max_by(largest).unwrap_or(first);
+        Err(EncodeError::Overflow { format: self.rounding.format, row, col, value: values[col] })
+    }
+}

@@ -1,0 +1,111 @@
+//! From codes and scales to the arrays of an encoded tensor.
+
+use bytemuck::cast_slice_mut;
+use half::f16;
+use rayon::prelude::*;
+use samp_abi::{Component, Format, Layout};
+
+use super::Rounding;
+use super::gptq::Strip;
+use super::grid::{Scale, Table};
+use crate::encoded::Encoded;
+
+/// A rounded tensor, row-major, nothing packed.
+pub(super) struct Cells {
+    /// A code for each weight.
+    pub codes: Vec<u8>,
+    /// A scale for each row and block.
+    pub scales: Vec<Scale>,
+    /// `[rows, outlier columns]`.
+    pub kept: Vec<f16>,
+    /// Output error of each row.
+    pub losses: Vec<f64>,
+}
+
+impl Cells {
+    pub fn new(rows: usize, cols: usize, blocks: usize, outliers: usize) -> Cells {
+        Cells {
+            codes: vec![0; rows * cols],
+            scales: vec![Scale::default(); rows * blocks],
+            kept: Vec::with_capacity(rows * outliers),
+            losses: vec![0.0; rows],
+        }
+    }
+}
+
+/// Writes some strips as rows; returns the values of outlier columns.
+pub(super) fn gather(
+    strips: &[Strip],
+    (codes, scales, losses): (&mut [u8], &mut [Scale], &mut [f64]),
+    outliers: usize,
+) -> Vec<f16> {
+    let rows = losses.len();
+    let (cols, blocks) = (codes.len() / rows, scales.len() / rows);
+    let mut kept = Vec::with_capacity(rows * outliers);
+    for row in 0..rows {
+        let (strip, i) = (&strips[row / super::matmul::WIDE], row % super::matmul::WIDE);
+        copy_lane(&strip.codes, i, &mut codes[row * cols..][..cols]);
+        copy_lane(&strip.scales, i, &mut scales[row * blocks..][..blocks]);
+        kept.extend(strip.kept.iter().map(|lanes| lanes[i]));
+        losses[row] = strip.losses[i];
+    }
+    kept
+}
+
+fn copy_lane<T: Copy, const N: usize>(from: &[[T; N]], lane: usize, to: &mut [T]) {
+    to.iter_mut().zip(from).for_each(|(to, lanes)| *to = lanes[lane]);
+}
+
+/// Packs the arrays that `rounding.format` calls for; of nf4 and fp4 all but what [`set_groups`] adds.
+pub(super) fn encoded(rounding: &Rounding, cols: usize, cells: &Cells) -> Encoded {
+    let (format, rows) = (rounding.format, cells.losses.len());
+    let outliers = if rows == 0 { 0 } else { cells.kept.len() / rows };
+    let mut encoded = Encoded::zeroed(format, Layout::RowMajor, rows, cols, outliers);
+    let [values, scales, tags] = encoded.parts_mut([
+        Component::Values,
+        Component::Scales,
+        if matches!(format, Format::Int4 { .. }) { Component::ZeroPoints } else { Component::AbsmaxCodes },
+    ]);
+    if format.code_bits() == 4 {
+        pack_nibbles(cells.codes.par_chunks(2), values);
+    } else {
+        values.copy_from_slice(&cells.codes);
+    }
+    match format {
+        Format::Int4 { zero_point, .. } => {
+            let scales: &mut [f16] = cast_slice_mut(scales);
+            scales.iter_mut().zip(&cells.scales).for_each(|(s, cell)| *s = f16::from_f32(cell.scale));
+            if zero_point {
+                let zeros: Vec<u8> = cells.scales.iter().map(|cell| cell.tag).collect();
+                pack_nibbles(zeros.par_chunks(2), tags);
+            }
+        }
+        Format::Nf4 | Format::Fp4 => {
+            tags.iter_mut().zip(&cells.scales).for_each(|(tag, cell)| *tag = cell.tag);
+        }
+        _ => {
+            let scales: &mut [f32] = cast_slice_mut(scales);
+            scales.iter_mut().zip(&cells.scales).for_each(|(s, cell)| *s = cell.scale);
+        }
+    }
+    if format == (Format::Int8 { outliers: true }) {
+        let [columns, kept] = encoded.parts_mut([Component::OutlierColumns, Component::OutlierValues]);
+        columns.copy_from_slice(bytemuck::cast_slice(rounding.outlier_columns));
+        kept.copy_from_slice(bytemuck::cast_slice(&cells.kept));
+    }
+    encoded
+}
+
+/// Sets what the absmax codes of nf4 and fp4 are decoded with.
+pub(super) fn set_groups(encoded: &mut Encoded, table: &Table) {
+    let [scales, offset] = encoded.parts_mut([Component::AbsmaxScales, Component::AbsmaxOffset]);
+    scales.copy_from_slice(bytemuck::cast_slice(&table.scales));
+    offset.copy_from_slice(&table.offset.to_le_bytes());
+}
+
+/// Two codes to a byte, the first in the high half.
+fn pack_nibbles<'a>(pairs: impl IndexedParallelIterator<Item = &'a [u8]>, bytes: &mut [u8]) {
+    bytes.par_iter_mut().zip(pairs).with_min_len(1 << 14).for_each(|(byte, pair)| {
+        *byte = pair[0] << 4 | pair.get(1).copied().unwrap_or(0);
+    });
+}
