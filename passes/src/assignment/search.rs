@@ -80,7 +80,7 @@ impl Tree {
             }
             self.round(&program, &relaxed);
             let smaller = self.without_useless(&program, &relaxed);
-            if smaller.len() * 4 > program.len() * 3 {
+            if smaller.len() * 4 >= program.len() * 3 {
                 self.open(&program, &windows, vec![], relaxed);
                 return (program, prices.unwrap_or_default());
             }

@@ -5,7 +5,8 @@
 use std::time::Instant;
 
 use samp_passes::assignment::{
-    Axis, Candidate, Costs, Effort, Group, Limit, Outcome, Problem, Quantity, Request, Role, Stratum, front, solve,
+    Axis, Candidate, Costs, Effort, Group, Limit, Outcome, Problem, Quantity, Request, Role, Stratum, front,
+    solve,
 };
 
 /// Name, bits per weight, relative error, decode nanoseconds per byte, prefill nanoseconds per weight.
@@ -64,7 +65,10 @@ fn main() {
 fn report(outcome: &Outcome) {
     match outcome {
         Outcome::Solved(s) => {
-            println!("  loss {:.6e}, bound {:.6e}, gap {:.1e}, {} nodes", s.objective, s.bound, s.gap, s.nodes);
+            println!(
+                "  loss {:.6e}, bound {:.6e}, gap {:.1e}, {} nodes",
+                s.objective, s.bound, s.gap, s.nodes
+            );
             s.rows.iter().for_each(|row| println!("  {row}"));
         }
         Outcome::Infeasible(why) => println!("  {why}"),
@@ -75,11 +79,17 @@ fn report(outcome: &Outcome) {
 fn sweep() {
     let problem = profile(126, 2.0);
     let request = Request { limits: vec![], effort: Effort { gap: 1e-3, nodes: 200 }, ..request(&problem) };
-    let axes = [(Quantity::WeightBytes, 32), (Quantity::Decode(0), 6)].map(|(quantity, steps)| Axis { quantity, steps });
+    let axes = [(Quantity::WeightBytes, 32), (Quantity::Decode(0), 6)]
+        .map(|(quantity, steps)| Axis { quantity, steps });
     for axes in [&axes[..1], &axes[..]] {
         let start = Instant::now();
         let points = front(&problem, &request, axes).expect("a well-formed problem");
-        println!("front over {} axes: {} points in {:.3} s", axes.len(), points.len(), start.elapsed().as_secs_f64());
+        println!(
+            "front over {} axes: {} points in {:.3} s",
+            axes.len(),
+            points.len(),
+            start.elapsed().as_secs_f64()
+        );
     }
 }
 
@@ -118,7 +128,8 @@ fn group(name: String, class: &str, weights: f64, decades: f64, draws: &mut Draw
     let candidates = FORMATS.iter().map(|&(format, bits, error, decode, prefill)| {
         let bytes = (bits * weights / 8.0).round();
         let own = if decades == 0.0 { 1.0 } else { draws.spread(0.5) };
-        let loss = STRATA.map(|_| sensitivity * error * own * if decades == 0.0 { 1.0 } else { draws.spread(0.3) });
+        let loss =
+            STRATA.map(|_| sensitivity * error * own * if decades == 0.0 { 1.0 } else { draws.spread(0.3) });
         let costs = Costs {
             bytes,
             loss: loss.to_vec(),
