@@ -5,6 +5,7 @@ mod statistics;
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 pub use records::{NO_STRATUM, Record, Task, read_records};
@@ -87,11 +88,12 @@ enum Measured {
 struct TextSums {
     tokens: usize,
     nll: f64,
-    against: Option<BaselineSums>,
+    against: Option<Against>,
 }
 
-#[derive(Default)]
-struct BaselineSums {
+/// What a comparison with the baseline gives, for one position or summed over many.
+#[derive(Clone, Copy, Default)]
+struct Against {
     nll: f64,
     kl: f64,
     agreements: f64,
@@ -111,21 +113,40 @@ fn measure_text(
     let vocab = model.vocab_size();
     let logits = model.logits(&tokens)?;
     let base_logits = baseline.as_mut().map(|b| b.logits(&tokens)).transpose()?;
-    let mut sums = TextSums { tokens: tokens.len() - 1, ..TextSums::default() };
-    sums.against = base_logits.is_some().then(BaselineSums::default);
-    for (position, &next) in tokens[1..].iter().enumerate() {
-        let row = &logits[position * vocab..][..vocab];
-        let log_q = log_softmax(row);
-        sums.nll -= log_q[next as usize];
-        if let (Some(base), Some(against)) = (&base_logits, &mut sums.against) {
-            let base_row = &base[position * vocab..][..vocab];
-            let log_p = log_softmax(base_row);
-            against.nll -= log_p[next as usize];
-            against.kl += kl_divergence(&log_p, &log_q);
-            against.agreements += f64::from(argmax(row) == argmax(base_row));
+    let positions: Vec<(f64, Option<Against>)> = (1..tokens.len())
+        .into_par_iter()
+        .map(|next| {
+            let row = (next - 1) * vocab..next * vocab;
+            let base_row = base_logits.as_ref().map(|logits| &logits[row.clone()]);
+            measure_position(&logits[row.clone()], base_row, tokens[next] as usize)
+        })
+        .collect();
+    // Summed in order, so that the result does not depend on the threads.
+    let mut sums = TextSums { tokens: positions.len(), ..TextSums::default() };
+    for (nll, against) in positions {
+        sums.nll += nll;
+        if let Some(against) = against {
+            let total = sums.against.get_or_insert_default();
+            total.nll += against.nll;
+            total.kl += against.kl;
+            total.agreements += against.agreements;
         }
     }
     Ok(Measured::Text(sums))
+}
+
+/// Negative log-likelihood of the token `next` under `row`, and the comparison with the baseline's row.
+fn measure_position(row: &[f32], base_row: Option<&[f32]>, next: usize) -> (f64, Option<Against>) {
+    let log_q = log_softmax(row);
+    let against = base_row.map(|base_row| {
+        let log_p = log_softmax(base_row);
+        Against {
+            nll: -log_p[next],
+            kl: kl_divergence(&log_p, &log_q),
+            agreements: f64::from(argmax(row) == argmax(base_row)),
+        }
+    });
+    (-log_q[next], against)
 }
 
 /// The choice with the largest pointwise mutual information `ln p(choice | prompt) − ln p(choice)`.

@@ -88,8 +88,9 @@ impl Factor {
             order,
             damped: Damped::NoInput,
         };
-        let mut share = damping.mean;
-        while mean > 0.0 {
+        // Without input there is nothing to factor; a share beyond all numbers means that `h` itself is not finite.
+        let mut share = if mean > 0.0 { damping.mean } else { f64::INFINITY };
+        while share.is_finite() {
             let added = |&c: &usize| share * mean + damping.diagonal * energy[c];
             factor.added = factor.order.iter().map(added).collect();
             factor.copy(h);

@@ -58,7 +58,7 @@ impl Columns {
 
     /// Scales of a row.
     pub fn blocks(&self) -> usize {
-        if self.block == 0 { 0 } else { self.order.len() / self.block }
+        self.order.len().checked_div(self.block).unwrap_or(0)
     }
 }
 

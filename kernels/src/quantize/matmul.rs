@@ -78,16 +78,16 @@ fn part<D: Doubles, const M: usize, const N: usize>(
     let mut sums: [[D::V; N]; M] = from_fn(|i| from_fn(|j| d.load(&tile[top + i].as_chunks().0[left + j])));
     for (a, b) in a.iter().zip(b) {
         let b: [D::V; N] = from_fn(|j| d.load(&b.as_chunks().0[left + j]));
-        for i in 0..M {
+        for (i, sums) in sums.iter_mut().enumerate() {
             let a = d.splat(a[top + i]);
-            for j in 0..N {
-                sums[i][j] = d.mul_add(a, b[j], sums[i][j]);
+            for (sum, b) in sums.iter_mut().zip(&b) {
+                *sum = d.mul_add(a, *b, *sum);
             }
         }
     }
-    for i in 0..M {
-        for j in 0..N {
-            d.store(sums[i][j], &mut tile[top + i].as_chunks_mut().0[left + j]);
+    for (i, sums) in sums.iter().enumerate() {
+        for (j, sum) in sums.iter().enumerate() {
+            d.store(*sum, &mut tile[top + i].as_chunks_mut().0[left + j]);
         }
     }
 }

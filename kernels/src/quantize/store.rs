@@ -59,7 +59,7 @@ fn copy_lane<T: Copy, const N: usize>(from: &[[T; N]], lane: usize, to: &mut [T]
 /// Packs the arrays that `rounding.format` calls for; of nf4 and fp4 all but what [`set_groups`] adds.
 pub(super) fn encoded(rounding: &Rounding, cols: usize, cells: &Cells) -> Encoded {
     let (format, rows) = (rounding.format, cells.losses.len());
-    let outliers = if rows == 0 { 0 } else { cells.kept.len() / rows };
+    let outliers = cells.kept.len().checked_div(rows).unwrap_or(0);
     let mut encoded = Encoded::zeroed(format, Layout::RowMajor, rows, cols, outliers);
     let [values, scales, tags] = encoded.parts_mut([
         Component::Values,
