@@ -1,11 +1,11 @@
 //! Execution in host memory, shared by the CPU device and the reference: they differ in the functions called.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use memmap2::{MmapMut, MmapOptions};
 use samp_abi::{
     Component,
-    plan::{Plan, TensorId},
+    plan::{BufferId, KvCache, Model, Program, TensorId},
 };
 use samp_kernels::{
     attention::{AttentionArgs, KvGeometry},
@@ -17,13 +17,14 @@ use samp_kernels::{
 };
 
 use super::{
-    Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span,
+    Batch, BufferView, Device, DeviceError, Executable, Observer, RowCounts, Span, Weights,
     bind::{AddRmsNorm, Call, Side, bind},
 };
-use crate::plan::OpenPlan;
 
-pub(super) struct HostDevice {
-    plan: Arc<OpenPlan>,
+pub(super) struct HostDevice<W> {
+    program: Program,
+    model: Model,
+    pub weights: W,
     calls: Vec<Call>,
     spans: Vec<Span>,
     arena: MmapMut,
@@ -37,16 +38,46 @@ struct Cache {
     layer_bytes: usize,
 }
 
-impl HostDevice {
-    pub fn load(plan: Arc<OpenPlan>, kv_pages: u32, side: Side) -> Result<HostDevice, DeviceError> {
-        let manifest = plan.manifest();
-        let spans = Span::all(&manifest.program);
-        let steps = &manifest.program.steps;
-        let calls = steps.iter().map(|step| bind(step, &spans, side)).collect::<Result<_, _>>()?;
-        let remedy = "compile with smaller limits";
-        let arena = zeroed("activation arena", manifest.memory.arena_bytes, remedy)?;
-        let cache = Cache::new(manifest, kv_pages)?;
-        Ok(HostDevice { calls, spans, arena, cache, plan })
+impl<W: Weights> HostDevice<W> {
+    pub fn load(
+        executable: Executable,
+        weights: W,
+        kv_pages: u32,
+        side: Side,
+    ) -> Result<HostDevice<W>, DeviceError> {
+        let Executable { program, model, kv, arena_bytes } = executable;
+        let spans = Span::all(&program);
+        let calls = program.steps.iter().map(|step| bind(step, &spans, side)).collect::<Result<_, _>>()?;
+        let arena = zeroed("activation arena", arena_bytes, "compile with smaller limits")?;
+        let cache = Cache::new(&model, &kv, kv_pages)?;
+        Ok(HostDevice { program, model, weights, calls, spans, arena, cache })
+    }
+
+    /// Runs some of the program's steps over `batch`, on what the buffers hold.
+    pub fn run(&mut self, steps: Range<usize>, batch: &Batch<'_>, mut observer: Option<&mut dyn Observer>) {
+        let rows = RowCounts::of(batch);
+        let bucket = self.program.buckets.partition_point(|&bound| bound < rows.tokens as u64);
+        let arena: &mut [f32] = bytemuck::cast_slice_mut(&mut self.arena);
+        for index in steps {
+            let (model, weights, cache) = (&self.model, &self.weights, &mut self.cache);
+            let mut run = Run { model, weights, batch, rows, bucket, arena, cache };
+            run.call(&self.calls[index]);
+            if let Some(observer) = observer.as_deref_mut() {
+                let view = BufferView { arena, spans: &self.spans, rows };
+                observer.after_step(index, &self.program.steps[index], &view);
+            }
+        }
+    }
+
+    /// The steps.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// What a buffer holds for so many rows.
+    pub fn buffer(&mut self, id: BufferId, rows: RowCounts) -> &mut [f32] {
+        let arena: &mut [f32] = bytemuck::cast_slice_mut(&mut self.arena);
+        &mut arena[self.spans[id.0 as usize].range(rows)]
     }
 }
 
@@ -57,15 +88,15 @@ fn zeroed(what: &'static str, bytes: u64, remedy: &'static str) -> Result<MmapMu
 }
 
 impl Cache {
-    fn new(plan: &Plan, pages: u32) -> Result<Cache, DeviceError> {
+    fn new(model: &Model, kv: &KvCache, pages: u32) -> Result<Cache, DeviceError> {
         let geometry = |layer: usize| KvGeometry {
-            format: plan.kv.format,
-            scales: plan.kv.scales.get(layer).copied().unwrap_or([1.0; 2]),
-            kv_heads: plan.model.kv_heads as usize,
-            head_dim: plan.model.head_dim as usize,
-            page_tokens: plan.kv.page_tokens as usize,
+            format: kv.format,
+            scales: kv.scales.get(layer).copied().unwrap_or([1.0; 2]),
+            kv_heads: model.kv_heads as usize,
+            head_dim: model.head_dim as usize,
+            page_tokens: kv.page_tokens as usize,
         };
-        let layers: Vec<KvGeometry> = (0..plan.model.layers as usize).map(geometry).collect();
+        let layers: Vec<KvGeometry> = (0..model.layers as usize).map(geometry).collect();
         let layer_bytes = layers[0].page_bytes().saturating_mul(pages as usize);
         let total = layer_bytes.saturating_mul(layers.len()) as u64;
         let bytes = zeroed("KV cache", total, "give the engine fewer `kv_tokens`")?;
@@ -77,33 +108,23 @@ impl Cache {
     }
 }
 
-impl Device for HostDevice {
+impl<W: Weights> Device for HostDevice<W> {
     fn step(
         &mut self,
         batch: &Batch<'_>,
         logits: &mut [f32],
-        mut observer: Option<&mut dyn Observer>,
+        observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
-        let program = &self.plan.manifest().program;
-        let rows = RowCounts { tokens: batch.token_ids.len(), outputs: batch.output_rows.len() };
-        let bucket = program.buckets.partition_point(|&bound| bound < rows.tokens as u64);
-        let arena: &mut [f32] = bytemuck::cast_slice_mut(&mut self.arena);
-        for (index, call) in self.calls.iter().enumerate() {
-            let mut run = Run { plan: &self.plan, batch, rows, bucket, arena, cache: &mut self.cache };
-            run.call(call);
-            if let Some(observer) = observer.as_deref_mut() {
-                let view = BufferView { arena, spans: &self.spans, rows };
-                observer.after_step(index, &program.steps[index], &view);
-            }
-        }
-        logits.copy_from_slice(&arena[self.spans[program.logits.0 as usize].range(rows)]);
+        self.run(0..self.calls.len(), batch, observer);
+        logits.copy_from_slice(self.buffer(self.program.logits, RowCounts::of(batch)));
         Ok(())
     }
 }
 
 /// One program run over one batch.
-struct Run<'a> {
-    plan: &'a OpenPlan,
+struct Run<'a, W> {
+    model: &'a Model,
+    weights: &'a W,
     batch: &'a Batch<'a>,
     rows: RowCounts,
     bucket: usize,
@@ -111,17 +132,17 @@ struct Run<'a> {
     cache: &'a mut Cache,
 }
 
-impl Run<'_> {
+impl<W: Weights> Run<'_, W> {
     fn call(&mut self, call: &Call) {
-        let (plan, batch, bucket) = (self.plan, self.batch, self.bucket);
+        let (weights, batch, bucket) = (self.weights, self.batch, self.bucket);
         match call {
             Call::Embed { weight, out, run } => {
                 let [out] = self.slices([out]);
-                run[bucket](EmbedArgs { token_ids: batch.token_ids, weight: plan.tensor(*weight), out });
+                run[bucket](EmbedArgs { token_ids: batch.token_ids, weight: weights.tensor(*weight), out });
             }
             Call::RmsNorm { x, weight, eps, out, run } => {
                 let [x, out] = self.slices([x, out]);
-                run[bucket](RmsNormArgs { x, weight: vector(plan, *weight), eps: *eps, out });
+                run[bucket](RmsNormArgs { x, weight: vector(weights, *weight), eps: *eps, out });
             }
             Call::AddRmsNorm(operands) => self.add_rms_norm(operands),
             Call::Add { a, b, out, run } => {
@@ -130,8 +151,8 @@ impl Run<'_> {
             }
             Call::Linear { x, weight, bias, out, run } => {
                 let [x, out] = self.slices([x, out]);
-                let bias = bias.map(|bias| vector(plan, bias));
-                run[bucket](LinearArgs { x, weight: plan.tensor(*weight), bias, out });
+                let bias = bias.map(|bias| vector(weights, bias));
+                run[bucket](LinearArgs { x, weight: weights.tensor(*weight), bias, out });
             }
             Call::RopeAppend { qkv, layer, out, run } => self.rope_append([qkv, out], *layer, run[bucket]),
             Call::PagedAttention { q, layer, out, run } => self.attention([q, out], *layer, run[bucket]),
@@ -152,13 +173,13 @@ impl Run<'_> {
             let [residual, sum] = self.slices([residual, sum]);
             sum.copy_from_slice(residual);
         }
-        let (weight, run) = (vector(self.plan, *weight), run[self.bucket]);
+        let (weight, run) = (vector(self.weights, *weight), run[self.bucket]);
         let [x, sum, out] = self.slices([x, sum, out]);
         run(AddRmsNormArgs { x, sum, weight, eps: *eps, out });
     }
 
     fn rope_append(&mut self, [qkv, out]: [&Span; 2], layer: usize, run: fn(RopeAppendArgs<'_>)) {
-        let model = &self.plan.manifest().model;
+        let model = self.model;
         let range = self.cache.range(layer);
         let [qkv, out] = disjoint(self.arena, [qkv, out].map(|span| span.range(self.rows)));
         run(RopeAppendArgs {
@@ -173,7 +194,7 @@ impl Run<'_> {
     }
 
     fn attention(&mut self, [q, out]: [&Span; 2], layer: usize, run: fn(AttentionArgs<'_>)) {
-        let model = &self.plan.manifest().model;
+        let model = self.model;
         let [q, out] = disjoint(self.arena, [q, out].map(|span| span.range(self.rows)));
         run(AttentionArgs {
             q,
@@ -196,6 +217,6 @@ fn disjoint<const N: usize>(arena: &mut [f32], ranges: [Range<usize>; N]) -> [&m
 }
 
 /// A norm weight or bias, which an open plan stores as plain f32.
-fn vector(plan: &OpenPlan, id: TensorId) -> &[f32] {
-    plan.tensor(id).part_as(Component::Values)
+fn vector<W: Weights>(weights: &W, id: TensorId) -> &[f32] {
+    weights.tensor(id).part_as(Component::Values)
 }

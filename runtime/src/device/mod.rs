@@ -6,16 +6,18 @@ mod bind;
 mod cpu;
 mod host;
 mod reference;
+mod replay;
 
 use std::{fmt, ops::Range, str::FromStr, sync::Arc};
 
 use samp_abi::{
     TargetName,
-    plan::{BufferId, Program, RowDim, Step},
+    plan::{BufferId, KvCache, Model, Program, RowDim, Step, TensorId},
 };
-use samp_kernels::attention::SequenceSlice;
+use samp_kernels::{attention::SequenceSlice, encoded::EncodedRef};
 
 use crate::plan::OpenPlan;
+pub use replay::Replay;
 
 /// The devices that this build knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,43 @@ pub enum DeviceError {
     },
 }
 
+/// Where the weights of a program lie.
+pub trait Weights: Send + Sync {
+    /// The tensor, in the format and layout that its steps' kernels take.
+    fn tensor(&self, id: TensorId) -> EncodedRef<'_>;
+}
+
+impl Weights for Arc<OpenPlan> {
+    fn tensor(&self, id: TensorId) -> EncodedRef<'_> {
+        OpenPlan::tensor(self, id)
+    }
+}
+
+/// What is executed, apart from the weights.
+#[derive(Clone, Debug)]
+pub struct Executable {
+    /// The steps.
+    pub program: Program,
+    /// What the model is.
+    pub model: Model,
+    /// How keys and values are kept.
+    pub kv: KvCache,
+    /// Size of the activation arena in bytes.
+    pub arena_bytes: u64,
+}
+
+impl Executable {
+    fn of(plan: &OpenPlan) -> Executable {
+        let manifest = plan.manifest();
+        Executable {
+            program: manifest.program.clone(),
+            model: manifest.model.clone(),
+            kv: manifest.kv.clone(),
+            arena_bytes: manifest.memory.arena_bytes,
+        }
+    }
+}
+
 /// A checked ragged batch: the tokens of several sequences one after another.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
@@ -150,6 +189,12 @@ impl BufferView<'_> {
 struct RowCounts {
     tokens: usize,
     outputs: usize,
+}
+
+impl RowCounts {
+    fn of(batch: &Batch<'_>) -> RowCounts {
+        RowCounts { tokens: batch.token_ids.len(), outputs: batch.output_rows.len() }
+    }
 }
 
 /// A buffer as a range of f32 elements of the arena.
