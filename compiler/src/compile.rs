@@ -7,7 +7,7 @@ use samp_abi::{
     plan::{KvCache, Limits},
 };
 use samp_ir::{Context, Diagnostic, Module, Phase};
-use samp_passes::recipe::Recipe;
+use samp_passes::{Quality, recipe::Recipe};
 use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs};
 
 use crate::{
@@ -40,6 +40,8 @@ pub struct CompileOptions {
     pub max_sequences: u64,
     /// Tokens of one step.
     pub max_tokens: u64,
+    /// What is done for quality.
+    pub quality: Quality,
 }
 
 impl CompileOptions {
@@ -52,6 +54,7 @@ impl CompileOptions {
             max_context: None,
             max_sequences: DEFAULT_MAX_SEQUENCES,
             max_tokens: DEFAULT_MAX_TOKENS,
+            quality: Quality::NONE,
         }
     }
 }
@@ -186,6 +189,7 @@ fn pipeline_inputs(
         model: config.model.clone(),
         limits: Limits { max_tokens: options.max_tokens, max_sequences: options.max_sequences, max_context },
         kv: KvCache { format: kv_format, page_tokens: KV_PAGE_TOKENS, scales },
+        quality: options.quality,
     })
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Never: a decision about precision, kernels or memory outside a pass; a number of the hardware.
 
+pub mod calibrate;
 pub mod cli;
 pub mod compile;
 pub mod emit;

@@ -6,8 +6,9 @@ use samp_abi::{
 };
 use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
-    Changed, Explanation, MemoryInputs, Selection, assign_recipe, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
-    legal_ops, legalize, plan_memory, recipe::Recipe, select_kernels,
+    Changed, Explanation, MemoryInputs, Quality, Selection, assign_recipe, equalize, fold_norms,
+    fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory, recipe::Recipe,
+    round_weights, select_kernels,
 };
 
 /// What the passes need to know besides the graph.
@@ -23,6 +24,8 @@ pub struct PipelineInputs {
     pub limits: Limits,
     /// How keys and values are kept.
     pub kv: KvCache,
+    /// What is done for quality.
+    pub quality: Quality,
 }
 
 impl PipelineInputs {
@@ -81,7 +84,22 @@ const PIPELINE: &[Row] = &[
         phase: Phase::Fused,
         pass: |m, s| legalize(m, s.inputs.target, &legal_ops(s.inputs.target)),
     },
+    Row {
+        name: "fold_norms",
+        phase: Phase::Fused,
+        pass: |m, s| if s.inputs.quality.fold_norms { fold_norms(m) } else { Ok(Changed(0)) },
+    },
+    Row {
+        name: "equalize",
+        phase: Phase::Fused,
+        pass: |m, s| if s.inputs.quality.equalize { equalize(m) } else { Ok(Changed(0)) },
+    },
     Row { name: "assign_recipe", phase: Phase::Typed, pass: |m, s| assign_recipe(m, &s.inputs.recipe) },
+    Row {
+        name: "round_weights",
+        phase: Phase::Typed,
+        pass: |m, s| round_weights(m, s.inputs.quality.rounding),
+    },
     Row {
         name: "select_kernels",
         phase: Phase::Selected,

@@ -6,23 +6,30 @@
 mod arena;
 mod assign_recipe;
 mod concat;
+mod equalize;
+mod fold_norms;
 mod fuse_add_rms_norm;
 mod fuse_gate_up;
 mod fuse_qkv;
 mod legalize;
 mod plan_memory;
 pub mod recipe;
+mod round_weights;
 mod select_kernels;
+pub mod transform;
 
 pub use arena::ALIGNMENT;
 pub use assign_recipe::{assign_recipe, projection_key};
-pub use concat::CONCAT;
+pub use equalize::equalize;
+pub use fold_norms::fold_norms;
 pub use fuse_add_rms_norm::fuse_add_rms_norm;
 pub use fuse_gate_up::fuse_gate_up;
 pub use fuse_qkv::fuse_qkv;
 pub use legalize::{legal_ops, legalize};
 pub use plan_memory::{MemoryInputs, plan_memory};
+pub use round_weights::round_weights;
 pub use select_kernels::{Explanation, Selection, select_kernels};
+pub use transform::Quality;
 
 /// How many places a pass changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

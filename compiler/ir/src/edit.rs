@@ -75,6 +75,15 @@ impl Module {
         self.sync_function_type();
     }
 
+    /// Sets what is done to a weight's sources, in order.
+    ///
+    /// # Panics
+    /// If `weight` is another op.
+    pub fn set_transforms<S: AsRef<str>>(&mut self, weight: OpId, transforms: &[S]) {
+        self.expect_weight(weight, "transforms");
+        raw::set_attribute(self.raw_op(weight), "transforms", self.maker().texts(transforms));
+    }
+
     /// Sets the number format of a weight.
     ///
     /// # Panics

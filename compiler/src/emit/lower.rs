@@ -13,7 +13,7 @@ use samp_ir::{
     AddOp, AddRmsNormOp, Dataflow, Diagnostic, Dtype, EmbedOp, GatherOp, LinearOp, Module, OpKind, OpRef,
     PagedAttentionOp, RmsNormOp, RopeAppendOp, SiluMulOp, ValueId, View, WeightOp,
 };
-use samp_passes::CONCAT;
+use samp_passes::transform::Transform;
 
 use super::spec::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};
 use crate::import::{CarriedFile, Checkpoint};
@@ -203,12 +203,7 @@ impl<'a> Lowering<'a> {
         if let Some(&known) = self.tensor_of.get(&weight.value()) {
             return Ok(known);
         }
-        let transforms = weight.transforms();
-        if transforms.iter().any(|&t| t != CONCAT) || (transforms.is_empty() && weight.sources().len() != 1) {
-            let message =
-                format!("expected one source, or several and `{CONCAT}`, found transforms {transforms:?}");
-            return Err(Diagnostic::unsupported("E0702", message).at_op(weight.key()));
-        }
+        let transforms = transforms(weight)?;
         let unplanned = || bug("expected a weight with format, layout and shape").at_op(weight.key());
         let ty = weight.tensor_type();
         let source = |name: &str| {
@@ -218,6 +213,7 @@ impl<'a> Lowering<'a> {
         let spec = TensorSpec {
             name: weight.key().into(),
             sources: weight.sources().into_iter().map(source).collect::<Result<_, _>>()?,
+            transforms,
             format: weight.format().ok_or_else(unplanned)?,
             layout: weight.layout().ok_or_else(unplanned)?,
             rows: ty.rows().ok_or_else(unplanned)?,
@@ -228,6 +224,24 @@ impl<'a> Lowering<'a> {
         self.tensor_of.insert(weight.value(), id);
         Ok(id)
     }
+}
+
+/// The transforms of a weight but for joining, which several sources imply.
+fn transforms(weight: WeightOp<'_>) -> Result<Vec<Transform>, Diagnostic> {
+    let refuse = |found: &str| {
+        let message =
+            format!("expected one source, or several and `concat`, and known transforms, found {found}");
+        Diagnostic::unsupported("E0702", message).at_op(weight.key())
+    };
+    let parse = |text: &str| text.parse().map_err(|_| refuse(text));
+    let mut transforms: Vec<Transform> =
+        weight.transforms().into_iter().map(parse).collect::<Result<_, _>>()?;
+    let joined = transforms.first() == Some(&Transform::Concat);
+    if joined != (weight.sources().len() > 1) {
+        return Err(refuse(&format!("{:?}", weight.transforms())));
+    }
+    transforms.retain(|t| *t != Transform::Concat);
+    Ok(transforms)
 }
 
 fn view<'m, V: View<'m>>(op: OpRef<'m>) -> V {

@@ -98,7 +98,7 @@ mod tests {
 
     fn spec(name: &str, rows: u64) -> TensorSpec {
         let (format, layout) = (Format::Nf4, Layout::Rows16);
-        TensorSpec { name: name.into(), sources: vec![], format, layout, rows, cols: 128 }
+        TensorSpec { name: name.into(), sources: vec![], transforms: vec![], format, layout, rows, cols: 128 }
     }
 
     fn names_in(placement: &Placement, file: u32) -> Vec<&str> {

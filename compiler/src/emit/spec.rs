@@ -4,7 +4,8 @@ use samp_abi::{
     ElementType, Format, Layout, TargetName,
     plan::{KvCache, Limits, Model, Op, Program},
 };
-use serde::Serialize;
+use samp_passes::transform::Transform;
+use serde::{Serialize, Serializer};
 
 use crate::import::CarriedFile;
 
@@ -46,6 +47,9 @@ pub struct TensorSpec {
     pub name: String,
     /// The checkpoint tensors, each with the shape that it must have.
     pub sources: Vec<SourceSpec>,
+    /// What is done to them, joining aside.
+    #[serde(serialize_with = "as_texts")]
+    pub transforms: Vec<Transform>,
     /// Number format.
     pub format: Format,
     /// Packed layout.
@@ -65,6 +69,10 @@ pub struct SourceSpec {
     pub dtype: ElementType,
     /// Shape in the checkpoint: `[rows, cols]`, or `[cols]` for a vector.
     pub shape: Vec<u64>,
+}
+
+fn as_texts<S: Serializer>(transforms: &[Transform], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(transforms.iter().map(Transform::to_string))
 }
 
 impl SourceSpec {

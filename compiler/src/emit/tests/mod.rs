@@ -110,7 +110,7 @@ fn tensor(name: &str, sources: &[(&str, u64)], format: Format, layout: Layout) -
     };
     let rows = sources.iter().map(|(_, rows)| rows).sum();
     let sources = sources.iter().map(source).collect();
-    TensorSpec { name: name.into(), sources, format, layout, rows, cols: COLS }
+    TensorSpec { name: name.into(), sources, transforms: vec![], format, layout, rows, cols: COLS }
 }
 
 fn tensors() -> Vec<TensorSpec> {

@@ -108,6 +108,7 @@ fn large_spec() -> PlanSpec {
         |i: u64| SourceSpec { name: format!("t{i}"), dtype: ElementType::Bf16, shape: vec![1024, 4096] };
     let tensor = |i: u64| TensorSpec {
         name: format!("t{i}"),
+        transforms: vec![],
         sources: vec![source(i)],
         format: Format::Nf4,
         layout: Layout::Rows16,

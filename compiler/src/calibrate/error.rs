@@ -1,0 +1,26 @@
+//! What calibration refuses.
+
+use samp_kernels::{format::EncodeError, quantize::MomentError};
+use samp_runtime::DeviceError;
+
+/// Why calibration stopped.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
+pub enum CalibrationError {
+    #[error(
+        "the inputs of {linear} cannot be used: {source}; check the checkpoint for NaN or overflowing weights"
+    )]
+    Inputs { linear: String, source: MomentError },
+    #[error("{tensor} cannot be rounded: {source}")]
+    Encode { tensor: String, source: EncodeError },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("the logits of record {record} are not finite; the checkpoint overflows on this text")]
+    Logits { record: usize },
+}
+
+impl CalibrationError {
+    pub(super) fn inputs(linear: &str, source: MomentError) -> CalibrationError {
+        CalibrationError::Inputs { linear: linear.into(), source }
+    }
+}

@@ -1,0 +1,118 @@
+//! The scales by which pairs of linears are evened out, and what transforms do to a weight's values.
+
+use std::collections::BTreeMap;
+
+use samp_ir::Diagnostic;
+use samp_kernels::format::RowSource;
+use samp_passes::transform::{Pair, Transform};
+
+use crate::{
+    emit::{PlanSpec, TensorSpec},
+    import::Checkpoint,
+};
+
+/// The scale of every channel of every pair that the `equalize` pass found, by the pair's name: producer rows are divided
+/// by it, consumer columns multiplied.
+#[derive(Clone, Debug, Default)]
+pub struct Evenings(BTreeMap<String, Vec<f32>>);
+
+impl Evenings {
+    /// Scales that give each channel's producer row and consumer columns the same root mean square.
+    pub fn by_rms(spec: &PlanSpec, checkpoint: &Checkpoint) -> Result<Evenings, Diagnostic> {
+        let mut rows: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        let mut columns: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for tensor in spec.tensors.iter().filter(|t| t.rows > 1) {
+            let cols = tensor.cols as usize;
+            for transform in &tensor.transforms {
+                match transform {
+                    Transform::EvenRows(pair) => {
+                        let values = folded(tensor, checkpoint)?;
+                        rows.insert(&pair.name, values.chunks_exact(cols).map(mean_square).collect());
+                    }
+                    Transform::EvenColumns(pair) => {
+                        let values = folded(tensor, checkpoint)?;
+                        columns.insert(&pair.name, channel_energies(&values, cols, pair));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let scales = columns.into_iter().filter_map(|(pair, columns)| {
+            let rows = rows.get(pair)?;
+            let rows = &rows[rows.len() - columns.len()..];
+            Some((pair.into(), rows.iter().zip(columns).map(|(&row, columns)| even(row, columns)).collect()))
+        });
+        Ok(Evenings(scales.collect()))
+    }
+
+    /// The values of a tensor after all its transforms but rounding, row-major.
+    pub fn transformed(&self, tensor: &TensorSpec, checkpoint: &Checkpoint) -> Result<Vec<f32>, Diagnostic> {
+        let mut values = folded(tensor, checkpoint)?;
+        let cols = tensor.cols as usize;
+        for transform in &tensor.transforms {
+            match transform {
+                Transform::EvenRows(pair) => {
+                    let Some(scales) = self.0.get(&pair.name) else { continue };
+                    // A bias is one row whose columns are the producer's rows.
+                    let width = if tensor.rows == 1 { 1 } else { cols };
+                    let start = values.len() - scales.len() * width;
+                    for (row, scale) in values[start..].chunks_exact_mut(width).zip(scales) {
+                        row.iter_mut().for_each(|w| *w /= scale);
+                    }
+                }
+                Transform::EvenColumns(pair) => {
+                    let Some(scales) = self.0.get(&pair.name) else { continue };
+                    for row in values.chunks_exact_mut(cols) {
+                        row.iter_mut().enumerate().for_each(|(c, w)| *w *= scales[pair.channel(c)]);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// The scale between a row's mean square and that of the columns that read it; 1 where either is zero.
+fn even(row: f64, columns: f64) -> f32 {
+    let scale = (row / columns).powf(0.25) as f32;
+    if scale.is_normal() { scale } else { 1.0 }
+}
+
+/// The values of a tensor with its norm folded in, row-major.
+fn folded(tensor: &TensorSpec, checkpoint: &Checkpoint) -> Result<Vec<f32>, Diagnostic> {
+    let names: Vec<&str> = tensor.sources.iter().map(|s| s.name.as_str()).collect();
+    let mut values = vec![0.0; tensor.elements() as usize];
+    checkpoint.rows(&names)?.read(0, &mut values);
+    for transform in &tensor.transforms {
+        match transform {
+            Transform::Ones => values.fill(1.0),
+            Transform::FoldColumns(norm) => {
+                let mut factors = vec![0.0; tensor.cols as usize];
+                checkpoint.rows(&[norm])?.read(0, &mut factors);
+                for row in values.chunks_exact_mut(factors.len()) {
+                    row.iter_mut().zip(&factors).for_each(|(w, factor)| *w *= factor);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(values)
+}
+
+fn mean_square(row: &[f32]) -> f64 {
+    row.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>() / row.len() as f64
+}
+
+/// The mean square of the columns that read each channel.
+fn channel_energies(values: &[f32], cols: usize, pair: &Pair) -> Vec<f64> {
+    let mut energies = vec![0.0; cols / pair.repeat as usize];
+    for row in values.chunks_exact(cols) {
+        for (column, &w) in row.iter().enumerate() {
+            energies[pair.channel(column)] += f64::from(w) * f64::from(w);
+        }
+    }
+    let count = (values.len() / cols) as f64 * pair.repeat as f64;
+    energies.iter_mut().for_each(|energy| *energy /= count);
+    energies
+}

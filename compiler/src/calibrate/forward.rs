@@ -1,0 +1,192 @@
+//! The f32 program over calibration tokens, resumed between any two steps from recorded activations.
+
+use std::ops::Range;
+
+use samp_abi::plan::{BufferId, Op, TensorId};
+use samp_kernels::attention::SequenceSlice;
+use samp_runtime::{Batch, DeviceError, Executable, Observer, Replay};
+
+use super::MasterWeights;
+use crate::emit::PlanSpec;
+
+/// Whole records side by side: what one pass over the program takes.
+#[derive(Clone, Debug, Default)]
+pub struct TokenBatch {
+    /// The tokens of all records.
+    pub token_ids: Vec<u32>,
+    /// Tokens of each record; every one begins a sequence.
+    pub lengths: Vec<usize>,
+    /// Which record each is, as the caller numbers them.
+    pub records: Vec<usize>,
+    pages: Vec<Vec<u32>>,
+    outputs: Vec<u32>,
+}
+
+impl TokenBatch {
+    /// Puts records together, in order, as long as at most `max_tokens` tokens result. Logits are wanted after every token
+    /// but the last of a record, which predicts nothing that is known.
+    pub fn pack(records: &[Vec<u32>], max_tokens: usize, page_tokens: usize) -> Vec<TokenBatch> {
+        let mut batches: Vec<TokenBatch> = vec![];
+        for (index, record) in records.iter().enumerate().filter(|(_, record)| !record.is_empty()) {
+            let fits = |b: &TokenBatch| b.token_ids.len() + record.len() <= max_tokens;
+            if !batches.last().is_some_and(fits) {
+                batches.push(TokenBatch::default());
+            }
+            let batch = batches.last_mut().expect("just made");
+            let start = batch.token_ids.len() as u32;
+            let first_page = batch.pages.iter().map(Vec::len).sum::<usize>() as u32;
+            batch.pages.push((first_page..first_page + record.len().div_ceil(page_tokens) as u32).collect());
+            batch.outputs.extend(start..start + record.len() as u32 - 1);
+            batch.token_ids.extend(record);
+            batch.lengths.push(record.len());
+            batch.records.push(index);
+        }
+        batches
+    }
+
+    /// Rows of logits that a pass gives: one for each token but the last of each record.
+    pub fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// The record that row `row` of the logits belongs to.
+    pub fn record_of(&self, row: usize) -> usize {
+        let ends = self.lengths.iter().scan(0, |end, length| {
+            *end += length - 1;
+            Some(*end)
+        });
+        let index = ends.take_while(|&end| end <= row).count();
+        self.records[index]
+    }
+
+    fn slices(&self) -> Vec<SequenceSlice<'_>> {
+        let pages = self.pages.iter().map(Vec::as_slice);
+        self.lengths
+            .iter()
+            .zip(pages)
+            .map(|(&tokens, pages)| SequenceSlice { start: 0, tokens, pages })
+            .collect()
+    }
+}
+
+/// The live buffers of one batch between two steps.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The step that comes next.
+    pub step: usize,
+    buffers: Vec<(BufferId, Vec<f32>)>,
+}
+
+/// A linear of the program.
+#[derive(Clone, Debug)]
+pub struct LinearStep {
+    /// Its step.
+    pub step: usize,
+    /// Its label.
+    pub label: String,
+    /// Its weight.
+    pub weight: TensorId,
+    /// Where its input is.
+    pub x: BufferId,
+}
+
+/// An f32 program ready to run over batches of at most its plan's `max_tokens`.
+pub struct Forward {
+    replay: Replay<MasterWeights>,
+    vocab: usize,
+}
+
+impl Forward {
+    /// Readies the program of `spec`.
+    pub fn new(spec: &PlanSpec, weights: MasterWeights) -> Result<Forward, DeviceError> {
+        let executable = Executable {
+            program: spec.program.clone(),
+            model: spec.model.clone(),
+            kv: spec.kv.clone(),
+            arena_bytes: spec.arena_bytes,
+        };
+        // Each record may end within a page, and has at least one token.
+        let pages = spec.limits.max_tokens as u32;
+        let replay = Replay::new(executable, weights, pages)?;
+        Ok(Forward { replay, vocab: spec.model.vocab_size as usize })
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &MasterWeights {
+        self.replay.weights()
+    }
+
+    /// The weights, to be exchanged.
+    pub fn weights_mut(&mut self) -> &mut MasterWeights {
+        self.replay.weights_mut()
+    }
+
+    /// Steps of the program.
+    pub fn steps(&self) -> usize {
+        self.replay.program().steps.len()
+    }
+
+    /// Elements of a row of logits.
+    pub fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    /// Every linear, in program order.
+    pub fn linears(&self) -> Vec<LinearStep> {
+        let linear = |(step, s): (usize, &samp_abi::plan::Step)| match s.op {
+            Op::Linear { x, weight, .. } => Some(LinearStep { step, label: s.label.clone(), weight, x }),
+            _ => None,
+        };
+        self.replay.program().steps.iter().enumerate().filter_map(linear).collect()
+    }
+
+    /// Runs `batch` from where `from` was recorded up to step `until`, and records what is live there.
+    pub fn advance(
+        &mut self,
+        batch: &TokenBatch,
+        from: &State,
+        until: usize,
+        observer: Option<&mut dyn Observer>,
+    ) -> State {
+        let sequences = batch.slices();
+        let batch = view(batch, &sequences);
+        self.run(&batch, from, from.step..until, observer);
+        let live = self.replay.live(until);
+        let buffers = live.into_iter().map(|id| (id, self.replay.buffer(id, &batch).to_vec())).collect();
+        State { step: until, buffers }
+    }
+
+    /// Runs `batch` from where `from` was recorded to the end; the logits, `[outputs, vocab]`.
+    pub fn logits(&mut self, batch: &TokenBatch, from: &State) -> &[f32] {
+        let sequences = batch.slices();
+        let batch = view(batch, &sequences);
+        let end = self.steps();
+        self.run(&batch, from, from.step..end, None);
+        let logits = self.replay.program().logits;
+        self.replay.buffer(logits, &batch)
+    }
+
+    fn run(
+        &mut self,
+        batch: &Batch<'_>,
+        from: &State,
+        steps: Range<usize>,
+        observer: Option<&mut dyn Observer>,
+    ) {
+        for (id, values) in &from.buffers {
+            self.replay.buffer(*id, batch).copy_from_slice(values);
+        }
+        self.replay.run(steps, batch, observer);
+    }
+}
+
+impl State {
+    /// What a buffer held; empty if it was not live.
+    pub fn get(&self, id: BufferId) -> &[f32] {
+        self.buffers.iter().find(|(known, _)| *known == id).map_or(&[], |(_, values)| values)
+    }
+}
+
+fn view<'a>(batch: &'a TokenBatch, sequences: &'a [SequenceSlice<'a>]) -> Batch<'a> {
+    Batch { token_ids: &batch.token_ids, sequences, output_rows: &batch.outputs }
+}

@@ -1,0 +1,22 @@
+//! Calibration: what the model's inputs look like, what each format costs in each place, and weights rounded with that
+//! knowledge.
+//!
+//! [`MasterWeights`] are the weights in f32 after the function-preserving transforms; [`Forward`] runs the f32 program
+//! over calibration tokens, resuming between any two steps; [`measure`] fills a [`Profile`]; [`round`] makes the final
+//! weights, layer after layer on the inputs that the rounded layers before them give.
+//!
+//! Never: a choice of formats (that is the passes' work), or a file format of plans (that is emission's).
+
+mod divergence;
+mod error;
+mod evening;
+mod forward;
+mod master;
+mod round;
+
+pub use divergence::{Baseline, RecordDivergence, mean};
+pub use error::CalibrationError;
+pub use evening::Evenings;
+pub use forward::{Forward, LinearStep, State, TokenBatch};
+pub use master::MasterWeights;
+pub use round::{Rounded, round, rounded};

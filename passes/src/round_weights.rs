@@ -1,0 +1,32 @@
+//! Says how the weights of linears are rounded.
+//!
+//! Before: `samp.weight {format = "nf4", transforms = ["concat"]}`
+//!
+//! After: `samp.weight {format = "nf4", transforms = ["concat", "gptq"]}`
+//!
+//! Requires: every weight has a format. Ensures: weights that lose precision and are read by linears alone have the
+//! transform. Does not: touch weights of 16 or more bits, whose rounding leaves nothing to make up for, or tables that
+//! are also embeddings.
+
+use samp_ir::{Diagnostic, LinearOp, Module, OpId, WeightOp};
+
+use crate::{
+    Changed,
+    transform::{Rounding, append},
+};
+
+/// Marks every weight that `rounding` is for.
+pub fn round_weights(module: &mut Module, rounding: Rounding) -> Result<Changed, Diagnostic> {
+    let Some(transform) = rounding.transform() else { return Ok(Changed(0)) };
+    let weights: Vec<OpId> = module.views::<WeightOp>().filter(is_rounded).map(|w| w.id()).collect();
+    weights.iter().for_each(|&weight| append(module, weight, &transform));
+    Ok(Changed(weights.len()))
+}
+
+fn is_rounded(weight: &WeightOp<'_>) -> bool {
+    let module = weight.module();
+    let readers = module.users(weight.value());
+    let reads = |linear: LinearOp<'_>| linear.weight().id() == weight.id();
+    let linears = readers.iter().all(|op| module.view(op.id()).is_some_and(reads));
+    linears && weight.format().is_some_and(|format| format.code_bits() < 16)
+}

@@ -1,0 +1,205 @@
+//! What is done to a weight's sources before it is encoded: the entries of `samp.weight {transforms = […]}`.
+
+use std::{fmt, str::FromStr};
+
+use samp_ir::{Module, OpId, WeightOp};
+
+use crate::concat::CONCAT;
+
+/// Which quality passes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quality {
+    /// Fold norm weights into the linears that read the norm.
+    pub fold_norms: bool,
+    /// Even out linears and those that read them.
+    pub equalize: bool,
+    /// How weights are rounded.
+    pub rounding: Rounding,
+}
+
+impl Quality {
+    /// Weights as they are, rounded each by itself: all that can be done without calibration.
+    pub const NONE: Quality = Quality { fold_norms: false, equalize: false, rounding: Rounding::Nearest };
+    /// Everything.
+    pub const ALL: Quality = Quality { fold_norms: true, equalize: true, rounding: Rounding::Compensate };
+}
+
+/// How weights are rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Each to the nearest value under the scale that just reaches the largest of its block.
+    Nearest,
+    /// Each to the nearest value under the best scale.
+    Refine,
+    /// Later columns make up for the errors of earlier ones.
+    Compensate,
+}
+
+impl Rounding {
+    /// What weights are marked with.
+    pub const fn transform(self) -> Option<Transform> {
+        match self {
+            Rounding::Nearest => None,
+            Rounding::Refine => Some(Transform::Refine),
+            Rounding::Compensate => Some(Transform::Compensate),
+        }
+    }
+}
+
+/// A linear and the one after it, evened out channel by channel. Its text is `name/BLOCKxREPEAT`.
+///
+/// The consumer reads each block of channels `repeat` times over: the heads of values once for every query head of their
+/// group. Without such groups all channels are one block, read once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pair {
+    /// Label of the op between the two.
+    pub name: String,
+    /// Channels of a block.
+    pub block: u64,
+    /// How often each block is read.
+    pub repeat: u64,
+}
+
+impl Pair {
+    /// The channel that column `column` of the consumer reads, counted from the producer's first that is evened.
+    pub fn channel(&self, column: usize) -> usize {
+        let (block, repeat) = (self.block as usize, self.repeat as usize);
+        column / (block * repeat) * block + column % block
+    }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}x{}", self.name, self.block, self.repeat)
+    }
+}
+
+impl FromStr for Pair {
+    type Err = UnknownTransform;
+
+    fn from_str(text: &str) -> Result<Pair, UnknownTransform> {
+        let parse = || {
+            let (name, numbers) = text.rsplit_once('/')?;
+            let (block, repeat) = numbers.split_once('x')?;
+            let (block, repeat) = (block.parse().ok()?, repeat.parse().ok()?);
+            (block > 0 && repeat > 0).then(|| Pair { name: name.into(), block, repeat })
+        };
+        parse().ok_or_else(|| UnknownTransform(text.into()))
+    }
+}
+
+/// One transform. Its text in the graph is its name, with its argument in parentheses where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transform {
+    /// The rows of all sources one after another.
+    Concat,
+    /// Every element becomes 1: a norm weight that was folded away.
+    Ones,
+    /// Each column is multiplied by an element of this norm weight, a tensor of the checkpoint.
+    FoldColumns(String),
+    /// The last rows are divided by the scales of this pair (its consumer's [`Transform::EvenColumns`] takes them up).
+    EvenRows(Pair),
+    /// Each column is multiplied by a scale of this pair.
+    EvenColumns(Pair),
+    /// Rounded with knowledge of the inputs: later columns make up for the errors of earlier ones (GPTQ).
+    Compensate,
+    /// Scales searched for the least error under the inputs' energy.
+    Refine,
+}
+
+impl Transform {
+    /// The name without the argument.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Transform::Concat => CONCAT,
+            Transform::Ones => "ones",
+            Transform::FoldColumns(_) => "fold_columns",
+            Transform::EvenRows(_) => "even_rows",
+            Transform::EvenColumns(_) => "even_columns",
+            Transform::Compensate => "gptq",
+            Transform::Refine => "refine",
+        }
+    }
+
+    fn argument(&self) -> Option<String> {
+        match self {
+            Transform::FoldColumns(norm) => Some(norm.clone()),
+            Transform::EvenRows(pair) | Transform::EvenColumns(pair) => Some(pair.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Transform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.argument() {
+            Some(argument) => write!(f, "{}({argument})", self.name()),
+            None => f.write_str(self.name()),
+        }
+    }
+}
+
+/// A transform that samp does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownTransform(pub String);
+
+impl FromStr for Transform {
+    type Err = UnknownTransform;
+
+    fn from_str(text: &str) -> Result<Transform, UnknownTransform> {
+        let (name, argument) = match text.strip_suffix(')').and_then(|t| t.split_once('(')) {
+            Some((name, argument)) => (name, Some(argument.to_owned())),
+            None => (text, None),
+        };
+        match (name, argument) {
+            (CONCAT, None) => Ok(Transform::Concat),
+            ("ones", None) => Ok(Transform::Ones),
+            ("gptq", None) => Ok(Transform::Compensate),
+            ("refine", None) => Ok(Transform::Refine),
+            ("fold_columns", Some(norm)) => Ok(Transform::FoldColumns(norm)),
+            ("even_rows", Some(pair)) => Ok(Transform::EvenRows(pair.parse()?)),
+            ("even_columns", Some(pair)) => Ok(Transform::EvenColumns(pair.parse()?)),
+            _ => Err(UnknownTransform(text.into())),
+        }
+    }
+}
+
+/// Adds a transform after those that a weight has.
+pub(crate) fn append(module: &mut Module, weight: OpId, transform: &Transform) {
+    let view: WeightOp = module.view(weight).expect("collected as a weight");
+    let mut transforms: Vec<String> = view.transforms().into_iter().map(String::from).collect();
+    transforms.push(transform.to_string());
+    module.set_transforms(weight, &transforms);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_read_back() {
+        let norm = || "model.norm.weight".to_owned();
+        let pair = || Pair { name: "layers.0.self_attn".into(), block: 32, repeat: 4 };
+        for transform in [
+            Transform::Concat,
+            Transform::Ones,
+            Transform::Compensate,
+            Transform::Refine,
+            Transform::FoldColumns(norm()),
+            Transform::EvenRows(pair()),
+            Transform::EvenColumns(pair()),
+        ] {
+            assert_eq!(transform.to_string().parse(), Ok(transform));
+        }
+        for text in ["", "fold_columns", "ones(x)", "gptq(", "even_rows(a/0x1)"] {
+            assert!(text.parse::<Transform>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn grouped_heads_read_the_values_of_their_group() {
+        let pair = Pair { name: "a".into(), block: 2, repeat: 3 };
+        let channels: Vec<usize> = (0..12).map(|column| pair.channel(column)).collect();
+        assert_eq!(channels, [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3]);
+    }
+}
