@@ -12,6 +12,8 @@ mod error;
 mod evening;
 mod forward;
 mod master;
+mod measure;
+mod profile;
 mod round;
 
 pub use divergence::{Baseline, RecordDivergence, mean};
@@ -19,4 +21,6 @@ pub use error::CalibrationError;
 pub use evening::Evenings;
 pub use forward::{Forward, LinearStep, State, TokenBatch};
 pub use master::MasterWeights;
+pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, by_stratum, measure};
+pub use profile::{Divergence, InputStatistics, PROFILE_VERSION, Profile, Sensitivity, WeightProfile};
 pub use round::{Rounded, round, rounded};

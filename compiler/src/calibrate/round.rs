@@ -105,15 +105,9 @@ pub fn rounded(
     let (rows, source) = (values.len() / cols, Rows { cols, values });
     match how {
         Some(Transform::Compensate) => {
-            let order = match std::env::var("ORD").as_deref() {
-                Ok("64") => Order::Descending { block: 64 },
-                Ok("1") => Order::Descending { block: 1 },
-                _ => Order::Natural,
-            };
-            let damping = std::env::var("DAMP")
-                .ok()
-                .map_or(Damping::default(), |d| Damping { mean: d.parse().unwrap(), diagonal: 0.0 });
-            let factor = Factor::new(moment, order, damping);
+            // What matters most is rounded first and made up for by the rest; blocks keep their scale.
+            let order = Order::Descending { block: format.column_multiple() as usize };
+            let factor = Factor::new(moment, order, Damping::default());
             Ok((gptq(&source, rows, &factor, rounding)?.encoded, Some(factor.damped())))
         }
         Some(Transform::Refine) => Ok((nearest(&source, rows, &moment.diagonal(), rounding)?, None)),

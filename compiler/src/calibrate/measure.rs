@@ -1,0 +1,212 @@
+//! Measurement: what each format costs each weight, one weight changed at a time, resumed from the weight's own inputs.
+
+use std::collections::BTreeMap;
+
+use samp_abi::{Format, plan::TensorId};
+use samp_kernels::{
+    encoded::Encoded,
+    format::encode,
+    quantize::{Rows, SecondMoment, output_energy, output_error},
+};
+use samp_passes::transform::{Rounding, Transform};
+
+use super::{
+    Baseline, CalibrationError, Divergence, Forward, InputStatistics, LinearStep, RecordDivergence, Sensitivity,
+    State, TokenBatch, WeightProfile, mean, round, rounded,
+};
+
+/// How thorough a measurement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Thoroughness {
+    /// One divergence for each weight; other formats follow by their output error.
+    Fast,
+    /// A divergence for each weight and format.
+    Exact,
+}
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct MeasureOptions {
+    /// Formats to try on linears whose columns they divide.
+    pub formats: Vec<Format>,
+    /// How weights are rounded.
+    pub rounding: Rounding,
+    /// How thorough.
+    pub thoroughness: Thoroughness,
+}
+
+/// A channel whose root mean square is so many times that of all is an outlier (as LLM.int8() puts it: 6).
+const OUTLIER: f64 = 6.0;
+
+/// Calibration tokens as the measurement takes them.
+pub struct Tokens<'a> {
+    /// All records.
+    pub batches: &'a [TokenBatch],
+    /// So many of the first batches tell the divergence.
+    pub judged: usize,
+    /// The stratum of each record.
+    pub strata: &'a [String],
+}
+
+/// A table that no linear reads.
+pub struct TableWeight<'a> {
+    /// The tensor.
+    pub id: TensorId,
+    /// Its name.
+    pub key: &'a str,
+}
+
+/// Measures every linear, then every table. `known` gives what an interrupted run had measured; `take` hears of every
+/// finished weight, in program order.
+pub fn measure(
+    forward: &mut Forward,
+    tables: &[TableWeight<'_>],
+    tokens: &Tokens<'_>,
+    options: &MeasureOptions,
+    known: &BTreeMap<String, WeightProfile>,
+    take: &mut dyn FnMut(&WeightProfile) -> Result<(), CalibrationError>,
+) -> Result<Vec<WeightProfile>, CalibrationError> {
+    let judged = &tokens.batches[..tokens.judged];
+    let baseline = Baseline::record(forward, judged)?;
+    let mut measured = vec![];
+    let mut finish = |weight: WeightProfile| -> Result<(), CalibrationError> {
+        if !known.contains_key(&weight.key) {
+            take(&weight)?;
+        }
+        measured.push(weight);
+        Ok(())
+    };
+    for table in tables {
+        let states = vec![State::default(); judged.len()];
+        let mut trial = Trial { forward, tokens, options, baseline: &baseline, states: &states };
+        finish(match known.get(table.key) {
+            Some(weight) => weight.clone(),
+            None => trial.table(table)?,
+        })?;
+    }
+    let mut states = vec![State::default(); tokens.batches.len()];
+    for linear in forward.linears() {
+        if let Some(weight) = known.get(&linear.label) {
+            finish(weight.clone())?;
+            continue;
+        }
+        let moment = round::advance_all(forward, tokens.batches, &mut states, &linear)?;
+        let mut trial = Trial { forward, tokens, options, baseline: &baseline, states: &states };
+        finish(trial.linear(&linear, &moment)?)?;
+    }
+    Ok(measured)
+}
+
+/// One weight on trial.
+struct Trial<'a> {
+    forward: &'a mut Forward,
+    tokens: &'a Tokens<'a>,
+    options: &'a MeasureOptions,
+    baseline: &'a Baseline,
+    states: &'a [State],
+}
+
+impl Trial<'_> {
+    fn linear(
+        &mut self,
+        linear: &LinearStep,
+        moment: &SecondMoment,
+    ) -> Result<WeightProfile, CalibrationError> {
+        let values = self.forward.weights().matrix(linear.weight);
+        let (cols, rows) = (moment.cols(), values.len() / moment.cols());
+        let source = Rows { cols, values: &values };
+        let energy = output_energy(&source, rows, moment).max(f64::MIN_POSITIVE);
+        let how = self.options.rounding.transform();
+        let mut formats = vec![];
+        for format in self.formats(cols) {
+            let (encoded, _) = rounded(&values, format, rounds(format, how.as_ref()), moment)
+                .map_err(|source| CalibrationError::Encode { tensor: linear.label.clone(), source })?;
+            let error = output_error(&source, encoded.view(), moment) / energy;
+            formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
+        }
+        let inputs = Some(statistics(moment));
+        Ok(WeightProfile { key: linear.label.clone(), rows: rows as u64, cols: cols as u64, inputs, formats })
+    }
+
+    fn table(&mut self, table: &TableWeight<'_>) -> Result<WeightProfile, CalibrationError> {
+        let values = self.forward.weights().matrix(table.id);
+        let cols = self.forward.weights().cols(table.id);
+        let (rows, source) = (values.len() / cols, Rows { cols, values: &values });
+        let mut formats = vec![];
+        for format in self.formats(cols) {
+            let encoded = encode(format, rows, cols, &source, &[])
+                .map_err(|source| CalibrationError::Encode { tensor: table.key.into(), source })?;
+            let error = relative_error(&values, &encoded);
+            formats.push(self.sensitivity(table.id, &encoded, error, &formats)?);
+        }
+        let (rows, cols) = (rows as u64, cols as u64);
+        Ok(WeightProfile { key: table.key.into(), rows, cols, inputs: None, formats })
+    }
+
+    fn formats(&self, cols: usize) -> Vec<Format> {
+        let fits = |format: &&Format| (cols as u64).is_multiple_of(format.column_multiple());
+        self.options.formats.iter().filter(fits).copied().collect()
+    }
+
+    /// The first format is always measured; a fast measurement scales the others from it.
+    fn sensitivity(
+        &mut self,
+        id: TensorId,
+        encoded: &Encoded,
+        output_error: f64,
+        earlier: &[Sensitivity],
+    ) -> Result<Sensitivity, CalibrationError> {
+        let divergence = match (self.options.thoroughness, earlier.first()) {
+            (Thoroughness::Fast, Some(first)) if first.output_error > 0.0 => {
+                first.divergence.scaled(output_error / first.output_error)
+            }
+            _ => self.divergence(id, encoded)?,
+        };
+        Ok(Sensitivity { format: encoded.format, output_error, divergence })
+    }
+
+    fn divergence(&mut self, id: TensorId, encoded: &Encoded) -> Result<Divergence, CalibrationError> {
+        let original = self.forward.weights_mut().exchange(id, encoded.view());
+        let judged = self.tokens.judged;
+        let found =
+            self.baseline.divergences(self.forward, &self.tokens.batches[..judged], &self.states[..judged]);
+        self.forward.weights_mut().restore(id, original);
+        Ok(by_stratum(&found?, self.tokens.strata))
+    }
+}
+
+/// Rounding that makes up for errors has nothing to do at 16 bits.
+fn rounds(format: Format, how: Option<&Transform>) -> Option<&Transform> {
+    how.filter(|_| format.code_bits() < 16)
+}
+
+/// Sums records by stratum.
+pub fn by_stratum(records: &[RecordDivergence], strata: &[String]) -> Divergence {
+    let mut parts: BTreeMap<String, Vec<RecordDivergence>> = BTreeMap::new();
+    for record in records {
+        parts.entry(strata[record.record].clone()).or_default().push(*record);
+    }
+    let strata = parts.into_iter().map(|(name, records)| (name, mean(&records))).collect();
+    Divergence { measured: true, nats: mean(records), strata }
+}
+
+fn statistics(moment: &SecondMoment) -> InputStatistics {
+    let tokens = moment.tokens().max(1) as f64;
+    let channels: Vec<f64> = moment.diagonal().iter().map(|energy| (energy / tokens).sqrt()).collect();
+    let rms = (moment.mean_diagonal() / tokens).sqrt();
+    let outliers = channels.iter().enumerate().filter(|(_, channel)| **channel > OUTLIER * rms);
+    InputStatistics {
+        rms,
+        largest_channel_rms: channels.iter().copied().fold(0.0, f64::max),
+        outlier_channels: outliers.map(|(index, _)| index as u64).collect(),
+    }
+}
+
+/// Squared error over the energy.
+fn relative_error(values: &[f32], encoded: &Encoded) -> f64 {
+    let mut decoded = vec![0.0; values.len()];
+    samp_kernels::format::decode_rows(encoded.view(), 0, &mut decoded);
+    let square = |x: f64| x * x;
+    let error: f64 = values.iter().zip(&decoded).map(|(&w, &q)| square(f64::from(w) - f64::from(q))).sum();
+    error / values.iter().map(|&w| square(f64::from(w))).sum::<f64>().max(f64::MIN_POSITIVE)
+}
