@@ -5,6 +5,7 @@
 
 mod arena;
 mod assign_recipe;
+pub mod assignment;
 mod concat;
 mod fuse_add_rms_norm;
 mod fuse_gate_up;
