@@ -206,20 +206,16 @@ impl Program {
     }
 
     fn spread(&self, resource: usize) -> f64 {
-        let of_part = |part: &Range<usize>| {
+        let (mut spread, mut size) = (0.0, 0.0);
+        for part in &self.parts {
             let costs = || part.clone().map(|c| self.costs(c)[resource]);
-            costs().fold(f64::NEG_INFINITY, f64::max) - costs().fold(f64::INFINITY, f64::min)
-        };
-        let spread: f64 = self.parts.iter().map(of_part).sum();
-        let largest =
-            self.costs.iter().skip(resource).step_by(self.width).fold(0.0, |m, c| f64::max(m, c.abs()));
-        // Where nothing differs, or only by rounding, the size of the numbers themselves is the scale.
-        if spread > 1e-12 * largest {
-            spread
-        } else if largest > 0.0 {
-            largest
-        } else {
-            1.0
+            let (least, most) =
+                (costs().fold(f64::INFINITY, f64::min), costs().fold(f64::NEG_INFINITY, f64::max));
+            spread += most - least;
+            size += f64::max(most, -least);
         }
+        // Differences this small beside the total are rounding, which must stay below what is told apart.
+        let scale = f64::max(spread, 1e-4 * size);
+        if scale > 0.0 { scale } else { 1.0 }
     }
 }

@@ -46,13 +46,24 @@ pub(super) struct Relaxer<'a> {
     pool: Vec<Rc<Column>>,
 }
 
-#[derive(Clone)]
+/// A variable of the basis.
 enum Basic {
     Column(Rc<Column>),
     /// What is left of a limit.
     Slack(usize),
     /// What is missing: positive only until the mixture is within the limits.
     Excess(usize),
+}
+
+/// What a basis comes to.
+struct Vertex {
+    inverse: Vec<Vec<f64>>,
+    /// The value of each variable of the basis.
+    shares: Vec<f64>,
+    /// Whether the mixture exceeds a limit. Until it no longer does only the excess costs.
+    outside: bool,
+    /// The price of each row.
+    duals: Vec<f64>,
 }
 
 impl<'a> Relaxer<'a> {
@@ -62,51 +73,79 @@ impl<'a> Relaxer<'a> {
 
     /// Relaxes, at most until the bound reaches the cutoff.
     pub(super) fn relax(&mut self, allowed: &[bool], cutoff: f64) -> Relaxed {
-        let limits = self.room.len();
-        let mut weights = vec![0.0; limits + 1];
+        let mut weights = vec![0.0; self.room.len() + 1];
         weights[0] = 1.0;
-        let mut best = Relaxed { bound: f64::NEG_INFINITY, weights: weights.clone(), mixture: vec![] };
-        let Some(first) = self.column(&weights, allowed) else {
+        let first = self.column(&weights, allowed);
+        let mut best = Relaxed { bound: f64::NEG_INFINITY, weights, mixture: vec![] };
+        let Some(first) = first else {
             return Relaxed { bound: f64::INFINITY, ..best };
         };
-        let mut known: Vec<Rc<Column>> =
-            self.pool.iter().filter(|c| c.assignment.iter().all(|&c| allowed[c as usize])).cloned().collect();
-        let mut basis: Vec<Basic> = (0..limits)
-            .map(|i| if first.scaled[i + 1] <= self.room[i] { Basic::Slack(i) } else { Basic::Excess(i) })
-            .collect();
-        basis.push(Basic::Column(first));
+        let is_allowed = |column: &&Rc<Column>| column.assignment.iter().all(|&c| allowed[c as usize]);
+        let mut known: Vec<Rc<Column>> = self.pool.iter().filter(is_allowed).cloned().collect();
+        let mut basis = self.start(first);
         for _ in 0..MOST_PIVOTS {
-            let Some(inverse) = invert(self.matrix(&basis)) else { break };
-            let shares: Vec<f64> = inverse.iter().map(|row| dot(row, &self.room) + row[limits]).collect();
-            let outside =
-                basis.iter().zip(&shares).any(|(b, &x)| matches!(b, Basic::Excess(_)) && x > EXCESS);
-            let duals = duals(&basis, &inverse, outside);
-            let entering = self.known_entering(&known, &duals, outside).or_else(|| {
-                let mut weights: Vec<f64> = duals[..limits].iter().map(|y| f64::max(0.0, -y)).collect();
-                weights.insert(0, if outside { 0.0 } else { 1.0 });
-                let column = self.column(&weights, allowed)?;
-                let value = dot(&weights, &column.scaled) - dot(&weights[1..], &self.room);
-                if outside && value > EXCESS {
-                    // No mixture at these multipliers makes up for what is missing.
-                    best.bound = f64::INFINITY;
-                } else if !outside && value > best.bound {
-                    (best.bound, best.weights) = (value, weights);
-                }
-                let pays = reduced_cost(&column, &duals, outside) < PAYS;
+            let Some(vertex) = self.vertex(&basis) else { break };
+            best.mixture = mixture(&basis, &vertex.shares);
+            let entering = self.known_entering(&known, &vertex).or_else(|| {
+                let column = self.bound(&vertex, allowed, &mut best)?;
                 known.push(column.clone());
                 self.remember(column.clone());
-                pays.then_some(Basic::Column(column))
+                (vertex.reduced_cost(&column) < PAYS).then_some(Basic::Column(column))
             });
-            best.mixture = mixture(&basis, &shares);
             if best.bound >= cutoff {
                 break;
             }
             let Some(entering) = entering else { break };
-            let direction = self.direction(&inverse, &entering);
-            let Some(leaving) = leaving(&basis, &shares, &direction) else { break };
+            let Some(leaving) = self.leaving(&basis, &vertex, &entering) else { break };
             basis[leaving] = entering;
         }
         best
+    }
+
+    /// All of one column, with the slack or the excess that this leaves.
+    fn start(&self, first: Rc<Column>) -> Vec<Basic> {
+        let spent = first.scaled[1..].iter().zip(&self.room).enumerate();
+        let row = |(i, (spent, room)): (usize, (&f64, &f64))| {
+            if spent <= room { Basic::Slack(i) } else { Basic::Excess(i) }
+        };
+        let mut basis: Vec<Basic> = spent.map(row).collect();
+        basis.push(Basic::Column(first));
+        basis
+    }
+
+    /// Solves for the basis; `None` where rounding has made it singular.
+    fn vertex(&self, basis: &[Basic]) -> Option<Vertex> {
+        let limits = self.room.len();
+        let columns: Vec<Vec<f64>> = basis.iter().map(|b| self.coefficients(b)).collect();
+        let inverse = invert((0..=limits).map(|row| columns.iter().map(|c| c[row]).collect()).collect())?;
+        let shares: Vec<f64> = inverse.iter().map(|row| dot(row, &self.room) + row[limits]).collect();
+        let outside = basis.iter().zip(&shares).any(|(b, &x)| matches!(b, Basic::Excess(_)) && x > EXCESS);
+        let mut duals = vec![0.0; basis.len()];
+        for (basic, row) in basis.iter().zip(&inverse) {
+            let cost = match basic {
+                Basic::Column(column) if !outside => column.scaled[0],
+                Basic::Excess(_) if outside => 1.0,
+                _ => continue,
+            };
+            duals.iter_mut().zip(row).for_each(|(y, b)| *y += cost * b);
+        }
+        Some(Vertex { inverse, shares, outside, duals })
+    }
+
+    /// Evaluates L at a vertex's multipliers: raises the best bound, and gives the column that attains it.
+    fn bound(&self, vertex: &Vertex, allowed: &[bool], best: &mut Relaxed) -> Option<Rc<Column>> {
+        let multipliers = vertex.duals[..self.room.len()].iter().map(|y| f64::max(0.0, -y));
+        let weights: Vec<f64> =
+            [if vertex.outside { 0.0 } else { 1.0 }].into_iter().chain(multipliers).collect();
+        let column = self.column(&weights, allowed)?;
+        let value = dot(&weights, &column.scaled) - dot(&weights[1..], &self.room);
+        if vertex.outside && value > EXCESS {
+            // Even without an objective nothing makes up for what is missing (Farkas).
+            best.bound = f64::INFINITY;
+        } else if !vertex.outside && value > best.bound {
+            (best.bound, best.weights) = (value, weights);
+        }
+        Some(column)
     }
 
     fn column(&self, weights: &[f64], allowed: &[bool]) -> Option<Rc<Column>> {
@@ -123,11 +162,29 @@ impl<'a> Relaxer<'a> {
     }
 
     /// The slack or known column that pays most.
-    fn known_entering(&self, known: &[Rc<Column>], duals: &[f64], outside: bool) -> Option<Basic> {
-        let slacks = (0..self.room.len()).map(|i| (-duals[i], Basic::Slack(i)));
-        let columns = known.iter().map(|c| (reduced_cost(c, duals, outside), Basic::Column(c.clone())));
+    fn known_entering(&self, known: &[Rc<Column>], vertex: &Vertex) -> Option<Basic> {
+        let slacks = (0..self.room.len()).map(|i| (-vertex.duals[i], Basic::Slack(i)));
+        let columns = known.iter().map(|c| (vertex.reduced_cost(c), Basic::Column(c.clone())));
         let paying = slacks.chain(columns).filter(|(cost, _)| *cost < PAYS);
         paying.reduce(|a, b| if b.0 < a.0 { b } else { a }).map(|(_, basic)| basic)
+    }
+
+    /// The row whose variable reaches zero first; of equals the one with the largest pivot. An excess that is zero goes
+    /// before it could grow again.
+    fn leaving(&self, basis: &[Basic], vertex: &Vertex, entering: &Basic) -> Option<usize> {
+        let coefficients = self.coefficients(entering);
+        let mut best: Option<(f64, f64, usize)> = None;
+        for (row, (&share, inverse)) in vertex.shares.iter().zip(&vertex.inverse).enumerate() {
+            let pivot = dot(inverse, &coefficients);
+            let spent = matches!(basis[row], Basic::Excess(_)) && share <= EXCESS;
+            if pivot > PIVOT || (spent && pivot.abs() > PIVOT) {
+                let ratio = if spent { 0.0 } else { share.max(0.0) / pivot };
+                if best.is_none_or(|(r, p, _)| ratio < r || (ratio == r && pivot.abs() > p)) {
+                    best = Some((ratio, pivot.abs(), row));
+                }
+            }
+        }
+        best.map(|(_, _, row)| row)
     }
 
     /// The coefficients of a variable: one per limit, then its share.
@@ -141,15 +198,12 @@ impl<'a> Relaxer<'a> {
             Basic::Excess(i) => unit(*i, -1.0),
         }
     }
+}
 
-    fn matrix(&self, basis: &[Basic]) -> Vec<Vec<f64>> {
-        let columns: Vec<Vec<f64>> = basis.iter().map(|b| self.coefficients(b)).collect();
-        (0..columns.len()).map(|row| columns.iter().map(|c| c[row]).collect()).collect()
-    }
-
-    fn direction(&self, inverse: &[Vec<f64>], entering: &Basic) -> Vec<f64> {
-        let coefficients = self.coefficients(entering);
-        inverse.iter().map(|row| dot(row, &coefficients)).collect()
+impl Vertex {
+    fn reduced_cost(&self, column: &Column) -> f64 {
+        let own = if self.outside { 0.0 } else { column.scaled[0] };
+        own - dot(&self.duals, &column.scaled[1..]) - self.duals[self.duals.len() - 1]
     }
 }
 
@@ -159,41 +213,6 @@ fn mixture(basis: &[Basic], shares: &[f64]) -> Vec<(Rc<Column>, f64)> {
         _ => None,
     };
     basis.iter().zip(shares).filter_map(column).collect()
-}
-
-/// The price of each row: `costs of the basis × inverse`. While outside the limits only the excess costs.
-fn duals(basis: &[Basic], inverse: &[Vec<f64>], outside: bool) -> Vec<f64> {
-    let mut duals = vec![0.0; basis.len()];
-    for (basic, row) in basis.iter().zip(inverse) {
-        let cost = match basic {
-            Basic::Column(column) if !outside => column.scaled[0],
-            Basic::Excess(_) if outside => 1.0,
-            _ => continue,
-        };
-        duals.iter_mut().zip(row).for_each(|(y, b)| *y += cost * b);
-    }
-    duals
-}
-
-fn reduced_cost(column: &Column, duals: &[f64], outside: bool) -> f64 {
-    let own = if outside { 0.0 } else { column.scaled[0] };
-    own - dot(duals, &column.scaled[1..]) - duals[duals.len() - 1]
-}
-
-/// The row whose variable reaches zero first; of equals the one with the largest pivot. An excess that is zero goes
-/// before it could grow again.
-fn leaving(basis: &[Basic], shares: &[f64], direction: &[f64]) -> Option<usize> {
-    let mut best: Option<(f64, f64, usize)> = None;
-    for (row, (&share, &pivot)) in shares.iter().zip(direction).enumerate() {
-        let spent = matches!(basis[row], Basic::Excess(_)) && share <= EXCESS;
-        if pivot > PIVOT || (spent && pivot.abs() > PIVOT) {
-            let ratio = if spent { 0.0 } else { share.max(0.0) / pivot };
-            if best.is_none_or(|(r, p, _)| ratio < r || (ratio == r && pivot.abs() > p)) {
-                best = Some((ratio, pivot.abs(), row));
-            }
-        }
-    }
-    best.map(|(_, _, row)| row)
 }
 
 /// The sum of products, as long as the shorter of the two.

@@ -13,10 +13,12 @@ pub fn resources() -> Vec<Resource> {
     NAMES.iter().zip(UNITS).map(|(name, unit)| Resource { name: (*name).into(), unit }).collect()
 }
 
-/// Costs of one of several kinds: a few distinct values (many ties), ordinary ones, bytes, eight decades, negative.
+/// Costs of one of several kinds: a few distinct values (many ties), the same beside a large constant, ordinary ones,
+/// bytes, eight decades, negative.
 fn cost() -> impl Strategy<Value = BoxedStrategy<f64>> {
     prop_oneof![
         Just((0..4u8).prop_map(f64::from).boxed()),
+        Just((0..4u8).prop_map(|n| 1e9 + f64::from(n)).boxed()),
         Just((0.0..1.0).boxed()),
         Just((0..100_000_000_000u64).prop_map(|b| b as f64).boxed()),
         Just((-8.0..0.0f64).prop_map(|e| 10f64.powf(e)).boxed()),
