@@ -1,9 +1,6 @@
 //! Where a mixture is undecided, and how to part the choices there.
 
-use super::{
-    program::{Assignment, Program},
-    relaxation::Relaxed,
-};
+use super::{program::Program, relaxation::Relaxed};
 
 /// A share this near to 0 or 1 is decided.
 const DECIDED: f64 = 1e-7;
@@ -24,18 +21,6 @@ impl Shares<'_> {
             column.assignment.iter().for_each(|&c| of_choice[c as usize] += share);
         }
         Shares { program, of_choice }
-    }
-
-    /// Takes what has the largest share, everywhere.
-    pub(super) fn rounded(&self) -> Assignment {
-        let mut assignment = Assignment::new();
-        for alternatives in &self.program.groups {
-            let taken = largest(alternatives.clone(), |a| self.of_alternative(a));
-            for part in self.program.alternatives[taken].clone() {
-                assignment.push(largest(self.program.parts[part].clone(), |c| self.of_choice[c]) as u32);
-            }
-        }
-        assignment
     }
 
     /// Two sets of choices of which every assignment avoids at least one: the cut that parts the most evenly mixed
@@ -106,10 +91,4 @@ impl Shares<'_> {
             .map(|c| self.of_choice[c])
             .sum()
     }
-}
-
-fn largest(range: std::ops::Range<usize>, share: impl Fn(usize) -> f64) -> usize {
-    range
-        .reduce(|a, b| if share(b) > share(a) { b } else { a })
-        .expect("nothing is empty in a checked problem")
 }

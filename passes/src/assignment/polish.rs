@@ -1,9 +1,36 @@
-//! From an assignment near the limits to a good one within them, one group at a time.
+//! From a mixture to an assignment near it, and from there to a good one within the limits, one group at a time.
 
-use super::program::{Assignment, Program};
+use super::{
+    program::{Assignment, Program},
+    relaxation::Relaxed,
+};
 
 /// Changes per group, at most.
 const MOST_CHANGES: usize = 2;
+
+/// Takes for each group in turn what one of the mixed assignments does with it: that which keeps what has been spent so
+/// far nearest to what the mixture has. So many equal groups are shared out as the mixture shares each of them.
+pub(super) fn rounded(program: &Program, relaxed: &Relaxed) -> Assignment {
+    let ways: Vec<Vec<Assignment>> =
+        relaxed.mixture.iter().map(|(column, _)| by_group(program, &column.assignment)).collect();
+    let mut owed = vec![0.0; program.width];
+    let mut assignment = Assignment::new();
+    for group in 0..program.groups.len() {
+        let spent: Vec<Vec<f64>> = ways.iter().map(|way| program.totals(&way[group])).collect();
+        for (spent, (_, share)) in spent.iter().zip(&relaxed.mixture) {
+            owed.iter_mut().zip(spent).for_each(|(o, s)| *o += share * s);
+        }
+        let distance = |way: usize| -> f64 {
+            let off = owed.iter().zip(&spent[way]).zip(&program.scale);
+            off.map(|((o, s), scale)| ((o - s) / scale).powi(2)).sum()
+        };
+        let nearest = |a: usize, b: usize| if distance(b) < distance(a) { b } else { a };
+        let Some(way) = (0..ways.len()).reduce(nearest) else { continue };
+        owed.iter_mut().zip(&spent[way]).for_each(|(o, s)| *o -= s);
+        assignment.extend(&ways[way][group]);
+    }
+    assignment
+}
 
 /// Brings an assignment within the limits, each time by the change that gains most for what it costs at the prices,
 /// then lowers its objective as long as one change can. `None` when it does not get within the limits.

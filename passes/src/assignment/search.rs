@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 use super::{
     Effort,
     branch::Shares,
-    polish::polish,
+    polish::{polish, rounded},
     program::{Assignment, Program},
     relaxation::{Relaxed, Relaxer},
 };
@@ -146,7 +146,7 @@ impl Tree<'_> {
         // Where all is settled the one assignment left is in the mixture, so no plan is ever passed over.
         relaxed.mixture.iter().for_each(|(column, _)| self.offer(&column.assignment));
         if !relaxed.mixture.is_empty() && (self.nodes <= POLISHED || self.nodes.is_multiple_of(POLISHED)) {
-            let near = Shares::new(self.program, relaxed).rounded();
+            let near = rounded(self.program, relaxed);
             let prices = self.program.prices(&relaxed.weights);
             if let Some(plan) = polish(self.program, &near, &prices, allowed) {
                 self.offer(&plan);

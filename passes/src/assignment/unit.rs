@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(Unit::Bytes.show(999.0), "999 B");
         assert_eq!(Unit::Nanos.show(12_345_678.0), "12.35 ms");
         assert_eq!(Unit::Nats.show(-0.0004), "−0.0004 nats");
-        assert_eq!(Unit::Nats.show(1.234_5e-8), "1.234e−8 nats");
+        assert_eq!(Unit::Nats.show(1.234_6e-8), "1.235e−8 nats");
         assert_eq!(Unit::Bits.show(0.0), "0 bits");
     }
 }
