@@ -5,6 +5,7 @@
 
 mod arena;
 mod assign_recipe;
+pub mod assignment;
 mod concat;
 mod equalize;
 mod fold_norms;

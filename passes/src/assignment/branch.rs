@@ -1,0 +1,94 @@
+//! Where a mixture is undecided, and how to part the choices there.
+
+use super::{program::Program, relaxation::Relaxed};
+
+/// A share this near to 0 or 1 is decided.
+const DECIDED: f64 = 1e-7;
+
+/// How much of each choice is in a mixture.
+pub(super) struct Shares<'a> {
+    program: &'a Program,
+    of_choice: Vec<f64>,
+}
+
+/// How evenly a cut parts the shares, and the choices on each side.
+type Cut = (f64, [Vec<u32>; 2]);
+
+impl Shares<'_> {
+    pub(super) fn new<'a>(program: &'a Program, relaxed: &Relaxed) -> Shares<'a> {
+        let mut of_choice = vec![0.0; program.choices()];
+        for (column, share) in &relaxed.mixture {
+            column.assignment.iter().for_each(|&c| of_choice[c as usize] += share);
+        }
+        Shares { program, of_choice }
+    }
+
+    /// Two sets of choices of which every assignment avoids at least one: the cut that parts the most evenly mixed
+    /// alternatives or, where those are decided, the most evenly mixed part. `None` when no two choices are left
+    /// anywhere.
+    pub(super) fn halves(&self, prices: &[f64], allowed: &[bool]) -> Option<[Vec<u32>; 2]> {
+        let groups = 0..self.program.groups.len();
+        let undecided = |cut: &Cut| cut.0 > DECIDED;
+        let evenest = |cuts: &mut dyn Iterator<Item = Cut>| cuts.reduce(|a, b| if b.0 > a.0 { b } else { a });
+        let alternatives = evenest(&mut groups.filter_map(|g| self.between_alternatives(g, allowed)));
+        if alternatives.as_ref().is_some_and(undecided) {
+            return alternatives.map(|cut| cut.1);
+        }
+        let parts = 0..self.program.parts.len();
+        let parts = evenest(&mut parts.filter_map(|p| self.within_part(p, prices, allowed)));
+        // Rounding can leave a mixture without anything mixed; then any cut goes on.
+        parts.clone().filter(undecided).or(alternatives).or(parts).map(|cut| cut.1)
+    }
+
+    /// One alternative of a group on one side, the others on the other. To exclude the choices of an alternative's
+    /// first part excludes the alternative.
+    fn between_alternatives(&self, group: usize, allowed: &[bool]) -> Option<Cut> {
+        let first_part = |a: usize| {
+            let choices = self.program.parts[self.program.alternatives[a].start].clone();
+            choices.filter(|&c| allowed[c]).map(|c| c as u32)
+        };
+        let open = |a: &usize| {
+            let mut parts = self.program.alternatives[*a].clone();
+            parts.all(|p| self.program.parts[p].clone().any(|c| allowed[c]))
+        };
+        let left: Vec<usize> = self.program.groups[group].clone().filter(open).collect();
+        let (&head, rest) = left.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        let evenness = |a: usize| self.of_alternative(a).min(1.0 - self.of_alternative(a));
+        let one = rest.iter().copied().fold(head, |a, b| if evenness(b) > evenness(a) { b } else { a });
+        let others = left.iter().filter(|&&a| a != one).flat_map(|&a| first_part(a)).collect();
+        Some((evenness(one), [first_part(one).collect(), others]))
+    }
+
+    /// The choices of a part from the one that spends least on the limits to the one that spends most, cut where their
+    /// shares are most even: a special ordered set (Beale and Tomlin, 1970).
+    fn within_part(&self, part: usize, prices: &[f64], allowed: &[bool]) -> Option<Cut> {
+        let share = |c: usize| self.of_choice[c];
+        let choices = self.program.parts[part].clone();
+        let whole: f64 = choices.clone().map(share).sum();
+        let mut left: Vec<usize> = choices.filter(|&c| allowed[c]).collect();
+        if left.len() < 2 {
+            return None;
+        }
+        let spends = |c: usize| self.program.price(c, prices) - self.program.costs(c)[0] * prices[0];
+        left.sort_by(|&a, &b| spends(a).total_cmp(&spends(b)));
+        let mut below = 0.0;
+        let mut best = (f64::NEG_INFINITY, 0);
+        for (at, &choice) in left[..left.len() - 1].iter().enumerate() {
+            below += share(choice);
+            let evenness = f64::min(below, whole - below);
+            if evenness > best.0 {
+                best = (evenness, at + 1);
+            }
+        }
+        let (low, high) = left.split_at(best.1);
+        let flat = |side: &[usize]| side.iter().map(|&c| c as u32).collect();
+        Some((best.0, [flat(low), flat(high)]))
+    }
+
+    fn of_alternative(&self, alternative: usize) -> f64 {
+        self.program.parts[self.program.alternatives[alternative].start]
+            .clone()
+            .map(|c| self.of_choice[c])
+            .sum()
+    }
+}

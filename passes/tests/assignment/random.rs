@@ -1,0 +1,105 @@
+//! Small random problems, and their exact answers by trying every plan.
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+use samp_passes::assignment::{Choice, Chosen, Effort, Group, Limit, Part, Problem, Request, Resource, Unit};
+
+pub const NAMES: [&str; 4] = ["bytes", "latency", "loss", "loss on prose"];
+const UNITS: [Unit; 4] = [Unit::Bytes, Unit::Nanos, Unit::Nats, Unit::Nats];
+
+/// Everything the solver can prove.
+pub const EXACT: Effort = Effort { gap: 0.0, nodes: 100_000 };
+
+pub fn resources() -> Vec<Resource> {
+    NAMES.iter().zip(UNITS).map(|(name, unit)| Resource { name: (*name).into(), unit }).collect()
+}
+
+/// Costs of one of several kinds: a few distinct values (many ties), the same beside a large constant, ordinary ones,
+/// bytes, eight decades, negative.
+fn cost() -> impl Strategy<Value = BoxedStrategy<f64>> {
+    prop_oneof![
+        Just((0..4u8).prop_map(f64::from).boxed()),
+        Just((0..4u8).prop_map(|n| 1e9 + f64::from(n)).boxed()),
+        Just((0.0..1.0).boxed()),
+        Just((0..100_000_000_000u64).prop_map(|b| b as f64).boxed()),
+        Just((-8.0..0.0f64).prop_map(|e| 10f64.powf(e)).boxed()),
+        Just((-0.5..0.5).boxed()),
+    ]
+}
+
+fn choices(kinds: Vec<BoxedStrategy<f64>>) -> impl Strategy<Value = Vec<Choice>> {
+    vec(kinds.prop_map(|costs| Choice { name: "any".into(), costs }), 1..=3)
+}
+
+fn group(kinds: Vec<BoxedStrategy<f64>>) -> impl Strategy<Value = Group> {
+    let member = choices(kinds.clone()).prop_map(|choices| Part { name: "member".into(), choices });
+    let apart = prop::option::of(vec(member, 2));
+    (choices(kinds), apart).prop_map(|(choices, apart)| {
+        let group = Group::new("group", choices);
+        if let Some(members) = apart { group.or_apart(members) } else { group }
+    })
+}
+
+pub fn problem() -> impl Strategy<Value = Problem> {
+    [cost(), cost(), cost(), cost()].prop_flat_map(|kinds| {
+        vec(group(kinds.to_vec()), 1..=4).prop_map(|groups| Problem { resources: resources(), groups })
+    })
+}
+
+/// A problem and a request with up to four limits, each exactly what some plan spends, a bit more, or too little.
+pub fn asked() -> impl Strategy<Value = (Problem, Request)> {
+    let factor = prop::sample::select(vec![0.0, 0.0, 0.1, -0.1]);
+    let limits = vec((0..NAMES.len(), any::<Index>(), factor), 0..=4);
+    (problem(), 0..NAMES.len(), limits).prop_map(|(problem, minimise, limits)| {
+        let plans = plans(&problem);
+        let limit = |(resource, plan, more): (usize, Index, f64)| {
+            let spent = problem.totals(&plans[plan.index(plans.len())])[resource];
+            Limit::new(NAMES[resource], spent + more * spent.abs())
+        };
+        let limits = limits.into_iter().map(limit).collect();
+        let request = Request { effort: EXACT, ..Request::new(NAMES[minimise], limits) };
+        (problem, request)
+    })
+}
+
+/// Every plan, in the order of the tables.
+pub fn plans(problem: &Problem) -> Vec<Vec<Chosen>> {
+    let mut plans = vec![vec![]];
+    for group in &problem.groups {
+        let ways: Vec<Chosen> = (0..group.alternatives.len()).flat_map(|a| ways(group, a)).collect();
+        let extended = |plan: &Vec<Chosen>| -> Vec<Vec<Chosen>> {
+            ways.iter().map(|way| [plan.as_slice(), std::slice::from_ref(way)].concat()).collect()
+        };
+        plans = plans.iter().flat_map(extended).collect();
+    }
+    plans
+}
+
+fn ways(group: &Group, alternative: usize) -> Vec<Chosen> {
+    let mut ways = vec![vec![]];
+    for part in &group.alternatives[alternative].parts {
+        let choices = 0..part.choices.len();
+        ways = ways.iter().flat_map(|way| choices.clone().map(|c| [way.as_slice(), &[c]].concat())).collect();
+    }
+    ways.into_iter().map(|choices| Chosen { alternative, choices }).collect()
+}
+
+pub fn index(name: &str) -> usize {
+    NAMES.iter().position(|n| *n == name).expect("one of the names")
+}
+
+pub fn fits(limits: &[Limit], totals: &[f64]) -> bool {
+    limits.iter().all(|limit| totals[index(&limit.resource)] <= limit.at_most)
+}
+
+/// The least of a resource within the limits, by trying every plan.
+pub fn least(problem: &Problem, resource: &str, limits: &[Limit]) -> Option<f64> {
+    let totals = plans(problem).into_iter().map(|plan| problem.totals(&plan));
+    totals.filter(|t| fits(limits, t)).map(|t| t[index(resource)]).reduce(f64::min)
+}
+
+/// The largest cost of a resource: sums are as good as the rounding of this.
+pub fn largest(problem: &Problem, resource: &str) -> f64 {
+    let alternatives = problem.groups.iter().flat_map(|g| &g.alternatives);
+    let choices = alternatives.flat_map(|a| &a.parts).flat_map(|p| &p.choices);
+    choices.map(|c| c.costs[index(resource)].abs()).fold(0.0, f64::max)
+}
