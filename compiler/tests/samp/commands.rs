@@ -42,6 +42,20 @@ fn prompts_come_from_a_flag_a_chat_or_stdin() {
 }
 
 #[test]
+fn as_many_tokens_as_can_be_asked_for_end_where_the_context_does() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--max-model-len", "32"]);
+    for n in [u64::MAX, u64::MAX - 1] {
+        let mut command =
+            samp(["run", "-p", "The file is", "--ignore-eos", "--json", "-n", n.to_string().as_str()]);
+        command.arg(&plan);
+        let report = json(&ok(command));
+        let tokens = report["tokens"].as_array().unwrap().len() as u64;
+        assert!((1..=32).contains(&tokens), "{report}");
+    }
+}
+
+#[test]
 fn evaluation_reports_each_stratum_and_no_divergence_from_itself() {
     let bench = Bench::new();
     let data = root().join("testdata/data/eval.jsonl");
@@ -167,6 +181,9 @@ fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
         let (_, message) = fails(2, samp(args));
         assert!(message.contains(expected), "{args:?}: {message}");
     }
+    bench.compile("plan", &[]);
+    let (_, message) = fails(2, bench.compiling("plan", &[]));
+    assert!(message.starts_with("error[E0710]: ") && message.contains("--force"), "{message}");
     let (_, message) = fails(2, bench.compiling("plan", &["--recipe", "uniform:fp3"]));
     assert!(message.contains("fp3"), "{message}");
 }
