@@ -1,5 +1,5 @@
 //! The whole of two manifests side by side. What only follows from the rest is left out: the graph and the golden
-//! probe, the certificate, digests, places in files.
+//! probe, the certificate, digests, places in files; and so is `config.json`, which the model follows from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,8 @@ use crate::{
 /// Lists of at most so many values are shown whole.
 const SHOWN_VALUES: usize = 8;
 const ABSENT: &str = "absent";
+/// What the checkpoint's configuration decides stands in the manifest's model; its text may differ for nothing.
+const CONFIG_FILE: &str = "config.json";
 
 /// Everything that the plans decide differently, in the order of the manifest.
 pub fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
@@ -113,7 +115,7 @@ fn tensor_change(a: &Tensor, b: &Tensor) -> Option<Change> {
 /// Files that were carried along, by their hashes.
 fn files(a: &Plan, b: &Plan) -> Vec<Change> {
     let carried = |plan: &Plan| -> BTreeMap<String, String> {
-        let derived = [GRAPH_FILE, CERTIFICATE_FILE, GOLDEN_FILE];
+        let derived = [GRAPH_FILE, CERTIFICATE_FILE, GOLDEN_FILE, CONFIG_FILE];
         let files = plan.files.iter().filter(|f| !derived.contains(&f.path.as_str()));
         files
             .map(|PlainFile { path, blake3, .. }| (path.clone(), blake3.chars().take(12).collect()))
