@@ -139,6 +139,7 @@ pub fn lower_model(
     let context = Context::new();
     let mut module = source.build_graph(&context);
     let trace = lower(&mut module, &inputs, until, reached)?;
+    warnings.extend_from_slice(&trace.warnings);
     let planned = until == Phase::Planned;
     let spec = planned.then(|| plan_spec(source, &module, options, &inputs)).transpose()?;
     Ok(Lowered { module, spec, trace, warnings })
@@ -206,21 +207,35 @@ fn uncalibrated_kv() -> Diagnostic {
     .hint("measure the plan with `samp eval` before relying on it, or keep f16")
 }
 
-/// Refuses a plan whose weights do not fit, and shows where the bytes are.
-pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<(), Diagnostic> {
+/// Refuses a plan whose weights do not fit, and shows where the bytes are. The budget is one of weights: how many
+/// sequences of what length share the rest of a machine is known when it serves, not here. Where the weights fit but
+/// not even one sequence beside them would, a warning says so.
+pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<Option<Diagnostic>, Diagnostic> {
     let sizes = SizeTable::of(spec);
-    if sizes.weights_bytes <= budget {
-        return Ok(());
+    let table =
+        |finding| sizes.to_string().lines().fold(finding, |finding: Diagnostic, line| finding.note(line));
+    let [weights, least, room] = [sizes.weights_bytes, sizes.least_bytes_to_run, budget].map(Bytes);
+    if weights.0 > budget {
+        let excess = Bytes(weights.0 - budget);
+        let message = format!(
+            "the plan's weights need {weights}, the budget is {room}: {excess} too much; running takes {least} or more"
+        );
+        let finding = table(Diagnostic::bad_input("E0902", message));
+        return Err(finding.hint("choose smaller formats with --recipe, or raise --budget"));
     }
-    let excess = Bytes(sizes.weights_bytes - budget);
+    if least.0 <= budget {
+        return Ok(None);
+    }
     let message = format!(
-        "the plan's weights need {}, the budget is {}: {excess} too much",
-        Bytes(sizes.weights_bytes),
-        Bytes(budget),
+        "the plan's weights need {weights} of the budget of {room}, but running takes {least} or more: \
+         beside the weights, {} of activation arena and {} of KV cache for one sequence of {} positions",
+        Bytes(sizes.arena_bytes),
+        Bytes(sizes.kv_bytes_of_one_sequence),
+        spec.limits.max_context,
     );
-    let finding = Diagnostic::bad_input("E0902", message);
-    let finding = sizes.to_string().lines().fold(finding, |finding, line| finding.note(line));
-    Err(finding.hint("choose smaller formats with --recipe, or raise --budget"))
+    let hint = "if the budget is all the memory there is: --kv-cache-dtype, --max-model-len and \
+                --max-num-batched-tokens take less";
+    Ok(Some(Diagnostic::bad_input("E0904", message).warning().hint(hint)))
 }
 
 /// Runs a freshly written plan where this machine can, on the CPU: the logits after `positions` of one sequence.

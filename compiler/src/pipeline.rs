@@ -57,12 +57,15 @@ pub struct Trace {
     pub passes: Vec<(&'static str, Changed)>,
     /// Why each kernel was chosen.
     pub explanations: Vec<Explanation>,
+    /// Warnings of the passes.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// A pipeline under way.
 struct State<'a> {
     inputs: &'a PipelineInputs,
     explanations: Vec<Explanation>,
+    warnings: Vec<Diagnostic>,
 }
 
 type Pass = fn(&mut Module, &mut State<'_>) -> Result<Changed, Diagnostic>;
@@ -94,7 +97,15 @@ const PIPELINE: &[Row] = &[
         phase: Phase::Fused,
         pass: |m, s| if s.inputs.quality.equalize { equalize(m) } else { Ok(Changed(0)) },
     },
-    Row { name: "assign_recipe", phase: Phase::Typed, pass: |m, s| assign_recipe(m, &s.inputs.recipe) },
+    Row {
+        name: "assign_recipe",
+        phase: Phase::Typed,
+        pass: |m, s| {
+            let (changed, warning) = assign_recipe(m, &s.inputs.recipe)?;
+            s.warnings.extend(warning);
+            Ok(changed)
+        },
+    },
     Row {
         name: "round_weights",
         phase: Phase::Typed,
@@ -129,7 +140,7 @@ pub fn lower(
 ) -> Result<Trace, Diagnostic> {
     verify(module, Phase::Model)?;
     reached(Phase::Model, module);
-    let mut state = State { inputs, explanations: vec![] };
+    let mut state = State { inputs, explanations: vec![], warnings: vec![] };
     let (mut phase, mut passes) = (Phase::Model, vec![]);
     for (index, row) in PIPELINE.iter().enumerate().filter(|(_, row)| row.phase <= until) {
         passes.push((row.name, (row.pass)(module, &mut state)?));
@@ -142,5 +153,5 @@ pub fn lower(
             reached(phase, module);
         }
     }
-    Ok(Trace { passes, explanations: state.explanations })
+    Ok(Trace { passes, explanations: state.explanations, warnings: state.warnings })
 }

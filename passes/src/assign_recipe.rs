@@ -13,11 +13,15 @@ use samp_ir::{Diagnostic, Module, OpId, Shape, WeightOp};
 
 use crate::{Changed, recipe::Recipe};
 
-/// Sets the format of every weight.
-pub fn assign_recipe(module: &mut Module, recipe: &Recipe) -> Result<Changed, Diagnostic> {
+/// Sets the format of every weight. The warning, if there is one, names rules that have no effect.
+pub fn assign_recipe(
+    module: &mut Module,
+    recipe: &Recipe,
+) -> Result<(Changed, Option<Diagnostic>), Diagnostic> {
     let projections = projections(module);
     let keys: Vec<&str> = projections.iter().map(|p| p.key.as_str()).collect();
     let formats = recipe.resolve(&keys)?;
+    let warning = recipe.overridden(&keys);
     let mut assigned: Vec<(OpId, Format)> = vec![];
     for (projection, &format) in projections.iter().zip(&formats) {
         match assigned.last() {
@@ -32,7 +36,7 @@ pub fn assign_recipe(module: &mut Module, recipe: &Recipe) -> Result<Changed, Di
     for &(weight, format) in &assigned {
         module.set_format(weight, format);
     }
-    Ok(Changed(assigned.len()))
+    Ok((Changed(assigned.len()), warning))
 }
 
 /// One projection of the checkpoint and the weight that holds it.

@@ -28,6 +28,8 @@ pub struct Rule {
 pub const UNMATCHED: &str = "E0401";
 /// A rule matches no projection.
 pub const UNUSED: &str = "E0402";
+/// A rule matches projections, but later rules decide for all of them.
+pub const OVERRIDDEN: &str = "E0408";
 /// More keys than this are counted, not listed.
 const LISTED: usize = 10;
 
@@ -60,9 +62,8 @@ impl Recipe {
     /// # Errors
     /// One [`Diagnostic`] that names every projection that no rule matches, or every rule that matches none.
     pub fn resolve(&self, keys: &[&str]) -> Result<Vec<Format>, Diagnostic> {
-        let decide =
-            |key: &str| self.rules.iter().rfind(|rule| matches(&rule.pattern, key)).map(|r| r.format);
-        let formats: Vec<Option<Format>> = keys.iter().map(|key| decide(key)).collect();
+        let decide = |key: &&str| self.deciding(key).map(|rule| self.rules[rule].format);
+        let formats: Vec<Option<Format>> = keys.iter().map(decide).collect();
         let unmatched = keys.iter().zip(&formats).filter(|(_, f)| f.is_none()).map(|(key, _)| *key);
         self.refuse_if_any(UNMATCHED, "a rule for every projection, found none for", unmatched)
             .map_err(|d| d.hint("a first rule with the pattern \"*\" decides for everything that is left"))?;
@@ -73,21 +74,43 @@ impl Recipe {
         Ok(formats.into_iter().flatten().collect())
     }
 
+    /// A warning that names every rule which matches projections of `keys` but decides for none of them.
+    pub fn overridden(&self, keys: &[&str]) -> Option<Diagnostic> {
+        let deciding: Vec<Option<usize>> = keys.iter().map(|key| self.deciding(key)).collect();
+        let idle = |(index, rule): &(usize, &Rule)| {
+            !deciding.contains(&Some(*index)) && keys.iter().any(|key| matches(&rule.pattern, key))
+        };
+        let idle = self.rules.iter().enumerate().filter(idle);
+        let named = idle.map(|(index, rule)| format!("`{}` (rule {})", rule.pattern, index + 1)).collect();
+        let what = "every rule to decide for a projection, found that later rules override all matches of";
+        let finding = self.finding(OVERRIDDEN, what, named)?;
+        Some(finding.warning().hint("the last match wins: move the rule down, or remove it"))
+    }
+
+    /// The rule that decides for `key`: the last that matches.
+    fn deciding(&self, key: &str) -> Option<usize> {
+        self.rules.iter().rposition(|rule| matches(&rule.pattern, key))
+    }
+
     fn refuse_if_any<'a>(
         &self,
         code: &'static str,
         what: &str,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<(), Diagnostic> {
-        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        self.finding(code, what, names.map(|name| format!("`{name}`")).collect()).map_or(Ok(()), Err)
+    }
+
+    /// What is found of so many things; none if there are none.
+    fn finding(&self, code: &'static str, what: &str, names: Vec<String>) -> Option<Diagnostic> {
         if names.is_empty() {
-            return Ok(());
+            return None;
         }
         let mut listed = names[..names.len().min(LISTED)].join(", ");
         if names.len() > LISTED {
             listed += &format!(" and {} more", names.len() - LISTED);
         }
-        Err(Diagnostic::bad_input(code, format!("recipe `{}`: expected {what} {listed}", self.name)))
+        Some(Diagnostic::bad_input(code, format!("recipe `{}`: expected {what} {listed}", self.name)))
     }
 
     fn with_examples(&self, diagnostic: Diagnostic, keys: &[&str]) -> Diagnostic {
@@ -170,5 +193,23 @@ mod tests {
         let recipe = Recipe::of("r", &[("*", Format::Nf4), ("layer.*", Format::F16)]);
         let finding = recipe.resolve(&KEYS).unwrap_err();
         assert_eq!((finding.code, finding.message.contains("`layer.*`")), (UNUSED, true));
+    }
+
+    #[test]
+    fn rules_that_never_win_are_named() {
+        let recipe = |rules: &[(&str, Format)]| Recipe::of("r", rules).overridden(&KEYS);
+        let nf4 = Format::Nf4;
+        let warning = recipe(&[("*", nf4), ("layers.0.*", Format::F16), ("lm_head", nf4), ("layers.*", nf4)]);
+        let warning = warning.expect("a warning");
+        assert_eq!((warning.code, warning.severity), (OVERRIDDEN, samp_ir::Severity::Warning));
+        assert!(warning.message.ends_with("`layers.0.*` (rule 2)"), "{warning}");
+        // The same pattern twice: the first never wins.
+        let warning = recipe(&[("*", Format::F16), ("*", nf4)]).expect("a warning");
+        assert!(warning.message.ends_with("`*` (rule 1)"), "{warning}");
+        // A rule without any match is refused elsewhere, and fixed recipes have no idle rule.
+        assert_eq!(recipe(&[("*", nf4), ("nowhere", nf4)]), None);
+        for fixed in [Recipe::samp(), Recipe::uniform(nf4), Recipe::uniform(Format::Bf16)] {
+            assert_eq!(fixed.overridden(&KEYS), None, "{}", fixed.name);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Before: `%y = samp.linear(%x, %w)`, `%w = samp.weight {format = "nf4"}`
 //!
-//! After: `%y = samp.linear(%x, %w) {kernels = ["1:linear_nf4_direct", …]}`, `%w = samp.weight {format = "nf4", layout = "rows16"}`
+//! After: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_direct", …]}`, `%w = samp.weight {format = "nf4", layout = "rows16"}`
 //!
 //! Requires: every weight has a format. Ensures: each op has a kernel of the target for each bucket, and all of them read the one layout its
 //! weight has. Does not: know any hardware number; the registry's cost rows and the target table do.

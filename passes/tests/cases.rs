@@ -49,10 +49,11 @@ fn legalize_cases() {
     });
 }
 
-/// `assign_recipe samp`, or `assign_recipe PATTERN=FORMAT…`.
+/// `assign_recipe samp`, or `assign_recipe PATTERN=FORMAT…`. A warning stands before the graph.
 #[test]
 fn assign_recipe_cases() {
-    cases("assign_recipe", |case, module| {
+    filetest::run("assign_recipe", |case| {
+        let mut module = case.module(&Context::new())?;
         let rule = |word: &String| {
             let (pattern, format) = word.split_once('=').expect("PATTERN=FORMAT");
             Rule { pattern: pattern.into(), format: format.parse().expect("a format") }
@@ -63,8 +64,9 @@ fn assign_recipe_cases() {
                 Recipe { name: "case".into(), kv: None, rules: case.command[1..].iter().map(rule).collect() }
             }
         };
-        assign_recipe(module, &recipe).map(drop)?;
-        verify(module, Phase::Typed)
+        let (_, warning) = assign_recipe(&mut module, &recipe)?;
+        verify(&module, Phase::Typed)?;
+        Ok(warning.map_or(String::new(), |warning| format!("{warning}\n\n")) + &module.to_string())
     });
 }
 

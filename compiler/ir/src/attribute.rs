@@ -103,14 +103,27 @@ pub(crate) fn float(op: Operation, name: &str) -> Option<f64> {
     attribute.r#type().is_f64().then(|| number.value())
 }
 
-/// Reads `kernels`, whose entries are `BUCKET:KERNEL`; `None` if it is absent or an entry is not.
+/// Reads `kernels`, whose entries are `BUCKET,…:KERNEL`; `None` if it is absent or an entry is not.
 pub(crate) fn kernels(op: Operation) -> Option<Vec<KernelChoice>> {
-    let choice = |entry: &str| {
-        let (bucket, kernel) = entry.split_once(':')?;
-        let canonical = bucket.parse::<u64>().ok().filter(|n| n.to_string() == bucket && !kernel.is_empty());
-        Some(KernelChoice { max_tokens: canonical?, kernel: kernel.to_owned() })
+    let bound = |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text);
+    let mut choices = vec![];
+    for entry in texts(op, "kernels")? {
+        let (buckets, kernel) = entry.split_once(':').filter(|(_, kernel)| !kernel.is_empty())?;
+        for bucket in buckets.split(',') {
+            choices.push(KernelChoice { max_tokens: bound(bucket)?, kernel: kernel.to_owned() });
+        }
+    }
+    Some(choices)
+}
+
+/// The entries of `kernels`: one for each run of buckets with the same kernel, `1,2,4:KERNEL`.
+pub(crate) fn kernel_entries(kernels: &[KernelChoice]) -> Vec<String> {
+    let runs = kernels.chunk_by(|a, b| a.kernel == b.kernel);
+    let entry = |run: &[KernelChoice]| {
+        let buckets: Vec<String> = run.iter().map(|choice| choice.max_tokens.to_string()).collect();
+        format!("{}:{}", buckets.join(","), run[0].kernel)
     };
-    texts(op, "kernels")?.into_iter().map(choice).collect()
+    runs.map(entry).collect()
 }
 
 /// Makes attributes of one context.

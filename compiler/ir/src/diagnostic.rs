@@ -2,7 +2,8 @@
 //! `--json`.
 //!
 //! Codes are stable. Each part of the compiler has its own hundred: E01 the graph's text and structure,
-//! E02 the verifier's rules, E03 import, E04 recipes, E05 kernels and targets, E06 memory, E07 emission.
+//! E02 the verifier's rules, E03 import, E04 recipes, E05 kernels and targets, E06 memory, E07 emission and export,
+//! E08 evaluation, E09 what a compile is asked for: limits, budget, KV cache.
 
 use std::fmt;
 

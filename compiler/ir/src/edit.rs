@@ -5,7 +5,11 @@ use melior::ir::{
 };
 use samp_abi::{Format, Layout, plan::KernelChoice};
 
-use crate::{Dtype, Module, OpId, OpKind, ValueId, attribute::Maker, raw, structure};
+use crate::{
+    Dtype, Module, OpId, OpKind, ValueId,
+    attribute::{self, Maker},
+    raw, structure,
+};
 
 impl Module {
     /// Makes the graph return `value` and sets the function's type accordingly.
@@ -102,13 +106,13 @@ impl Module {
         raw::set_attribute(self.raw_op(weight), "layout", self.maker().text(layout.name()));
     }
 
-    /// Sets the kernel of each token bucket, ascending.
+    /// Sets the kernel of each token bucket, ascending. Neighbours with the same kernel share an entry.
     ///
     /// # Panics
     /// If `op` is a weight.
     pub fn set_kernels(&mut self, op: OpId, kernels: &[KernelChoice]) {
         self.expect_compute(op, "kernels");
-        let entries: Vec<String> = kernels.iter().map(|k| format!("{}:{}", k.max_tokens, k.kernel)).collect();
+        let entries = attribute::kernel_entries(kernels);
         raw::set_attribute(self.raw_op(op), "kernels", self.maker().texts(&entries));
     }
 

@@ -1,13 +1,14 @@
 //! `samp compile`: a checkpoint becomes a plan.
 
+mod report;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
-use samp_passes::Changed;
-use serde::Serialize;
 
+use self::report::{Cost, Explained, Graph, Report};
 use super::{Outcome, print, print_json};
 use crate::{
     compile::{
@@ -15,7 +16,6 @@ use crate::{
         lower_model, probe,
     },
     emit::{Bar, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
-    pipeline::Trace,
     recipe,
     size::{Bytes, SizeTable},
 };
@@ -37,7 +37,10 @@ pub struct Args {
     /// Replace the plan if it exists
     #[arg(long)]
     force: bool,
-    /// Refuse a plan whose weights take more than this
+    /// Refuse a plan whose weights take more than this; warn if they and one sequence's cache do
+    ///
+    /// Weights alone count: the KV cache depends on how the plan is served. The refusal and --dry-run also say the
+    /// least that running takes: weights, activation arena, and the cache of one sequence at its longest.
     #[arg(long, value_name = "BYTES")]
     budget: Option<Bytes>,
     /// Format of the KV cache: auto (the recipe's, or what the target computes in), f32, f16 or fp8
@@ -92,44 +95,52 @@ fn kv_format(text: &str) -> Result<KvDtype, String> {
     }))
 }
 
-/// Result of a compile, or of a dry run.
-#[derive(Serialize)]
-struct Report<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<&'a PathBuf>,
-    target: TargetName,
-    sizes: &'a SizeTable,
-    disk_bytes: u64,
-    peak_memory_bytes: u64,
-    warnings: &'a [Diagnostic],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tensors_resumed: Option<usize>,
-}
-
 /// Compiles and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let source = Source::open(&args.model)?;
-    let until = args.stop_after.unwrap_or(Phase::Planned);
-    let mut printed = String::new();
-    let lowered = lower_model(&source, &options(args)?, until, &mut |phase, module| {
-        if args.print_after.contains(&phase) || args.stop_after == Some(phase) {
-            printed += &format!("// {phase}\n{module}\n");
-        }
-    })?;
-    let warnings: Vec<Diagnostic> = source.warnings().iter().chain(&lowered.warnings).cloned().collect();
+    let options = options(args)?;
+    let mut graphs = vec![];
+    let lowered =
+        lower_model(&source, &options, args.stop_after.unwrap_or(Phase::Planned), &mut |phase, module| {
+            if args.print_after.contains(&phase) || args.stop_after == Some(phase) {
+                graphs.push(Graph { phase: phase.to_string(), mlir: module.to_string() });
+            }
+        })?;
+    let mut warnings: Vec<Diagnostic> = source.warnings().iter().chain(&lowered.warnings).cloned().collect();
+    warnings.extend(over_budget(args, &source, &options, &lowered)?);
     warnings.iter().for_each(|warning| eprintln!("{warning}"));
-    if args.explain {
-        printed += &explain(&lowered.trace);
+    let trace = args.explain.then(|| Explained::of(&lowered.trace));
+    if !args.json {
+        let printed = graphs.iter().map(Graph::to_string).chain(trace.iter().map(Explained::to_string));
+        print(&printed.collect::<String>())?;
     }
-    print(&printed)?;
-    let Lowered { spec: Some(spec), .. } = lowered else { return Ok(Outcome::Clean) };
-    if args.stop_after.is_some() {
-        return Ok(Outcome::Clean);
+    let mut report = Report { graphs, trace, warnings: &warnings, ..Report::new(args) };
+    let made = match &lowered.spec {
+        Some(spec) => finish(args, &source, spec, &mut report)?,
+        None => String::new(),
+    };
+    if args.json {
+        print_json(&report)?;
+    } else if args.stop_after.is_none() {
+        print(&made)?;
     }
-    if let Some(budget) = args.budget {
-        check_budget(&spec, budget.0)?;
+    Ok(Outcome::Clean)
+}
+
+/// Checks the budget, whatever phase the graph was lowered to: what does not fit is refused before any result.
+fn over_budget(
+    args: &Args,
+    source: &Source,
+    options: &CompileOptions,
+    lowered: &Lowered,
+) -> anyhow::Result<Option<Diagnostic>> {
+    let Some(budget) = args.budget else { return Ok(None) };
+    if let Some(spec) = &lowered.spec {
+        return Ok(check_budget(spec, budget.0)?);
     }
-    finish(args, &source, &spec, &warnings)
+    let whole = lower_model(source, options, Phase::Planned, &mut |_, _| {})?;
+    let spec = whole.spec.context("expected a plan at the end of lowering, found none")?;
+    Ok(check_budget(&spec, budget.0)?)
 }
 
 fn options(args: &Args) -> anyhow::Result<CompileOptions> {
@@ -142,29 +153,23 @@ fn options(args: &Args) -> anyhow::Result<CompileOptions> {
     })
 }
 
-/// Emits the plan, or says what that would take.
-fn finish(args: &Args, source: &Source, spec: &PlanSpec, warnings: &[Diagnostic]) -> anyhow::Result<Outcome> {
+/// Emits the plan, or says what that would take: in the report, and as text.
+fn finish(args: &Args, source: &Source, spec: &PlanSpec, report: &mut Report<'_>) -> anyhow::Result<String> {
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     ensure!(threads > 0, "--threads: expected at least 1, found 0");
     let forecast = forecast(spec, threads, args.memory.0);
-    let emitted = if args.dry_run { None } else { Some(write(args, source, spec, threads)?) };
+    let only_said = args.dry_run || args.stop_after.is_some();
+    let emitted = if only_said { None } else { Some(write(args, source, spec, threads)?) };
     let sizes = SizeTable::of(spec);
-    if args.json {
-        print_json(&Report {
-            plan: args.output.as_ref(),
-            target: args.target,
-            sizes: &sizes,
-            disk_bytes: forecast.disk_bytes,
-            peak_memory_bytes: forecast.memory.bytes(),
-            warnings,
-            tensors_resumed: emitted.as_ref().map(|e| e.resumed),
-        })?;
-    } else {
-        let made =
-            emitted.map_or_else(|| render_forecast(&forecast), |emitted| render_emitted(args, &emitted));
-        print(&format!("{sizes}\n{made}"))?;
-    }
-    Ok(Outcome::Clean)
+    let made = match &emitted {
+        Some(emitted) => render_emitted(args, emitted),
+        None => render_forecast(&forecast),
+    };
+    let text = format!("{sizes}\n{made}");
+    report.tensors_resumed = emitted.map(|emitted| emitted.resumed);
+    report.cost =
+        Some(Cost { sizes, disk_bytes: forecast.disk_bytes, peak_memory_bytes: forecast.memory.bytes() });
+    Ok(text)
 }
 
 fn write(args: &Args, source: &Source, spec: &PlanSpec, threads: usize) -> anyhow::Result<Emitted> {
@@ -201,21 +206,4 @@ fn render_emitted(args: &Args, emitted: &Emitted) -> String {
     };
     let bits = emitted.plan.decoder_bits_per_weight().map_or("–".into(), |b| format!("{b:.3}"));
     format!("{out}: {} in all, {bits} bits per decoder weight{resumed}\n", Bytes(emitted.bytes))
-}
-
-/// What each pass changed, then a paragraph for each op: every bucket's choice before what lost against it.
-fn explain(trace: &Trace) -> String {
-    let passes = trace.passes.iter().map(|(name, Changed(places))| format!("{name}: {places} places\n"));
-    let mut out: String = passes.collect();
-    let mut label = "";
-    for e in &trace.explanations {
-        if e.label != label {
-            label = &e.label;
-            out += &format!("{label}\n");
-        }
-        let candidates: Vec<String> =
-            e.candidates.iter().map(|(name, time)| format!("{name} {time}")).collect();
-        out += &format!("  up to {:>6} tokens: {}\n", e.max_tokens, candidates.join("  >  "));
-    }
-    out
 }

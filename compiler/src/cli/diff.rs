@@ -1,17 +1,17 @@
 //! `samp diff`: what two plans decide differently.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+mod compare;
+mod steps;
 
-use samp_abi::plan::{MANIFEST_FILE, Plan, Step, Tensor};
+use std::path::{Path, PathBuf};
+
+use samp_abi::plan::{MANIFEST_FILE, Plan};
 use serde::Serialize;
 
 use super::{Outcome, print, print_json};
 use crate::size::Bytes;
 
-/// Compare two plans by what they decide: formats, layouts, kernels, limits, memory
+/// Compare two plans by what they decide: model, limits, formats, layouts, steps, kernels, memory
 ///
 /// Exits with 1 if they differ.
 #[derive(clap::Args)]
@@ -56,7 +56,7 @@ impl std::fmt::Display for Change {
 
 /// Compares and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let changes = differences(&manifest(&args.plan_a)?, &manifest(&args.plan_b)?);
+    let changes = compare::differences(&manifest(&args.plan_a)?, &manifest(&args.plan_b)?);
     if args.json {
         print_json(&changes)?;
     } else {
@@ -72,83 +72,6 @@ fn manifest(dir: &Path) -> anyhow::Result<Plan> {
     let bytes =
         std::fs::read(&path).map_err(|e| anyhow::anyhow!("{} cannot be read: {e}", path.display()))?;
     Ok(samp_abi::plan::unseal(&bytes, |b| blake3::hash(b).to_string())?)
-}
-
-fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
-    let mut changes = vec![];
-    let mut compare = |subject: &str, x: String, y: String| {
-        if x != y {
-            changes.push(Change::new(subject, "", x, y));
-        }
-    };
-    compare("target", a.target.to_string(), b.target.to_string());
-    compare("architecture", format!("{:?}", a.model.architecture), format!("{:?}", b.model.architecture));
-    compare("layers", a.model.layers.to_string(), b.model.layers.to_string());
-    compare("hidden size", a.model.hidden_size.to_string(), b.model.hidden_size.to_string());
-    compare("KV cache", a.kv.format.to_string(), b.kv.format.to_string());
-    compare("tokens a step", a.limits.max_tokens.to_string(), b.limits.max_tokens.to_string());
-    compare("sequences", a.limits.max_sequences.to_string(), b.limits.max_sequences.to_string());
-    compare("context", a.limits.max_context.to_string(), b.limits.max_context.to_string());
-    changes.extend(tensor_changes(a, b));
-    changes.extend(kernel_changes(a, b));
-    for (what, x, y) in [
-        ("weights", a.memory.weights_bytes, b.memory.weights_bytes),
-        ("activation arena", a.memory.arena_bytes, b.memory.arena_bytes),
-    ] {
-        if x != y {
-            let change = Change::new(what, "", Bytes(x), Bytes(y));
-            changes.push(Change { bytes: Some(i128::from(y) - i128::from(x)), ..change });
-        }
-    }
-    changes
-}
-
-fn tensor_changes(a: &Plan, b: &Plan) -> Vec<Change> {
-    let by_name = |plan| -> BTreeMap<&str, &Tensor> {
-        let plan: &Plan = plan;
-        plan.tensors.iter().map(|t| (t.name.as_str(), t)).collect()
-    };
-    let (in_a, in_b) = (by_name(a), by_name(b));
-    let mut changes = vec![];
-    for tensor in &a.tensors {
-        let Some(other) = in_b.get(tensor.name.as_str()) else {
-            changes.push(Change::new(&tensor.name, "", tensor.format, "absent"));
-            continue;
-        };
-        let bytes = i128::from(other.bytes()) - i128::from(tensor.bytes());
-        if tensor.format != other.format {
-            let change = Change::new(&tensor.name, "", tensor.format, other.format);
-            changes.push(Change { bytes: Some(bytes), ..change });
-        } else if tensor.layout != other.layout {
-            changes.push(Change::new(&tensor.name, "layout", tensor.layout, other.layout));
-        } else if stored(tensor) != stored(other) {
-            changes.push(Change::new(&tensor.name, "values", "one set", "another"));
-        }
-    }
-    let added = b.tensors.iter().filter(|t| !in_a.contains_key(t.name.as_str()));
-    changes.extend(added.map(|t| Change::new(&t.name, "", "absent", t.format)));
-    changes
-}
-
-fn stored(tensor: &Tensor) -> Vec<&str> {
-    tensor.parts.iter().map(|p| p.blake3.as_str()).collect()
-}
-
-/// Kernels that differ for a reason of their own: same step, same formats.
-fn kernel_changes(a: &Plan, b: &Plan) -> Vec<Change> {
-    let steps: BTreeMap<&str, &Step> = b.program.steps.iter().map(|s| (s.label.as_str(), s)).collect();
-    let format = |plan: &Plan, step: &Step| -> Vec<samp_abi::Format> {
-        step.op.tensors().iter().map(|t| plan.tensors[t.0 as usize].format).collect()
-    };
-    let pairs = a.program.steps.iter().filter_map(|s| Some((s, *steps.get(s.label.as_str())?)));
-    let same_formats = pairs.filter(|(s, t)| format(a, s) == format(b, t));
-    let changed = same_formats.flat_map(|(s, t)| {
-        s.kernels.iter().zip(&t.kernels).filter(|(x, y)| x != y).map(|(x, y)| {
-            let what = format!("kernel for up to {} tokens", x.max_tokens);
-            Change::new(&s.label, &what, &x.kernel, &y.kernel)
-        })
-    });
-    changed.collect()
 }
 
 /// `+12.1 MB`, `−12.1 MB`.

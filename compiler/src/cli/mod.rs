@@ -71,11 +71,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Diagnostics are already whole sentences with their own prefix; other errors print their chain of causes.
+/// Diagnostics are already whole sentences with their own prefix; other errors print their chain of causes, with
+/// their code if they have one.
 fn report(error: &anyhow::Error) {
-    match error.downcast_ref::<samp_ir::Diagnostic>() {
-        Some(diagnostic) => eprintln!("{diagnostic}"),
-        None => eprintln!("error: {error:#}"),
+    use crate::emit::EmitError;
+    match (error.downcast_ref::<samp_ir::Diagnostic>(), error.downcast_ref::<EmitError>()) {
+        (Some(diagnostic), _) | (None, Some(EmitError::Import(diagnostic))) => eprintln!("{diagnostic}"),
+        (None, Some(emission)) => eprintln!("error[{}]: {error:#}", emission.code()),
+        (None, None) => eprintln!("error: {error:#}"),
     }
 }
 

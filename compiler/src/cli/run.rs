@@ -78,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let tokenizer = Tokenizer::from_plan(&plan)?;
     let prompt = prompt_tokens(args, &plan, &tokenizer)?;
     let prompt_tokens = prompt.len();
-    let room = (prompt_tokens + args.max_tokens) as u64;
+    let room = prompt_tokens.saturating_add(args.max_tokens) as u64;
     let kv_tokens = Some(room.min(plan.manifest().limits.max_context));
     let options = EngineOptions { kv_tokens, ..EngineOptions::default() };
     let mut engine = Engine::new(plan.into(), args.device, options)?;

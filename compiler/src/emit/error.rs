@@ -103,6 +103,26 @@ pub enum EmitError {
 }
 
 impl EmitError {
+    /// Stable code for people, `E07` and two digits; a finding that comes from elsewhere keeps its own.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EmitError::Exists(_) => "E0710",
+            EmitError::NotReplaceable { .. } => "E0711",
+            EmitError::BadTarget(..) => "E0712",
+            EmitError::Locked(_) => "E0713",
+            EmitError::NoSpace { .. } => "E0714",
+            EmitError::Mismatch { .. } => "E0715",
+            EmitError::OutlierStatistics(_) => "E0716",
+            EmitError::Encode { .. } => "E0717",
+            EmitError::Import(finding) => finding.code,
+            EmitError::Probe(_) => "E0718",
+            EmitError::Interrupted => "E0719",
+            EmitError::Io { .. } => "E0720",
+            EmitError::Plan(_) => "E0721",
+            EmitError::NotExportable { .. } => "E0722",
+        }
+    }
+
     /// Whether the same call, made again, may succeed and continue from what was finished.
     pub fn can_continue(&self) -> bool {
         use EmitError::{Interrupted, Io, NoSpace, Probe};

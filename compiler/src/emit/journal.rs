@@ -1,7 +1,9 @@
-//! What an interrupted compile had finished: one line of JSON per tensor, after a first line that names all inputs.
+//! What an interrupted compile had finished: one line per tensor, after a first line that names all inputs. A line is
+//! the BLAKE3 of its JSON, a space, and the JSON.
 //!
-//! The journal is only a hint. A resumed compile believes a line when the bytes on disk have the hashes that it
-//! gives, so a torn line, lost blocks or a damaged file cost time, never correctness.
+//! The journal is only a hint. A resumed compile believes a line when it has its own hash (the hashes of the sources
+//! go into the manifest as they stand there) and the bytes on disk have the hashes that it gives, so a torn line,
+//! lost blocks or a damaged file cost time, never correctness.
 
 use std::{
     fs::{self, File},
@@ -10,9 +12,12 @@ use std::{
     sync::Mutex,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::error::{During, EmitError};
+use super::{
+    error::{During, EmitError},
+    hash::blake3_hex,
+};
 
 /// A finished tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,20 +69,28 @@ impl Journal {
 }
 
 fn line(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("plain data") + "\n"
+    let json = serde_json::to_string(value).expect("plain data");
+    format!("{} {json}\n", blake3_hex(json.as_bytes()))
+}
+
+/// What a line holds, if it is whole.
+fn entry<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let at = line.iter().position(|&b| b == b' ')?;
+    let (hash, json) = (&line[..at], &line[at + 1..]);
+    (blake3_hex(json).as_bytes() == hash).then(|| serde_json::from_slice(json).ok())?
 }
 
 fn read(path: &Path, fingerprint: &str, tensors: usize) -> Vec<Option<Finished>> {
     let mut finished = vec![None; tensors];
     let bytes = fs::read(path).unwrap_or_default();
     let mut lines = bytes.split(|&b| b == b'\n');
-    let head = lines.next().and_then(|head| serde_json::from_slice::<Head>(head).ok());
+    let head = lines.next().and_then(entry::<Head>);
     if head.is_none_or(|head| head.fingerprint != fingerprint) {
         return finished;
     }
-    for entry in lines.filter_map(|entry| serde_json::from_slice::<Finished>(entry).ok()) {
-        if let Some(slot) = finished.get_mut(entry.tensor) {
-            *slot = Some(entry);
+    for tensor in lines.filter_map(entry::<Finished>) {
+        if let Some(slot) = finished.get_mut(tensor.tensor) {
+            *slot = Some(tensor);
         }
     }
     finished

@@ -115,7 +115,11 @@ pub fn emit(
     match written {
         Ok(emitted) => staging.publish().map(|()| emitted),
         Err(error) if error.can_continue() => Err(error),
-        Err(error) => staging.discard().and(Err(error)),
+        Err(error) => {
+            // Why nothing was emitted matters more than what could not be removed.
+            let _ = staging.discard();
+            Err(error)
+        }
     }
 }
 

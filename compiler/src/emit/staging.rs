@@ -5,7 +5,10 @@
 //! .NAME.partial/lock      held while a process writes
 //! .NAME.partial/journal   finished tensors, see `journal`
 //! .NAME.partial/out/      becomes NAME
+//! .NAME.partial/old/      what NAME was, for a moment, where the file system cannot swap two folders
 //! ```
+//!
+//! What lies there without a journal is nobody's unfinished work; the next run discards it.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -46,10 +49,40 @@ impl Staging {
     pub fn open(target: &Path, kind: Kind, force: bool) -> Result<Staging, EmitError> {
         let (target, partial) = names(target)?;
         refuse_existing(&target, kind, force)?;
+        Staging::enter(target, partial, kind, force)
+    }
+
+    /// Takes the lock, then checks the target again: another process may have published it in the meantime, and
+    /// what it left in the partial folder is then of no use.
+    fn enter(target: PathBuf, partial: PathBuf, kind: Kind, force: bool) -> Result<Staging, EmitError> {
         let lock = lock(&partial, &target)?;
         let staging = Staging { target, partial, kind, force, _lock: lock };
-        fs::create_dir_all(staging.out()).during("making the folder", &staging.out())?;
+        staging.settle_old()?;
+        if let Err(refusal) = refuse_existing(&staging.target, kind, force) {
+            let _ = staging.discard();
+            return Err(refusal);
+        }
+        let out = staging.out();
+        if !staging.journal().exists() && out.exists() {
+            fs::remove_dir_all(&out).during("removing", &out)?;
+        }
+        fs::create_dir_all(&out).during("making the folder", &out)?;
         Ok(staging)
+    }
+
+    /// Ends a replacement that was interrupted between its two renames: the old folder goes back if nothing took
+    /// its place, and goes away otherwise.
+    fn settle_old(&self) -> Result<(), EmitError> {
+        let old = self.old();
+        match (old.exists(), self.target.symlink_metadata().is_ok()) {
+            (false, _) => Ok(()),
+            (true, true) => fs::remove_dir_all(&old).during("removing", &old),
+            (true, false) => rename_new(&old, &self.target).during("restoring", &self.target),
+        }
+    }
+
+    fn old(&self) -> PathBuf {
+        self.partial.join("old")
     }
 
     /// The folder that becomes the target.
@@ -78,18 +111,22 @@ impl Staging {
         Ok(())
     }
 
-    /// Makes the folder the target, durably, and removes the rest. All files in it must have been synced.
+    /// Makes the folder the target and removes the rest. All files in it must have been synced. Once it is renamed
+    /// it stands, so nothing after that is an error: what cannot be removed is discarded by the next run.
     pub fn publish(self) -> Result<(), EmitError> {
         let out = self.out();
         sync_folder(&out)?;
         refuse_existing(&self.target, self.kind, self.force)?;
         if self.target.symlink_metadata().is_ok() {
-            exchange(&out, &self.target, &self.partial.join("old")).during("replacing", &self.target)?;
+            exchange(&out, &self.target, &self.old()).during("replacing", &self.target)?;
         } else {
             rename_new(&out, &self.target).during("publishing", &self.target)?;
         }
-        sync_folder(parent(&self.target))?;
-        fs::remove_dir_all(&self.partial).during("removing", &self.partial)
+        // The journal goes first: without it the rest is known to be nobody's work.
+        let _ = fs::remove_file(self.journal());
+        let _ = sync_folder(parent(&self.target));
+        let _ = fs::remove_dir_all(&self.partial);
+        Ok(())
     }
 
     /// Removes what was written; for work that cannot be continued.
@@ -238,6 +275,67 @@ mod tests {
         let staging = Staging::open(&target, PLAN, false).unwrap();
         fs::create_dir(&target).unwrap();
         assert!(matches!(staging.publish(), Err(EmitError::Exists(_))));
+    }
+
+    /// A plan that holds `text`, at `folder/name`.
+    fn plan(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("plan.json"), text).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_target_that_appears_before_the_lock_is_refused_before_any_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = plan(folder.path(), "plan", "theirs");
+        let (target, partial) = names(&target).unwrap();
+        plan(&partial, "out", "left behind");
+        fs::write(partial.join("journal"), "stale").unwrap();
+        let refused = Staging::enter(target.clone(), partial.clone(), PLAN, false);
+        assert!(matches!(refused, Err(EmitError::Exists(_))), "{refused:?}");
+        assert!(!partial.exists());
+        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn a_published_plan_is_no_failure_though_the_rest_cannot_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = plan(folder.path(), "plan", "old");
+        // The way to the partial folder leads through the target, so that it is lost once that is replaced.
+        let real = folder.path().join("real");
+        plan(&real, "out", "new");
+        std::os::unix::fs::symlink(&real, target.join("way")).unwrap();
+        let partial = target.join("way");
+        let lock = lock(&partial, &target).unwrap();
+        let staging = Staging { target: target.clone(), partial, kind: PLAN, force: true, _lock: lock };
+        staging.publish().unwrap();
+        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_a_published_plan_left_behind_is_discarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, partial) = names(&plan(folder.path(), "plan", "new")).unwrap();
+        let (out, old) = (plan(&partial, "out", "older"), plan(&partial, "old", "old"));
+        let staging = Staging::open(&target, PLAN, true).unwrap();
+        assert!(!old.exists());
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+        drop(staging);
+        // Unfinished work has a journal, and stays.
+        fs::write(partial.join("journal"), "").unwrap();
+        fs::write(out.join("weights"), "").unwrap();
+        Staging::open(&target, PLAN, true).unwrap();
+        assert!(out.join("weights").exists());
+    }
+
+    #[test]
+    fn a_replacement_interrupted_between_its_renames_is_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, partial) = names(&folder.path().join("plan")).unwrap();
+        plan(&partial, "old", "old");
+        assert!(matches!(Staging::open(&target, PLAN, false), Err(EmitError::Exists(_))));
+        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"old");
     }
 
     #[test]

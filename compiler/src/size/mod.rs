@@ -22,6 +22,10 @@ pub struct SizeTable {
     pub kv_bytes_per_token: u64,
     /// Keys and values of all sequences at their longest.
     pub kv_bytes_at_limits: u64,
+    /// Keys and values of one sequence at its longest.
+    pub kv_bytes_of_one_sequence: u64,
+    /// The least that running takes: weights, arena, and keys and values of one sequence at its longest.
+    pub least_bytes_to_run: u64,
 }
 
 /// One part of the model.
@@ -68,12 +72,20 @@ impl SizeTable {
         });
         let kv_bytes_per_token = spec.kv.bytes_per_token(&spec.model);
         let positions = spec.limits.max_sequences.saturating_mul(spec.limits.max_context);
+        let weights_bytes: u64 = spec.tensors.iter().map(TensorSpec::stored_bytes).sum();
+        let page = spec.kv.page_tokens.max(1);
+        let one_sequence = spec.limits.max_context.div_ceil(page).saturating_mul(page);
+        let kv_bytes_of_one_sequence = kv_bytes_per_token.saturating_mul(one_sequence);
         SizeTable {
             parts: parts.collect(),
-            weights_bytes: spec.tensors.iter().map(TensorSpec::stored_bytes).sum(),
+            weights_bytes,
             arena_bytes: spec.arena_bytes,
             kv_bytes_per_token,
             kv_bytes_at_limits: kv_bytes_per_token.saturating_mul(positions),
+            kv_bytes_of_one_sequence,
+            least_bytes_to_run: weights_bytes
+                .saturating_add(spec.arena_bytes)
+                .saturating_add(kv_bytes_of_one_sequence),
         }
     }
 }
@@ -93,7 +105,9 @@ impl fmt::Display for SizeTable {
             "at limits",
             &format!("{} B a token", self.kv_bytes_per_token),
             self.kv_bytes_at_limits,
-        )
+        )?;
+        row("KV cache", "one sequence", "", self.kv_bytes_of_one_sequence)?;
+        row("least to run", "", "", self.least_bytes_to_run)
     }
 }
 

@@ -42,6 +42,20 @@ fn prompts_come_from_a_flag_a_chat_or_stdin() {
 }
 
 #[test]
+fn as_many_tokens_as_can_be_asked_for_end_where_the_context_does() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--max-model-len", "32"]);
+    for n in [u64::MAX, u64::MAX - 1] {
+        let mut command =
+            samp(["run", "-p", "The file is", "--ignore-eos", "--json", "-n", n.to_string().as_str()]);
+        command.arg(&plan);
+        let report = json(&ok(command));
+        let tokens = report["tokens"].as_array().unwrap().len() as u64;
+        assert!((1..=32).contains(&tokens), "{report}");
+    }
+}
+
+#[test]
 fn evaluation_reports_each_stratum_and_no_divergence_from_itself() {
     let bench = Bench::new();
     let data = root().join("testdata/data/eval.jsonl");
@@ -96,6 +110,25 @@ fn diff_says_what_was_decided_differently() {
     assert!(shown.contains("layers.5.self_attn.o_proj fp8_e4m3→nf4, −"), "{shown}");
     assert!(!shown.contains("mlp"), "{shown}");
     ok(samp(["diff".as_ref(), a.as_os_str(), a.as_os_str()]));
+    // Other limits cut the token buckets differently; the kernels that tokens meet stay the same.
+    let c = bench.compile("c", &["--recipe", "samp", "--max-num-batched-tokens", "48"]);
+    let (shown, _) = fails(1, samp(["diff".as_ref(), a.as_os_str(), c.as_os_str()]));
+    let subjects: Vec<&str> = shown.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(subjects, ["limits.max_tokens", "activation"], "{shown}");
+}
+
+#[test]
+fn a_recipe_rule_that_never_wins_is_a_warning() {
+    let bench = Bench::new();
+    let recipe = bench.path("recipe.toml");
+    let rules = [("*", "f16"), ("layers.*.mlp.*", "nf4"), ("layers.*", "int8")];
+    let rule = |(pattern, format)| format!("[[rule]]\nmatch = \"{pattern}\"\nformat = \"{format}\"\n");
+    std::fs::write(&recipe, format!("name = \"idle\"\n{}", rules.map(rule).concat())).unwrap();
+    let mut command = bench.compiling("plan", &["--dry-run", "--json", "--recipe"]);
+    command.arg(&recipe);
+    let warnings = &json(&ok(command))["warnings"];
+    assert_eq!(warnings[0]["code"], "E0408");
+    assert!(warnings[0]["message"].as_str().unwrap().ends_with("`layers.*.mlp.*` (rule 2)"), "{warnings}");
 }
 
 #[test]
@@ -112,6 +145,37 @@ fn every_phase_can_be_printed_and_stopped_at() {
     let shown = ok(command);
     assert!(shown.contains("// model") && shown.contains("// typed") && !shown.contains("// fused"));
     assert!(shown.contains("up to      1 tokens:"), "{shown}");
+}
+
+#[test]
+fn json_is_one_document_whatever_else_is_asked_for() {
+    let bench = Bench::new();
+    let document = |name: &str, args: &[&str]| {
+        let mut command = bench.compiling(name, args);
+        command.arg("--json");
+        json(&ok(command))
+    };
+    let phases = |report: &Value| -> Vec<String> {
+        let graphs = report["graphs"].as_array().expect("graphs").iter();
+        graphs.map(|g| g["phase"].as_str().expect("a phase").to_owned()).collect()
+    };
+    let report = document("plan", &["--explain", "--print-after", "typed", "--print-after", "fused"]);
+    assert_eq!(phases(&report), ["fused", "typed"]);
+    assert!(report["graphs"][0]["mlir"].as_str().unwrap().contains("samp.paged_attention"));
+    assert_eq!(report["explain"]["passes"][0]["name"], "fuse_qkv");
+    assert!(report["explain"]["kernels"][0]["candidates"][0]["nanos"].as_f64().unwrap() > 0.0);
+    assert!(bench.path("plan").exists() && report["plan"].is_string());
+    for (phase, sized) in [("model", false), ("typed", false), ("planned", true)] {
+        for more in [&[][..], &["--explain"], &["--print-after", "model"], &["--dry-run"]] {
+            let report = document("stopped", &[&["--stop-after", phase], more].concat());
+            assert_eq!(phases(&report).last().unwrap(), phase, "{more:?}");
+            assert_eq!(report["explain"].is_object(), more == ["--explain"]);
+            assert_eq!(report["sizes"]["weights_bytes"].is_u64(), sized);
+        }
+    }
+    let dry = document("dry", &["--dry-run", "--explain", "--print-after", "planned"]);
+    assert!(dry["sizes"].is_object() && dry["explain"].is_object() && phases(&dry) == ["planned"]);
+    assert!(!bench.path("stopped").exists() && !bench.path("dry").exists());
 }
 
 #[test]
@@ -167,6 +231,9 @@ fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
         let (_, message) = fails(2, samp(args));
         assert!(message.contains(expected), "{args:?}: {message}");
     }
+    bench.compile("plan", &[]);
+    let (_, message) = fails(2, bench.compiling("plan", &[]));
+    assert!(message.starts_with("error[E0710]: ") && message.contains("--force"), "{message}");
     let (_, message) = fails(2, bench.compiling("plan", &["--recipe", "uniform:fp3"]));
     assert!(message.contains("fp3"), "{message}");
 }

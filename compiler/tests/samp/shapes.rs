@@ -66,13 +66,17 @@ fn sizes_of_llama_3_70b() {
     insta::assert_snapshot!("llama-3-70b-samp-sizes", samp);
     assert_eq!(gigabytes(samp.weights_bytes), "45.37");
     let tight = root().join("testdata/recipes/nf4-fp8-ends.toml");
-    let (tight, _) = sizes(tight.to_str().unwrap());
+    let (tight, tight_spec) = sizes(tight.to_str().unwrap());
     insta::assert_snapshot!("llama-3-70b-nf4-fp8-ends-sizes", tight);
     assert_eq!(gigabytes(tight.weights_bytes), "37.42");
 
     let refusal = check_budget(&spec, 38_000_000_000).unwrap_err();
     insta::assert_snapshot!("llama-3-70b-over-budget", refusal);
     assert!(check_budget(&spec, 46_000_000_000).is_ok());
+    // The weights fit; a machine with no more memory than that could not run them.
+    let warning = check_budget(&tight_spec, 38_000_000_000).unwrap().expect("a warning");
+    insta::assert_snapshot!("llama-3-70b-no-room-to-run", warning);
+    assert_eq!(check_budget(&tight_spec, tight.least_bytes_to_run), Ok(None));
 }
 
 fn gigabytes(bytes: u64) -> String {
@@ -86,6 +90,12 @@ fn a_budget_that_is_too_small_is_refused_before_any_work() {
     command.arg(&path);
     let (_, message) = fails(2, command);
     assert!(message.contains("45.37 GB") && message.contains("7.37 GB too much"), "{message}");
+    for phase in ["model", "typed", "planned"] {
+        let mut command = samp(["compile", "--stop-after", phase, "--budget", "38GB"]);
+        command.arg(&path);
+        let (shown, message) = fails(2, command);
+        assert!(shown.is_empty() && message.contains("7.37 GB too much"), "{phase}: {message}");
+    }
     let mut command = samp(["compile", "--dry-run", "--budget", "46GB"]);
     command.arg(&path);
     assert!(ok(command).contains("45.3"));

@@ -116,7 +116,7 @@ fn kernels(op: OpRef<'_>) -> Outcome {
         return Err("attribute `kernels`: expected one from this phase on, found none".into());
     }
     let choices = attribute::kernels(op.raw())
-        .ok_or("attribute `kernels`: expected entries `BUCKET:KERNEL`, found another text")?;
+        .ok_or("attribute `kernels`: expected entries `BUCKET,…:KERNEL`, found another text")?;
     let buckets: Vec<u64> = choices.iter().map(|c| c.max_tokens).collect();
     let ascend = !buckets.is_empty() && buckets[0] > 0 && buckets.is_sorted_by(|a, b| a < b);
     demand(ascend, "token buckets", "at least one, ascending from above 0", format!("{buckets:?}"))

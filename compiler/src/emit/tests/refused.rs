@@ -100,3 +100,28 @@ fn a_disk_that_is_too_small_is_refused_before_work_begins() {
     assert!(matches!(refusal, EmitError::NoSpace { begun: false, .. }), "{refusal}");
     assert!(!fixture.path("plan").exists() && !fixture.path(".plan.partial").exists());
 }
+
+#[test]
+fn every_error_has_a_code_of_its_own() {
+    let io = || std::io::Error::other("x");
+    let text = String::new;
+    let errors = [
+        EmitError::Exists("x".into()),
+        EmitError::NotReplaceable { path: "x".into(), expected: "x" },
+        EmitError::BadTarget("x".into(), "x"),
+        EmitError::Locked("x".into()),
+        EmitError::NoSpace { path: "x".into(), needed: 1, free: 0, begun: false },
+        EmitError::Mismatch { tensor: text(), expected: text(), found: text() },
+        EmitError::OutlierStatistics(text()),
+        refusal(|spec| (spec.tensors[1].format, spec.tensors[1].cols) = (Format::Nf4, 96)),
+        EmitError::Probe(text()),
+        EmitError::Interrupted,
+        EmitError::Io { action: "x", path: "x".into(), source: io() },
+        EmitError::NotExportable { path: "x".into(), why: text() },
+    ];
+    let codes: std::collections::BTreeSet<&str> = errors.iter().map(EmitError::code).collect();
+    assert_eq!(codes.len(), errors.len());
+    assert!(codes.iter().all(|code| code.len() == 5 && code.starts_with("E07")), "{codes:?}");
+    let finding = crate::import::Checkpoint::open(Path::new("/nowhere")).map(drop).unwrap_err();
+    assert_eq!(EmitError::from(finding.clone()).code(), finding.code);
+}

@@ -59,6 +59,21 @@ fn damaged_leftovers_are_made_again() {
     assert!(taken_over == 4 && files == whole);
 }
 
+/// The hashes of the sources go into the manifest, and no byte on disk tells whether they are right.
+#[test]
+fn a_journal_whose_hash_of_a_source_changed_is_not_believed() {
+    let fixture = Fixture::new();
+    let whole = uninterrupted(&fixture);
+    let (taken_over, files) = resumed(&fixture, 4, |partial| {
+        let journal = partial.join("journal");
+        let text = fs::read_to_string(&journal).unwrap();
+        let at = text.rfind(r#""sources":[""#).unwrap() + r#""sources":[""#.len();
+        let digit = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
+        fs::write(&journal, format!("{}{digit}{}", &text[..at], &text[at + 1..])).unwrap();
+    });
+    assert!(taken_over == 3 && files == whole);
+}
+
 #[test]
 fn other_inputs_begin_anew() {
     let mut fixture = Fixture::new();
