@@ -3,7 +3,9 @@
 //! Never: files, clocks, randomness, the runtime, or an order that depends on a hash map. The same input gives the
 //! same output, byte for byte.
 
+mod annotate_sensitivity;
 mod arena;
+mod assign_precision;
 mod assign_recipe;
 pub mod assignment;
 mod concat;
@@ -19,7 +21,9 @@ mod round_weights;
 mod select_kernels;
 pub mod transform;
 
+pub use annotate_sensitivity::{FormatCost, Sensitivities, WeightSensitivity, annotate_sensitivity};
 pub use arena::ALIGNMENT;
+pub use assign_precision::{Decision, Demands, Objective, assign_precision};
 pub use assign_recipe::{assign_recipe, projection_key};
 pub use equalize::equalize;
 pub use fold_norms::fold_norms;

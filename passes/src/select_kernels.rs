@@ -71,6 +71,24 @@ pub fn select_kernels(
     Ok((Changed(needs.len()), explanations))
 }
 
+/// The predicted time of the fastest kernel for a weight of `(rows, cols, format)`; `None` if the target has none.
+pub fn fastest(
+    kind: OpKind,
+    (rows, cols, format): (u64, u64, Format),
+    tokens: u64,
+    selection: &Selection,
+) -> Option<Nanos> {
+    let shape = Shape { tokens, rows, cols, format: Some(format), context: selection.context };
+    ranked(kind, &shape, None, selection.target).first().map(|(_, time)| *time)
+}
+
+/// The predicted time of all ops that have no matrix, over so many tokens.
+pub fn other_ops_time(module: &Module, tokens: u64, selection: &Selection) -> Nanos {
+    let needs = module.ops().filter_map(|op| Need::of(op, selection)).filter(|need| need.weight.is_none());
+    let time = |need: Need| need.ranked(tokens, None, selection.target).first().map_or(0.0, |(_, time)| time.0);
+    Nanos(needs.map(time).sum())
+}
+
 impl Explanation {
     fn choice(&self) -> KernelChoice {
         KernelChoice { max_tokens: self.max_tokens, kernel: self.candidates[0].0.into() }
@@ -126,16 +144,22 @@ impl Need {
         layout: Option<Layout>,
         target: TargetName,
     ) -> Vec<(&'static Kernel, Nanos)> {
-        let shape = Shape { tokens, ..self.shape };
-        let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
-        let row = Target::of(target);
-        let timed = registry::candidates(target, self.kind, shape)
-            .filter(fits)
-            .map(|k| (k, (k.work)(&shape).time(row)));
-        let mut ranked: Vec<_> = timed.collect();
-        ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
-        ranked
+        ranked(self.kind, &Shape { tokens, ..self.shape }, layout, target)
     }
+}
+
+fn ranked(
+    kind: OpKind,
+    shape: &Shape,
+    layout: Option<Layout>,
+    target: TargetName,
+) -> Vec<(&'static Kernel, Nanos)> {
+    let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
+    let row = Target::of(target);
+    let timed = registry::candidates(target, kind, *shape).filter(fits).map(|k| (k, (k.work)(shape).time(row)));
+    let mut ranked: Vec<_> = timed.collect();
+    ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
+    ranked
 }
 
 /// The layout with the least total regret: over all users and buckets, how many times slower its best kernel is than

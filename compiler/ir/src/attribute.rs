@@ -9,7 +9,7 @@ use melior::ir::{
     operation::OperationLike,
     r#type::IntegerType,
 };
-use samp_abi::plan::KernelChoice;
+use samp_abi::{Format, plan::KernelChoice};
 
 use crate::raw::{self, Operation};
 
@@ -36,7 +36,7 @@ impl Kind {
 }
 
 /// Every attribute of the dialect's ops; a name means the same wherever it stands.
-const KINDS: [(&str, Kind); 14] = [
+const KINDS: [(&str, Kind); 15] = [
     ("label", Kind::Text),
     ("key", Kind::Text),
     ("sources", Kind::Texts),
@@ -47,6 +47,7 @@ const KINDS: [(&str, Kind); 14] = [
     ("kv_heads", Kind::Integer),
     ("head_dim", Kind::Integer),
     ("window", Kind::Integer),
+    ("sensitivity", Kind::Texts),
     ("format", Kind::Text),
     ("layout", Kind::Text),
     ("kernels", Kind::Texts),
@@ -80,6 +81,15 @@ pub(crate) fn text(op: Operation, name: &str) -> Option<&'static str> {
 pub(crate) fn texts(op: Operation, name: &str) -> Option<Vec<&'static str>> {
     let array = ArrayAttribute::try_from(op.attribute(name).ok()?).ok()?;
     (0..array.len()).map(|i| raw::string(array.element(i).ok()?)).collect()
+}
+
+/// The formats of a weight with their loss in nats per token.
+pub(crate) fn sensitivity(op: Operation) -> Option<Vec<(Format, f64)>> {
+    let entry = |text: &'static str| {
+        let (format, nats) = text.split_once(':')?;
+        Some((format.parse().ok()?, nats.parse().ok().filter(|n: &f64| n.is_finite())?))
+    };
+    texts(op, "sensitivity")?.into_iter().map(entry).collect()
 }
 
 pub(crate) fn integer(op: Operation, name: &str) -> Option<u64> {

@@ -88,6 +88,17 @@ impl Module {
         raw::set_attribute(self.raw_op(weight), "transforms", self.maker().texts(transforms));
     }
 
+    /// Sets what each format would cost the model if only this weight had it, in nats per token.
+    ///
+    /// # Panics
+    /// If `weight` is another op.
+    pub fn set_sensitivity(&mut self, weight: OpId, formats: &[(Format, f64)]) {
+        self.expect_weight(weight, "sensitivity");
+        // Four digits tell people enough, and keep the text apart from noise.
+        let entries: Vec<String> = formats.iter().map(|(f, nats)| format!("{f}:{nats:.3e}")).collect();
+        raw::set_attribute(self.raw_op(weight), "sensitivity", self.maker().texts(&entries));
+    }
+
     /// Sets the number format of a weight.
     ///
     /// # Panics

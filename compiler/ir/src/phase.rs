@@ -12,6 +12,8 @@ pub enum Phase {
     Model,
     /// One op per kernel to come.
     Fused,
+    /// Every weight knows what each format would cost, where that was measured.
+    Annotated,
     /// Every weight has a number format.
     Typed,
     /// Every compute op has a kernel per token bucket, every weight a layout.
@@ -22,13 +24,15 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Phase; 5] = [Phase::Model, Phase::Fused, Phase::Typed, Phase::Selected, Phase::Planned];
+    pub const ALL: [Phase; 6] =
+        [Phase::Model, Phase::Fused, Phase::Annotated, Phase::Typed, Phase::Selected, Phase::Planned];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Phase::Model => "model",
             Phase::Fused => "fused",
+            Phase::Annotated => "annotated",
             Phase::Typed => "typed",
             Phase::Selected => "selected",
             Phase::Planned => "planned",
@@ -44,7 +48,7 @@ impl fmt::Display for Phase {
 
 /// A phase name that samp does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown phase `{0}`; known are model, fused, typed, selected, planned")]
+#[error("unknown phase `{0}`; known are model, fused, annotated, typed, selected, planned")]
 pub struct ParsePhaseError(pub String);
 
 impl FromStr for Phase {

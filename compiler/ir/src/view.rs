@@ -228,6 +228,11 @@ impl<'m> WeightOp<'m> {
         attribute::texts(self.raw(), "transforms").unwrap_or_default()
     }
 
+    /// What each measured format would cost, in nats per token; `None` where nothing was measured.
+    pub fn sensitivity(self) -> Option<Vec<(Format, f64)>> {
+        attribute::sensitivity(self.raw())
+    }
+
     /// Its number format; `None` before the typed phase.
     pub fn format(self) -> Option<Format> {
         attribute::text(self.raw(), "format")?.parse().ok()

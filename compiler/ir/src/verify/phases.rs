@@ -33,8 +33,10 @@ pub(super) const RULES: &[OpRule] = &[
     from("E0201", "no op that fusion replaces", UNFUSED, Phase::Fused, illegal),
     only("E0201", "gate and up are two operands", &[OpKind::SiluMul], Phase::Model, |op| operands(op, 2)),
     from("E0201", "gate and up are one operand", &[OpKind::SiluMul], Phase::Fused, |op| operands(op, 1)),
-    until("E0211", "activations are f32", COMPUTE, Phase::Fused, all_f32),
-    until("E0220", "weights have no format yet", WEIGHT, Phase::Fused, |op| absent(op, "format")),
+    until("E0211", "activations are f32", COMPUTE, Phase::Annotated, all_f32),
+    until("E0224", "weights have no sensitivity yet", WEIGHT, Phase::Fused, |op| absent(op, "sensitivity")),
+    from("E0224", "a sensitivity is formats with their loss", WEIGHT, Phase::Annotated, sensitivity),
+    until("E0220", "weights have no format yet", WEIGHT, Phase::Annotated, |op| absent(op, "format")),
     from("E0220", "every weight has a format; vectors are f32", WEIGHT, Phase::Typed, format),
     until("E0221", "weights have no layout yet", WEIGHT, Phase::Typed, |op| absent(op, "layout")),
     from("E0221", "every weight has a layout", WEIGHT, Phase::Selected, layout),
@@ -91,6 +93,11 @@ pub(super) fn absent(op: OpRef<'_>, name: &str) -> Outcome {
 fn required<'m>(op: OpRef<'m>, name: &str) -> Result<&'m str, String> {
     text(op.raw(), name)
         .ok_or_else(|| format!("attribute `{name}`: expected one from this phase on, found none"))
+}
+
+fn sensitivity(op: OpRef<'_>) -> Outcome {
+    let known = !attribute::is_present(op.raw(), "sensitivity") || attribute::sensitivity(op.raw()).is_some();
+    demand(known, "attribute `sensitivity`", "entries `FORMAT:NATS` with finite numbers", "another text")
 }
 
 fn format(op: OpRef<'_>) -> Outcome {
