@@ -78,6 +78,7 @@ pub fn lower(
         tensors: lowering.tensors,
         mlir: module.to_string(),
         recipe: inputs.recipe.into(),
+        rounded: None,
         carried: inputs.carried.to_vec(),
         max_file_bytes: DEFAULT_FILE_BYTES,
     })

@@ -25,7 +25,9 @@ pub(crate) mod staging;
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
-pub use certificate::{Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, Certificate, Size, Uncalibrated};
+pub use certificate::{
+    Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, Certificate, Held, Quality, Size, StratumQuality,
+};
 pub use error::EmitError;
 pub use golden::Probe;
 pub use lower::{FindSource, LowerInputs, lower};
@@ -44,7 +46,10 @@ use self::{
     place::{Placement, place},
     staging::{PLAN, Staging},
 };
-use crate::import::{CarriedFile, Checkpoint, FileIdentity};
+use crate::{
+    calibrate::RoundedStore,
+    import::{CarriedFile, Checkpoint, FileIdentity},
+};
 use samp_abi::plan::{GOLDEN_FILE, Plan};
 
 /// The file that shows the planned graph to people.
@@ -64,6 +69,10 @@ pub struct EmitOptions<'a> {
     pub progress: &'a dyn Progress,
     /// Runs the new plan for its golden probe.
     pub probe: &'a Probe<'a>,
+    /// Where tensors with transforms are taken from.
+    pub rounded: Option<&'a RoundedStore>,
+    /// What is known of the plan's precision; `None` where nothing was measured.
+    pub quality: Option<&'a Quality>,
 }
 
 /// What was emitted.
@@ -154,7 +163,7 @@ impl Emission<'_> {
         let packed = self.pack(&journal, earlier)?;
         let mut manifest = Manifest::new(self.spec, self.placement, &packed.tensors, &sources);
         manifest.add_file(&out, GRAPH_FILE, self.spec.mlir.as_bytes())?;
-        let certificate = Certificate::uncalibrated(self.spec);
+        let certificate = Certificate::of(self.spec, self.options.quality);
         manifest.add_json(&out, CERTIFICATE_FILE, &certificate)?;
         manifest.carry(&out, &self.spec.carried)?;
         self.options.progress.stage("running the probe");
@@ -185,6 +194,7 @@ impl Emission<'_> {
             tensors: &self.spec.tensors,
             placement,
             checkpoint: self.checkpoint,
+            rounded: options.rounded,
             files,
             journal,
             earlier,

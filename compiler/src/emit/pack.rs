@@ -6,7 +6,7 @@ use std::{
     io,
     ops::ControlFlow,
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -25,7 +25,10 @@ use super::{
     progress::Progress,
     spec::TensorSpec,
 };
-use crate::import::{Checkpoint, Rows, TensorView};
+use crate::{
+    calibrate::RoundedStore,
+    import::{Checkpoint, Rows, TensorView},
+};
 
 /// Bytes read at once when a finished tensor is verified.
 const READ_BYTES: usize = 1 << 20;
@@ -38,6 +41,8 @@ pub struct Packing<'a> {
     pub placement: &'a Placement,
     /// Where it comes from.
     pub checkpoint: &'a Checkpoint,
+    /// Where tensors with transforms come from.
+    pub rounded: Option<&'a RoundedStore>,
     /// The weights files, at their full size.
     pub files: Vec<(PathBuf, File)>,
     /// Takes note of finished tensors.
@@ -113,9 +118,7 @@ impl Packing<'_> {
         let tensors: Vec<TensorView> =
             spec.sources.iter().filter_map(|s| self.checkpoint.tensor(&s.name)).collect();
         let sources = tensors.iter().map(|t| blake3_hex_parallel(t.bytes)).collect();
-        let rows = Rows::new(tensors)?;
-        let encoded = format::encode(spec.format, rows.rows(), rows.cols(), &rows, &[])
-            .map_err(|source| EmitError::Encode { tensor: spec.name.clone(), source })?;
+        let encoded = self.encoded(spec, tensors)?;
         spec.sources.iter().for_each(|s| self.checkpoint.release(&s.name));
         let packed = if spec.layout == Layout::RowMajor { encoded } else { packed(encoded, spec.layout) };
         let mut parts = Vec::with_capacity(placed.parts.len());
@@ -125,6 +128,17 @@ impl Packing<'_> {
             parts.push(blake3_hex_parallel(bytes));
         }
         Ok(Finished { tensor: index, sources, parts })
+    }
+
+    /// The tensor row-major: rounded beforehand if it has transforms, else encoded as it is.
+    fn encoded(&self, spec: &TensorSpec, tensors: Vec<TensorView<'_>>) -> Result<Encoded, EmitError> {
+        if !spec.transforms.is_empty() {
+            let rounded = self.rounded.ok_or_else(|| EmitError::NotRounded(spec.name.clone()))?;
+            return rounded.get(spec).during("reading the rounded weight", Path::new(&spec.name));
+        }
+        let rows = Rows::new(tensors)?;
+        format::encode(spec.format, rows.rows(), rows.cols(), &rows, &[])
+            .map_err(|source| EmitError::Encode { tensor: spec.name.clone(), source })
     }
 
     /// Writes a part and the zeros after it.

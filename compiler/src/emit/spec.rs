@@ -33,6 +33,8 @@ pub struct PlanSpec {
     pub mlir: String,
     /// The recipe as given: a built-in name or the TOML text.
     pub recipe: String,
+    /// Names the rounded weights that tensors with transforms are taken from; `None` where there are none.
+    pub rounded: Option<String>,
     /// Files of the checkpoint that the plan carries along. No weight depends on them.
     #[serde(skip)]
     pub carried: Vec<CarriedFile>,
