@@ -101,7 +101,7 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Effort { gap: 1e-4, nodes: 2_000 }
+        Effort { gap: 1e-4, nodes: 5_000 }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 /// Scaled objectives that differ by less are equal: what the relaxation can tell apart.
 const SAME: f64 = 1e-10;
 /// The first nodes polish what they find; later ones only now and then.
-const POLISHED: usize = 64;
+const POLISHED: usize = 1_000;
 
 /// What a search found, in the problem's units.
 pub(super) struct Found {
@@ -91,10 +91,14 @@ impl Tree<'_> {
         self.look(&relaxed, &allowed);
         self.drop_useless(&relaxed);
         allowed.clone_from(&self.allowed);
+        let prices = self.program.prices(&relaxed.weights);
+        // Where that has left one assignment, it is this one.
+        if let Some(cheapest) = self.program.cheapest(&prices, &allowed) {
+            self.offer(&cheapest);
+        }
         if let Some(node) = self.node(&relaxed, f64::NEG_INFINITY, vec![], &allowed) {
             self.open.push(node);
         }
-        let prices = self.program.prices(&relaxed.weights);
         prices[1..].iter().map(|p| p / prices[0]).collect()
     }
 
