@@ -7,7 +7,7 @@ use samp_abi::{
     plan::{KvCache, Limits},
 };
 use samp_ir::{Context, Diagnostic, Module, Phase};
-use samp_passes::{Quality, recipe::Recipe};
+use samp_passes::{Quality, Selection, Sensitivities, recipe::Recipe};
 use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs};
 
 use crate::{
@@ -42,6 +42,8 @@ pub struct CompileOptions {
     pub max_tokens: u64,
     /// What is done for quality.
     pub quality: Quality,
+    /// What was measured, to be put on the graph.
+    pub sensitivities: Option<Sensitivities>,
 }
 
 impl CompileOptions {
@@ -55,6 +57,7 @@ impl CompileOptions {
             max_sequences: DEFAULT_MAX_SEQUENCES,
             max_tokens: DEFAULT_MAX_TOKENS,
             quality: Quality::NONE,
+            sensitivities: None,
         }
     }
 }
@@ -145,6 +148,14 @@ pub fn lower_model(
     Ok(Lowered { module, spec, trace, warnings })
 }
 
+/// What kernels are chosen by for these options.
+pub fn selection(source: &Source, options: &CompileOptions) -> Result<Selection, Diagnostic> {
+    let mut config = source.config().clone();
+    let max_context = options.max_context.unwrap_or(config.max_position_embeddings);
+    config.set_context(max_context);
+    Ok(pipeline_inputs(&config, options, max_context)?.selection())
+}
+
 fn plan_spec(
     source: &Source,
     module: &Module,
@@ -191,6 +202,7 @@ fn pipeline_inputs(
         limits: Limits { max_tokens: options.max_tokens, max_sequences: options.max_sequences, max_context },
         kv: KvCache { format: kv_format, page_tokens: KV_PAGE_TOKENS, scales },
         quality: options.quality,
+        sensitivities: options.sensitivities.clone(),
     })
 }
 
@@ -269,6 +281,8 @@ pub fn compile_unquantized(model: &Path, out: &Path) -> anyhow::Result<Emitted> 
         memory_budget: DEFAULT_BUDGET,
         progress: &Silent,
         probe: &probe,
+        rounded: None,
+        quality: None,
     };
     Ok(emit(&spec, &import.checkpoint, &emission)?)
 }

@@ -14,4 +14,5 @@ pub mod export;
 pub mod import;
 pub mod pipeline;
 pub mod recipe;
+pub mod route;
 pub mod size;

@@ -6,9 +6,9 @@ use samp_abi::{
 };
 use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
-    Changed, Explanation, MemoryInputs, Quality, Selection, assign_recipe, equalize, fold_norms,
-    fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory, recipe::Recipe,
-    round_weights, select_kernels,
+    Changed, Explanation, MemoryInputs, Quality, Selection, Sensitivities, annotate_sensitivity,
+    assign_recipe, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize,
+    plan_memory, recipe::Recipe, round_weights, select_kernels,
 };
 
 /// What the passes need to know besides the graph.
@@ -26,6 +26,8 @@ pub struct PipelineInputs {
     pub kv: KvCache,
     /// What is done for quality.
     pub quality: Quality,
+    /// What was measured, to be put on the graph.
+    pub sensitivities: Option<Sensitivities>,
 }
 
 impl PipelineInputs {
@@ -35,7 +37,8 @@ impl PipelineInputs {
         powers.chain([self.limits.max_tokens]).collect()
     }
 
-    fn selection(&self) -> Selection {
+    /// What kernels are chosen by.
+    pub fn selection(&self) -> Selection {
         // Attention reads half the context on average over a sequence's life.
         let context = (self.limits.max_context / 2).max(1);
         Selection { target: self.target, buckets: self.buckets(), kv: self.kv.format, context }
@@ -96,6 +99,11 @@ const PIPELINE: &[Row] = &[
         name: "equalize",
         phase: Phase::Fused,
         pass: |m, s| if s.inputs.quality.equalize { equalize(m) } else { Ok(Changed(0)) },
+    },
+    Row {
+        name: "annotate_sensitivity",
+        phase: Phase::Annotated,
+        pass: |m, s| s.inputs.sensitivities.as_ref().map_or(Ok(Changed(0)), |s| annotate_sensitivity(m, s)),
     },
     Row {
         name: "assign_recipe",

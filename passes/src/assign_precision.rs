@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use samp_abi::{Format, plan::OpKind};
+use samp_abi::{Format, Layout, plan::OpKind};
 use samp_ir::{Diagnostic, LinearOp, Module, Shape, WeightOp};
 
 use crate::{
@@ -67,6 +67,13 @@ pub struct Decision {
     pub problem: Problem,
     /// Its solution.
     pub solution: Solution,
+}
+
+impl Decision {
+    /// The sum of the measured losses, in nats per token.
+    pub fn predicted_nats(&self) -> f64 {
+        self.solution.totals[0]
+    }
 }
 
 /// No assignment satisfies the demands.
@@ -159,7 +166,8 @@ impl Formulation {
             choices.push((weight.key().to_owned(), priced.iter().map(|(format, _)| *format).collect()));
             groups.push(Group::new(weight.key(), priced.into_iter().map(|(_, choice)| choice).collect()));
         }
-        groups.push(Group::new("norms, biases and other ops", vec![pricing.rest(module, known.strata.len())]));
+        groups
+            .push(Group::new("norms, biases and other ops", vec![pricing.rest(module, known.strata.len())]));
         Ok(Formulation { problem: Problem { resources, groups }, choices })
     }
 
@@ -183,7 +191,9 @@ impl Pricing<'_> {
         let (rows, cols) = (shape.rows().unwrap_or(0), shape.width());
         let kind = if reader_is_linear(weight) { OpKind::Linear } else { OpKind::Embed };
         let choice = |cost: &FormatCost| {
-            let bytes = cost.format.bytes(rows, cols) as f64;
+            // The layout is chosen later; none may take more than was reckoned with.
+            let bytes =
+                Layout::ALL.iter().map(|l| l.bytes(cost.format, rows, cols)).max().unwrap_or(0) as f64;
             let inside = is_decoder_linear(weight);
             let bits = if inside { 8.0 * bytes / self.decoder_weights } else { 0.0 };
             // A measured divergence may be a little below zero; a plan is no better for it.

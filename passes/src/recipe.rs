@@ -52,6 +52,18 @@ impl Recipe {
         Recipe::of(&format!("uniform:{format}"), &[("*", ends), ("layers.*", format)])
     }
 
+    /// The recipe as its TOML file.
+    pub fn to_toml(&self) -> String {
+        let mut text = format!("name = {:?}\n", self.name);
+        if let Some(kv) = self.kv {
+            text += &format!("kv = {:?}\n", kv.name());
+        }
+        for rule in &self.rules {
+            text += &format!("\n[[rule]]\nmatch = {:?}\nformat = {:?}\n", rule.pattern, rule.format.name());
+        }
+        text
+    }
+
     fn of(name: &str, rules: &[(&str, Format)]) -> Recipe {
         let rule = |&(pattern, format): &(&str, Format)| Rule { pattern: pattern.into(), format };
         Recipe { name: name.into(), kv: None, rules: rules.iter().map(rule).collect() }

@@ -85,7 +85,8 @@ pub fn fastest(
 /// The predicted time of all ops that have no matrix, over so many tokens.
 pub fn other_ops_time(module: &Module, tokens: u64, selection: &Selection) -> Nanos {
     let needs = module.ops().filter_map(|op| Need::of(op, selection)).filter(|need| need.weight.is_none());
-    let time = |need: Need| need.ranked(tokens, None, selection.target).first().map_or(0.0, |(_, time)| time.0);
+    let time =
+        |need: Need| need.ranked(tokens, None, selection.target).first().map_or(0.0, |(_, time)| time.0);
     Nanos(needs.map(time).sum())
 }
 
@@ -156,7 +157,8 @@ fn ranked(
 ) -> Vec<(&'static Kernel, Nanos)> {
     let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
     let row = Target::of(target);
-    let timed = registry::candidates(target, kind, *shape).filter(fits).map(|k| (k, (k.work)(shape).time(row)));
+    let timed =
+        registry::candidates(target, kind, *shape).filter(fits).map(|k| (k, (k.work)(shape).time(row)));
     let mut ranked: Vec<_> = timed.collect();
     ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
     ranked

@@ -38,15 +38,23 @@ impl Baseline {
         for ((batch, state), original) in batches.iter().zip(states).zip(&self.logits) {
             let changed = forward.logits(batch, state);
             let rows = original.par_chunks_exact(vocab).zip(changed.par_chunks_exact(vocab));
-            let nats: Vec<f64> = rows.map(|(p, q)| divergence(p, q)).collect();
+            let next = batch.next_tokens();
+            let each: Vec<(f64, f64)> =
+                rows.zip(&next).map(|((p, q), &next)| divergence(p, q, next as usize)).collect();
             let mut at = 0;
             for (&length, &record) in batch.lengths.iter().zip(&batch.records) {
-                let own = &nats[at..at + length - 1];
+                let own = &each[at..at + length - 1];
                 at += own.len();
-                if own.iter().any(|nats| !nats.is_finite()) {
+                if own.iter().any(|(nats, _)| !nats.is_finite()) {
                     return Err(CalibrationError::Logits { record });
                 }
-                all.push(RecordDivergence { record, nats: own.iter().sum(), tokens: own.len() });
+                let sum = |pick: fn(&(f64, f64)) -> f64| own.iter().map(pick).sum();
+                all.push(RecordDivergence {
+                    record,
+                    nats: sum(|each| each.0),
+                    excess: sum(|each| each.1),
+                    tokens: own.len(),
+                });
             }
         }
         Ok(all)
@@ -60,6 +68,8 @@ pub struct RecordDivergence {
     pub record: usize,
     /// Sum over its predictions, in nats.
     pub nats: f64,
+    /// How much less likely the changed model finds the text: the sum of `ln p(next) − ln q(next)`.
+    pub excess: f64,
     /// Predictions.
     pub tokens: usize,
 }
@@ -71,8 +81,9 @@ pub fn mean(records: &[RecordDivergence]) -> f64 {
     nats / tokens.max(1) as f64
 }
 
-/// `KL(softmax p ‖ softmax q) = Σ P (p − q) − ln Σ eᵖ + ln Σ e^q` of two rows of logits, in f64.
-fn divergence(p: &[f32], q: &[f32]) -> f64 {
+/// Of two rows of logits: `KL(softmax p ‖ softmax q) = Σ P (p − q) − ln Σ eᵖ + ln Σ e^q`, and `ln P(next) − ln Q(next)`.
+/// In f64.
+fn divergence(p: &[f32], q: &[f32], next: usize) -> (f64, f64) {
     let max = |row: &[f32]| f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let (max_p, max_q) = (max(p), max(q));
     let (mut sum_p, mut sum_q, mut weighted) = (0.0, 0.0, 0.0);
@@ -83,5 +94,7 @@ fn divergence(p: &[f32], q: &[f32]) -> f64 {
         sum_q += q.exp();
         weighted += mass * (p - q);
     }
-    weighted / sum_p - sum_p.ln() + sum_q.ln()
+    let shift = sum_q.ln() - sum_p.ln();
+    let excess = (f64::from(p[next]) - max_p) - (f64::from(q[next]) - max_q) + shift;
+    (weighted / sum_p + shift, excess)
 }

@@ -17,6 +17,10 @@ pub enum CalibrationError {
     Device(#[from] DeviceError),
     #[error("the logits of record {record} are not finite; the checkpoint overflows on this text")]
     Logits { record: usize },
+    #[error("noting a measured weight: {0}")]
+    Journal(std::io::Error),
+    #[error("keeping a rounded weight: {0}")]
+    Store(std::io::Error),
 }
 
 impl CalibrationError {

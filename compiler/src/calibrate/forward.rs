@@ -49,6 +49,11 @@ impl TokenBatch {
         self.outputs.len()
     }
 
+    /// The token that follows each row of logits.
+    pub fn next_tokens(&self) -> Vec<u32> {
+        self.outputs.iter().map(|&row| self.token_ids[row as usize + 1]).collect()
+    }
+
     /// The record that row `row` of the logits belongs to.
     pub fn record_of(&self, row: usize) -> usize {
         let ends = self.lengths.iter().scan(0, |end, length| {

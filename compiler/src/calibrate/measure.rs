@@ -11,8 +11,8 @@ use samp_kernels::{
 use samp_passes::transform::{Rounding, Transform};
 
 use super::{
-    Baseline, CalibrationError, Divergence, Forward, InputStatistics, LinearStep, RecordDivergence, Sensitivity,
-    State, TokenBatch, WeightProfile, mean, round, rounded,
+    Baseline, CalibrationError, Divergence, Forward, InputStatistics, LinearStep, RecordDivergence,
+    Sensitivity, State, TokenBatch, WeightProfile, mean, round, rounded,
 };
 
 /// How thorough a measurement is.

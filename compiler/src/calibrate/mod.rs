@@ -15,6 +15,7 @@ mod master;
 mod measure;
 mod profile;
 mod round;
+mod store;
 
 pub use divergence::{Baseline, RecordDivergence, mean};
 pub use error::CalibrationError;
@@ -23,4 +24,5 @@ pub use forward::{Forward, LinearStep, State, TokenBatch};
 pub use master::MasterWeights;
 pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, by_stratum, measure};
 pub use profile::{Divergence, InputStatistics, PROFILE_VERSION, Profile, Sensitivity, WeightProfile};
-pub use round::{Rounded, round, rounded};
+pub use round::{round, rounded};
+pub use store::RoundedStore;

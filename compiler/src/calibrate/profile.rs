@@ -93,6 +93,18 @@ impl Divergence {
 pub const PROFILE: &str = "E1101";
 
 impl Profile {
+    /// A profile of nothing.
+    pub fn empty() -> Profile {
+        Profile {
+            schema: PROFILE_VERSION,
+            fingerprint: String::new(),
+            rounding: String::new(),
+            moment_tokens: 0,
+            divergence_tokens: 0,
+            weights: vec![],
+        }
+    }
+
     /// Reads a profile and checks its version.
     pub fn parse(text: &str, file: &str) -> Result<Profile, Diagnostic> {
         let refuse = |message: String| Diagnostic::bad_input(PROFILE, message).in_file(file);
@@ -111,7 +123,8 @@ impl Profile {
     pub fn merge(parts: Vec<Profile>) -> Result<Profile, Diagnostic> {
         let mut parts = parts.into_iter();
         let refuse = |message: String| Diagnostic::bad_input(PROFILE, message);
-        let mut whole = parts.next().ok_or_else(|| refuse("expected a profile to merge, found none".into()))?;
+        let mut whole =
+            parts.next().ok_or_else(|| refuse("expected a profile to merge, found none".into()))?;
         for part in parts {
             if part.fingerprint != whole.fingerprint {
                 let (expected, found) = (&whole.fingerprint, &part.fingerprint);

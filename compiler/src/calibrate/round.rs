@@ -1,7 +1,7 @@
 //! The final weights: linear after linear in program order, each rounded under the second moment of the inputs that the
 //! rounded weights before it give.
 
-use samp_abi::{Format, Layout, plan::TensorId};
+use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
     format::encode,
@@ -9,42 +9,60 @@ use samp_kernels::{
 };
 use samp_passes::transform::Transform;
 
-use super::{CalibrationError, Forward, LinearStep, State, TokenBatch};
-use crate::emit::PlanSpec;
+use super::{CalibrationError, Forward, LinearStep, RoundedStore, State, TokenBatch};
+use crate::emit::{PlanSpec, TensorSpec};
 
-/// A rounded weight, row-major.
-#[derive(Clone, Debug)]
-pub struct Rounded {
-    /// The tensor of the plan.
-    pub id: TensorId,
-    /// Its name.
-    pub name: String,
-    /// What it became.
-    pub encoded: Encoded,
-    /// Whether the second moment took more damping than asked for.
-    pub damped: Option<Damped>,
-}
-
-/// Rounds every tensor of `spec`, whose tensors and steps are those of `forward`, and leaves the decoded values in
-/// `forward`. `take` is handed each linear's weight, in program order.
+/// Rounds every tensor of `spec`, whose tensors and steps are those of `forward`, leaves the decoded values in `forward`,
+/// and puts every tensor that has transforms into `store`.
 ///
 /// Holds the activations of all batches between two steps, and one second moment.
 pub fn round(
     forward: &mut Forward,
     spec: &PlanSpec,
     batches: &[TokenBatch],
-    take: &mut dyn FnMut(Rounded) -> Result<(), CalibrationError>,
+    store: &mut RoundedStore,
 ) -> Result<(), CalibrationError> {
     let linears = forward.linears();
-    round_tables(forward, spec, &linears)?;
+    for (index, tensor) in spec.tensors.iter().enumerate() {
+        let id = TensorId(index as u32);
+        if linears.iter().all(|linear| linear.weight != id) {
+            let encoded = plain(&forward.weights().matrix(id), tensor)?;
+            settle(forward, (id, tensor), &encoded, store)?;
+        }
+    }
     let mut states = vec![State::default(); batches.len()];
     for linear in &linears {
-        let moment = advance_all(forward, batches, &mut states, linear)?;
-        let rounded = round_linear(forward, spec, linear, &moment)?;
-        forward.weights_mut().exchange(linear.weight, rounded.encoded.view());
-        take(rounded)?;
+        let tensor = &spec.tensors[linear.weight.0 as usize];
+        let how =
+            tensor.transforms.iter().rev().find(|t| matches!(t, Transform::Compensate | Transform::Refine));
+        let encoded = match how {
+            None => plain(&forward.weights().matrix(linear.weight), tensor)?,
+            Some(how) => {
+                let moment = advance_all(forward, batches, &mut states, linear)?;
+                let values = forward.weights().matrix(linear.weight);
+                let (encoded, _) = rounded(&values, tensor.format, Some(how), &moment)
+                    .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })?;
+                encoded
+            }
+        };
+        settle(forward, (linear.weight, tensor), &encoded, store)?;
     }
     Ok(())
+}
+
+/// Makes the encoded tensor the one that is run with, and keeps it if emission could not make it.
+fn settle(
+    forward: &mut Forward,
+    (id, tensor): (TensorId, &TensorSpec),
+    encoded: &Encoded,
+    store: &mut RoundedStore,
+) -> Result<(), CalibrationError> {
+    forward.weights_mut().exchange(id, encoded.view());
+    if tensor.transforms.is_empty() {
+        Ok(())
+    } else {
+        store.put(&tensor.name, encoded).map_err(CalibrationError::Store)
+    }
 }
 
 /// Brings every batch before `linear` and sums the second moment of its inputs.
@@ -60,38 +78,6 @@ pub fn advance_all(
         moment.add(state.get(linear.x)).map_err(|source| CalibrationError::inputs(&linear.label, source))?;
     }
     Ok(moment)
-}
-
-/// Weights that no linear reads (the embedding) are stored as they are.
-fn round_tables(
-    forward: &mut Forward,
-    spec: &PlanSpec,
-    linears: &[LinearStep],
-) -> Result<(), CalibrationError> {
-    for (index, tensor) in spec.tensors.iter().enumerate().filter(|(_, t)| t.format != Format::F32) {
-        let id = TensorId(index as u32);
-        if linears.iter().all(|linear| linear.weight != id) {
-            let values = forward.weights().matrix(id);
-            let encoded = plain(&values, tensor.cols as usize, tensor.format, &tensor.name)?;
-            forward.weights_mut().exchange(id, encoded.view());
-        }
-    }
-    Ok(())
-}
-
-fn round_linear(
-    forward: &Forward,
-    spec: &PlanSpec,
-    linear: &LinearStep,
-    moment: &SecondMoment,
-) -> Result<Rounded, CalibrationError> {
-    let (id, tensor) = (linear.weight, &spec.tensors[linear.weight.0 as usize]);
-    let values = forward.weights().matrix(id);
-    let how = tensor.transforms.iter().rev().find(|t| matches!(t, Transform::Compensate | Transform::Refine));
-    let (encoded, damped) = rounded(&values, tensor.format, how, moment)
-        .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })?;
-    debug_assert_eq!(encoded.layout, Layout::RowMajor);
-    Ok(Rounded { id, name: tensor.name.clone(), encoded, damped })
 }
 
 /// `values` in `format`, rounded as the transform `how` says.
@@ -115,7 +101,9 @@ pub fn rounded(
     }
 }
 
-fn plain(values: &[f32], cols: usize, format: Format, name: &str) -> Result<Encoded, CalibrationError> {
-    encode(format, values.len() / cols, cols, &Rows { cols, values }, &[])
-        .map_err(|source| CalibrationError::Encode { tensor: name.into(), source })
+/// A tensor encoded as it is.
+fn plain(values: &[f32], tensor: &TensorSpec) -> Result<Encoded, CalibrationError> {
+    let cols = tensor.cols as usize;
+    encode(tensor.format, tensor.rows as usize, cols, &Rows { cols, values }, &[])
+        .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })
 }

@@ -1,5 +1,6 @@
 //! `samp compile`: a checkpoint becomes a plan.
 
+mod calibration;
 mod report;
 
 use std::path::PathBuf;
@@ -7,15 +8,20 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
+use samp_passes::Quality;
 
-use self::report::{Cost, Explained, Graph, Report};
+use self::{
+    calibration::{CalibrationArgs, routed, work_folder},
+    report::{Cost, Explained, Graph, Report},
+};
 use super::{Outcome, print, print_json};
 use crate::{
+    calibrate::RoundedStore,
     compile::{
         CompileOptions, DEFAULT_MAX_SEQUENCES, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget,
         lower_model, probe,
     },
-    emit::{Bar, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
+    emit::{self, Bar, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
     recipe,
     size::{Bytes, SizeTable},
 };
@@ -73,6 +79,8 @@ pub struct Args {
     /// Say for each op which kernels were candidates and what each would cost
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    calibration: CalibrationArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -98,7 +106,12 @@ fn kv_format(text: &str) -> Result<KvDtype, String> {
 /// Compiles and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let source = Source::open(&args.model)?;
-    let options = options(args)?;
+    let mut options = options(args)?;
+    let calibrated = args.calibration.calib.is_some();
+    if calibrated {
+        options.quality = Quality::ALL;
+        return run_calibrated(args, &source, &options);
+    }
     let mut graphs = vec![];
     let lowered =
         lower_model(&source, &options, args.stop_after.unwrap_or(Phase::Planned), &mut |phase, module| {
@@ -116,13 +129,34 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let mut report = Report { graphs, trace, warnings: &warnings, ..Report::new(args) };
     let made = match &lowered.spec {
-        Some(spec) => finish(args, &source, spec, &mut report)?,
+        Some(spec) => finish(args, &source, spec, None, &mut report)?,
         None => String::new(),
     };
     if args.json {
         print_json(&report)?;
     } else if args.stop_after.is_none() {
         print(&made)?;
+    }
+    Ok(Outcome::Clean)
+}
+
+/// Decides the formats from measurements, compiles and reports.
+fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> anyhow::Result<Outcome> {
+    let routed = routed(args, source, options)?;
+    let mut report = Report::new(args);
+    let rounded = Some((&routed.rounded, &routed.quality));
+    let made = finish(args, source, &routed.spec, rounded, &mut report)?;
+    if let Some(work) = work_folder(args) {
+        std::fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
+    }
+    if args.json {
+        print_json(&report)?;
+    } else {
+        let q = &routed.quality.held_out.overall;
+        print(&format!(
+            "{made}held-out KL {:.6} nats per token, at most {:.6}; perplexity × {:.5}, at most {:.5}\n",
+            q.kl_nats, q.kl_nats_at_most, q.perplexity_ratio, q.perplexity_ratio_at_most
+        ))?;
     }
     Ok(Outcome::Clean)
 }
@@ -154,12 +188,18 @@ fn options(args: &Args) -> anyhow::Result<CompileOptions> {
 }
 
 /// Emits the plan, or says what that would take: in the report, and as text.
-fn finish(args: &Args, source: &Source, spec: &PlanSpec, report: &mut Report<'_>) -> anyhow::Result<String> {
+fn finish(
+    args: &Args,
+    source: &Source,
+    spec: &PlanSpec,
+    measured: Option<(&RoundedStore, &emit::Quality)>,
+    report: &mut Report<'_>,
+) -> anyhow::Result<String> {
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     ensure!(threads > 0, "--threads: expected at least 1, found 0");
     let forecast = forecast(spec, threads, args.memory.0);
     let only_said = args.dry_run || args.stop_after.is_some();
-    let emitted = if only_said { None } else { Some(write(args, source, spec, threads)?) };
+    let emitted = if only_said { None } else { Some(write(args, source, (spec, measured), threads)?) };
     let sizes = SizeTable::of(spec);
     let made = match &emitted {
         Some(emitted) => render_emitted(args, emitted),
@@ -172,7 +212,12 @@ fn finish(args: &Args, source: &Source, spec: &PlanSpec, report: &mut Report<'_>
     Ok(text)
 }
 
-fn write(args: &Args, source: &Source, spec: &PlanSpec, threads: usize) -> anyhow::Result<Emitted> {
+fn write(
+    args: &Args,
+    source: &Source,
+    (spec, measured): (&PlanSpec, Option<(&RoundedStore, &emit::Quality)>),
+    threads: usize,
+) -> anyhow::Result<Emitted> {
     let Source::Checkpoint(import) = source else {
         bail!("{} has no weights: give the checkpoint's directory, or --dry-run", args.model.display());
     };
@@ -185,6 +230,8 @@ fn write(args: &Args, source: &Source, spec: &PlanSpec, threads: usize) -> anyho
         memory_budget: args.memory.0,
         progress: &bar,
         probe: &probe,
+        rounded: measured.map(|m| m.0),
+        quality: measured.map(|m| m.1),
     };
     Ok(emit(spec, &import.checkpoint, &options)?)
 }

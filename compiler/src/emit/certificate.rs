@@ -1,16 +1,19 @@
 //! `certificate.json`: what is known of the plan's precision. Without calibration that is the assignment and its size;
 //! nothing is claimed about quality that was not measured.
 
+use std::collections::BTreeMap;
+
 use samp_abi::{Format, Layout, plan::Version};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{PlanSpec, TensorSpec};
+use crate::calibrate::Profile;
 
 /// File name of the certificate inside a plan.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
 /// Version of the certificate's schema.
-pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 0, patch: 0 };
+pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 1, patch: 0 };
 
 /// What is known of a plan's precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,8 +21,8 @@ pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 0, patch: 0 
 pub struct Certificate {
     /// Version of this schema.
     pub schema: Version,
-    /// Always null in this version: the formats follow a recipe, no quality was measured.
-    pub calibration: Option<Uncalibrated>,
+    /// What was measured; null where the formats follow a fixed recipe.
+    pub quality: Option<Quality>,
     /// The recipe as given.
     pub recipe: String,
     /// Format of the KV cache.
@@ -32,9 +35,79 @@ pub struct Certificate {
     pub tensors: Vec<Assigned>,
 }
 
-/// A measurement that this version never has.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub enum Uncalibrated {}
+/// How the formats were decided, and what the composed plan was found to lose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// The sensitivity of each weight to each format, with the fingerprint of what it was measured on.
+    pub profile: Profile,
+    /// Every solve with what its plan was then found to lose; the last is this plan.
+    pub rounds: Vec<Round>,
+    /// The plan on records that calibration did not see.
+    pub held_out: Held,
+    /// The best uniform plan that is no larger, on the same records; null if none is.
+    pub best_uniform: Option<Uniform>,
+    /// BLAKE3 of all rounded weights, by name.
+    pub rounded: String,
+}
+
+/// One solve and its audit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// What was asked for: the limits with what the solution spends of each.
+    pub limits: Vec<String>,
+    /// Loss by the sum of the measured sensitivities, nats per token.
+    pub predicted_nats: f64,
+    /// Proved: no assignment does better than this, by the same sum.
+    pub bound_nats: f64,
+    /// Relative distance between the two.
+    pub gap: f64,
+    /// Loss as then found on the held-out records, nats per token.
+    pub audited_nats: f64,
+}
+
+/// What held-out records say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// BLAKE3 of the records' tokens.
+    pub fingerprint: String,
+    /// All records.
+    pub overall: StratumQuality,
+    /// The records of each stratum.
+    pub strata: BTreeMap<String, StratumQuality>,
+}
+
+/// The loss over some records, with paired bootstrap bounds over records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StratumQuality {
+    /// Records.
+    pub records: usize,
+    /// Predicted tokens.
+    pub tokens: usize,
+    /// `KL(unquantized ‖ plan)` in nats per token.
+    pub kl_nats: f64,
+    /// One-sided 95 % upper bound of it.
+    pub kl_nats_at_most: f64,
+    /// Perplexity of the plan over that of the unquantized model.
+    pub perplexity_ratio: f64,
+    /// One-sided 95 % upper bound of it.
+    pub perplexity_ratio_at_most: f64,
+}
+
+/// A uniform plan to compare with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Uniform {
+    /// The format of all decoder linears.
+    pub format: Format,
+    /// Bits per weight over the decoder's linears.
+    pub bits_per_weight: f64,
+    /// Loss on the held-out records in nats per token.
+    pub kl_nats: f64,
+}
 
 /// How large some tensors are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,8 +150,8 @@ impl Size {
 }
 
 impl Certificate {
-    /// The certificate of a plan that was not calibrated.
-    pub fn uncalibrated(spec: &PlanSpec) -> Certificate {
+    /// The certificate of a plan, with what was measured.
+    pub fn of(spec: &PlanSpec, quality: Option<&Quality>) -> Certificate {
         let linears = spec.decoder_linears();
         let assigned = |t: &TensorSpec| Assigned {
             name: t.name.clone(),
@@ -88,7 +161,7 @@ impl Certificate {
         };
         Certificate {
             schema: CERTIFICATE_VERSION,
-            calibration: None,
+            quality: quality.cloned(),
             recipe: spec.recipe.clone(),
             kv: spec.kv.format,
             decoder_linears: Size::of(spec.tensors.iter().zip(linears).filter_map(|(t, l)| l.then_some(t))),

@@ -60,6 +60,9 @@ pub enum EmitError {
          use int8, or another format, for it"
     )]
     OutlierStatistics(String),
+    /// A tensor has transforms that only calibration carries out.
+    #[error("tensor `{0}` is to be transformed, and nothing was: this is a bug in samp, please report it")]
+    NotRounded(String),
     /// A tensor cannot be encoded.
     #[error("tensor `{tensor}`: {source}; choose another format for it")]
     Encode {
@@ -120,6 +123,7 @@ impl EmitError {
             EmitError::Io { .. } => "E0720",
             EmitError::Plan(_) => "E0721",
             EmitError::NotExportable { .. } => "E0722",
+            EmitError::NotRounded(_) => "E0723",
         }
     }
 

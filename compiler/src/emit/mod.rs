@@ -26,7 +26,8 @@ pub(crate) mod staging;
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
 pub use certificate::{
-    Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, Certificate, Held, Quality, Size, StratumQuality,
+    Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, Certificate, Held, Quality, Round, Size, StratumQuality,
+    Uniform,
 };
 pub use error::EmitError;
 pub use golden::Probe;

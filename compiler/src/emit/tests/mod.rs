@@ -62,7 +62,16 @@ impl Fixture {
         force: bool,
         progress: &dyn Progress,
     ) -> Result<Emitted, EmitError> {
-        let options = EmitOptions { out, force, threads, memory_budget: 100_000, progress, probe: &probe };
+        let options = EmitOptions {
+            out,
+            force,
+            threads,
+            memory_budget: 100_000,
+            progress,
+            probe: &probe,
+            rounded: None,
+            quality: None,
+        };
         emit(&self.spec, &self.checkpoint(), &options)
     }
 }
@@ -199,6 +208,7 @@ fn spec(tensors: Vec<TensorSpec>, carried: Vec<CarriedFile>) -> PlanSpec {
         mlir: "module {}\n".into(),
         recipe: "samp".into(),
         carried,
+        rounded: None,
         max_file_bytes: 20_000,
     }
 }

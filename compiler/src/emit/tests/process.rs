@@ -143,6 +143,8 @@ fn within_a_memory_budget() {
         memory_budget: MEMORY_BUDGET,
         progress: &Silent,
         probe: &|_, _, positions| Ok(vec![vec![0.0; VOCAB as usize]; positions.len()]),
+        rounded: None,
+        quality: None,
     };
     emit(&spec, &Checkpoint::open(&folder).unwrap(), &options).unwrap();
     let (peak, forecast) = (status("VmHWM:"), forecast(&spec, MEMORY_THREADS, MEMORY_BUDGET).memory.packing);

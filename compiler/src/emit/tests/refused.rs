@@ -52,7 +52,16 @@ fn a_plan_that_fails_its_probe_is_not_published() {
     let refusal = |probe: &Probe<'_>| {
         let out = fixture.path("plan");
         let progress = &Silent;
-        let options = EmitOptions { out: &out, force: false, threads: 1, memory_budget: 0, progress, probe };
+        let options = EmitOptions {
+            out: &out,
+            force: false,
+            threads: 1,
+            memory_budget: 0,
+            progress,
+            probe,
+            rounded: None,
+            quality: None,
+        };
         let refusal = emit(&fixture.spec, &fixture.checkpoint(), &options).unwrap_err();
         assert!(!out.exists());
         refusal.to_string()
