@@ -128,8 +128,10 @@ impl Sampler {
         if penalty != 1.0 {
             for &token in history {
                 // From the original logit, so that a token seen twice is penalised once.
-                if let Some(&logit) = logits.get(token as usize) {
-                    penalised[token as usize] = if logit > 0.0 { logit / penalty } else { logit * penalty };
+                if let Some(&logit) = logits.get(token as usize).filter(|logit| logit.is_finite()) {
+                    let scaled = if logit > 0.0 { logit / penalty } else { logit * penalty };
+                    // An extreme penalty must not make two logits infinite, whose difference is no number.
+                    penalised[token as usize] = scaled.clamp(f32::MIN, f32::MAX);
                 }
             }
         }
@@ -318,6 +320,18 @@ mod tests {
             let m = Sampling { min_p, ..hot(seed) };
             let bound = sorted[0] + min_p.ln() - 1e-4;
             prop_assert!(draws(m, &logits, 6).iter().all(|t| logits[*t as usize] >= bound));
+        }
+
+        #[test]
+        fn no_penalty_is_too_extreme(
+            logits in prop::collection::vec(-9f32..9.0, 1..20),
+            bits in 1u32..=f32::MAX.to_bits(),
+            (seed, top_p, min_p) in (any::<u64>(), 0.05f32..1.0, 0.0f32..1.0),
+        ) {
+            let sampling = Sampling { repetition_penalty: f32::from_bits(bits), top_p, min_p, ..hot(seed) };
+            let history: Vec<u32> = (0..logits.len() as u32).step_by(2).collect();
+            let sampled = Sampler::new(sampling).unwrap().sample(&logits, &history).unwrap();
+            prop_assert!((sampled.token as usize) < logits.len());
         }
 
         #[test]

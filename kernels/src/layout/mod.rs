@@ -81,7 +81,7 @@ impl Reorder {
             if self.to_tiles {
                 to[tiled] = from[plain / 2] >> shift & 15;
             } else {
-                to[plain / 2] |= from[tiled] << shift;
+                to[plain / 2] |= (from[tiled] & 15) << shift;
             }
         }
     }

@@ -134,13 +134,12 @@ impl StepCheck<'_> {
         }
     }
 
-    /// A linear layer and the embedding carry the name of their weight, so that no two of one shape can be taken
-    /// for each other. The head of a tied model carries its own.
+    /// A step carries the name of its weight, so that no two of one shape can be taken for each other. The head of a tied model carries its own.
     fn names(&mut self) {
         let name = |id: TensorId| self.plan.tensors[id.0 as usize].name.as_str();
         let label = &self.step.label;
         match self.step.op {
-            Op::Embed { weight, .. } => {
+            Op::Embed { weight, .. } | Op::RmsNorm { weight, .. } | Op::AddRmsNorm { weight, .. } => {
                 self.place.check(
                     name(weight) == label,
                     Fault::Binding,

@@ -3,7 +3,7 @@
 use memmap2::Mmap;
 use rayon::prelude::*;
 use samp_abi::{
-    Component, ElementType, Format,
+    Component, ElementType, Format, Layout, TILE_ROWS,
     plan::{Part, Plan, Tensor, WeightsFile, align_part, weights_header},
 };
 
@@ -12,6 +12,7 @@ use super::{
     tensors::part_name,
 };
 
+const TILE: usize = TILE_ROWS as usize;
 /// Parts from this size on are hashed by several threads.
 const PARALLEL_HASH_BYTES: usize = 1 << 20;
 
@@ -36,6 +37,34 @@ pub(super) fn check(plan: &Plan, files: &[Option<Mmap>], findings: &mut Findings
         })
         .collect();
     findings.0.extend(faults);
+    plan.tensors.iter().for_each(|tensor| check_outliers(plan, tensor, files, findings));
+}
+
+/// The codes of columns that are kept apart are zero, so that no device counts them twice.
+fn check_outliers(plan: &Plan, tensor: &Tensor, files: &[Option<Mmap>], findings: &mut Findings) {
+    let bytes = |component: Component| {
+        let part = tensor.parts.iter().find(|p| p.component == component)?;
+        let file = files[part.file as usize].as_ref()?;
+        Some((part, &file[part.offset as usize..(part.offset + part.bytes) as usize]))
+    };
+    let (Some((part, codes)), Some((_, columns))) = (bytes(Component::Values), bytes(Component::OutlierColumns))
+    else {
+        return;
+    };
+    let (rows, cols) = (tensor.rows as usize, tensor.cols as usize);
+    let place = |row: usize, column: usize| match tensor.layout {
+        Layout::RowMajor => row * cols + column,
+        Layout::Rows16 => (row / TILE * cols + column) * TILE + row % TILE,
+    };
+    let columns: &[u32] = bytemuck::cast_slice(columns);
+    let kept = columns.iter().map(|&column| column as usize).filter(|&column| column < cols);
+    let wrong = kept.flat_map(|column| (0..rows).map(move |row| place(row, column))).find(|&at| codes[at] != 0);
+    if let Some(at) = wrong {
+        let path = &plan.weights[part.file as usize].path;
+        let found = format_args!("another code at element {at}");
+        let expected = "zeros in the outlier columns";
+        findings.at(path, part_name(tensor, part)).wrong(Fault::PartValues, expected, found);
+    }
 }
 
 fn check_header(plan: &Plan, index: u32, file: &WeightsFile, found: &[u8], findings: &mut Findings) {
@@ -86,6 +115,9 @@ fn first_bad_value(tensor: &Tensor, part: &Part, bytes: &[u8]) -> Option<(&'stat
         (ElementType::Bf16, _) => ("finite numbers", find16(0x7F80)),
         (ElementType::U8, Format::Fp8E4m3(_)) => {
             ("codes other than NaN", bytes.iter().position(|b| b & 0x7F == 0x7F))
+        }
+        (ElementType::U8, _) if part.component == Component::ZeroPoints && tensor.layout == Layout::Rows16 => {
+            ("zero points up to 15", bytes.iter().position(|&b| b > 15))
         }
         (ElementType::I8, _) => ("codes from -127 to 127", bytes.iter().position(|&b| b == 0x80)),
         (ElementType::U32, _) if part.component == Component::OutlierColumns => {

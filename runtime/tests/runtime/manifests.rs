@@ -7,7 +7,7 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng},
 };
 
-use samp_abi::{ElementType, Format, Layout, TargetName, plan::*};
+use samp_abi::{Component, ElementType, Format, Group, Layout, TargetName, plan::*};
 use samp_runtime::{DeviceKind, Engine, EngineOptions, Fault, Outputs, open, validate};
 use serde_json::Value;
 
@@ -178,6 +178,11 @@ fn inconsistent_programs_are_refused() {
                 let second = std::mem::replace(weight(p, "layers.1.self_attn.o_proj"), first);
                 *weight(p, "layers.0.self_attn.o_proj") = second;
             }),
+            ("norms exchanged", Fault::Binding, |p| {
+                let first = *norm(p, "layers.0.post_attention_layernorm");
+                let second = std::mem::replace(norm(p, "layers.1.post_attention_layernorm"), first);
+                *norm(p, "layers.0.post_attention_layernorm") = second;
+            }),
             ("one matrix for two", Fault::Binding, |p| {
                 let own = *weight(p, "layers.0.self_attn.o_proj");
                 *weight(p, "layers.1.self_attn.o_proj") = own;
@@ -196,6 +201,11 @@ fn inconsistent_programs_are_refused() {
 
 fn weight<'a>(plan: &'a mut Plan, label: &str) -> &'a mut TensorId {
     let Op::Linear { weight, .. } = &mut step(plan, label).op else { panic!("{label}") };
+    weight
+}
+
+fn norm<'a>(plan: &'a mut Plan, label: &str) -> &'a mut TensorId {
+    let Op::AddRmsNorm { weight, .. } = &mut step(plan, label).op else { panic!("{label}") };
     weight
 }
 
@@ -354,24 +364,36 @@ fn probes_that_make_no_sense_are_refused() {
     assert_eq!(validate(plan.path()).iter().map(|f| f.fault).collect::<Vec<_>>(), [Fault::Golden]);
 }
 
+/// Writes into a part of a tensor, and hashes it anew.
+fn overwrite(plan: &TinyPlan, name: &str, component: Component, (at, bytes): (usize, &[u8])) {
+    plan.edit(|manifest| {
+        let part = tensor(manifest, name).parts.iter_mut().find(|p| p.component == component).unwrap();
+        let path = plan.path().join(weights_file_name(part.file as usize, 2));
+        let mut file = fs::read(&path).unwrap();
+        let start = part.offset as usize;
+        file[start + at..][..bytes.len()].copy_from_slice(bytes);
+        part.blake3 = hash(&file[start..start + part.bytes as usize]);
+        fs::write(&path, file).unwrap();
+    });
+}
+
 #[test]
 fn values_that_no_encoder_writes_are_refused() {
-    for (name, bytes) in [("norm", f32::NAN.to_le_bytes()), ("layers.0.self_attn.qkv_proj", [0, 0xFF, 0, 0])]
-    {
-        let plan = make(SAMP);
-        plan.edit(|manifest| {
-            let part = &mut tensor(manifest, name).parts[0];
-            let path = plan.path().join(weights_file_name(part.file as usize, 2));
-            let mut file = fs::read(&path).unwrap();
-            let start = part.offset as usize;
-            file[start..start + 4].copy_from_slice(&bytes);
-            part.blake3 = hash(&file[start..start + part.bytes as usize]);
-            fs::write(&path, file).unwrap();
-        });
-        assert_eq!(
-            validate(plan.path()).iter().map(|f| f.fault).collect::<Vec<_>>(),
-            [Fault::PartValues],
-            "{name}"
-        );
+    let qkv = "layers.0.self_attn.qkv_proj";
+    let asymmetric = Format::Int4 { group: Group::G64, zero_point: true };
+    let with_outliers = Format::Int8 { outliers: true };
+    let nan = f32::NAN.to_le_bytes();
+    let cases: [(Format, &str, Component, (usize, &[u8])); 4] = [
+        (SAMP.attention, "norm", Component::Values, (0, &nan)),
+        (SAMP.attention, qkv, Component::Values, (1, &[0xFF])),
+        (asymmetric, qkv, Component::ZeroPoints, (3, &[16])),
+        // Row 2 of column 3, which is kept apart, in tiles of 16 rows.
+        (with_outliers, qkv, Component::Values, (3 * 16 + 2, &[1])),
+    ];
+    for (attention, name, component, change) in cases {
+        let plan = make(Recipe { attention, ..SAMP });
+        overwrite(&plan, name, component, change);
+        let faults: Vec<Fault> = validate(plan.path()).iter().map(|f| f.fault).collect();
+        assert_eq!(faults, [Fault::PartValues], "{attention} {name}");
     }
 }
