@@ -1,13 +1,20 @@
 //! Chat templates: Jinja as transformers runs it, with bounds on what a template may do.
+//!
+//! Instructions, the length of the result, indentation and panics are bounded. Memory is not where a template doubles a
+//! text again and again: a template comes with the model and is trusted as far as the model is; messages are text to it and
+//! never run.
 
 use std::collections::BTreeMap;
 
 use minijinja::{
-    Environment, Error, ErrorKind, UndefinedBehavior, Value, context, syntax::SyntaxConfig, value::Kwargs,
+    Environment, Error, ErrorKind, UndefinedBehavior, Value, context, filters,
+    syntax::SyntaxConfig,
+    value::{Kwargs, StringInput},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    contained::contained,
     plan::OpenPlan,
     tokenizer::{TOKENIZER_CONFIG_FILE, TokenText},
 };
@@ -17,6 +24,11 @@ pub const CHAT_TEMPLATE_FILE: &str = "chat_template.jinja";
 
 /// Instructions that one rendering may take: a long conversation needs some ten thousand.
 const FUEL: u64 = 10_000_000;
+/// Bytes that a rendered conversation may have: more than any model's context.
+const MAX_BYTES: usize = 64 << 20;
+/// Spaces that the filter `indent` may add to a line.
+const MAX_INDENT: usize = 1024;
+const LIBRARY: &str = "minijinja";
 
 /// Why a conversation cannot be rendered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,17 +98,16 @@ impl ChatTemplate {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_filter("tojson", tojson);
+        environment.add_filter("indent", indent);
         // There is no `strftime_now`: the same conversation gives the same tokens every day. Templates that know
         // of it ask whether it is defined, and have a fixed date otherwise.
-        environment.add_template_owned("chat", source)?;
+        contained(LIBRARY, || environment.add_template_owned("chat", source)).map_err(invalid)?;
         Ok(ChatTemplate { environment, tokens })
     }
 
     /// The text of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins. It
     /// holds its own special tokens, so encode it without adding any.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
-        let refused = |e: Error| ChatError::Refused(e.to_string());
-        let template = self.environment.get_template("chat").map_err(refused)?;
         let turn = |m: &Message| Value::from_pairs([("role", &m.role), ("content", &m.content)]);
         let given = context! {
             messages => messages.iter().map(turn).collect::<Vec<_>>(),
@@ -105,7 +116,31 @@ impl ChatTemplate {
             documents => Value::from(()),
             ..Value::from_pairs(&self.tokens)
         };
-        template.render(given).map_err(refused)
+        let mut text = Bounded(vec![]);
+        contained(LIBRARY, || self.environment.get_template("chat")?.render_captured_to(given, &mut text).map(drop))
+            .map_err(ChatError::Refused)?;
+        String::from_utf8(text.0).map_err(|e| ChatError::Refused(e.to_string()))
+    }
+}
+
+fn invalid(reason: String) -> Error {
+    Error::new(ErrorKind::SyntaxError, reason)
+}
+
+/// Takes so many bytes and no more.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_BYTES {
+            return Err(std::io::Error::other(format!("the text exceeds {MAX_BYTES} bytes")));
+        }
+        self.0.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -121,6 +156,22 @@ fn default_template(value: &serde_json::Value) -> Option<String> {
     }
     let all: Vec<Named> = serde_json::from_value(value.clone()).ok()?;
     all.into_iter().find(|t| t.name == "default").map(|t| t.template)
+}
+
+/// Jinja's own filter, up to a width that makes sense.
+fn indent(
+    text: StringInput<'_>,
+    width: Option<usize>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let widest = width.max(kwargs.peek("width").ok());
+    if widest.is_some_and(|width| width > MAX_INDENT) {
+        let message = format!("indent: expected at most {MAX_INDENT} spaces, found {}", widest.unwrap_or(0));
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    filters::indent(text, width, first, blank, kwargs)
 }
 
 /// JSON as Python's `json.dumps` writes it, with nothing escaped for HTML.
@@ -211,6 +262,12 @@ mod tests {
         let endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
         assert!(matches!(template(endless).render(&[], false), Err(ChatError::Refused(_))));
         assert!(matches!(template("{{ nothing.field }}").render(&[], false), Err(ChatError::Refused(_))));
+        let long = "{% for a in range(99999) %}{{ 'x' * 999 }}{% endfor %}";
+        assert!(matches!(template(long).render(&[], false), Err(ChatError::Refused(_))));
+        for wide in ["{{ 'a\nb' | indent(999999999999) }}", "{{ 'a\nb' | indent(width=999999999999) }}"] {
+            assert!(matches!(template(wide).render(&[], false), Err(ChatError::Refused(_))));
+        }
+        assert_eq!(template("{{ 'a\nb' | indent(2) }}").render(&[], false).unwrap(), "a\n  b");
         assert_eq!(
             template("{{ nothing }}{{ strftime_now is defined }}").render(&[], false).unwrap(),
             "False"

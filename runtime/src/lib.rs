@@ -9,6 +9,7 @@
 
 pub mod batch;
 pub mod chat;
+mod contained;
 pub mod detokenize;
 pub mod device;
 pub mod engine;

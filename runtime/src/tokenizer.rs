@@ -1,14 +1,13 @@
 //! The plan's tokenizer, with special tokens added as transformers adds them.
 
-use std::{
-    collections::BTreeSet,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use tokenizers::processors::template::TemplateProcessing;
 
-use crate::plan::OpenPlan;
+use crate::{contained::contained, plan::OpenPlan};
+
+const LIBRARY: &str = "tokenizers";
 
 /// File of the tokenizer inside a plan.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -94,7 +93,7 @@ impl Tokenizer {
     pub fn from_bytes(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Tokenizer, TokenizerError> {
         let wrong =
             |file, reason: &dyn std::fmt::Display| TokenizerError::File { file, reason: reason.to_string() };
-        let mut inner = contained(|| tokenizers::Tokenizer::from_bytes(tokenizer))
+        let mut inner = contained(LIBRARY, || tokenizers::Tokenizer::from_bytes(tokenizer))
             .map_err(|e| wrong(TOKENIZER_FILE, &e))?;
         let config: Config = match config {
             Some(bytes) => serde_json::from_slice(bytes).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?,
@@ -110,13 +109,13 @@ impl Tokenizer {
 
     /// The token ids of a text.
     pub fn encode(&self, text: &str, special: AddSpecial) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = contained(|| self.inner.encode_fast(text, special == AddSpecial::Yes));
+        let encoding = contained(LIBRARY, || self.inner.encode_fast(text, special == AddSpecial::Yes));
         encoding.map(|e| e.get_ids().to_vec()).map_err(TokenizerError::Failed)
     }
 
     /// The text of token ids. Ids that the tokenizer does not know are left out.
     pub fn decode(&self, ids: &[u32], special: SpecialTokens) -> Result<String, TokenizerError> {
-        contained(|| self.inner.decode(ids, special == SpecialTokens::Skip)).map_err(TokenizerError::Failed)
+        contained(LIBRARY, || self.inner.decode(ids, special == SpecialTokens::Skip)).map_err(TokenizerError::Failed)
     }
 
     /// The token as it stands in the vocabulary.
@@ -132,19 +131,6 @@ impl Tokenizer {
     /// Whether the token is a special one.
     pub fn is_special(&self, id: u32) -> bool {
         self.special.contains(&id)
-    }
-}
-
-/// The tokenizers library panics on some files that make no sense, even ones that it has loaded. Such a panic is an
-/// error here.
-fn contained<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|e| e.to_string()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
-            Err(format!("the tokenizers library gave up: {text}"))
-        }
     }
 }
 
