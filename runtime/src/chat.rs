@@ -117,8 +117,10 @@ impl ChatTemplate {
             ..Value::from_pairs(&self.tokens)
         };
         let mut text = Bounded(vec![]);
-        contained(LIBRARY, || self.environment.get_template("chat")?.render_captured_to(given, &mut text).map(drop))
-            .map_err(ChatError::Refused)?;
+        contained(LIBRARY, || {
+            self.environment.get_template("chat")?.render_captured_to(given, &mut text).map(drop)
+        })
+        .map_err(ChatError::Refused)?;
         String::from_utf8(text.0).map_err(|e| ChatError::Refused(e.to_string()))
     }
 }

@@ -80,11 +80,20 @@ impl Engine {
         device: DeviceKind,
         options: EngineOptions,
     ) -> Result<Engine, EngineError> {
+        Engine::over(plan, &|plan, pages| device.load(plan, pages), options)
+    }
+
+    /// Loads `plan` on the device that `load` makes for it and a cache of so many pages.
+    pub fn over(
+        plan: Arc<OpenPlan>,
+        load: &dyn Fn(Arc<OpenPlan>, u32) -> Result<Box<dyn Device>, DeviceError>,
+        options: EngineOptions,
+    ) -> Result<Engine, EngineError> {
         let (limits, page_tokens) = (plan.manifest().limits, plan.manifest().kv.page_tokens);
         let full = limits.max_context.div_ceil(page_tokens) * limits.max_sequences;
         let pages = options.kv_tokens.map_or(full, |tokens| tokens.div_ceil(page_tokens));
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
-        let device = device.load(plan.clone(), pages)?;
+        let device = load(plan.clone(), pages)?;
         let pages = PagePool::new(pages, page_tokens as usize);
         let mut engine = Engine { plan, device, pages, sequences: BTreeMap::new(), next_id: 0 };
         if options.self_test {
@@ -172,7 +181,7 @@ impl Engine {
         let rows = outputs.rows(tokens.len())?;
         self.check_chunk(&Chunk { sequence: id, tokens, outputs })?;
         self.pages.reserve(self.pages_missing(id, tokens.len()))?;
-        let max = self.limits().max_tokens as usize;
+        let (max, before) = (self.limits().max_tokens as usize, self.len(id)?);
         let mut steps = vec![];
         for (index, tokens) in tokens.chunks(max).enumerate() {
             let first = index * max;
@@ -180,7 +189,13 @@ impl Engine {
                 (rows.partition_point(|&r| r < first), rows.partition_point(|&r| r < first + tokens.len()));
             let within: Vec<usize> = rows[from..to].iter().map(|row| row - first).collect();
             let chunk = Chunk { sequence: id, tokens, outputs: Outputs::At(&within) };
-            steps.push(self.step(&[chunk])?);
+            match self.step(&[chunk]) {
+                Ok(logits) => steps.push(logits),
+                Err(error) => {
+                    self.truncate(id, before)?;
+                    return Err(error);
+                }
+            }
         }
         Ok(Logits::joined(self.vocab(), steps))
     }
@@ -227,6 +242,15 @@ impl Engine {
         Ok(self.pages.reserve(missing)?)
     }
 
+    /// Takes back pages that a failed step grew.
+    fn give_back(&mut self, batch: &[Chunk<'_>]) {
+        for chunk in batch {
+            if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
+                self.pages.shrink(&mut sequence.pages, sequence.len);
+            }
+        }
+    }
+
     fn execute(
         &mut self,
         batch: &[Chunk<'_>],
@@ -250,7 +274,11 @@ impl Engine {
         let slices: Vec<SequenceSlice<'_>> = batch.iter().map(slice).collect();
         let token_ids: Vec<u32> = batch.iter().flat_map(|c| c.tokens).copied().collect();
         let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows: &output_rows };
-        self.device.step(&checked, &mut logits.data, observer)?;
+        let done = self.device.step(&checked, &mut logits.data, observer);
+        if let Err(error) = done {
+            self.give_back(batch);
+            return Err(error.into());
+        }
         for chunk in batch {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 sequence.len += chunk.tokens.len();

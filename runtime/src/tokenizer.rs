@@ -115,7 +115,8 @@ impl Tokenizer {
 
     /// The text of token ids. Ids that the tokenizer does not know are left out.
     pub fn decode(&self, ids: &[u32], special: SpecialTokens) -> Result<String, TokenizerError> {
-        contained(LIBRARY, || self.inner.decode(ids, special == SpecialTokens::Skip)).map_err(TokenizerError::Failed)
+        contained(LIBRARY, || self.inner.decode(ids, special == SpecialTokens::Skip))
+            .map_err(TokenizerError::Failed)
     }
 
     /// The token as it stands in the vocabulary.

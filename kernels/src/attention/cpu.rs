@@ -135,8 +135,21 @@ impl Cache<'_> {
                     _ => {
                         let scale = l.splat(FP8_UNIT * kv.scales[which]);
                         decode(bytes, to, |codes, to| l.store(l.mul(l.load_fp8(codes), scale), to));
+                        restore_nans(bytes, to);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// The vector decoder takes the two NaN codes for 480: what overflowed once must not pass for a number.
+#[inline(always)]
+fn restore_nans(codes: &[u8], decoded: &mut [[f32; LANES]]) {
+    if codes.iter().fold(false, |found, code| found | (code & 0x7F == 0x7F)) {
+        for (code, value) in codes.iter().zip(decoded.as_flattened_mut()) {
+            if code & 0x7F == 0x7F {
+                *value = f32::NAN;
             }
         }
     }

@@ -208,3 +208,22 @@ fn two_sequences_may_not_write_one_page() {
     model.sequences[1].1 = model.sequences[0].1.clone();
     model.rope(rope_append, &vec![(0, 3), (0, 3)], &mut model.empty_pool());
 }
+
+#[test]
+fn what_is_no_number_in_the_cache_is_none_in_the_result() {
+    let model = Model::new(Format::Fp8E4m3(ScaleAxis::Tensor), 2, 1, 20, &[3]);
+    let step = vec![(0, 3)];
+    let mut pool = model.empty_pool();
+    let q = model.rope(rope_append, &step, &mut pool);
+    for (which, code) in [(0, 0x7F), (1, 0xFF)] {
+        let mut pool = pool.clone();
+        // The last position, which only the last token sees.
+        pool[model.kv.offset(model.sequences[0].1[0], which, 0, 2) + 19] = code;
+        let cpu = model.attend(|args| paged_attention_at(Width::detect(), args), &q, &step, &pool);
+        let reference = model.attend(samp_kernels::attention::reference::paged_attention, &q, &step, &pool);
+        for out in [cpu, reference] {
+            let tokens: Vec<bool> = out.chunks(40).map(|token| token.iter().any(|x| x.is_nan())).collect();
+            assert_eq!(tokens, [false, false, true]);
+        }
+    }
+}

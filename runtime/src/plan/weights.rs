@@ -47,7 +47,8 @@ fn check_outliers(plan: &Plan, tensor: &Tensor, files: &[Option<Mmap>], findings
         let file = files[part.file as usize].as_ref()?;
         Some((part, &file[part.offset as usize..(part.offset + part.bytes) as usize]))
     };
-    let (Some((part, codes)), Some((_, columns))) = (bytes(Component::Values), bytes(Component::OutlierColumns))
+    let (Some((part, codes)), Some((_, columns))) =
+        (bytes(Component::Values), bytes(Component::OutlierColumns))
     else {
         return;
     };
@@ -58,7 +59,8 @@ fn check_outliers(plan: &Plan, tensor: &Tensor, files: &[Option<Mmap>], findings
     };
     let columns: &[u32] = bytemuck::cast_slice(columns);
     let kept = columns.iter().map(|&column| column as usize).filter(|&column| column < cols);
-    let wrong = kept.flat_map(|column| (0..rows).map(move |row| place(row, column))).find(|&at| codes[at] != 0);
+    let wrong =
+        kept.flat_map(|column| (0..rows).map(move |row| place(row, column))).find(|&at| codes[at] != 0);
     if let Some(at) = wrong {
         let path = &plan.weights[part.file as usize].path;
         let found = format_args!("another code at element {at}");
@@ -116,7 +118,9 @@ fn first_bad_value(tensor: &Tensor, part: &Part, bytes: &[u8]) -> Option<(&'stat
         (ElementType::U8, Format::Fp8E4m3(_)) => {
             ("codes other than NaN", bytes.iter().position(|b| b & 0x7F == 0x7F))
         }
-        (ElementType::U8, _) if part.component == Component::ZeroPoints && tensor.layout == Layout::Rows16 => {
+        (ElementType::U8, _)
+            if part.component == Component::ZeroPoints && tensor.layout == Layout::Rows16 =>
+        {
             ("zero points up to 15", bytes.iter().position(|&b| b > 15))
         }
         (ElementType::I8, _) => ("codes from -127 to 127", bytes.iter().position(|&b| b == 0x80)),

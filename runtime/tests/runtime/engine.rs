@@ -8,7 +8,8 @@ use samp_abi::{
     plan::{BufferId, Step},
 };
 use samp_runtime::{
-    BufferView, Chunk, DeviceKind, Engine, EngineError, EngineOptions, Observer, Outputs, SequenceId, open,
+    Batch, BufferView, Chunk, Device, DeviceError, DeviceKind, Engine, EngineError, EngineOptions, Observer,
+    Outputs, SequenceId, open,
 };
 
 use crate::support::{FP8, KV_FP8, Recipe, SAMP, VOCAB, make};
@@ -264,4 +265,47 @@ fn observers_see_every_step() {
     assert_eq!((seen.0.len(), seen.1), (steps, engine.plan().manifest().program.logits));
     assert_eq!(seen.0.last().unwrap().1, logits.as_slice());
     assert_eq!(seen.0[0].1.len(), 5 * 64);
+}
+
+/// A CPU that fails at its `left`-th step.
+struct Failing {
+    cpu: Box<dyn Device>,
+    left: usize,
+}
+
+impl Device for Failing {
+    fn step(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut [f32],
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<(), DeviceError> {
+        self.left = self.left.wrapping_sub(1);
+        if self.left == 0 {
+            let source = std::io::Error::other("broken on purpose");
+            return Err(DeviceError::Memory { what: "step", bytes: 1, remedy: "none", source });
+        }
+        self.cpu.step(batch, logits, observer)
+    }
+}
+
+#[test]
+fn after_a_device_fails_the_engine_is_as_before() {
+    let plan = make(SAMP);
+    let tokens = text(40, 3);
+    let whole = alone(&mut plan.engine(DeviceKind::Cpu, None), &tokens);
+    // A prompt of 33 tokens after 7 takes three steps of up to 16; the second of them fails.
+    let options = EngineOptions { self_test: false, ..EngineOptions::default() };
+    let load = |plan, pages| -> Result<Box<dyn Device>, DeviceError> {
+        Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages)?, left: 3 }))
+    };
+    let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
+    let id = engine.create().unwrap();
+    let mut logits = engine.prefill(id, &tokens[..7], Outputs::All).unwrap().as_slice().to_vec();
+    let before = engine.kv_usage();
+    let failed = engine.prefill(id, &tokens[7..], Outputs::All);
+    assert!(matches!(failed, Err(EngineError::Device(_))), "{failed:?}");
+    assert_eq!((engine.kv_usage(), engine.len(id).unwrap()), (before, 7));
+    logits.extend(engine.prefill(id, &tokens[7..], Outputs::All).unwrap().as_slice());
+    assert_eq!(logits, whole);
 }
