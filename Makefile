@@ -1,19 +1,24 @@
 # Two commands are all a newcomer needs: `make demo` and `make test`. Both set up what is missing first.
 
 MODEL  := testdata/models/tiny-llama
-# Honours a target directory set by the user or by Cargo's own configuration.
-TARGET := $(shell cargo metadata --format-version 1 --no-deps 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-SAMP   := $(TARGET)/release/samp
-PLAN   := $(TARGET)/demo/tiny-llama.plan
+# Rust may have just been installed by the set-up.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# Honours a target directory set by the user or by Cargo's own configuration. Asked when it is needed, after the set-up.
+TARGET  = $(or $(shell cargo metadata --format-version 1 --no-deps 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),target)
 
 .PHONY: demo test setup bench fuzz clean
 
+# A plan that is whole and newer than the compiler and the model is not made again.
 demo: setup
 	cargo build --release --locked --bin samp
-	@mkdir -p $(dir $(PLAN))
-	$(SAMP) compile $(MODEL) --target cpu --recipe samp -o $(PLAN) --force
-	$(SAMP) inspect $(PLAN)
-	$(SAMP) run $(PLAN) -p "The parser reads" -n 48 --temperature 0.7 --seed 1
+	@set -e; target=$(TARGET); samp=$$target/release/samp; plan=$$target/demo/tiny-llama.plan; mkdir -p $$target/demo; \
+	if [ -z "$$(find $$samp $(MODEL) -newer $$plan/plan.json 2>&1 | head -1)" ] && $$samp validate $$plan >/dev/null 2>&1; then \
+	  echo "$$plan is up to date"; \
+	else \
+	  $$samp compile $(MODEL) --target cpu --recipe samp -o $$plan --force; \
+	fi; \
+	$$samp inspect $$plan; \
+	$$samp run $$plan -p "The parser reads" -n 48 --temperature 0.7 --seed 1
 
 # cargo-nextest runs the same tests in parallel processes where it is installed.
 test: setup
