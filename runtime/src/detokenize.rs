@@ -73,7 +73,7 @@ mod tests {
 
     fn tiny_llama() -> Tokenizer {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/models/tiny-llama/tokenizer.json");
-        Tokenizer::from_bytes(&std::fs::read(path).unwrap(), None).unwrap()
+        Tokenizer::from_bytes(&std::fs::read(path).unwrap()).unwrap()
     }
 
     /// A tokenizer as SentencePiece models have it: spaces as `▁`, unknown bytes as `<0xNN>`.
@@ -90,7 +90,7 @@ mod tests {
                 { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
             ]},
         });
-        Tokenizer::from_bytes(file.to_string().as_bytes(), None).unwrap()
+        Tokenizer::from_bytes(file.to_string().as_bytes()).unwrap()
     }
 
     fn stream(tokenizer: &Tokenizer, ids: &[u32], special: SpecialTokens) -> String {

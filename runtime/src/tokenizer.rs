@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use tokenizers::processors::template::TemplateProcessing;
 
 use crate::{contained::contained, plan::OpenPlan};
 
@@ -57,15 +56,6 @@ pub struct Tokenizer {
     special: BTreeSet<u32>,
 }
 
-/// What counts in `tokenizer_config.json`. All else there concerns Python.
-#[derive(Default, Deserialize)]
-struct Config {
-    add_bos_token: Option<bool>,
-    add_eos_token: Option<bool>,
-    bos_token: Option<TokenText>,
-    eos_token: Option<TokenText>,
-}
-
 /// A token as a string or as an object with its content.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -86,22 +76,20 @@ impl Tokenizer {
     /// The tokenizer that `plan` carries.
     pub fn from_plan(plan: &OpenPlan) -> Result<Tokenizer, TokenizerError> {
         let tokenizer = plan.file(TOKENIZER_FILE).ok_or(TokenizerError::Missing)?;
-        Tokenizer::from_bytes(tokenizer, plan.file(TOKENIZER_CONFIG_FILE))
+        Tokenizer::from_bytes(tokenizer)
     }
 
-    /// Reads `tokenizer.json`, and `tokenizer_config.json` where there is one.
-    pub fn from_bytes(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Tokenizer, TokenizerError> {
-        let wrong =
-            |file, reason: &dyn std::fmt::Display| TokenizerError::File { file, reason: reason.to_string() };
-        let mut inner = contained(LIBRARY, || tokenizers::Tokenizer::from_bytes(tokenizer))
-            .map_err(|e| wrong(TOKENIZER_FILE, &e))?;
-        let config: Config = match config {
-            Some(bytes) => serde_json::from_slice(bytes).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?,
-            None => Config::default(),
+    /// Reads `tokenizer.json`. Which special tokens begin and end a text, its own template says: transformers 5 lets go
+    /// of `add_bos_token` and `add_eos_token` in `tokenizer_config.json` where there is this file.
+    pub fn from_bytes(tokenizer: &[u8]) -> Result<Tokenizer, TokenizerError> {
+        let wrong = |reason: &dyn std::fmt::Display| TokenizerError::File {
+            file: TOKENIZER_FILE,
+            reason: reason.to_string(),
         };
+        let mut inner =
+            contained(LIBRARY, || tokenizers::Tokenizer::from_bytes(tokenizer)).map_err(|e| wrong(&e))?;
         // Truncation and padding are the caller's business, whatever the file was saved with.
-        inner.with_padding(None).with_truncation(None).map_err(|e| wrong(TOKENIZER_FILE, &e))?;
-        set_post_processor(&mut inner, &config).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?;
+        inner.with_padding(None).with_truncation(None).map_err(|e| wrong(&e))?;
         let added = inner.get_added_tokens_decoder();
         let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         Ok(Tokenizer { inner, special })
@@ -133,30 +121,4 @@ impl Tokenizer {
     pub fn is_special(&self, id: u32) -> bool {
         self.special.contains(&id)
     }
-}
-
-/// Replaces the file's own template where the settings say which tokens to add, as transformers 5 does; otherwise
-/// the file's template stands.
-fn set_post_processor(
-    inner: &mut tokenizers::Tokenizer,
-    config: &Config,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    if config.add_bos_token.is_none() && config.add_eos_token.is_none() {
-        return Ok(());
-    }
-    let wanted = |add: Option<bool>, token: &Option<TokenText>| {
-        token.as_ref().filter(|_| add == Some(true)).map(|token| token.text().to_owned())
-    };
-    let bos = wanted(config.add_bos_token, &config.bos_token);
-    let eos = wanted(config.add_eos_token, &config.eos_token);
-    let mut tokens = vec![];
-    for token in bos.iter().chain(&eos) {
-        let id = inner.token_to_id(token).ok_or_else(|| format!("`{token}` is not in the vocabulary"))?;
-        tokens.push((token.clone(), id));
-    }
-    tokens.dedup();
-    let single = bos.into_iter().chain(["$A".to_owned()]).chain(eos).collect::<Vec<_>>();
-    let template = TemplateProcessing::builder().try_single(single)?.special_tokens(tokens).build()?;
-    inner.with_post_processor(Some(template));
-    Ok(())
 }

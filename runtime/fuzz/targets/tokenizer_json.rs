@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use samp_runtime::{AddSpecial, SpecialTokens, Tokenizer};
 
 fuzz_target!(init: std::panic::set_hook(Box::new(|_| ())), |data: &[u8]| {
-    let Ok(tokenizer) = Tokenizer::from_bytes(data, None) else { return };
+    let Ok(tokenizer) = Tokenizer::from_bytes(data) else { return };
     if let Ok(ids) = tokenizer.encode("The parser reads é.", AddSpecial::Yes) {
         drop(tokenizer.decode(&ids, SpecialTokens::Skip));
     }

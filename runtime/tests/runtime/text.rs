@@ -13,26 +13,17 @@ fn tiny_llama(file: &str) -> Vec<u8> {
     fs::read(dir.join(file)).unwrap()
 }
 
-fn tokenizer(config: &str) -> Tokenizer {
-    Tokenizer::from_bytes(&tiny_llama("tokenizer.json"), Some(config.as_bytes())).unwrap()
+fn tokenizer() -> Tokenizer {
+    Tokenizer::from_bytes(&tiny_llama("tokenizer.json")).unwrap()
 }
 
 #[test]
 fn special_tokens_are_added_as_transformers_adds_them() {
-    let config = String::from_utf8(tiny_llama("tokenizer_config.json")).unwrap();
-    let bos = 4088;
-    let plain = tokenizer(&config).encode("a b", AddSpecial::No).unwrap();
-    let with = |config: &str| tokenizer(config).encode("a b", AddSpecial::Yes).unwrap();
-    assert_eq!(with(&config), [&[bos][..], &plain].concat());
-    let flags = r#"{ "add_bos_token": false, "bos_token": "<|begin_of_text|>" }"#;
-    assert_eq!(with(flags), plain);
-    let both = r#"{ "add_bos_token": true, "add_eos_token": true, "bos_token": {"content": "<|begin_of_text|>"},
-                    "eos_token": "<|eot_id|>" }"#;
-    assert_eq!(with(both), [&[bos][..], &plain, &[4092]].concat());
-    let text = tokenizer(&config).decode(&with(&config), SpecialTokens::Skip).unwrap();
-    assert_eq!(text, "a b");
-    let unknown = r#"{ "add_bos_token": true, "bos_token": "<nowhere>" }"#;
-    assert!(Tokenizer::from_bytes(&tiny_llama("tokenizer.json"), Some(unknown.as_bytes())).is_err());
+    let (bos, tokenizer) = (4088, tokenizer());
+    let plain = tokenizer.encode("a b", AddSpecial::No).unwrap();
+    let with = tokenizer.encode("a b", AddSpecial::Yes).unwrap();
+    assert_eq!(with, [&[bos][..], &plain].concat());
+    assert_eq!(tokenizer.decode(&with, SpecialTokens::Skip).unwrap(), "a b");
 }
 
 /// Files on which the tokenizers library panics.
@@ -42,7 +33,7 @@ fn tokenizers_that_make_no_sense_are_refused() {
         r#"{"decoder": {"type""#,
         r#"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AA=="}}"#,
     ] {
-        let refused = Tokenizer::from_bytes(file.as_bytes(), None).err().expect(file).to_string();
+        let refused = Tokenizer::from_bytes(file.as_bytes()).err().expect(file).to_string();
         assert!(refused.starts_with("tokenizer.json: ") && refused.contains("gave up"), "{refused}");
     }
 }
@@ -50,7 +41,7 @@ fn tokenizers_that_make_no_sense_are_refused() {
 #[test]
 fn generation_streams_what_it_returns_and_repeats_with_its_seed() {
     let plan = make(SAMP);
-    let tokenizer = tokenizer("{}");
+    let tokenizer = tokenizer();
     let mut engine = plan.engine(DeviceKind::Cpu, None);
     let sampling = Sampling { temperature: 1.0, seed: 11, ..Sampling::default() };
     let request =
@@ -89,7 +80,7 @@ fn generation_streams_what_it_returns_and_repeats_with_its_seed() {
 #[test]
 fn generation_can_be_broken_off_and_refuses_nonsense() {
     let plan = make(SAMP);
-    let tokenizer = tokenizer("{}");
+    let tokenizer = tokenizer();
     let mut engine = plan.engine(DeviceKind::Cpu, None);
     let request = Request { prompt: vec![3], max_tokens: 9, ignore_eos: true, ..Request::default() };
     let broken = generate(&mut engine, &tokenizer, request.clone(), |_| ControlFlow::Break(())).unwrap();

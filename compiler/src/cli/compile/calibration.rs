@@ -195,7 +195,7 @@ fn tokenizer(import: &Import) -> anyhow::Result<Tokenizer> {
         |name: &str| import.files.iter().find(|f| f.name == name).map(|f| fs::read(&f.path)).transpose();
     let json =
         file("tokenizer.json")?.context("the checkpoint has no tokenizer.json, which calibration needs")?;
-    Ok(Tokenizer::from_bytes(&json, file("tokenizer_config.json")?.as_deref())?)
+    Ok(Tokenizer::from_bytes(&json)?)
 }
 
 fn tokens(records: Vec<Record>, tokenizer: &Tokenizer, most: usize) -> anyhow::Result<Records> {
