@@ -383,7 +383,8 @@ fn values_that_no_encoder_writes_are_refused() {
     let asymmetric = Format::Int4 { group: Group::G64, zero_point: true };
     let with_outliers = Format::Int8 { outliers: true };
     let nan = f32::NAN.to_le_bytes();
-    let cases: [(Format, &str, Component, (usize, &[u8])); 4] = [
+    type Change<'a> = (usize, &'a [u8]);
+    let cases: [(Format, &str, Component, Change); 4] = [
         (SAMP.attention, "norm", Component::Values, (0, &nan)),
         (SAMP.attention, qkv, Component::Values, (1, &[0xFF])),
         (asymmetric, qkv, Component::ZeroPoints, (3, &[16])),
