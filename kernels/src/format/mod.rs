@@ -8,19 +8,21 @@ mod double_quant;
 mod float;
 mod fp8;
 mod input;
-mod int4;
 mod int8;
+mod integers;
+mod runs;
 
 pub use blockwise4::{FP4, NF4, table};
 pub use double_quant::ABSMAX_MAP;
 pub use fp8::{FP8, FP8_MAX, f32_to_fp8, fp8_to_f32};
-pub use int4::INT4;
+pub use integers::INT4;
 
 pub(crate) use blockwise4::{Coding, coding_of};
 pub(crate) use double_quant::{absmax_code, absmax_of};
 pub(crate) use fp8::scale_of as fp8_scale;
-pub(crate) use int4::stored_scale as int4_scale;
 pub(crate) use int8::scale_of as int8_scale;
+pub(crate) use integers::stored_scale as group_scale;
+pub(crate) use runs::{code_in_run, pack};
 
 use crate::encoded::{Encoded, EncodedRef};
 use input::Input;
@@ -114,7 +116,7 @@ pub fn encode(
         Format::Fp8E4m3(axis) => fp8::encode(&input, axis),
         Format::Int8 { outliers: true } => int8::encode(&input, outlier_columns),
         Format::Int8 { outliers: false } => int8::encode(&input, &[]),
-        Format::Int4 { group, zero_point } => int4::encode(&input, group, zero_point),
+        Format::Int4 { .. } | Format::Int5 { .. } | Format::Int6 { .. } => integers::encode(&input),
         Format::Nf4 | Format::Fp4 => blockwise4::encode(&input),
     }
 }
@@ -130,7 +132,9 @@ pub fn decode_rows(tensor: EncodedRef<'_>, first: usize, out: &mut [f32]) {
             Format::F32 | Format::F16 | Format::Bf16 => float::decode_row(&tensor, row, out),
             Format::Fp8E4m3(axis) => fp8::decode_row(&tensor, axis, row, out),
             Format::Int8 { .. } => int8::decode_row(&tensor, row, out),
-            Format::Int4 { group, zero_point } => int4::decode_row(&tensor, group, zero_point, row, out),
+            Format::Int4 { .. } | Format::Int5 { .. } | Format::Int6 { .. } => {
+                integers::decode_row(&tensor, row, out);
+            }
             Format::Nf4 | Format::Fp4 => blockwise4::decode_row(&tensor, row, out),
         }
     }

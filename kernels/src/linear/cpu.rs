@@ -6,7 +6,7 @@
 
 use super::{
     LinearArgs, check,
-    decode::{Bf16, Decode, F16, F32, Float4, Fp8, Int4, Int8, Weight},
+    decode::{Bf16, Decode, F16, F32, Float4, Fp8, Int4, Int5, Int6, Int8, Weight},
     direct::Direct,
     finish::{Finish, Write},
     panel::{Decoded, MAX_TASK_TILES, PANEL_TILES, Panel},
@@ -55,6 +55,8 @@ pub fn run_at(width: Width, variant: Variant, args: LinearArgs<'_>) {
         Format::Int4 { group, zero_point } => {
             run(width, variant, args, Int4::new(&weight, group, zero_point))
         }
+        Format::Int5 { .. } => run(width, variant, args, Int5::new(&weight)),
+        Format::Int6 { .. } => run(width, variant, args, Int6::new(&weight)),
         Format::Nf4 | Format::Fp4 => run(width, variant, args, Float4::new(&weight)),
     }
 }

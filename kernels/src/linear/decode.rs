@@ -2,11 +2,12 @@
 
 use crate::{
     encoded::EncodedRef,
-    format::{ABSMAX_MAP, table},
+    format::{ABSMAX_MAP, code_in_run, table},
     simd::{LANES, Lanes},
 };
 use bytemuck::Pod;
 use samp_abi::{ABSMAX_GROUP, BLOCK as ABI_BLOCK, Component, Group};
+use std::array::from_fn;
 
 /// Columns that are summed before a scale is applied.
 pub(super) const BLOCK: usize = ABI_BLOCK as usize;
@@ -16,19 +17,21 @@ pub(super) const BLOCK: usize = ABI_BLOCK as usize;
 pub(super) trait Decode: Copy + Sync {
     /// The codes of 16 rows in [`Decode::COLUMNS`] columns.
     type Codes: Pod + Sync;
-    /// Columns that lie together: 2 for 4-bit codes, else 1.
+    /// Columns that lie together, see [`samp_abi::Format::run`].
     const COLUMNS: usize;
     /// What is kept while walking along a tile.
     type Tile: Copy;
     /// What a block's codes are decoded with.
     type Block<L: Lanes>: Copy;
+    /// The values of `COLUMNS` columns.
+    type Values<L: Lanes>: IntoIterator<Item = L::F>;
 
     /// Starts at the left of a tile.
     fn tile(self, tile: usize) -> Self::Tile;
     /// The scale of each row in a block and what its codes are decoded with; blocks are visited in order.
     fn block<L: Lanes>(self, l: L, tile: &mut Self::Tile, block: usize) -> (L::F, Self::Block<L>);
-    /// The values of `COLUMNS` columns; the second is meaningless where there is one.
-    fn decode<L: Lanes>(l: L, block: Self::Block<L>, codes: &Self::Codes) -> [L::F; 2];
+    /// The values of `COLUMNS` columns.
+    fn decode<L: Lanes>(l: L, block: Self::Block<L>, codes: &Self::Codes) -> Self::Values<L>;
 }
 
 /// A weight of 16-row tiles and how to decode it.
@@ -64,6 +67,7 @@ macro_rules! plain {
             const COLUMNS: usize = 1;
             type Tile = ();
             type Block<L: Lanes> = ();
+            type Values<L: Lanes> = [L::F; 1];
 
             #[inline(always)]
             fn tile(self, _: usize) {}
@@ -74,8 +78,8 @@ macro_rules! plain {
             }
 
             #[inline(always)]
-            fn decode<L: Lanes>(l: L, _: (), codes: &$codes) -> [L::F; 2] {
-                [l.$load(codes); 2]
+            fn decode<L: Lanes>(l: L, _: (), codes: &$codes) -> [L::F; 1] {
+                [l.$load(codes)]
             }
         }
     };
@@ -126,6 +130,7 @@ impl Decode for Int4<'_> {
     const COLUMNS: usize = 2;
     type Tile = usize;
     type Block<L: Lanes> = (L::Table, L::F);
+    type Values<L: Lanes> = [L::F; 2];
 
     #[inline(always)]
     fn tile(self, tile: usize) -> usize {
@@ -146,6 +151,62 @@ impl Decode for Int4<'_> {
         [l.sub(first, zero_point), l.sub(second, zero_point)]
     }
 }
+
+/// A decoder of integers whose codes lie in runs of `$columns` columns in `$bytes` bytes, times an f16 scale per group.
+macro_rules! runs {
+    ($(#[$doc:meta])* $name:ident, $bits:literal, $columns:literal, $bytes:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(super) struct $name<'a> {
+            scales: &'a [[u16; LANES]],
+            groups: usize,
+            blocks_per_group: usize,
+        }
+
+        impl<'a> $name<'a> {
+            pub(super) fn new(weight: &EncodedRef<'a>) -> $name<'a> {
+                let group = weight.format.column_multiple() as usize;
+                $name {
+                    scales: weight.part_as(Component::Scales),
+                    groups: weight.cols / group,
+                    blocks_per_group: group / BLOCK,
+                }
+            }
+        }
+
+        impl Decode for $name<'_> {
+            type Codes = [[u8; LANES]; $bytes];
+            const COLUMNS: usize = $columns;
+            type Tile = usize;
+            type Block<L: Lanes> = ();
+            type Values<L: Lanes> = [L::F; $columns];
+
+            #[inline(always)]
+            fn tile(self, tile: usize) -> usize {
+                tile
+            }
+
+            #[inline(always)]
+            fn block<L: Lanes>(self, l: L, tile: &mut usize, block: usize) -> (L::F, ()) {
+                (l.load_f16(&self.scales[*tile * self.groups + block / self.blocks_per_group]), ())
+            }
+
+            #[inline(always)]
+            fn decode<L: Lanes>(l: L, (): (), codes: &Self::Codes) -> [L::F; $columns] {
+                let high = &codes[$bytes - 1];
+                from_fn(|column| {
+                    let low = &codes[column / 2];
+                    l.load_i8(&from_fn(|row| code_in_run::<$bits>(low[row], high[row], column) as u8))
+                })
+            }
+        }
+    };
+}
+
+runs!(/// int5.
+    Int5, 5, 8, 5);
+runs!(/// int6.
+    Int6, 6, 4, 3);
 
 /// nf4 and fp4: codes through the format's table, times the double-quantized absmax of the block.
 #[derive(Clone, Copy)]
@@ -197,6 +258,7 @@ impl Decode for Float4<'_> {
     const COLUMNS: usize = 2;
     type Tile = GroupScales;
     type Block<L: Lanes> = L::Table;
+    type Values<L: Lanes> = [L::F; 2];
 
     #[inline(always)]
     fn tile(self, tile: usize) -> GroupScales {

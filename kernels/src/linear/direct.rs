@@ -101,7 +101,7 @@ fn block_sums<L: Lanes, D: Decode, const T: usize, const R: usize>(
     for step in 0..codes[0].len() {
         for r in 0..R {
             let weights = D::decode(l, decoders[r], &codes[r][step]);
-            for (c, weight) in weights.into_iter().enumerate().take(D::COLUMNS) {
+            for (c, weight) in weights.into_iter().enumerate() {
                 for t in 0..T {
                     let x = l.splat(x[t][step * D::COLUMNS + c]);
                     sums[t][r] = l.mul_add(weight, x, sums[t][r]);

@@ -33,11 +33,10 @@ struct TileFinish {
 impl<'a> Finish<'a> {
     pub(super) fn new(args: &LinearArgs<'a>) -> Finish<'a> {
         let weight = &args.weight;
-        // The scales of int4 belong to groups of columns and are applied along the way.
-        let per_group = matches!(weight.format, Format::Int4 { .. });
         Finish {
             rows: weight.rows,
-            scales: if per_group { &[] } else { weight.part_as(Component::Scales) },
+            // Scales of groups of columns are applied along the way.
+            scales: if weight.format.group().is_some() { &[] } else { weight.part_as(Component::Scales) },
             unit: if matches!(weight.format, Format::Fp8E4m3(_)) { FP8_UNIT } else { 1.0 },
             outlier_columns: weight.part_as(Component::OutlierColumns),
             outlier_values: weight.part_as(Component::OutlierValues),

@@ -81,6 +81,10 @@ pub const KERNELS: &[Kernel] = rows16! {
     Format::Int4 { group: Group::G128, zero_point: true } => "linear_int4_asym_rows16_direct", "linear_int4_asym_rows16_panel";
     Format::Int4 { group: Group::G64, zero_point: false } => "linear_int4_g64_rows16_direct", "linear_int4_g64_rows16_panel";
     Format::Int4 { group: Group::G64, zero_point: true } => "linear_int4_g64_asym_rows16_direct", "linear_int4_g64_asym_rows16_panel";
+    Format::Int5 { group: Group::G128 } => "linear_int5_rows16_direct", "linear_int5_rows16_panel";
+    Format::Int5 { group: Group::G64 } => "linear_int5_g64_rows16_direct", "linear_int5_g64_rows16_panel";
+    Format::Int6 { group: Group::G128 } => "linear_int6_rows16_direct", "linear_int6_rows16_panel";
+    Format::Int6 { group: Group::G64 } => "linear_int6_g64_rows16_direct", "linear_int6_g64_rows16_panel";
     Format::Nf4 => "linear_nf4_rows16_direct", "linear_nf4_rows16_panel";
     Format::Fp4 => "linear_fp4_rows16_direct", "linear_fp4_rows16_panel";
 };

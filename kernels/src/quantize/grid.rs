@@ -7,7 +7,7 @@ use samp_abi::{ABSMAX_GROUP, Format};
 use super::Search;
 use super::matmul::WIDE;
 use crate::format::{
-    Coding, FP8_MAX, absmax_code, absmax_of, coding_of, f32_to_fp8, fp8_scale, int4_scale, int8_scale,
+    Coding, FP8_MAX, absmax_code, absmax_of, coding_of, f32_to_fp8, fp8_scale, group_scale, int8_scale,
     round_ties_even, table,
 };
 
@@ -62,21 +62,24 @@ pub(super) struct Integers {
 }
 
 impl Integers {
-    /// The codes of `format`, an int4 or else int8.
+    /// The codes of `format`, one of integers.
     pub fn new(format: Format) -> Integers {
         let (least, most) = match format {
             Format::Int4 { zero_point: true, .. } => (0.0, 15.0),
-            Format::Int4 { zero_point: false, .. } => (-8.0, 7.0),
-            _ => (-127.0, 127.0),
+            Format::Int8 { .. } => (-127.0, 127.0),
+            _ => {
+                let half = (1 << (format.code_bits() - 1)) as f32;
+                (-half, half - 1.0)
+            }
         };
         Integers { format, least, most }
     }
 }
 
 impl Codebook for Integers {
-    /// The codes of symmetric int4 reach farther on one side.
+    /// Symmetric codes of groups reach farther on one side.
     fn factors(&self, search: Search) -> Vec<f32> {
-        search.factors(matches!(self.format, Format::Int4 { zero_point: false, .. }))
+        search.factors(self.format.group().is_some() && self.least < 0.0)
     }
 
     fn scale(&self, extent: Extent, factor: f32, _: usize) -> Scale {
@@ -84,15 +87,15 @@ impl Codebook for Integers {
         match self.format {
             Format::Int4 { zero_point: true, .. } => {
                 // Halves do not overflow f32 where the range would.
-                let scale = int4_scale(factor * (high / 2.0 - low / 2.0) / 7.5).to_f32();
+                let scale = group_scale(factor * (high / 2.0 - low / 2.0) / 7.5).to_f32();
                 let zero = round_ties_even((-low * factor / scale).clamp(0.0, 15.0));
                 Scale { scale, tag: zero as u8 }
             }
-            Format::Int4 { zero_point: false, .. } => {
+            Format::Int8 { .. } => Scale { scale: int8_scale(factor * extent.absmax()), tag: 0 },
+            _ => {
                 let extreme = if -low >= high { low } else { high };
-                Scale { scale: int4_scale(factor * extreme / -8.0).to_f32(), tag: 0 }
+                Scale { scale: group_scale(factor * extreme / self.least).to_f32(), tag: 0 }
             }
-            _ => Scale { scale: int8_scale(factor * extent.absmax()), tag: 0 },
         }
     }
 
@@ -107,7 +110,7 @@ impl Codebook for Integers {
     #[inline(always)]
     fn code(&self, x: f32, tag: f32) -> u8 {
         let code = (self.value(x, tag) + tag) as i32 as u8;
-        if matches!(self.format, Format::Int4 { .. }) { code & 15 } else { code }
+        code & (0xff >> (8 - self.format.code_bits()))
     }
 }
 

@@ -9,6 +9,7 @@ use super::Rounding;
 use super::gptq::Strip;
 use super::grid::{Scale, Table};
 use crate::encoded::Encoded;
+use crate::format::pack;
 
 /// A rounded tensor, row-major, nothing packed.
 pub(super) struct Cells {
@@ -64,21 +65,17 @@ pub(super) fn encoded(rounding: &Rounding, cols: usize, cells: &Cells) -> Encode
     let [values, scales, tags] = encoded.parts_mut([
         Component::Values,
         Component::Scales,
-        if matches!(format, Format::Int4 { .. }) { Component::ZeroPoints } else { Component::AbsmaxCodes },
+        if format.group().is_some() { Component::ZeroPoints } else { Component::AbsmaxCodes },
     ]);
-    if format.code_bits() == 4 {
-        pack_nibbles(cells.codes.par_chunks(2), values);
-    } else {
-        values.copy_from_slice(&cells.codes);
-    }
+    let bits = format.code_bits() as usize;
+    let rows_of_bytes = values.par_chunks_mut(cols * bits / 8).zip(cells.codes.par_chunks(cols));
+    rows_of_bytes.for_each(|(bytes, codes)| pack(bits, codes, bytes));
     match format {
-        Format::Int4 { zero_point, .. } => {
+        Format::Int4 { .. } | Format::Int5 { .. } | Format::Int6 { .. } => {
             let scales: &mut [f16] = cast_slice_mut(scales);
             scales.iter_mut().zip(&cells.scales).for_each(|(s, cell)| *s = f16::from_f32(cell.scale));
-            if zero_point {
-                let zeros: Vec<u8> = cells.scales.iter().map(|cell| cell.tag).collect();
-                pack_nibbles(zeros.par_chunks(2), tags);
-            }
+            let zeros: Vec<u8> = cells.scales.iter().map(|cell| cell.tag).collect();
+            pack(4, &zeros, tags);
         }
         Format::Nf4 | Format::Fp4 => {
             tags.iter_mut().zip(&cells.scales).for_each(|(tag, cell)| *tag = cell.tag);
@@ -101,11 +98,4 @@ pub(super) fn set_groups(encoded: &mut Encoded, table: &Table) {
     let [scales, offset] = encoded.parts_mut([Component::AbsmaxScales, Component::AbsmaxOffset]);
     scales.copy_from_slice(bytemuck::cast_slice(&table.scales));
     offset.copy_from_slice(&table.offset.to_le_bytes());
-}
-
-/// Two codes to a byte, the first in the high half.
-fn pack_nibbles<'a>(pairs: impl IndexedParallelIterator<Item = &'a [u8]>, bytes: &mut [u8]) {
-    bytes.par_iter_mut().zip(pairs).with_min_len(1 << 14).for_each(|(byte, pair)| {
-        *byte = pair[0] << 4 | pair.get(1).copied().unwrap_or(0);
-    });
 }

@@ -40,7 +40,7 @@ fn values_beyond_the_range() {
 
     input.values[299 * 256 + 70] = f32::MAX;
     assert_eq!(input.encode(Format::Bf16).unwrap_err(), overflow(Format::Bf16, 299, 70, f32::MAX));
-    for name in ["int4", "int4_asym", "int4_g64", "int4_g64_asym"] {
+    for name in ["int4", "int4_asym", "int4_g64", "int4_g64_asym", "int5", "int5_g64", "int6"] {
         let format: Format = name.parse().unwrap();
         assert_eq!(input.encode(format).unwrap_err(), overflow(format, 299, 70, f32::MAX));
     }

@@ -58,12 +58,14 @@ fn bounds(format: Format, input: &Matrix) -> Vec<f32> {
             per_row(&|values, x| (x.abs() / 16.0).max(extent(values).0 / 448.0 / 1024.0), width)
         }
         Format::Int8 { .. } => per_row(&|values, _| extent(values).0 / 127.0 / 2.0, input.cols),
-        // The scale moves by up to 2^-11 of itself in f16; the side opposite to the extreme is clipped at 7.
-        Format::Int4 { group, zero_point: false } => {
+        // The scale moves by up to 2^-11 of itself in f16; the side opposite to the extreme is clipped at the largest
+        // code, such as 7.
+        Format::Int4 { group, zero_point: false } | Format::Int5 { group } | Format::Int6 { group } => {
+            let half = (1 << (format.code_bits() - 1)) as f32;
             let bound = |values: &[f32], x: f32| {
                 let (absmax, low, high) = extent(values);
                 let clipped = if -low >= high { x } else { -x };
-                (absmax / 16.0).max(clipped - absmax * 7.0 / 8.0) + absmax / 2048.0
+                (absmax / half / 2.0).max(clipped - absmax * (half - 1.0) / half) + absmax / 2048.0
             };
             per_row(&bound, group.size() as usize)
         }

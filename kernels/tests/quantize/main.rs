@@ -16,13 +16,15 @@ use samp_kernels::{
 };
 
 /// Every format with scales.
-const FORMATS: [Format; 10] = [
+const FORMATS: [Format; 12] = [
     Format::Nf4,
     Format::Fp4,
     Format::Int4 { group: Group::G64, zero_point: false },
     Format::Int4 { group: Group::G64, zero_point: true },
     Format::Int4 { group: Group::G128, zero_point: false },
     Format::Int4 { group: Group::G128, zero_point: true },
+    Format::Int5 { group: Group::G64 },
+    Format::Int6 { group: Group::G128 },
     Format::Fp8E4m3(ScaleAxis::Channel),
     Format::Fp8E4m3(ScaleAxis::Tensor),
     Format::Int8 { outliers: false },

@@ -82,6 +82,12 @@ pub fn values(tensor: &Encoded, row: usize, col: usize) -> Vec<f64> {
             let absmax = map * scale + view.part_as::<f32>(Component::AbsmaxOffset)[0];
             times(table(tensor.format), absmax)
         }
+        Format::Int5 { group } | Format::Int6 { group } => {
+            let scale =
+                view.part_as::<f16>(Component::Scales)[(row * tensor.cols + col) / group.size() as usize];
+            let half = 1 << (tensor.format.code_bits() - 1);
+            (-half..half).map(|code: i32| f64::from(code as f32 * scale.to_f32())).collect()
+        }
         Format::Int4 { group, zero_point } => {
             let group = (row * tensor.cols + col) / if group == Group::G64 { 64 } else { 128 };
             let scale = view.part_as::<f16>(Component::Scales)[group].to_f32();

@@ -35,6 +35,16 @@ pub enum Format {
         /// Whether each group also has a zero point.
         zero_point: bool,
     },
+    /// Integers in −16..=15 times an f16 scale per group, which may be negative.
+    Int5 {
+        /// Weights per scale.
+        group: Group,
+    },
+    /// Integers in −32..=31 times an f16 scale per group, which may be negative.
+    Int6 {
+        /// Weights per scale.
+        group: Group,
+    },
     /// QLoRA NormalFloat4 in blocks of 64 with double-quantized absmax, as bitsandbytes stores it.
     Nf4,
     /// E2M1 in blocks of 64 with double-quantized absmax, as bitsandbytes stores it.
@@ -50,7 +60,7 @@ pub enum ScaleAxis {
     Tensor,
 }
 
-/// Group size of the int4 formats.
+/// Group size of the int4, int5 and int6 formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// 64 weights per scale.
@@ -117,8 +127,9 @@ impl ElementType {
 #[serde(rename_all = "snake_case")]
 pub enum Component {
     /// The codes, or the plain values. 4-bit codes lie two to a byte, the first in the high nibble.
+    /// Wider ones lie in runs, see [`Format::run`].
     Values,
-    /// Scales: f32 per channel or tensor (fp8, int8), f16 per group (int4).
+    /// Scales: f32 per channel or tensor (fp8, int8), f16 per group (int4, int5, int6).
     Scales,
     /// 4-bit zero points, one per group, two to a byte, the first in the high nibble (int4).
     ZeroPoints,
@@ -174,7 +185,7 @@ impl ComponentSpec {
 
 impl Format {
     /// Every format, plainest first.
-    pub const ALL: [Format; 13] = [
+    pub const ALL: [Format; 17] = [
         Format::F32,
         Format::F16,
         Format::Bf16,
@@ -186,6 +197,10 @@ impl Format {
         Format::Int4 { group: Group::G128, zero_point: true },
         Format::Int4 { group: Group::G64, zero_point: false },
         Format::Int4 { group: Group::G64, zero_point: true },
+        Format::Int5 { group: Group::G128 },
+        Format::Int5 { group: Group::G64 },
+        Format::Int6 { group: Group::G128 },
+        Format::Int6 { group: Group::G64 },
         Format::Nf4,
         Format::Fp4,
     ];
@@ -204,6 +219,10 @@ impl Format {
             Format::Int4 { group: Group::G128, zero_point: true } => "int4_asym",
             Format::Int4 { group: Group::G64, zero_point: false } => "int4_g64",
             Format::Int4 { group: Group::G64, zero_point: true } => "int4_g64_asym",
+            Format::Int5 { group: Group::G128 } => "int5",
+            Format::Int5 { group: Group::G64 } => "int5_g64",
+            Format::Int6 { group: Group::G128 } => "int6",
+            Format::Int6 { group: Group::G64 } => "int6_g64",
             Format::Nf4 => "nf4",
             Format::Fp4 => "fp4",
         }
@@ -215,14 +234,36 @@ impl Format {
             Format::F32 => 32,
             Format::F16 | Format::Bf16 => 16,
             Format::Fp8E4m3(_) | Format::Int8 { .. } => 8,
+            Format::Int6 { .. } => 6,
+            Format::Int5 { .. } => 5,
             Format::Int4 { .. } | Format::Nf4 | Format::Fp4 => 4,
+        }
+    }
+
+    /// Group of the formats that have an f16 scale for each group of columns.
+    pub const fn group(self) -> Option<Group> {
+        match self {
+            Format::Int4 { group, .. } | Format::Int5 { group } | Format::Int6 { group } => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Codes that fill whole bytes together, of formats with codes of at most 8 bits. A run of 5- or 6-bit codes is the
+    /// low four bits of each, two to a byte, the first in the high nibble, and then one byte of what is above, the first
+    /// code's in the highest bits.
+    pub const fn run(self) -> u64 {
+        match self.code_bits() {
+            4 => 2,
+            5 => 8,
+            6 => 4,
+            _ => 1,
         }
     }
 
     /// The number of columns must be a multiple of this.
     pub const fn column_multiple(self) -> u64 {
         match self {
-            Format::Int4 { group, .. } => group.size(),
+            Format::Int4 { group, .. } | Format::Int5 { group } | Format::Int6 { group } => group.size(),
             Format::Nf4 | Format::Fp4 => BLOCK,
             _ => 1,
         }
@@ -260,6 +301,10 @@ impl Format {
                 }
                 specs
             }
+            Format::Int5 { group } | Format::Int6 { group } => vec![
+                spec(C::Values, E::U8, &[rows, cols * self.code_bits() / 8]),
+                spec(C::Scales, E::F16, &[rows, cols / group.size()]),
+            ],
             Format::Nf4 | Format::Fp4 => {
                 let blocks = cols / BLOCK;
                 vec![
@@ -288,7 +333,7 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown format `{0}`; known are f32, f16, bf16, fp8_e4m3 (or fp8), fp8_e4m3_tensor, int8, int8_outliers, \
-         int4, int4_asym, int4_g64, int4_g64_asym, nf4, fp4"
+         int4, int4_asym, int4_g64, int4_g64_asym, int5, int5_g64, int6, int6_g64, nf4, fp4"
 )]
 pub struct ParseFormatError(pub String);
 
@@ -348,6 +393,8 @@ mod tests {
         assert!((bits(Format::Nf4) - 4.127).abs() < 1e-4);
         assert!((bits(Format::Int4 { group: Group::G128, zero_point: false }) - 4.125).abs() < 1e-9);
         assert!((bits(Format::Int4 { group: Group::G64, zero_point: true }) - 4.3125).abs() < 1e-9);
+        assert!((bits(Format::Int5 { group: Group::G128 }) - 5.125).abs() < 1e-9);
+        assert!((bits(Format::Int6 { group: Group::G64 }) - 6.25).abs() < 1e-9);
         assert!((bits(Format::Fp8E4m3(ScaleAxis::Channel)) - 8.0).abs() < 2e-3);
         assert_eq!(bits(Format::F16), 16.0);
     }

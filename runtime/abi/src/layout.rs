@@ -18,8 +18,9 @@ pub enum Layout {
     RowMajor,
     /// Tiles of 16 rows, the last padded with zero codes; within a tile the 16 rows of one column lie side
     /// by side, so that one vector holds one column of 16 outputs. 4-bit codes: the byte `i` of a column
-    /// pair's 16 bytes holds row `i`, column `2j` in the high nibble and `2j + 1` in the low one. Arrays
-    /// per row and group (absmax codes, int4 scales) are tiled the same way; zero points take a byte each.
+    /// pair's 16 bytes holds row `i`, column `2j` in the high nibble and `2j + 1` in the low one; the bytes
+    /// of a run of wider codes (see [`Format::run`]) are tiled the same way. So are arrays per row and group (absmax
+    /// codes, scales of groups); zero points take a byte each.
     Rows16,
 }
 
@@ -57,7 +58,10 @@ impl Layout {
 fn tile(spec: &mut ComponentSpec, format: Format, rows: u64, cols: u64) {
     let tiles = rows.div_ceil(TILE_ROWS);
     match (spec.component, format) {
-        (Component::Values | Component::AbsmaxCodes, _) | (Component::Scales, Format::Int4 { .. }) => {
+        (Component::Values | Component::AbsmaxCodes, _) => {
+            spec.shape = vec![tiles, spec.shape[1], TILE_ROWS];
+        }
+        (Component::Scales, _) if format.group().is_some() => {
             spec.shape = vec![tiles, spec.shape[1], TILE_ROWS];
         }
         (Component::ZeroPoints, Format::Int4 { group, .. }) => {
