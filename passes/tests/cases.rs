@@ -7,10 +7,11 @@ use samp_ir::{
     verify,
 };
 use samp_passes::{
-    MemoryInputs, Selection, assign_recipe, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize,
-    plan_memory,
+    FormatCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity, assign_recipe,
+    equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
     recipe::{Recipe, Rule},
-    select_kernels,
+    round_weights, select_kernels,
+    transform::Rounding,
 };
 
 /// Runs every case of a folder through `pass` and shows the graph that it leaves.
@@ -35,6 +36,53 @@ fn fuse_gate_up_cases() {
 #[test]
 fn fuse_add_rms_norm_cases() {
     cases("fuse_add_rms_norm", |_, module| fuse_add_rms_norm(module).map(drop));
+}
+
+#[test]
+fn fold_norms_cases() {
+    cases("fold_norms", |_, module| {
+        fold_norms(module)?;
+        verify(module, Phase::Fused)
+    });
+}
+
+#[test]
+fn equalize_cases() {
+    cases("equalize", |_, module| {
+        equalize(module)?;
+        verify(module, Phase::Fused)
+    });
+}
+
+/// `annotate_sensitivity KEY FORMAT=NATS…`.
+#[test]
+fn annotate_sensitivity_cases() {
+    cases("annotate_sensitivity", |case, module| {
+        let cost = |word: &String| {
+            let (format, nats) = word.split_once('=').expect("FORMAT=NATS");
+            let (format, nats) = (format.parse().expect("a format"), nats.parse().expect("a number"));
+            FormatCost { format, nats, strata: vec![] }
+        };
+        let weight = WeightSensitivity {
+            key: case.word(1),
+            formats: case.command[2..].iter().map(cost).collect(),
+        };
+        annotate_sensitivity(module, &Sensitivities { weights: vec![weight], strata: vec![] })?;
+        verify(module, Phase::Annotated)
+    });
+}
+
+/// `round_weights gptq`, or `round_weights refine`.
+#[test]
+fn round_weights_cases() {
+    cases("round_weights", |case, module| {
+        let rounding = match case.command[1].as_str() {
+            "refine" => Rounding::Refine,
+            _ => Rounding::Compensate,
+        };
+        round_weights(module, rounding)?;
+        verify(module, Phase::Typed)
+    });
 }
 
 /// `legalize TARGET [without OP…]`.
