@@ -93,6 +93,10 @@ pub struct LinearStep {
     pub weight: TensorId,
     /// Where its input is.
     pub x: BufferId,
+    /// Where what it adds to is whole again: the residual stream after it, or else its own output,
+    pub sum: BufferId,
+    /// and the step that has written it.
+    pub sum_step: usize,
 }
 
 /// An f32 program ready to run over batches of at most its plan's `max_tokens`.
@@ -138,11 +142,24 @@ impl Forward {
 
     /// Every linear, in program order.
     pub fn linears(&self) -> Vec<LinearStep> {
+        let steps = &self.replay.program().steps;
+        let added = |step: usize, out: BufferId| {
+            let reader = steps.iter().enumerate().skip(step).find(|(_, s)| s.op.reads().contains(&out));
+            match reader.map(|(at, s)| (at, s.op.clone())) {
+                Some((at, Op::AddRmsNorm { sum, .. })) => (sum, at),
+                Some((at, Op::Add { out: sum, .. })) => (sum, at),
+                _ => (out, step),
+            }
+        };
         let linear = |(step, s): (usize, &samp_abi::plan::Step)| match s.op {
-            Op::Linear { x, weight, .. } => Some(LinearStep { step, label: s.label.clone(), weight, x }),
+            Op::Linear { x, weight, out, .. } => {
+                let (sum, sum_step) =
+                    if std::env::var("SAMP_RES").is_ok() { added(step, out) } else { (out, step) };
+                Some(LinearStep { step, label: s.label.clone(), weight, x, sum, sum_step })
+            }
             _ => None,
         };
-        self.replay.program().steps.iter().enumerate().filter_map(linear).collect()
+        steps.iter().enumerate().filter_map(linear).collect()
     }
 
     /// Runs `batch` from where `from` was recorded up to step `until`, and records what is live there.

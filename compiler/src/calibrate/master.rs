@@ -15,7 +15,7 @@ use super::Evenings;
 use crate::{emit::PlanSpec, import::Checkpoint};
 
 /// Every tensor of an f32 program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MasterWeights {
     tensors: Vec<Encoded>,
 }

@@ -24,5 +24,5 @@ pub use forward::{Forward, LinearStep, State, TokenBatch};
 pub use master::MasterWeights;
 pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, by_stratum, measure};
 pub use profile::{Divergence, InputStatistics, PROFILE_VERSION, Profile, Sensitivity, WeightProfile};
-pub use round::{round, rounded};
+pub use round::{Programs, round, rounded};
 pub use store::RoundedStore;

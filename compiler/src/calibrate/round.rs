@@ -12,16 +12,27 @@ use samp_passes::transform::Transform;
 use super::{CalibrationError, Forward, LinearStep, RoundedStore, State, TokenBatch};
 use crate::emit::{PlanSpec, TensorSpec};
 
-/// Rounds every tensor of `spec`, whose tensors and steps are those of `forward`, leaves the decoded values in `forward`,
-/// and puts every tensor that has transforms into `store`.
+/// The unquantized program, and the same program whose weights are rounded one after another.
+pub struct Programs {
+    /// With the original weights.
+    pub original: Forward,
+    /// With what rounding made of them so far.
+    pub rounded: Forward,
+}
+
+/// Rounds every tensor of `spec`, whose tensors and steps are those of the programs, leaves the decoded values in the
+/// rounded program, and puts every tensor that has transforms into `store`.
 ///
-/// Holds the activations of all batches between two steps, and one second moment.
+/// Holds the activations of all batches between two steps, of both programs, and the moments of one linear.
 pub fn round(
-    forward: &mut Forward,
+    programs: &mut Programs,
     spec: &PlanSpec,
     batches: &[TokenBatch],
     store: &mut RoundedStore,
 ) -> Result<(), CalibrationError> {
+    let Programs { original, rounded: forward } = programs;
+    *forward.weights_mut() = original.weights().clone();
+    let strength: f32 = std::env::var("SAMP_GPTAQ").map_or(0.0, |v| v.parse().unwrap());
     let linears = forward.linears();
     for (index, tensor) in spec.tensors.iter().enumerate() {
         let id = TensorId(index as u32);
@@ -31,6 +42,7 @@ pub fn round(
         }
     }
     let mut states = vec![State::default(); batches.len()];
+    let mut originals = vec![State::default(); batches.len()];
     for linear in &linears {
         let tensor = &spec.tensors[linear.weight.0 as usize];
         let how =
@@ -39,7 +51,25 @@ pub fn round(
             None => plain(&forward.weights().matrix(linear.weight), tensor)?,
             Some(how) => {
                 let moment = advance_all(forward, batches, &mut states, linear)?;
-                let values = forward.weights().matrix(linear.weight);
+                let mut values = forward.weights().matrix(linear.weight);
+                if strength > 0.0 {
+                    let (rows, cols) = (tensor.rows as usize, tensor.cols as usize);
+                    let mut cross = samp_kernels::quantize::CrossMoment::new(rows, cols);
+                    for ((batch, state), before) in batches.iter().zip(&states).zip(&mut originals) {
+                        let after = linear.sum_step + 1;
+                        *before = original.advance(batch, before, linear.step, None);
+                        let wanted = original.advance(batch, before, after, None);
+                        let found = forward.advance(batch, state, after, None);
+                        let (wanted, found) = (wanted.get(linear.sum), found.get(linear.sum));
+                        assert!(!wanted.is_empty());
+                        let short: Vec<f32> =
+                            wanted.iter().zip(found).map(|(w, f)| strength * (w - f)).collect();
+                        cross.add(&short, state.get(linear.x));
+                    }
+                    let damp: f64 = std::env::var("SAMP_DAMP").map_or(0.01, |v| v.parse().unwrap());
+                    let factor = Factor::new(&moment, Order::Natural, Damping { mean: damp, diagonal: 0.0 });
+                    values = cross.correct(&values, &factor);
+                }
                 let (encoded, _) = rounded(&values, tensor.format, Some(how), &moment)
                     .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })?;
                 encoded

@@ -70,7 +70,7 @@ pub struct Args {
     /// Say what would be made and what it takes, then stop
     #[arg(long)]
     dry_run: bool,
-    /// Lower the graph to this phase, print it, then stop: model, fused, typed, selected, planned
+    /// Lower the graph to this phase, print it, then stop: model, fused, annotated, typed, selected, planned
     #[arg(long, value_name = "PHASE")]
     stop_after: Option<Phase>,
     /// Print the graph after this phase; may be given several times
@@ -143,7 +143,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// Decides the formats from measurements, compiles and reports.
 fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> anyhow::Result<Outcome> {
     let routed = routed(args, source, options)?;
-    let mut report = Report::new(args);
+    let warnings: Vec<Diagnostic> = source.warnings().iter().chain(&routed.warnings).cloned().collect();
+    warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    let mut report = Report { warnings: &warnings, ..Report::new(args) };
     let rounded = Some((&routed.rounded, &routed.quality));
     let made = finish(args, source, &routed.spec, rounded, &mut report)?;
     if let Some(work) = work_folder(args) {

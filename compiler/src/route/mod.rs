@@ -7,34 +7,31 @@
 
 mod audit;
 mod journal;
+mod settle;
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use samp_abi::{Format, TargetName, plan::TensorId};
-use samp_ir::{Diagnostic, Module, Phase};
-use samp_passes::{
-    Decision, Demands, FormatCost, Sensitivities, WeightSensitivity, assign_precision,
-    recipe::{Recipe, Rule},
-};
+use samp_ir::{Diagnostic, Phase};
+use samp_passes::{Decision, Demands, FormatCost, Sensitivities, WeightSensitivity, recipe::Recipe};
 
 pub use audit::{Audit, Random};
+use settle::Search;
 
 use crate::{
     calibrate::{
-        Evenings, Forward, MasterWeights, MeasureOptions, PROFILE_VERSION, Profile, RoundedStore,
-        TableWeight, TokenBatch, Tokens, measure, round,
+        Evenings, Forward, MasterWeights, MeasureOptions, PROFILE_VERSION, Profile, Programs, RoundedStore,
+        TableWeight, TokenBatch, Tokens, measure,
     },
-    compile::{CompileOptions, Lowered, Source, lower_model, selection},
-    emit::{Held, PlanSpec, Quality, Round, Uniform},
+    compile::{CompileOptions, Lowered, Source, lower_model},
+    emit::{Held, PlanSpec, Quality},
     import::Import,
     recipe::LoadedRecipe,
 };
 
 /// Tokens of one pass over the f32 program.
 const PASS_TOKENS: u64 = 2048;
-/// How often a plan that misses its promise is solved for again.
-const MAX_ROUNDS: usize = 4;
 
 /// Records as tokens, with the stratum of each.
 #[derive(Clone, Debug, Default)]
@@ -72,10 +69,14 @@ pub struct Routed {
     pub quality: Quality,
     /// How it was decided.
     pub decision: Decision,
+    /// What to know before relying on it.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The demands cannot be met, as the audit found.
 pub const MISSED: &str = "E1102";
+/// A stratum of the audit was not calibrated on.
+pub const UNSEEN: &str = "E1103";
 
 /// Routes a checkpoint. `work` is a folder for what survives an interruption; `say` hears what is done.
 pub fn route(
@@ -94,18 +95,45 @@ pub fn route(
     let longest = calibration.tokens.iter().chain(&held_out.tokens).map(Vec::len).max().unwrap_or(0) as u64;
     let router = Router { source, import, options, route, master: master_spec(source, options, longest)? };
     say("recording the unquantized model");
-    let mut forward = router.forward()?;
+    let mut programs = Programs { original: router.forward()?, rounded: router.forward()? };
     let page_tokens = router.master.kv.page_tokens as usize;
     let pass = (PASS_TOKENS.max(longest) as usize, page_tokens);
-    let audit = Audit::new(&mut forward, &held_out.tokens, &held_out.strata, pass, route.seed)?;
+    let audit = Audit::new(&mut programs.original, &held_out.tokens, &held_out.strata, pass, route.seed)?;
     let batches = TokenBatch::pack(&calibration.tokens, pass.0, pass.1);
-    let profile = router.profile(&mut forward, &batches, calibration, work, say)?;
+    let profile = router.profile(&mut programs.rounded, &batches, calibration, work, say)?;
     let known = sensitivities(&profile);
     let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
-    let deciding = Deciding { router: &router, module: &lowered.module, known: &known };
-    let mut settled = deciding.settle(&mut forward, (&batches, &audit), work, say)?;
-    settled.quality.profile = profile;
-    Ok(settled)
+    let data = (batches.as_slice(), &audit);
+    let search = Search { router: &router, module: &lowered.module, known: &known, data, work, say };
+    let mut routed = search.run(&mut programs, profile)?;
+    routed.warnings.extend(unseen_strata(calibration, &routed.quality.held_out));
+    Ok(routed)
+}
+
+/// Warns of strata that the audit has and the calibration has not: what was decided for others need not suit them.
+fn unseen_strata(calibration: &Records, held_out: &Held) -> Option<Diagnostic> {
+    let unseen: Vec<&str> =
+        held_out.strata.keys().filter(|s| !calibration.strata.contains(s)).map(String::as_str).collect();
+    let seen = held_out.strata.iter().filter(|(name, _)| calibration.strata.contains(name));
+    let best = seen.map(|(_, quality)| quality.kl_nats).fold(f64::INFINITY, f64::min);
+    let finding = Diagnostic::bad_input(
+        UNSEEN,
+        format!(
+            "expected every stratum of the audit among the calibration's, found none of {}",
+            unseen.join(", ")
+        ),
+    );
+    let compare = |finding: Diagnostic, name: &&str| {
+        let loss = held_out.strata[*name].kl_nats;
+        let times = if best.is_finite() {
+            format!(", {:.1} times that of one calibrated on", loss / best)
+        } else {
+            String::new()
+        };
+        finding.note(format!("{name}: {loss:.6} nats per token{times}"))
+    };
+    let finding = unseen.iter().fold(finding.warning(), compare);
+    (!unseen.is_empty()).then(|| finding.hint("add records of these strata to the calibration data"))
 }
 
 /// The f32 program with the function-preserving transforms.
@@ -219,195 +247,6 @@ impl Router<'_> {
         let options = CompileOptions { recipe, sensitivities: Some(known.clone()), ..self.options.clone() };
         let Lowered { spec, .. } = lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})?;
         Ok(spec.expect("lowered to the end"))
-    }
-
-    /// Rounds every weight of `spec`; leaves the rounded weights in `forward`.
-    fn round(
-        &self,
-        forward: &mut Forward,
-        spec: &PlanSpec,
-        batches: &[TokenBatch],
-        store: &mut RoundedStore,
-    ) -> anyhow::Result<()> {
-        *forward.weights_mut() = self.weights()?;
-        store.clear().context("clearing the rounded weights")?;
-        round(forward, spec, batches, store)?;
-        Ok(())
-    }
-}
-
-/// The search for a plan that keeps its promise.
-struct Deciding<'a> {
-    router: &'a Router<'a>,
-    module: &'a Module,
-    known: &'a Sensitivities,
-}
-
-impl Deciding<'_> {
-    fn settle(
-        &self,
-        forward: &mut Forward,
-        (batches, audit): (&[TokenBatch], &Audit<'_>),
-        work: &Path,
-        say: &dyn Fn(&str),
-    ) -> anyhow::Result<Routed> {
-        let mut store = RoundedStore::new(work);
-        let (mut rounds, mut correction) = (vec![], 1.0);
-        loop {
-            let decision = self.decide(correction)?;
-            let spec = self.router.spec(decision.recipe.clone(), self.known)?;
-            say(&format!("rounding, attempt {}", rounds.len() + 1));
-            self.router.round(forward, &spec, batches, &mut store)?;
-            let held = audit.run(forward)?;
-            rounds.push(described(&decision, &held));
-            let Some(excess) = self.missed(&held) else {
-                return self.against_uniform(
-                    forward,
-                    (batches, audit),
-                    (spec, store, decision),
-                    (rounds, held),
-                    say,
-                );
-            };
-            if rounds.len() == MAX_ROUNDS {
-                return Err(self.refusal(&rounds, &held).into());
-            }
-            say(&format!("the audit found {:.2} times the loss allowed; solving again", excess));
-            correction *= 1.05 * excess;
-        }
-    }
-
-    /// Solves with a loss limit that is tightened by `correction`.
-    fn decide(&self, correction: f64) -> Result<Decision, Diagnostic> {
-        let router = self.router;
-        let mut demands = router.route.demands.clone();
-        if let Some(loss) = router.route.max_loss {
-            let nats = (1.0 + loss).ln() / correction;
-            demands.nats = Some(demands.nats.map_or(nats, |most| most.min(nats)));
-        }
-        assign_precision(self.module, self.known, &demands, &selection(router.source, router.options)?)
-    }
-
-    /// How many times the allowed loss the audit found, where more than once: overall or in any stratum.
-    fn missed(&self, held: &Held) -> Option<f64> {
-        let allowed = (1.0 + self.router.route.max_loss?).ln();
-        let all = held.strata.values().chain([&held.overall]);
-        let worst = all.map(|q| q.perplexity_ratio_at_most.ln() / allowed).fold(0.0, f64::max);
-        (worst > 1.0).then_some(worst)
-    }
-
-    fn refusal(&self, rounds: &[Round], held: &Held) -> Diagnostic {
-        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
-        let allowed = 100.0 * self.router.route.max_loss.unwrap_or(0.0);
-        let overall = percent(held.overall.perplexity_ratio_at_most);
-        let message = format!(
-            "--max-loss {allowed} % cannot be shown to hold: after {} attempts the perplexity grows by at most \
-             {overall:.3} % overall (one-sided 95 %)",
-            rounds.len()
-        );
-        let finding = Diagnostic::bad_input(MISSED, message);
-        let strata = held.strata.iter().map(|(name, q)| {
-            let (grown, most) = (percent(q.perplexity_ratio), percent(q.perplexity_ratio_at_most));
-            format!("{name}: {grown:.3} %, at most {most:.3} %, {} records", q.records)
-        });
-        let finding = strata.fold(finding, Diagnostic::note);
-        finding.hint(
-            "allow more bytes, a larger loss, or give more held-out records (their number sets the interval)",
-        )
-    }
-
-    /// Compares with the best uniform plan that is no larger, and takes that one if it loses less.
-    fn against_uniform(
-        &self,
-        forward: &mut Forward,
-        (batches, audit): (&[TokenBatch], &Audit<'_>),
-        (mut spec, mut rounded, mut decision): (PlanSpec, RoundedStore, Decision),
-        (rounds, mut held): (Vec<Round>, Held),
-        say: &dyn Fn(&str),
-    ) -> anyhow::Result<Routed> {
-        let router = self.router;
-        let mut best_uniform = None;
-        if let Some((format, formats)) = self.best_uniform(&decision) {
-            say(&format!("auditing uniform {format}, the best uniform plan of no greater size"));
-            let recipe = self.recipe_of(&formats);
-            let uniform_spec = router.spec(recipe.clone(), self.known)?;
-            let mine = (spec, rounded.fingerprint());
-            router.round(forward, &uniform_spec, batches, &mut rounded)?;
-            let uniform = audit.run(forward)?;
-            best_uniform = Some(Uniform {
-                format,
-                bits_per_weight: bits_per_weight(&uniform_spec),
-                kl_nats: uniform.overall.kl_nats,
-            });
-            if uniform.overall.kl_nats < held.overall.kl_nats && self.missed(&uniform).is_none() {
-                say("the uniform plan loses less and is taken");
-                (spec, held) = (uniform_spec, uniform);
-                (decision.recipe, decision.formats) = (recipe, formats);
-            } else {
-                spec = mine.0;
-                router.round(forward, &spec, batches, &mut rounded)?;
-                debug_assert_eq!(rounded.fingerprint(), mine.1, "rounding gives the same weights each time");
-            }
-        }
-        spec.rounded = Some(rounded.fingerprint());
-        let quality = Quality {
-            profile: Profile::empty(),
-            rounds,
-            held_out: held,
-            best_uniform,
-            rounded: rounded.fingerprint(),
-        };
-        Ok(Routed { spec, rounded, quality, decision })
-    }
-
-    /// The uniform assignment (embedding and head as decided) with the least predicted loss among those no larger than
-    /// the decision, unless that is the decision itself.
-    fn best_uniform(&self, decision: &Decision) -> Option<(Format, Vec<(String, Format)>)> {
-        let cost = |formats: &[(String, Format)]| -> Option<(f64, u64)> {
-            let each = formats.iter().map(|(key, format)| {
-                let weight = self.known.weights.iter().find(|w| w.key == *key)?;
-                let known = weight.formats.iter().find(|f| f.format == *format)?;
-                let weight = self.router.master.tensors.iter().find(|t| t.name == *key)?;
-                Some((known.nats, format.bytes(weight.rows, weight.cols)))
-            });
-            let each: Vec<(f64, u64)> = each.collect::<Option<_>>()?;
-            Some((each.iter().map(|c| c.0).sum(), each.iter().map(|c| c.1).sum()))
-        };
-        let (_, most) = cost(&decision.formats)?;
-        let uniform = |&format: &Format| {
-            let replace = |(key, own): &(String, Format)| {
-                (key.clone(), if key.starts_with("layers.") { format } else { *own })
-            };
-            let formats: Vec<(String, Format)> = decision.formats.iter().map(replace).collect();
-            let (nats, bytes) = cost(&formats)?;
-            (bytes <= most && formats != decision.formats).then_some((nats, format, formats))
-        };
-        let candidates = self.router.route.measure.formats.iter().filter_map(uniform);
-        candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, format, formats)| (format, formats))
-    }
-
-    fn recipe_of(&self, formats: &[(String, Format)]) -> Recipe {
-        let tensors = &self.router.master.tensors;
-        let rules = formats.iter().flat_map(|(key, format)| {
-            let sources = tensors.iter().find(|t| t.name == *key).map_or(&[][..], |t| &t.sources);
-            let rule = |source: &crate::emit::SourceSpec| Rule {
-                pattern: samp_passes::projection_key(&source.name).into(),
-                format: *format,
-            };
-            sources.iter().map(rule).collect::<Vec<_>>()
-        });
-        Recipe { name: "measured".into(), kv: None, rules: rules.collect() }
-    }
-}
-
-fn described(decision: &Decision, held: &Held) -> Round {
-    let solution = &decision.solution;
-    Round {
-        limits: solution.limits.iter().map(ToString::to_string).collect(),
-        predicted_nats: decision.predicted_nats(),
-        bound_nats: solution.bound,
-        gap: solution.gap,
-        audited_nats: held.overall.kl_nats,
     }
 }
 

@@ -6,5 +6,7 @@ mod export;
 mod faults;
 mod logits;
 mod rebuild;
+mod routing;
 mod shapes;
+mod twin;
 mod workbench;

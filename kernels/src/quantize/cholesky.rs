@@ -129,6 +129,27 @@ impl Factor {
         }
     }
 
+    /// `x` with `(H + damping) x = b`, in the order of the weight's columns; zeros where nothing was factored.
+    pub fn solve(&self, b: &[f64]) -> Vec<f64> {
+        if self.upper.is_empty() {
+            return vec![0.0; self.cols];
+        }
+        let line = |i: usize| &self.upper[i * stride(self.cols)..][i + 1..self.cols];
+        let mut x: Vec<f64> = self.order.iter().map(|&column| b[column]).collect();
+        for i in (0..self.cols).rev() {
+            let (known, later) = x.split_at_mut(i + 1);
+            known[i] -= line(i).iter().zip(&*later).map(|(u, x)| u * x).sum::<f64>();
+        }
+        x.iter_mut().zip(&self.pivots).for_each(|(x, pivot)| *x /= pivot);
+        for i in 0..self.cols {
+            let (known, later) = x.split_at_mut(i + 1);
+            later.iter_mut().zip(line(i)).for_each(|(x, u)| *x -= u * known[i]);
+        }
+        let mut solution = vec![0.0; self.cols];
+        self.order.iter().zip(x).for_each(|(&column, x)| solution[column] = x);
+        solution
+    }
+
     /// Takes the damped matrix in the order of the columns; the padding is the identity.
     fn copy(&mut self, h: &SecondMoment) {
         let (cols, stride, order, added) = (self.cols, stride(self.cols), &self.order, &self.added);

@@ -150,7 +150,7 @@ impl Scratch {
 
 /// `N` columns of a row from `at` on, with zeros beyond the end.
 #[inline(always)]
-fn columns<const N: usize>(row: &[f32], at: usize) -> [f64; N] {
+pub(super) fn columns<const N: usize>(row: &[f32], at: usize) -> [f64; N] {
     match row.get(at..at + N) {
         Some(found) => from_fn(|i| f64::from(found[i])),
         None => from_fn(|i| row.get(at + i).map_or(0.0, |&x| f64::from(x))),

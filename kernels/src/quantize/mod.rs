@@ -10,6 +10,7 @@
 
 mod cholesky;
 mod columns;
+mod cross;
 mod doubles;
 mod error;
 mod gptq;
@@ -22,6 +23,7 @@ mod round;
 mod store;
 
 pub use cholesky::{Damped, Damping, Factor, Order};
+pub use cross::CrossMoment;
 pub use error::{output_energy, output_error};
 pub use gptq::{Compensated, gptq};
 pub use hadamard::Rotation;

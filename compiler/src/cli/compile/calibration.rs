@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, bail, ensure};
-use samp_abi::Format;
+use samp_abi::{Format, Group};
 use samp_passes::{Demands, Objective, transform::Rounding};
 use samp_runtime::{AddSpecial, Tokenizer};
 
@@ -56,9 +56,12 @@ pub struct CalibrationArgs {
 }
 
 /// The formats that are tried unless told otherwise, the cheapest first.
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 8] = [
     Format::Nf4,
-    Format::Int4 { group: samp_abi::Group::G64, zero_point: true },
+    Format::Int4 { group: Group::G64, zero_point: true },
+    Format::Int5 { group: Group::G128 },
+    Format::Int5 { group: Group::G64 },
+    Format::Int6 { group: Group::G128 },
     Format::Fp8E4m3(samp_abi::ScaleAxis::Channel),
     Format::Int8 { outliers: false },
     Format::F16,

@@ -1,0 +1,183 @@
+//! The search for a plan that keeps its promise: solve, round, audit, and where losses did not add up, correct the
+//! prediction and solve again. Its result is never worse than the best uniform plan of no greater size.
+
+use std::{fs, path::Path};
+
+use anyhow::Context;
+use samp_abi::Format;
+use samp_ir::{Diagnostic, Module};
+use samp_passes::{
+    Decision, Sensitivities, assign_precision,
+    recipe::{Recipe, Rule},
+};
+
+use super::{Audit, MISSED, Routed, Router, bits_per_weight};
+use crate::{
+    calibrate::{Profile, Programs, RoundedStore, TokenBatch, round},
+    compile::selection,
+    emit::{Held, PlanSpec, Quality, Round, SourceSpec, Uniform},
+};
+
+/// How often a plan that misses its promise is solved for again.
+const MAX_ROUNDS: usize = 4;
+
+/// What the search goes by.
+pub(super) struct Search<'a> {
+    pub router: &'a Router<'a>,
+    /// The fused graph.
+    pub module: &'a Module,
+    pub known: &'a Sensitivities,
+    /// What is rounded under, and what is judged on.
+    pub data: (&'a [TokenBatch], &'a Audit<'a>),
+    pub work: &'a Path,
+    pub say: &'a dyn Fn(&str),
+}
+
+/// A plan with its rounded weights and what it loses.
+struct Candidate {
+    spec: PlanSpec,
+    rounded: RoundedStore,
+    held: Held,
+}
+
+impl Search<'_> {
+    /// Searches; `profile` goes into the certificate.
+    pub fn run(&self, programs: &mut Programs, profile: Profile) -> anyhow::Result<Routed> {
+        let (mut rounds, mut correction) = (vec![], 1.0);
+        let (mut decision, mut best) = loop {
+            let decision = self.decide(correction)?;
+            (self.say)(&format!("rounding, attempt {}", rounds.len() + 1));
+            let candidate = self.audited(programs, &decision.recipe, "assigned")?;
+            rounds.push(described(&decision, &candidate.held));
+            let Some(excess) = self.missed(&candidate.held) else { break (decision, candidate) };
+            if rounds.len() == MAX_ROUNDS {
+                return Err(self.refusal(&rounds, &candidate.held).into());
+            }
+            (self.say)(&format!("the audit found {excess:.2} times the loss allowed; solving again"));
+            correction *= 1.05 * excess;
+        };
+        let mut best_uniform = None;
+        if let Some((format, formats)) = self.best_uniform(&decision) {
+            (self.say)(&format!("auditing uniform {format}, the best uniform plan of no greater size"));
+            let recipe = self.recipe_of(&formats);
+            let uniform = self.audited(programs, &recipe, "uniform")?;
+            best_uniform = Some(Uniform {
+                format,
+                bits_per_weight: bits_per_weight(&uniform.spec),
+                kl_nats: uniform.held.overall.kl_nats,
+            });
+            let better = uniform.held.overall.kl_nats < best.held.overall.kl_nats;
+            if better && self.missed(&uniform.held).is_none() {
+                (self.say)("the uniform plan loses less and is taken");
+                best = uniform;
+                (decision.recipe, decision.formats) = (recipe, formats);
+            }
+        }
+        let Candidate { mut spec, rounded, held: held_out } = best;
+        let fingerprint = rounded.fingerprint();
+        spec.rounded = Some(fingerprint.clone());
+        let quality = Quality { profile, rounds, held_out, best_uniform, rounded: fingerprint };
+        Ok(Routed { spec, rounded, quality, decision, warnings: vec![] })
+    }
+
+    /// Rounds every weight as the recipe says, keeps them in a folder of this name, and audits them.
+    fn audited(&self, programs: &mut Programs, recipe: &Recipe, folder: &str) -> anyhow::Result<Candidate> {
+        let dir = self.work.join(folder);
+        fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let spec = self.router.spec(recipe.clone(), self.known)?;
+        let mut rounded = RoundedStore::new(&dir);
+        let (batches, audit) = self.data;
+        round(programs, &spec, batches, &mut rounded)?;
+        let held = audit.run(&mut programs.rounded)?;
+        Ok(Candidate { spec, rounded, held })
+    }
+
+    /// Solves with a loss limit that is tightened by `correction`.
+    fn decide(&self, correction: f64) -> Result<Decision, Diagnostic> {
+        let router = self.router;
+        let mut demands = router.route.demands.clone();
+        if let Some(loss) = router.route.max_loss {
+            let nats = (1.0 + loss).ln() / correction;
+            demands.nats = Some(demands.nats.map_or(nats, |most| most.min(nats)));
+        }
+        assign_precision(self.module, self.known, &demands, &selection(router.source, router.options)?)
+    }
+
+    /// How many times the allowed loss the audit found, where more than once: overall or in any stratum.
+    fn missed(&self, held: &Held) -> Option<f64> {
+        let allowed = (1.0 + self.router.route.max_loss?).ln();
+        let all = held.strata.values().chain([&held.overall]);
+        let worst = all.map(|q| q.perplexity_ratio_at_most.ln() / allowed).fold(0.0, f64::max);
+        (worst > 1.0).then_some(worst)
+    }
+
+    fn refusal(&self, rounds: &[Round], held: &Held) -> Diagnostic {
+        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+        let allowed = 100.0 * self.router.route.max_loss.unwrap_or(0.0);
+        let overall = percent(held.overall.perplexity_ratio_at_most);
+        let message = format!(
+            "--max-loss {allowed} % cannot be shown to hold: after {} attempts the perplexity grows by at most \
+             {overall:.3} % overall (one-sided 95 %)",
+            rounds.len()
+        );
+        let finding = Diagnostic::bad_input(MISSED, message);
+        let strata = held.strata.iter().map(|(name, q)| {
+            let (grown, most) = (percent(q.perplexity_ratio), percent(q.perplexity_ratio_at_most));
+            format!("{name}: {grown:.3} %, at most {most:.3} %, {} records", q.records)
+        });
+        let finding = strata.fold(finding, Diagnostic::note);
+        finding.hint(
+            "allow more bytes, a larger loss, or give more held-out records (their number sets the interval)",
+        )
+    }
+
+    /// The uniform assignment (embedding and head as decided) with the least predicted loss among those no larger than
+    /// the decision, unless that is the decision itself.
+    fn best_uniform(&self, decision: &Decision) -> Option<(Format, Vec<(String, Format)>)> {
+        let cost = |formats: &[(String, Format)]| -> Option<(f64, u64)> {
+            let each = formats.iter().map(|(key, format)| {
+                let weight = self.known.weights.iter().find(|w| w.key == *key)?;
+                let known = weight.formats.iter().find(|f| f.format == *format)?;
+                let weight = self.router.master.tensors.iter().find(|t| t.name == *key)?;
+                Some((known.nats, format.bytes(weight.rows, weight.cols)))
+            });
+            let each: Vec<(f64, u64)> = each.collect::<Option<_>>()?;
+            Some((each.iter().map(|c| c.0).sum(), each.iter().map(|c| c.1).sum()))
+        };
+        let (_, most) = cost(&decision.formats)?;
+        let uniform = |&format: &Format| {
+            let replace = |(key, own): &(String, Format)| {
+                (key.clone(), if key.starts_with("layers.") { format } else { *own })
+            };
+            let formats: Vec<(String, Format)> = decision.formats.iter().map(replace).collect();
+            let (nats, bytes) = cost(&formats)?;
+            (bytes <= most && formats != decision.formats).then_some((nats, format, formats))
+        };
+        let candidates = self.router.route.measure.formats.iter().filter_map(uniform);
+        candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, format, formats)| (format, formats))
+    }
+
+    fn recipe_of(&self, formats: &[(String, Format)]) -> Recipe {
+        let tensors = &self.router.master.tensors;
+        let rules = formats.iter().flat_map(|(key, format)| {
+            let sources = tensors.iter().find(|t| t.name == *key).map_or(&[][..], |t| &t.sources);
+            let rule = |source: &SourceSpec| Rule {
+                pattern: samp_passes::projection_key(&source.name).into(),
+                format: *format,
+            };
+            sources.iter().map(rule).collect::<Vec<_>>()
+        });
+        Recipe { name: "measured".into(), kv: None, rules: rules.collect() }
+    }
+}
+
+fn described(decision: &Decision, held: &Held) -> Round {
+    let solution = &decision.solution;
+    Round {
+        limits: solution.limits.iter().map(ToString::to_string).collect(),
+        predicted_nats: decision.predicted_nats(),
+        bound_nats: solution.bound,
+        gap: solution.gap,
+        audited_nats: held.overall.kl_nats,
+    }
+}

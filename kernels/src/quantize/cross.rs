@@ -1,0 +1,99 @@
+//! Moving a weight to where it answers other inputs than it was trained on.
+//!
+//! Once weights before a linear are rounded, its inputs `x` are not the original ones. With `d` what its outputs are
+//! short of, `W + T (H + damping)⁻¹` with `T = Σ d xᵀ` and `H = Σ x xᵀ` makes up for as much of it as the inputs tell
+//! (least squares; the correction of GPTAQ, Li et al., arXiv 2504.02692, found before rounding instead of within it).
+
+use rayon::prelude::*;
+
+use super::Factor;
+use super::hessian::{columns, stride};
+use super::matmul::{DEPTH, TALL, WIDE, add_to_panel};
+
+/// Rows of the matrix that one task sums.
+const TASK_ROWS: usize = 64;
+
+/// `Σ d xᵀ` in f64, `[rows, cols]`, summed in the order of the tokens.
+#[derive(Clone, Debug)]
+pub struct CrossMoment {
+    rows: usize,
+    cols: usize,
+    /// Whole tiles: `[rows to a multiple of 8, stride]`.
+    sums: Vec<f64>,
+}
+
+impl CrossMoment {
+    /// The sum over no tokens.
+    pub fn new(rows: usize, cols: usize) -> CrossMoment {
+        CrossMoment { rows, cols, sums: vec![0.0; rows.next_multiple_of(TALL) * stride(cols)] }
+    }
+
+    /// Adds tokens: `d` is `[tokens, rows]`, `x` `[tokens, cols]`. Panics if they have not as many.
+    pub fn add(&mut self, d: &[f32], x: &[f32]) {
+        assert_eq!(d.len() * self.cols, x.len() * self.rows, "both are of the same tokens");
+        let (rows, cols, stride) = (self.rows, self.cols, stride(self.cols));
+        self.sums.par_chunks_mut(TASK_ROWS * stride).enumerate().for_each(|(task, sums)| {
+            let (mut tall, mut wide, mut tiles) = (vec![], vec![], vec![]);
+            for (d, x) in d.chunks(DEPTH * rows).zip(x.chunks(DEPTH * cols)) {
+                tall.clear();
+                for at in (task * TASK_ROWS..).step_by(TALL).take(sums.len() / stride / TALL) {
+                    tall.extend(d.chunks_exact(rows).map(|d| columns::<TALL>(d, at)));
+                }
+                for at in (0..stride).step_by(WIDE) {
+                    wide.clear();
+                    wide.extend(x.chunks_exact(cols).map(|x| columns::<WIDE>(x, at)));
+                    add_to_panel((sums, stride, at), &tall, &wide, &mut tiles);
+                }
+            }
+        });
+    }
+
+    /// `weights + Σ d xᵀ (H + damping)⁻¹`, where `factor` is that of `H`; the weights as they are where no input
+    /// differs from zero. Panics if the widths differ.
+    pub fn correct(&self, weights: &[f32], factor: &Factor) -> Vec<f32> {
+        assert_eq!(weights.len(), self.rows * self.cols, "weights are [rows, cols]");
+        let mut corrected = weights.to_vec();
+        let rows = corrected.par_chunks_mut(self.cols).zip(self.sums.par_chunks(stride(self.cols)));
+        rows.for_each(|(weights, sums)| {
+            let change = factor.solve(&sums[..self.cols]);
+            weights.iter_mut().zip(change).for_each(|(w, c)| *w = (f64::from(*w) + c) as f32);
+        });
+        corrected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantize::{Damping, Order, SecondMoment};
+
+    /// Inputs that were turned and stretched are answered as before.
+    #[test]
+    fn a_linear_change_of_the_inputs_is_undone() {
+        let (rows, cols, tokens) = (11, 20, 700);
+        let mut state = 1u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 40) as f32 / 8388608.0 - 1.0
+        };
+        let weights: Vec<f32> = (0..rows * cols).map(|_| draw()).collect();
+        let original: Vec<f32> = (0..tokens * cols).map(|_| draw()).collect();
+        let changed: Vec<f32> = (original.chunks(cols))
+            .flat_map(|x| (0..cols).map(|c| 1.5 * x[c] + 0.25 * x[(c + 1) % cols]).collect::<Vec<_>>())
+            .collect();
+        let outputs = |weights: &[f32], x: &[f32]| -> Vec<f32> {
+            let dot = |w: &[f32], x: &[f32]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f32>();
+            x.chunks(cols).flat_map(|x| weights.chunks(cols).map(move |w| dot(w, x))).collect()
+        };
+        let wanted = outputs(&weights, &original);
+        let short = |found: &[f32]| -> Vec<f32> { wanted.iter().zip(found).map(|(w, f)| w - f).collect() };
+        let (mut h, mut cross) = (SecondMoment::new(cols), CrossMoment::new(rows, cols));
+        h.add(&changed).unwrap();
+        cross.add(&short(&outputs(&weights, &changed)), &changed);
+        for order in [Order::Natural, Order::Descending { block: 1 }] {
+            let factor = Factor::new(&h, order, Damping { mean: 1e-9, diagonal: 0.0 });
+            let left = short(&outputs(&cross.correct(&weights, &factor), &changed));
+            assert!(left.iter().all(|d| d.abs() < 1e-4), "{left:?}");
+        }
+    }
+}
