@@ -18,12 +18,12 @@ use samp_passes::{
     recipe::{Recipe, Rule},
 };
 
-pub use audit::{Audit, Random};
+pub use audit::Audit;
 
 use crate::{
     calibrate::{
         Evenings, Forward, MasterWeights, MeasureOptions, PROFILE_VERSION, Profile, RoundedStore,
-        TableWeight, TokenBatch, Tokens, measure, round,
+        TableWeight, TokenBatch, Tokens, data::Fingerprint, measure, round,
     },
     compile::{CompileOptions, Lowered, Source, lower_model, selection},
     emit::{Held, PlanSpec, Quality, Round, Uniform},
@@ -60,6 +60,8 @@ pub struct RouteOptions {
     pub moment_tokens: usize,
     /// Seed of the bootstrap.
     pub seed: u64,
+    /// What the certificate is to say of the calibration data.
+    pub calibration: Fingerprint,
 }
 
 /// A plan ready to be emitted.
@@ -351,6 +353,7 @@ impl Deciding<'_> {
         }
         spec.rounded = Some(rounded.fingerprint());
         let quality = Quality {
+            calibration: self.router.route.calibration.clone(),
             profile: Profile::empty(),
             rounds,
             held_out: held,
