@@ -18,12 +18,10 @@ const SCHEMA: &str = "message rows {
     optional double weight;
 }";
 
-/// A file of such rows: text, messages, stratum, weight.
-fn write(
-    path: &Path,
-    rows: &[(Option<&str>, Option<&str>, Option<&str>, Option<f64>)],
-    compression: Compression,
-) {
+/// Text, messages, stratum, weight.
+type Row = (Option<&'static str>, Option<&'static str>, Option<&'static str>, Option<f64>);
+
+fn write(path: &Path, rows: &[Row], compression: Compression) {
     let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
     let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
     let mut writer = SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, properties).unwrap();
