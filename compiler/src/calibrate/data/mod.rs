@@ -103,7 +103,7 @@ fn too_few(calibration: usize, held_out: usize, file: &str) -> Diagnostic {
     );
     Diagnostic::bad_input(code::TOO_FEW, message)
         .in_file(file)
-        .hint("give more records, or records to judge on with --audit")
+        .hint("give more records, more --calib-tokens, or records to judge on with --audit")
 }
 
 /// Warns of the strata, of calibration or held out, with fewer held-out records than make an interval.

@@ -4,7 +4,7 @@
 //! in several files put together, give the same sample, and equal records come on the same side (but where the last of the
 //! held-out part lies among them).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use samp_ir::Diagnostic;
 
@@ -63,71 +63,60 @@ pub fn hold_out(strata: &mut Strata, seed: u64) -> Vec<DataRecord> {
 
 /// Draws whole records up to `budget` tokens, shared over the strata by the mix; says which strata have too few.
 ///
-/// Each stratum gives its first records, until the next would exceed its share; so the sample never exceeds the budget, and
-/// each stratum stays within a record of its share, unless it has no more. Only where no stratum's first record fits, that
-/// of the largest is taken alone. Any first part of the sample has about the mix of the whole.
+/// The next record is always of the stratum that has come to the least part of its share (the first by name, where several
+/// have), until it would exceed the budget; a stratum that has its share, or no more records, gives none. So any first part
+/// of the sample follows the mix, each stratum exceeds its share by less than a record, and the whole stays within a
+/// record of the budget unless records run out. Only a single record may exceed the budget: the first, rather than none.
 pub fn sample(strata: Strata, mix: &Mix, budget: usize) -> (Vec<DataRecord>, Option<Diagnostic>) {
     let shares = mix.share(budget);
-    let mut notes = vec![];
-    let mut drawn: Strata = BTreeMap::new();
-    for (name, records) in &strata {
-        let share = shares.get(name.as_str()).copied().unwrap_or(0);
-        let mut sum = 0;
-        let fits = |record: &&DataRecord| {
-            sum += record.tokens.len();
-            sum <= share
-        };
-        let count = records.iter().take_while(fits).count();
-        let own = tokens(records);
-        if mix.is_declared() && own < share {
-            notes.push(format!("`{name}`: {share} tokens wanted, {own} found"));
-        } else if share > 0 && count == 0 {
-            notes
-                .push(format!("`{name}`: nothing drawn, its first record is longer than its {share} tokens"));
-        }
-        drawn.insert(name.clone(), records[..count].to_vec());
-    }
-    if drawn.values().all(Vec::is_empty) {
-        let part = |name: &String| mix.parts().get(name).copied().unwrap_or(0.0);
-        let largest =
-            strata.iter().filter(|s| part(s.0) > 0.0).max_by(|a, b| part(a.0).total_cmp(&part(b.0)));
-        drawn.extend(largest.map(|(name, records)| (name.clone(), records[..1.min(records.len())].to_vec())));
-    }
-    let warning = (!notes.is_empty()).then(|| {
-        let finding =
-            Diagnostic::bad_input(code::SHORT, "the sample does not have the mix asked for").warning();
-        let hint = "give more records of these strata, or change --calib-tokens or --mix";
-        notes.into_iter().fold(finding, Diagnostic::note).hint(hint)
-    });
-    (interleaved(drawn), warning)
-}
-
-/// One after another from the stratum of which the least part has come; ties go to the first name.
-fn interleaved(strata: Strata) -> Vec<DataRecord> {
-    struct Queue {
-        rest: std::vec::IntoIter<DataRecord>,
-        come: u128,
-        total: u128,
-    }
-    let queue = |records: Vec<DataRecord>| Queue {
-        come: 0,
-        total: tokens(&records) as u128,
-        rest: records.into_iter(),
-    };
-    let mut queues: Vec<Queue> = strata.into_values().map(queue).collect();
-    let mut all = vec![];
+    let share = |name: &str| shares.get(name).copied().unwrap_or(0);
+    let warning = short(&strata, mix, &share);
+    let mut queues: Vec<Queue> = strata
+        .into_iter()
+        .map(|(name, records)| Queue { rest: records.into(), drawn: 0, share: share(&name) })
+        .collect();
+    let (mut all, mut left): (Vec<DataRecord>, usize) = (vec![], budget);
     loop {
-        let waiting = queues.iter_mut().filter(|queue| !queue.rest.as_slice().is_empty());
-        let next = waiting.min_by(|a, b| (a.come * b.total).cmp(&(b.come * a.total)));
-        let Some(record) = next.and_then(|queue| {
-            let record = queue.rest.next()?;
-            queue.come += record.tokens.len() as u128;
-            Some(record)
-        }) else {
-            return all;
+        let open = queues.iter_mut().filter(|queue| queue.drawn < queue.share);
+        let next = open.filter(|queue| !queue.rest.is_empty()).min_by_key(|queue| queue.part());
+        let Some((record, queue)) = next.and_then(|queue| Some((queue.rest.pop_front()?, queue))) else {
+            return (all, warning);
         };
+        let length = record.tokens.len();
+        if length > left && !all.is_empty() {
+            return (all, warning);
+        }
+        left = left.saturating_sub(length);
+        queue.drawn += length;
         all.push(record);
     }
+}
+
+/// A stratum that is drawn from.
+struct Queue {
+    rest: VecDeque<DataRecord>,
+    drawn: usize,
+    share: usize,
+}
+
+impl Queue {
+    /// The part of its share that was drawn, as a fraction with 64 binary places.
+    fn part(&self) -> u128 {
+        ((self.drawn as u128) << 64) / self.share as u128
+    }
+}
+
+/// Warns of strata with fewer tokens than a declared mix gives them.
+fn short(strata: &Strata, mix: &Mix, share: &dyn Fn(&str) -> usize) -> Option<Diagnostic> {
+    let few = strata.iter().map(|(name, records)| (name, tokens(records), share(name)));
+    let few: Vec<_> = few.filter(|(_, own, share)| mix.is_declared() && own < share).collect();
+    if few.is_empty() {
+        return None;
+    }
+    let message = "strata with fewer tokens than --mix asks for: the sample does not have that mix";
+    let finding = Diagnostic::bad_input(code::SHORT, message).warning();
+    let notes = few.into_iter().map(|(name, own, share)| format!("`{name}`: {own} of {share} tokens"));
+    Some(notes.fold(finding, Diagnostic::note).hint("give more records of them, or lower --calib-tokens"))
 }
 
 #[cfg(test)]
@@ -169,34 +158,38 @@ mod tests {
             let strata = shuffled(records, seed);
             let mix = mix(&strata, &parts);
             let (drawn, warning) = sample(strata.clone(), &mix, budget);
-            prop_assert!(tokens(&drawn) <= budget || drawn.len() == 1);
-            prop_assert!(!drawn.is_empty());
-            if drawn.len() == 1 {
-                return Ok(());
-            }
-            let mut short = false;
+            let total = tokens(&drawn);
+            prop_assert!(total <= budget || drawn.len() == 1);
+            let (mut ran_out, mut enough) = (false, true);
             for (name, share) in mix.share(budget) {
                 let own: usize = drawn.iter().filter(|r| r.stratum == name).map(|r| r.tokens.len()).sum();
                 let most = tokens(&strata[name]);
-                prop_assert!(own <= share && (own == most || own + longest > share), "{name}: {own} of {share}");
-                short |= most < share;
+                prop_assert!(own == 0 || own < share + longest, "{name}: {own} of {share}");
+                ran_out |= most < share;
+                enough &= own >= share.min(most);
+                if most >= share && total + longest <= budget {
+                    prop_assert!(own >= share, "{name}: {own} of {share}");
+                }
+                // With so many strata, each of which may be a record ahead.
+                let behind = (mix.parts()[name] * (NAMES.len() * longest) as f64).ceil() as usize + 1;
+                prop_assert!(own + behind >= share.min(most), "{name}: {own} of {share}");
             }
-            if mix.is_declared() && short {
-                prop_assert!(warning.is_some());
-            }
+            prop_assert!(enough || total + longest > budget);
+            prop_assert_eq!(warning.is_some(), mix.is_declared() && ran_out);
         }
 
         #[test]
-        fn any_first_part_has_about_the_mix_of_the_whole(records in records(), cut in 0..120usize) {
+        fn any_first_part_follows_the_mix(records in records(), cut in 0..120usize) {
             let longest = records.iter().map(|r| r.tokens.len()).max().unwrap_or(0) as f64;
-            let all = interleaved(shuffled(records, 1));
+            let strata = shuffled(records, 1);
+            let mix = Mix::of(&strata);
+            let budget = strata.values().map(|records| tokens(records)).sum();
+            let (all, _) = sample(strata, &mix, budget);
             let first = &all[..cut.min(all.len())];
-            let of = |part: &[DataRecord], name: &str| {
-                part.iter().filter(|r| r.stratum == name).map(|r| r.tokens.len()).sum::<usize>() as f64
-            };
-            for name in NAMES {
-                let expected = of(&all, name) * tokens(first) as f64 / tokens(&all) as f64;
-                prop_assert!((of(first, name) - expected).abs() <= longest * NAMES.len() as f64);
+            for (name, part) in mix.parts() {
+                let own: usize = first.iter().filter(|r| r.stratum == *name).map(|r| r.tokens.len()).sum();
+                let expected = part * tokens(first) as f64;
+                prop_assert!((own as f64 - expected).abs() <= longest * NAMES.len() as f64);
             }
         }
 

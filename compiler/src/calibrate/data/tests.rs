@@ -125,7 +125,7 @@ fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
     let print = &data.fingerprint;
     assert_eq!(codes(&data.warnings), [code::LEFT_OUT]);
     let tokens = |name: &str| print.strata[name].tokens;
-    assert!((1480..=1500).contains(&tokens("code")) && (480..=500).contains(&tokens("json")), "{print:?}");
+    assert!((1470..=1515).contains(&tokens("code")) && (470..=515).contains(&tokens("json")), "{print:?}");
     assert_eq!((print.mix["prose"], print.strata.get("prose")), (0.0, None));
     assert_eq!(data.held_out.iter().filter(|r| r.stratum == "prose").count(), 38);
     let again = load(&DataOptions { mix: Some("json=10,code=30"), tokens: 2000, ..options(&path) }, &encoder)
@@ -153,7 +153,7 @@ fn without_a_mix_all_records_are_used_or_as_many_as_the_budget_allows() {
     for (name, part_of) in &part.fingerprint.mix {
         let wanted = 1000.0 * part_of;
         let found = part.fingerprint.strata[name].tokens as f64;
-        assert!(found <= wanted + 1.0 && found > wanted - 20.0, "{name}: {found} of {wanted}");
+        assert!((found - wanted).abs() < 20.0, "{name}: {found} of {wanted}");
     }
     assert_ne!(part.calibration[..20], all.calibration[..20]);
 }
