@@ -57,6 +57,7 @@ pub struct Message {
 
 /// A compiled chat template.
 pub struct ChatTemplate {
+    source: String,
     environment: Environment<'static>,
     /// `bos_token` and its like, by name.
     tokens: BTreeMap<String, String>,
@@ -65,13 +66,20 @@ pub struct ChatTemplate {
 impl ChatTemplate {
     /// The template that `plan` carries, if it carries one.
     pub fn from_plan(plan: &OpenPlan) -> Result<Option<ChatTemplate>, ChatError> {
+        ChatTemplate::from_files(|name| plan.file(name))
+    }
+
+    /// The template among a model's files, which `file` gives by name, if it stands in one of them.
+    pub fn from_files<'a>(
+        file: impl Fn(&str) -> Option<&'a [u8]>,
+    ) -> Result<Option<ChatTemplate>, ChatError> {
         let wrong =
             |file, reason: &dyn std::fmt::Display| ChatError::Template { file, reason: reason.to_string() };
-        let settings: BTreeMap<String, serde_json::Value> = match plan.file(TOKENIZER_CONFIG_FILE) {
+        let settings: BTreeMap<String, serde_json::Value> = match file(TOKENIZER_CONFIG_FILE) {
             Some(bytes) => serde_json::from_slice(bytes).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?,
             None => BTreeMap::new(),
         };
-        let (file, source) = match plan.file(CHAT_TEMPLATE_FILE) {
+        let (name, source) = match file(CHAT_TEMPLATE_FILE) {
             Some(bytes) => {
                 let text = std::str::from_utf8(bytes).map_err(|e| wrong(CHAT_TEMPLATE_FILE, &e))?;
                 (CHAT_TEMPLATE_FILE, Some(text.to_owned()))
@@ -83,7 +91,7 @@ impl ChatTemplate {
             let token: TokenText = serde_json::from_value(value).ok().filter(|_| name.ends_with("_token"))?;
             Some((name, token.text().to_owned()))
         });
-        ChatTemplate::new(source, tokens.collect()).map(Some).map_err(|e| wrong(file, &e))
+        ChatTemplate::new(source, tokens.collect()).map(Some).map_err(|e| wrong(name, &e))
     }
 
     /// Compiles a template. `tokens` are the named special tokens that it may use, such as `bos_token`.
@@ -101,8 +109,13 @@ impl ChatTemplate {
         environment.add_filter("indent", indent);
         // There is no `strftime_now`: the same conversation gives the same tokens every day. Templates that know
         // of it ask whether it is defined, and have a fixed date otherwise.
-        contained(LIBRARY, || environment.add_template_owned("chat", source)).map_err(invalid)?;
-        Ok(ChatTemplate { environment, tokens })
+        contained(LIBRARY, || environment.add_template_owned("chat", source.clone())).map_err(invalid)?;
+        Ok(ChatTemplate { source, environment, tokens })
+    }
+
+    /// The template's own text.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// The text of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins. It

@@ -22,6 +22,7 @@ pub mod tokenizer;
 
 pub use batch::{Chunk, Logits, Outputs, SequenceId};
 pub use chat::{ChatError, ChatTemplate, Message};
+pub use contained::contained;
 pub use detokenize::Detokenizer;
 pub use device::{Batch, BufferView, Device, DeviceError, DeviceKind, Executable, Observer, Replay, Weights};
 pub use engine::{Engine, EngineError, EngineOptions};

@@ -3,7 +3,8 @@
 //!
 //! Codes are stable. Each part of the compiler has its own hundred: E01 the graph's text and structure,
 //! E02 the verifier's rules, E03 import, E04 recipes, E05 kernels and targets, E06 memory, E07 emission and export,
-//! E08 evaluation, E09 what a compile is asked for: limits, budget, KV cache.
+//! E08 data files and evaluation, E09 what a compile is asked for: limits, budget, KV cache, E10 calibration data,
+//! E11 routing.
 
 use std::fmt;
 

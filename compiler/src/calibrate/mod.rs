@@ -7,6 +7,7 @@
 //!
 //! Never: a choice of formats (that is the passes' work), or a file format of plans (that is emission's).
 
+pub mod data;
 mod divergence;
 mod error;
 mod evening;

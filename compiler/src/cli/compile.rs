@@ -11,7 +11,7 @@ use samp_ir::{Diagnostic, Phase};
 use samp_passes::Quality;
 
 use self::{
-    calibration::{CalibrationArgs, routed, work_folder},
+    calibration::{CalibrationArgs, data, routed, work_folder},
     report::{Cost, Explained, Graph, Report},
 };
 use super::{Outcome, print, print_json};
@@ -142,9 +142,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Decides the formats from measurements, compiles and reports.
 fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> anyhow::Result<Outcome> {
-    let routed = routed(args, source, options)?;
-    let warnings: Vec<Diagnostic> = source.warnings().iter().chain(&routed.warnings).cloned().collect();
-    warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    let data = data(args, source)?;
+    let known = data.warnings.clone();
+    source.warnings().iter().chain(&known).for_each(|warning| eprintln!("{warning}"));
+    let routed = routed(args, source, options, data)?;
+    routed.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    let warnings: Vec<Diagnostic> =
+        source.warnings().iter().chain(&known).chain(&routed.warnings).cloned().collect();
     let mut report = Report { warnings: &warnings, ..Report::new(args) };
     let rounded = Some((&routed.rounded, &routed.quality));
     let made = finish(args, source, &routed.spec, rounded, &mut report)?;

@@ -28,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Compile(compile::Args),
+    Compile(Box<compile::Args>),
     Run(run::Args),
     Eval(eval::Args),
     Validate(validate::Args),

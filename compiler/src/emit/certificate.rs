@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{PlanSpec, TensorSpec};
-use crate::calibrate::Profile;
+use crate::calibrate::{Profile, data::Fingerprint};
 
 /// File name of the certificate inside a plan.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
@@ -39,6 +39,8 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quality {
+    /// The data that the weights were measured and rounded on.
+    pub calibration: Fingerprint,
     /// The sensitivity of each weight to each format, with the fingerprint of what it was measured on.
     pub profile: Profile,
     /// Every solve with what its plan was then found to lose; the last is this plan.

@@ -5,8 +5,11 @@ use std::path::Path;
 use samp_ir::Diagnostic;
 use serde::Deserialize;
 
-/// The stratum of a record that names none.
-pub const NO_STRATUM: &str = "all";
+pub use crate::jsonl::NO_STRATUM;
+use crate::jsonl::{parse_lines, read_text};
+
+const HINT: &str =
+    "each line is an object with `text`, or with `prompt`, `choices` and `answer`; `stratum` is optional";
 
 /// One line of an evaluation file.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,31 +47,7 @@ struct Line {
 
 /// Reads a file of JSON lines. Empty lines are passed over; everything else must be a record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
-    let file = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|e| {
-        Diagnostic::bad_input("E0801", format!("the data file cannot be read: {e}")).in_file(&file)
-    })?;
-    let text = std::str::from_utf8(&bytes).map_err(|e| {
-        Diagnostic::bad_input(
-            "E0802",
-            format!("expected UTF-8, found an invalid byte at offset {}", e.valid_up_to()),
-        )
-        .in_file(&file)
-    })?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let records: Vec<Record> = lines
-        .map(|(i, line)| {
-            parse_line(line).map_err(|message| {
-                Diagnostic::bad_input("E0803", message).in_file(format!("{file}:{}", i + 1)).hint(
-                    "each line is an object with `text`, or with `prompt`, `choices` and `answer`; `stratum` is optional",
-                )
-            })
-        })
-        .collect::<Result<_, _>>()?;
-    if records.is_empty() {
-        return Err(Diagnostic::bad_input("E0804", "expected at least one record, found none").in_file(&file));
-    }
-    Ok(records)
+    parse_lines(&path.display().to_string(), &read_text(path)?, HINT, |_, line| parse_line(line))
 }
 
 fn parse_line(line: &str) -> Result<Record, String> {

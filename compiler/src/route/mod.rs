@@ -16,13 +16,13 @@ use samp_abi::{Format, TargetName, plan::TensorId};
 use samp_ir::{Diagnostic, Phase};
 use samp_passes::{Decision, Demands, FormatCost, Sensitivities, WeightSensitivity, recipe::Recipe};
 
-pub use audit::{Audit, Random};
+pub use audit::Audit;
 use settle::Search;
 
 use crate::{
     calibrate::{
         Evenings, Forward, MasterWeights, MeasureOptions, PROFILE_VERSION, Profile, Programs, RoundedStore,
-        TableWeight, TokenBatch, Tokens, measure,
+        TableWeight, TokenBatch, Tokens, data::Fingerprint, measure,
     },
     compile::{CompileOptions, Lowered, Source, lower_model},
     emit::{Held, PlanSpec, Quality},
@@ -57,6 +57,8 @@ pub struct RouteOptions {
     pub moment_tokens: usize,
     /// Seed of the bootstrap.
     pub seed: u64,
+    /// What the certificate is to say of the calibration data.
+    pub calibration: Fingerprint,
 }
 
 /// A plan ready to be emitted.

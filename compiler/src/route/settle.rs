@@ -76,7 +76,8 @@ impl Search<'_> {
         let Candidate { mut spec, rounded, held: held_out } = best;
         let fingerprint = rounded.fingerprint();
         spec.rounded = Some(fingerprint.clone());
-        let quality = Quality { profile, rounds, held_out, best_uniform, rounded: fingerprint };
+        let calibration = self.router.route.calibration.clone();
+        let quality = Quality { calibration, profile, rounds, held_out, best_uniform, rounded: fingerprint };
         Ok(Routed { spec, rounded, quality, decision, warnings: vec![] })
     }
 

@@ -2,28 +2,33 @@
 
 use std::{fs, path::PathBuf, str::FromStr};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use samp_abi::{Format, Group};
 use samp_passes::{Demands, Objective, transform::Rounding};
-use samp_runtime::{AddSpecial, Tokenizer};
 
 use super::Args;
 use crate::{
-    calibrate::{MeasureOptions, Thoroughness},
+    calibrate::{
+        MeasureOptions, Thoroughness,
+        data::{CalibrationData, DataOptions, DataRecord, Encoder, Fingerprint, load},
+    },
     compile::{CompileOptions, Source},
-    eval::{Record, Task, read_records},
-    import::Import,
-    route::{Random, Records, RouteOptions, Routed, route},
+    route::{Records, RouteOptions, Routed, route},
 };
 
 /// Decide formats from measurements
 #[derive(clap::Args)]
 #[command(next_help_heading = "Calibration")]
 pub struct CalibrationArgs {
-    /// JSON lines with `text` and optionally `stratum`: decide every weight's format from measurements on them
+    /// Records to decide every weight's format from measurements on
+    ///
+    /// JSON lines, each with `text`, or with `messages` (`role` and `content` each) for the checkpoint's chat template, and
+    /// optionally with `stratum` (a part of the data that is reported by itself) and `weight` (how likely the record is
+    /// drawn within its stratum, relative to the others). A file named .txt holds documents that end at blank lines. A
+    /// file named .parquet holds the same keys as columns, where samp was built with the feature `parquet`.
     #[arg(long, value_name = "FILE", conflicts_with = "recipe")]
     pub calib: Option<PathBuf>,
-    /// Records that the finished plan is audited on [default: an eighth of --calib, which is then not calibrated on]
+    /// Records that the finished plan is audited on [default: an eighth of each stratum of --calib, which is then not calibrated on]
     #[arg(long, value_name = "FILE", requires = "calib")]
     pub audit: Option<PathBuf>,
     /// Most bits per weight over the decoder's linears, scales counted
@@ -44,13 +49,21 @@ pub struct CalibrationArgs {
     /// Formats to choose from
     #[arg(long, value_name = "FORMAT,…", requires = "calib", value_delimiter = ',', default_values_t = FORMATS)]
     pub formats: Vec<Format>,
-    /// Most calibration tokens
+    /// A sample of what is served, in any format of --calib: warn of strata whose tokens are unlike it
+    #[arg(long, value_name = "FILE", requires = "calib")]
+    pub traffic: Option<PathBuf>,
+    /// Part of the calibration tokens that each stratum gets, such as code=0.7,json=0.2,prose=0.1 [default: as in --calib]
+    ///
+    /// Parts count relative to their sum; a stratum left out gets none.
+    #[arg(long, value_name = "STRATUM=PART,…", requires = "calib")]
+    pub mix: Option<String>,
+    /// Most calibration tokens, shared over the strata by the mix
     #[arg(long, value_name = "N", requires = "calib", default_value_t = 131_072)]
     pub calib_tokens: usize,
-    /// Most tokens of a record
+    /// Most tokens of a record; longer ones, and those over the model's context, are cut to their first tokens
     #[arg(long, value_name = "N", requires = "calib", default_value_t = 2048)]
     pub record_tokens: usize,
-    /// Seed of sampling and of the bootstrap
+    /// Seed of sampling, of what is held out, and of the bootstrap
     #[arg(long, value_name = "N", requires = "calib", default_value_t = 0)]
     pub seed: u64,
 }
@@ -126,29 +139,36 @@ impl std::fmt::Display for Goal {
     }
 }
 
-/// Reads the data and routes.
-pub fn routed(args: &Args, source: &Source, options: &CompileOptions) -> anyhow::Result<Routed> {
+/// Reads and samples the data.
+pub fn data(args: &Args, source: &Source) -> anyhow::Result<CalibrationData> {
     let own = &args.calibration;
-    let calib = own.calib.as_ref().context("expected --calib FILE")?;
     let Source::Checkpoint(import) = source else {
         bail!(
             "calibration needs weights: {} has none, give the checkpoint's directory",
             args.model.display()
         );
     };
-    let tokenizer = tokenizer(import)?;
-    let mut records = tokens(read_records(calib)?, &tokenizer, own.record_tokens)?;
-    shuffle(&mut records, own.seed);
-    let held_out = match &own.audit {
-        Some(audit) => tokens(read_records(audit)?, &tokenizer, own.record_tokens)?,
-        None => split_off(&mut records),
+    let context = args.max_model_len.unwrap_or(import.config.max_position_embeddings);
+    let encoder = Encoder::open(&import.files, own.record_tokens.min(context as usize))?;
+    let options = DataOptions {
+        calibration: own.calib.as_deref().context("expected --calib FILE")?,
+        audit: own.audit.as_deref(),
+        traffic: own.traffic.as_deref(),
+        mix: own.mix.as_deref(),
+        tokens: own.calib_tokens,
+        seed: own.seed,
     };
-    cut(&mut records, own.calib_tokens);
-    ensure!(!records.tokens.is_empty() && !held_out.tokens.is_empty(), "{}: too few texts", calib.display());
-    let out = args.output.as_ref().context("expected -o PLAN")?;
-    let mut work = out.clone().into_os_string();
-    work.push(".calibration.partial");
-    let work = PathBuf::from(work);
+    Ok(load(&options, &encoder)?)
+}
+
+/// Decides the plan by the data.
+pub fn routed(
+    args: &Args,
+    source: &Source,
+    options: &CompileOptions,
+    data: CalibrationData,
+) -> anyhow::Result<Routed> {
+    let work = work_folder(args).context("expected -o PLAN")?;
     fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
     let quiet = args.quiet;
     let say = |text: &str| {
@@ -156,7 +176,14 @@ pub fn routed(args: &Args, source: &Source, options: &CompileOptions) -> anyhow:
             eprintln!("{text}");
         }
     };
-    route(source, options, (&records, &held_out), &route_options(args), &work, &say)
+    let (calibration, held_out) = (records(data.calibration), records(data.held_out));
+    let asked = route_options(args, data.fingerprint);
+    route(source, options, (&calibration, &held_out), &asked, &work, &say)
+}
+
+fn records(records: Vec<DataRecord>) -> Records {
+    let (tokens, strata) = records.into_iter().map(|record| (record.tokens, record.stratum)).unzip();
+    Records { tokens, strata }
 }
 
 /// The folder that holds what survives an interruption of a calibrated compile.
@@ -166,7 +193,7 @@ pub fn work_folder(args: &Args) -> Option<PathBuf> {
     Some(work.into())
 }
 
-fn route_options(args: &Args) -> RouteOptions {
+fn route_options(args: &Args, calibration: Fingerprint) -> RouteOptions {
     let own = &args.calibration;
     let exact = own.sensitivity == Thoroughness::Exact;
     RouteOptions {
@@ -190,63 +217,6 @@ fn route_options(args: &Args) -> RouteOptions {
         judged_tokens: 8192,
         moment_tokens: if exact { usize::MAX } else { 16_384 },
         seed: own.seed,
+        calibration,
     }
-}
-
-fn tokenizer(import: &Import) -> anyhow::Result<Tokenizer> {
-    let file =
-        |name: &str| import.files.iter().find(|f| f.name == name).map(|f| fs::read(&f.path)).transpose();
-    let json =
-        file("tokenizer.json")?.context("the checkpoint has no tokenizer.json, which calibration needs")?;
-    Ok(Tokenizer::from_bytes(&json)?)
-}
-
-fn tokens(records: Vec<Record>, tokenizer: &Tokenizer, most: usize) -> anyhow::Result<Records> {
-    let mut all = Records::default();
-    for record in records {
-        let Task::Text(text) = record.task else { continue };
-        let mut ids = tokenizer.encode(&text, AddSpecial::Yes)?;
-        ids.truncate(most);
-        if ids.len() > 1 {
-            all.tokens.push(ids);
-            all.strata.push(record.stratum);
-        }
-    }
-    Ok(all)
-}
-
-/// Fisher–Yates.
-fn shuffle(records: &mut Records, seed: u64) {
-    let mut random = Random(seed);
-    for last in (1..records.tokens.len()).rev() {
-        let other = random.below(last + 1);
-        records.tokens.swap(last, other);
-        records.strata.swap(last, other);
-    }
-}
-
-/// Every eighth record.
-fn split_off(records: &mut Records) -> Records {
-    let mut parts = [Records::default(), Records::default()];
-    let pairs = std::mem::take(&mut records.tokens).into_iter().zip(std::mem::take(&mut records.strata));
-    for (index, (tokens, stratum)) in pairs.enumerate() {
-        let part = &mut parts[usize::from(index.is_multiple_of(8))];
-        part.tokens.push(tokens);
-        part.strata.push(stratum);
-    }
-    let [kept, held_out] = parts;
-    *records = kept;
-    held_out
-}
-
-/// The first records, up to so many tokens.
-fn cut(records: &mut Records, most: usize) {
-    let mut sum = 0;
-    let within = records.tokens.iter().take_while(|tokens| {
-        sum += tokens.len();
-        sum <= most
-    });
-    let count = within.count().max(1);
-    records.tokens.truncate(count);
-    records.strata.truncate(count);
 }

@@ -1,0 +1,148 @@
+//! Records as the model sees them in serving: tokens, with the chat template and the token that begins a text.
+
+use std::{fs, path::Path};
+
+use rayon::prelude::*;
+use samp_ir::Diagnostic;
+use samp_runtime::{
+    AddSpecial, ChatError, ChatTemplate, Message, SpecialTokens, Tokenizer, TokenizerError,
+    tokenizer::TOKENIZER_FILE,
+};
+
+use super::{
+    code,
+    records::{Content, SourceRecord},
+};
+use crate::import::CarriedFile;
+
+const MEND: &str = "mend the record, or leave it out";
+
+/// A record as tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataRecord {
+    /// At least two.
+    pub tokens: Vec<u32>,
+    /// The part of the data that it belongs to.
+    pub stratum: String,
+    /// How likely it is drawn within its stratum, relative to the others; finite and above 0.
+    pub weight: f64,
+    /// Whether the chat template wrote it.
+    pub chat: bool,
+}
+
+/// Turns records into tokens.
+pub struct Encoder {
+    tokenizer: Tokenizer,
+    template: Result<Option<ChatTemplate>, ChatError>,
+    most: usize,
+}
+
+impl Encoder {
+    /// An encoder with the tokenizer and chat template of a checkpoint. Records are cut to `most` tokens.
+    pub fn open(files: &[CarriedFile], most: usize) -> Result<Encoder, Diagnostic> {
+        let read = |file| Ok::<_, Diagnostic>((file, read(file)?));
+        let files: Vec<(&CarriedFile, Vec<u8>)> = files.iter().map(read).collect::<Result<_, _>>()?;
+        let file = |name: &str| files.iter().find(|f| f.0.name == name).map(|f| f.1.as_slice());
+        let json = file(TOKENIZER_FILE).ok_or_else(|| {
+            Diagnostic::bad_input(code::TOKENIZER, "expected a tokenizer beside the weights, found none")
+                .in_file(TOKENIZER_FILE)
+                .hint("calibration turns texts into tokens: save the tokenizer with the checkpoint")
+        })?;
+        let tokenizer = Tokenizer::from_bytes(json)
+            .map_err(|e| Diagnostic::bad_input(code::TOKENIZER, e.to_string()).in_file(TOKENIZER_FILE))?;
+        // A template that cannot be used matters only to conversations.
+        Ok(Encoder { tokenizer, template: ChatTemplate::from_files(file), most })
+    }
+
+    /// The chat template's text, if there is one.
+    pub fn template(&self) -> Option<&str> {
+        self.template.as_ref().ok()?.as_ref().map(ChatTemplate::source)
+    }
+
+    /// The tokens of the records of `file`, and what was cut and passed over.
+    ///
+    /// Texts get the tokens that begin a text; conversations go through the chat template, up to where the assistant's answer
+    /// begins where they do not end with one. A record of more tokens than the most is cut to its first ones; a record of
+    /// fewer than two predicts nothing and is passed over.
+    pub fn encode(
+        &self,
+        file: &Path,
+        records: Vec<SourceRecord>,
+    ) -> Result<(Vec<DataRecord>, Vec<Diagnostic>), Diagnostic> {
+        let file = file.display().to_string();
+        let total = records.len();
+        let encoded: Vec<Result<DataRecord, Diagnostic>> =
+            records.into_par_iter().map(|record| self.encode_one(&file, record)).collect();
+        let mut kept = Vec::with_capacity(total);
+        let mut cut = 0;
+        for record in encoded {
+            let mut record = record?;
+            cut += usize::from(record.tokens.len() > self.most);
+            record.tokens.truncate(self.most);
+            if record.tokens.len() > 1 {
+                kept.push(record);
+            }
+        }
+        let warn = |code, message: String, hint: &str| {
+            Diagnostic::bad_input(code, message).warning().in_file(&file).hint(hint)
+        };
+        let mut warnings = vec![];
+        if cut > 0 {
+            let message =
+                format!("{cut} of {total} records are longer than {} tokens and were cut", self.most);
+            warnings.push(warn(
+                code::CUT,
+                message,
+                "raise --record-tokens and --max-model-len, or split the records",
+            ));
+        }
+        let skipped = total - kept.len();
+        if skipped > 0 {
+            let message =
+                format!("{skipped} of {total} records have fewer than 2 tokens and were passed over");
+            warnings.push(warn(code::SKIPPED, message, "give longer records"));
+        }
+        Ok((kept, warnings))
+    }
+
+    fn encode_one(&self, file: &str, record: SourceRecord) -> Result<DataRecord, Diagnostic> {
+        let at = |finding: Diagnostic| finding.in_file(format!("{file}:{}", record.number));
+        let chat = matches!(record.content, Content::Chat(_));
+        let encoded = match &record.content {
+            Content::Text(text) => self.tokenizer.encode(text, AddSpecial::Yes),
+            Content::Chat(messages) => {
+                self.tokenizer.encode(&self.conversation(messages).map_err(at)?, AddSpecial::No)
+            }
+        };
+        let refused =
+            |e: TokenizerError| at(Diagnostic::bad_input(code::TOKENIZER, e.to_string()).hint(MEND));
+        let tokens = encoded.map_err(refused)?;
+        Ok(DataRecord { tokens, stratum: record.stratum, weight: record.weight, chat })
+    }
+
+    /// The text of a conversation.
+    fn conversation(&self, messages: &[Message]) -> Result<String, Diagnostic> {
+        let unusable = |e: &ChatError| Diagnostic::bad_input(code::TEMPLATE, e.to_string());
+        let template = self.template.as_ref().map_err(unusable)?.as_ref().ok_or_else(|| {
+            let message = "`messages` need a chat template, and the checkpoint has none";
+            Diagnostic::bad_input(code::NO_TEMPLATE, message)
+                .hint("give the conversations as `text`, or add chat_template.jinja to the checkpoint")
+        })?;
+        let answered = messages.last().is_some_and(|message| message.role == "assistant");
+        template.render(messages, !answered).map_err(|e| unusable(&e).hint(MEND))
+    }
+
+    /// A token as people read it.
+    pub fn decode(&self, token: u32) -> String {
+        let text = self.tokenizer.decode(&[token], SpecialTokens::Keep).ok();
+        // A part of a character has no text of its own: it is shown as the vocabulary writes it.
+        let text = text.filter(|text| !text.is_empty() && !text.contains('\u{fffd}'));
+        text.or_else(|| self.tokenizer.token_text(token)).unwrap_or_else(|| format!("token {token}"))
+    }
+}
+
+fn read(file: &CarriedFile) -> Result<Vec<u8>, Diagnostic> {
+    fs::read(&file.path).map_err(|e| {
+        Diagnostic::bad_input(code::TOKENIZER, format!("the file cannot be read: {e}")).in_file(&file.name)
+    })
+}

@@ -1,0 +1,194 @@
+//! Reading records: JSON lines, plain text, or parquet, told apart by the file's extension.
+
+use std::path::Path;
+
+use samp_ir::Diagnostic;
+use samp_runtime::Message;
+use serde::{Deserialize, Deserializer, de::IntoDeserializer};
+
+#[cfg(feature = "parquet")]
+use super::parquet::read_parquet;
+use crate::jsonl::{NO_STRATUM, no_record, parse_lines, read_text};
+
+/// What a record is, for hints.
+pub(super) const HINT: &str = "each record has `text`, or `messages` with a `role` and a `content` each; `stratum` and a \
+                               `weight` above 0 are optional";
+
+/// A record as it stands in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceRecord {
+    /// Text or conversation.
+    pub content: Content,
+    /// The part of the data that it belongs to.
+    pub stratum: String,
+    /// How likely it is drawn within its stratum, relative to the others; finite and above 0.
+    pub weight: f64,
+    /// Its line, row or document, from 1.
+    pub number: usize,
+}
+
+/// What a record holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Text as it is.
+    Text(String),
+    /// A conversation, for the chat template.
+    Chat(Vec<Message>),
+}
+
+/// A line or a row. Other keys are passed over.
+#[derive(Deserialize)]
+pub(super) struct Line {
+    text: Option<String>,
+    #[serde(default, deserialize_with = "messages")]
+    messages: Option<Vec<Message>>,
+    stratum: Option<String>,
+    weight: Option<f64>,
+}
+
+/// A list, or as columns of strings hold it, a JSON text of one.
+fn messages<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Message>>, D::Error> {
+    use serde::de::Error;
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Text(String),
+        List(Vec<serde_json::Value>),
+    }
+    let stored = Option::<Stored>::deserialize(from)
+        .map_err(|_| D::Error::custom("messages: expected a list, or a JSON text of one"))?;
+    let list = match stored {
+        None => return Ok(None),
+        Some(Stored::Text(text)) => serde_json::from_str(&text),
+        Some(Stored::List(list)) => Vec::deserialize(list.into_deserializer()),
+    };
+    list.map(Some).map_err(|e| D::Error::custom(format!("messages: {e}")))
+}
+
+/// Reads the records of a file: `.txt` is plain text, whose documents end at blank lines; `.parquet` has columns named
+/// as the keys of a line; everything else is JSON lines.
+pub fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
+    let file = path.display().to_string();
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("txt") => documents(&file, &read_text(path)?),
+        Some("parquet") => read_parquet(path),
+        _ => parse_lines(&file, &read_text(path)?, HINT, |number, line| {
+            let line: Line = serde_json::from_str(line).map_err(|e| format!("not a record: {e}"))?;
+            line.record(number)
+        }),
+    }
+}
+
+#[cfg(not(feature = "parquet"))]
+fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
+    let message = "this samp was built without parquet";
+    Err(Diagnostic::unsupported(super::code::PARQUET, message)
+        .in_file(path.display().to_string())
+        .hint("build it with --features parquet, or write the records as JSON lines"))
+}
+
+fn documents(file: &str, text: &str) -> Result<Vec<SourceRecord>, Diagnostic> {
+    let mut documents: Vec<String> = vec![String::new()];
+    for line in text.lines() {
+        let last = documents.last_mut().expect("never empty");
+        match (line.trim().is_empty(), last.is_empty()) {
+            (true, false) => documents.push(String::new()),
+            (true, true) => {}
+            (false, _) => last.extend([line, "\n"]),
+        }
+    }
+    let documents = documents.into_iter().filter(|text| !text.is_empty());
+    let record = |(text, number): (String, usize)| SourceRecord {
+        content: Content::Text(text),
+        stratum: NO_STRATUM.into(),
+        weight: 1.0,
+        number,
+    };
+    let records: Vec<SourceRecord> = documents.zip(1..).map(record).collect();
+    if records.is_empty() { Err(no_record(file)) } else { Ok(records) }
+}
+
+impl Line {
+    /// The record on line or row `number`, or what is wrong with it.
+    pub(super) fn record(self, number: usize) -> Result<SourceRecord, String> {
+        let content = match (self.text, self.messages) {
+            (Some(text), None) => Content::Text(text),
+            (None, Some(messages)) if messages.is_empty() => {
+                return Err("messages: expected at least one, found none".into());
+            }
+            (None, Some(messages)) => Content::Chat(messages),
+            (None, None) => return Err("expected `text` or `messages`, found neither".into()),
+            (Some(_), Some(_)) => return Err("expected `text` or `messages`, found both".into()),
+        };
+        let weight = self.weight.unwrap_or(1.0);
+        if !(weight.is_finite() && weight > 0.0) {
+            return Err(format!("weight: expected a finite number above 0, found {weight}"));
+        }
+        Ok(SourceRecord {
+            content,
+            stratum: self.stratum.unwrap_or_else(|| NO_STRATUM.into()),
+            weight,
+            number,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str, bytes: &[u8]) -> Result<Vec<SourceRecord>, Diagnostic> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        read(&path)
+    }
+
+    #[test]
+    fn lines_are_texts_or_conversations() {
+        let lines = br#"{"text": "a", "stratum": "code", "weight": 2, "source": "x"}
+
+{"messages": [{"role": "user", "content": "b"}]}
+{"messages": "[{\"role\": \"user\", \"content\": \"b\"}]", "text": null}
+"#;
+        let records = parse("a.jsonl", lines).unwrap();
+        let chat = Content::Chat(vec![Message { role: "user".into(), content: "b".into() }]);
+        assert_eq!((&records[0].content, records[0].weight), (&Content::Text("a".into()), 2.0));
+        assert_eq!((&records[1].content, records[1].stratum.as_str(), records[1].number), (&chat, "all", 3));
+        assert_eq!(records[2].content, chat);
+    }
+
+    #[test]
+    fn documents_end_at_blank_lines() {
+        let records = parse("a.txt", b"\n \none\n two\r\n\n\t\n\nthree").unwrap();
+        let texts: Vec<&Content> = records.iter().map(|r| &r.content).collect();
+        assert_eq!(texts, [&Content::Text("one\n two\n".into()), &Content::Text("three\n".into())]);
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_with_its_line() {
+        for (bytes, code, at, expected) in [
+            (&b""[..], "E0804", "a.jsonl", "found none"),
+            (b"\n  \n", "E0804", "a.jsonl", "found none"),
+            (b"{\"text\": \"a\xff\"}", "E0802", "a.jsonl", "offset 11"),
+            (b"\n{", "E0803", "a.jsonl:2", "not a record"),
+            (b"{\"stratum\": \"code\"}", "E0803", "a.jsonl:1", "found neither"),
+            (br#"{"text": "a", "messages": [{"role": "user", "content": ""}]}"#, "E0803", ":1", "found both"),
+            (br#"{"messages": []}"#, "E0803", ":1", "at least one"),
+            (br#"{"messages": [{"role": "user"}]}"#, "E0803", ":1", "content"),
+            (br#"{"messages": 7}"#, "E0803", ":1", "messages: expected a list"),
+            (br#"{"text": "a", "weight": 0}"#, "E0803", ":1", "above 0, found 0"),
+            (br#"{"text": "a", "weight": 1e999}"#, "E0803", ":1", "out of range"),
+        ] {
+            let error = parse("a.jsonl", bytes).unwrap_err();
+            let shown = error.to_string();
+            assert_eq!(error.code, code, "{shown}");
+            assert!(
+                error.location.file.as_ref().unwrap().ends_with(at) && shown.contains(expected),
+                "{shown}"
+            );
+        }
+        assert_eq!(parse("a.txt", b" \n\n").unwrap_err().code, "E0804");
+        assert_eq!(read(Path::new("/nowhere.jsonl")).unwrap_err().code, "E0801");
+    }
+}

@@ -1,0 +1,185 @@
+//! The whole way, with the shipped checkpoint's tokenizer and chat template.
+
+use std::{fs, path::PathBuf};
+
+use samp_runtime::{AddSpecial, ChatTemplate, Message, Tokenizer};
+use tempfile::TempDir;
+
+use super::*;
+use crate::import::CarriedFile;
+
+fn tiny_llama(names: &[&str]) -> Vec<CarriedFile> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/models/tiny-llama");
+    let file = |name: &&str| CarriedFile { name: (*name).into(), path: dir.join(name) };
+    names.iter().map(file).collect()
+}
+
+fn encoder(most: usize) -> Encoder {
+    Encoder::open(&tiny_llama(&["tokenizer.json", "tokenizer_config.json"]), most).unwrap()
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+fn options(calibration: &Path) -> DataOptions<'_> {
+    DataOptions { calibration, audit: None, traffic: None, mix: None, tokens: 1 << 17, seed: 0 }
+}
+
+/// Texts of a stratum, each different from all others.
+fn texts(stratum: &str, from: usize, count: usize) -> String {
+    let line = |i: usize| {
+        format!("{{\"text\": \"The {stratum} number {i} of {}\", \"stratum\": \"{stratum}\"}}\n", i * i)
+    };
+    (from..from + count).map(line).collect()
+}
+
+fn codes(warnings: &[Diagnostic]) -> Vec<&str> {
+    warnings.iter().map(|warning| warning.code).collect()
+}
+
+#[test]
+fn conversations_are_encoded_as_in_serving() {
+    let folder = Folder::new();
+    let path = folder.write(
+        "chat.jsonl",
+        r#"{"messages": [{"role": "user", "content": "Read the file"}]}
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+{"text": "The file"}"#,
+    );
+    let (records, warnings) = encoder(2048).encode(&path, records::read(&path).unwrap()).unwrap();
+    assert!(warnings.is_empty());
+    let files = tiny_llama(&["tokenizer.json", "tokenizer_config.json"])
+        .into_iter()
+        .map(|f| fs::read(f.path).unwrap());
+    let files: Vec<Vec<u8>> = files.collect();
+    let tokenizer = Tokenizer::from_bytes(&files[0]).unwrap();
+    let template =
+        ChatTemplate::from_files(|name| (name == "tokenizer_config.json").then_some(files[1].as_slice()));
+    let template = template.unwrap().unwrap();
+    let say = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let asked = template.render(&[say("user", "Read the file")], true).unwrap();
+    let answered = template.render(&[say("user", "a"), say("assistant", "b")], false).unwrap();
+    assert_eq!(records[0].tokens, tokenizer.encode(&asked, AddSpecial::No).unwrap());
+    assert_eq!(records[1].tokens, tokenizer.encode(&answered, AddSpecial::No).unwrap());
+    assert_eq!(records[2].tokens, tokenizer.encode("The file", AddSpecial::Yes).unwrap());
+    assert_eq!(records.iter().map(|r| r.chat).collect::<Vec<_>>(), [true, true, false]);
+    let begin = tokenizer.token_id("<|begin_of_text|>").unwrap();
+    assert!(records.iter().all(|r| r.tokens.iter().filter(|&&token| token == begin).count() == 1));
+}
+
+#[test]
+fn conversations_need_a_template_that_takes_them() {
+    let folder = Folder::new();
+    let chat = r#"{"text": "a"}
+{"messages": [{"role": "system", "content": "a"}]}"#;
+    let path = folder.write("chat.jsonl", chat);
+    let failed = |encoder: &Encoder| encoder.encode(&path, records::read(&path).unwrap()).unwrap_err();
+    let found = failed(&Encoder::open(&tiny_llama(&["tokenizer.json"]), 99).unwrap());
+    assert_eq!(found.code, code::NO_TEMPLATE);
+    assert!(found.location.file.as_ref().unwrap().ends_with("chat.jsonl:2") && found.hint.is_some());
+    for (template, expected) in
+        [("{{ raise_exception('no system') }}", "no system"), ("{% if %}", "cannot be used")]
+    {
+        let mut files = tiny_llama(&["tokenizer.json"]);
+        let path = folder.write("chat_template.jinja", template);
+        files.push(CarriedFile { name: "chat_template.jinja".into(), path });
+        let found = failed(&Encoder::open(&files, 99).unwrap());
+        assert_eq!(found.code, code::TEMPLATE);
+        let shown = found.to_string();
+        assert!(shown.contains("chat.jsonl:2") && shown.contains(expected), "{shown}");
+    }
+    assert_eq!(Encoder::open(&[], 99).err().unwrap().code, code::TOKENIZER);
+}
+
+#[test]
+fn long_records_are_cut_and_short_ones_passed_over_with_one_warning_each() {
+    let folder = Folder::new();
+    let path = folder.write("a.jsonl", &(texts("code", 0, 20) + "{\"text\": \"\"}\n{\"text\": \"a\"}\n"));
+    let (records, warnings) = encoder(4).encode(&path, records::read(&path).unwrap()).unwrap();
+    assert!(records.len() == 21 && records.iter().all(|r| (2..=4).contains(&r.tokens.len())));
+    assert_eq!(codes(&warnings), [code::CUT, code::SKIPPED]);
+    assert!(
+        warnings[0].message.starts_with("20 of 22 records") && warnings[1].message.starts_with("1 of 22")
+    );
+}
+
+#[test]
+fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
+    let folder = Folder::new();
+    let path =
+        folder.write("a.jsonl", &(texts("code", 0, 300) + &texts("json", 0, 300) + &texts("prose", 0, 300)));
+    let encoder = encoder(2048);
+    let data =
+        load(&DataOptions { mix: Some("code=3,json=1"), tokens: 2000, ..options(&path) }, &encoder).unwrap();
+    let print = &data.fingerprint;
+    assert_eq!(codes(&data.warnings), [code::LEFT_OUT]);
+    let tokens = |name: &str| print.strata[name].tokens;
+    assert!((1470..=1515).contains(&tokens("code")) && (470..=515).contains(&tokens("json")), "{print:?}");
+    assert_eq!((print.mix["prose"], print.strata.get("prose")), (0.0, None));
+    assert_eq!(data.held_out.iter().filter(|r| r.stratum == "prose").count(), 38);
+    let again = load(&DataOptions { mix: Some("json=10,code=30"), tokens: 2000, ..options(&path) }, &encoder)
+        .unwrap();
+    assert_eq!(&again.fingerprint, print);
+    let scarce =
+        load(&DataOptions { mix: Some("code=9,json=1,prose=1"), ..options(&path) }, &encoder).unwrap();
+    assert_eq!(codes(&scarce.warnings), [code::SHORT]);
+    let error = load(&DataOptions { mix: Some("code=1,xml=1"), ..options(&path) }, &encoder).unwrap_err();
+    assert_eq!(error.code, code::MIX);
+    assert!(
+        error.to_string().contains("`xml`") && error.to_string().contains("code, json, prose"),
+        "{error}"
+    );
+}
+
+#[test]
+fn without_a_mix_all_records_are_used_or_as_many_as_the_budget_allows() {
+    let folder = Folder::new();
+    let path = folder.write("a.jsonl", &(texts("code", 0, 240) + &texts("json", 0, 480)));
+    let all = load(&options(&path), &encoder(2048)).unwrap();
+    assert_eq!((all.calibration.len(), all.held_out.len()), (630, 90));
+    assert_eq!((codes(&all.warnings), all.fingerprint.chat_template_blake3), (vec![], None));
+    let part = load(&DataOptions { tokens: 1000, seed: 1, ..options(&path) }, &encoder(2048)).unwrap();
+    for (name, part_of) in &part.fingerprint.mix {
+        let wanted = 1000.0 * part_of;
+        let found = part.fingerprint.strata[name].tokens as f64;
+        assert!((found - wanted).abs() < 20.0, "{name}: {found} of {wanted}");
+    }
+    assert_ne!(part.calibration[..20], all.calibration[..20]);
+}
+
+#[test]
+fn what_the_data_cannot_show_is_said() {
+    let folder = Folder::new();
+    let path = folder.write("a.jsonl", &(texts("code", 0, 100) + &texts("json", 0, 100)));
+    let copied = folder.write("b.jsonl", &(texts("code", 95, 40) + &texts("json", 300, 7)));
+    let data = load(&DataOptions { audit: Some(&copied), ..options(&path) }, &encoder(2048)).unwrap();
+    assert_eq!(codes(&data.warnings), [code::OVERLAP, code::FEW_HELD_OUT]);
+    assert!(data.warnings[0].message.starts_with("5 of 47"), "{}", data.warnings[0]);
+    assert_eq!(data.warnings[1].notes, ["`json`: 7 held-out records"]);
+
+    let traffic = (0..60).map(|i| format!("{{\"text\": \"flush the parser {i}\", \"stratum\": \"code\"}}\n"));
+    let traffic = traffic.collect::<String>() + &texts("json", 500, 60) + &texts("chat", 0, 3);
+    let traffic = folder.write("traffic.jsonl", &traffic);
+    let data = load(&DataOptions { traffic: Some(&traffic), ..options(&path) }, &encoder(2048)).unwrap();
+    let found: Vec<&Diagnostic> = data.warnings.iter().filter(|w| w.code == code::TRAFFIC).collect();
+    assert!(found[0].message.contains("`code`") && found[0].notes.len() == 5, "{}", found[0]);
+    assert!(found[0].notes.iter().any(|note| note.contains("\"ser\"")), "{}", found[0]);
+    assert!(found.last().unwrap().message.ends_with("not calibrated on: chat"));
+
+    let one = folder.write("one.jsonl", "{\"text\": \"The only record\"}");
+    assert_eq!(load(&options(&one), &encoder(2048)).unwrap_err().code, code::TOO_FEW);
+}
+
+#[cfg(feature = "parquet")]
+mod parquet;

@@ -1,0 +1,52 @@
+//! Data files: UTF-8 text with a JSON record on each line.
+
+use std::path::Path;
+
+use samp_ir::Diagnostic;
+
+/// The stratum of a record that names none.
+pub const NO_STRATUM: &str = "all";
+
+/// Reads a whole file of UTF-8 text, without its byte order mark if it has one.
+pub fn read_text(path: &Path) -> Result<String, Diagnostic> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| {
+        Diagnostic::bad_input("E0801", format!("the data file cannot be read: {e}")).in_file(&file)
+    })?;
+    let mut text = String::from_utf8(bytes).map_err(|e| {
+        let offset = e.utf8_error().valid_up_to();
+        let message = format!("expected UTF-8, found an invalid byte at offset {offset}");
+        Diagnostic::bad_input("E0802", message).in_file(&file).hint("convert the file to UTF-8")
+    })?;
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
+}
+
+/// Makes a record of each line. Empty lines are passed over; everything else must be a record. `parse` is given the number
+/// of the line, from 1, and says what is wrong with it; `hint` says what a record is.
+pub fn parse_lines<T>(
+    file: &str,
+    text: &str,
+    hint: &str,
+    parse: impl Fn(usize, &str) -> Result<T, String>,
+) -> Result<Vec<T>, Diagnostic> {
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let records: Vec<T> = lines
+        .map(|(line, number)| {
+            parse(number, line).map_err(|message| not_a_record(file, number, message, hint))
+        })
+        .collect::<Result<_, _>>()?;
+    if records.is_empty() { Err(no_record(file)) } else { Ok(records) }
+}
+
+/// The error for a line or row that is no record.
+pub fn not_a_record(file: &str, number: usize, message: String, hint: &str) -> Diagnostic {
+    Diagnostic::bad_input("E0803", message).in_file(format!("{file}:{number}")).hint(hint)
+}
+
+/// The error for a file without records.
+pub fn no_record(file: &str) -> Diagnostic {
+    Diagnostic::bad_input("E0804", "expected at least one record, found none").in_file(file)
+}
