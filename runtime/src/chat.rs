@@ -65,13 +65,20 @@ pub struct ChatTemplate {
 impl ChatTemplate {
     /// The template that `plan` carries, if it carries one.
     pub fn from_plan(plan: &OpenPlan) -> Result<Option<ChatTemplate>, ChatError> {
+        ChatTemplate::from_files(&|name| plan.file(name))
+    }
+
+    /// The template among the files that `file` gives by name, if there is one.
+    pub fn from_files<'f>(
+        file: &dyn Fn(&str) -> Option<&'f [u8]>,
+    ) -> Result<Option<ChatTemplate>, ChatError> {
         let wrong =
             |file, reason: &dyn std::fmt::Display| ChatError::Template { file, reason: reason.to_string() };
-        let settings: BTreeMap<String, serde_json::Value> = match plan.file(TOKENIZER_CONFIG_FILE) {
+        let settings: BTreeMap<String, serde_json::Value> = match file(TOKENIZER_CONFIG_FILE) {
             Some(bytes) => serde_json::from_slice(bytes).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?,
             None => BTreeMap::new(),
         };
-        let (file, source) = match plan.file(CHAT_TEMPLATE_FILE) {
+        let (name, source) = match file(CHAT_TEMPLATE_FILE) {
             Some(bytes) => {
                 let text = std::str::from_utf8(bytes).map_err(|e| wrong(CHAT_TEMPLATE_FILE, &e))?;
                 (CHAT_TEMPLATE_FILE, Some(text.to_owned()))
@@ -83,7 +90,7 @@ impl ChatTemplate {
             let token: TokenText = serde_json::from_value(value).ok().filter(|_| name.ends_with("_token"))?;
             Some((name, token.text().to_owned()))
         });
-        ChatTemplate::new(source, tokens.collect()).map(Some).map_err(|e| wrong(file, &e))
+        ChatTemplate::new(source, tokens.collect()).map(Some).map_err(|e| wrong(name, &e))
     }
 
     /// Compiles a template. `tokens` are the named special tokens that it may use, such as `bos_token`.

@@ -11,6 +11,8 @@ pub const NO_STRATUM: &str = "all";
 /// One line of an evaluation file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
+    /// Its line in the file, counted from 1.
+    pub line: usize,
     /// The part of the data that it is reported under.
     pub stratum: String,
     /// What is judged.
@@ -58,7 +60,7 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let records: Vec<Record> = lines
         .map(|(i, line)| {
-            parse_line(line).map_err(|message| {
+            parse_line(i + 1, line).map_err(|message| {
                 Diagnostic::bad_input("E0803", message).in_file(format!("{file}:{}", i + 1)).hint(
                     "each line is an object with `text`, or with `prompt`, `choices` and `answer`; `stratum` is optional",
                 )
@@ -71,8 +73,8 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
     Ok(records)
 }
 
-fn parse_line(line: &str) -> Result<Record, String> {
-    let line: Line = serde_json::from_str(line).map_err(|e| format!("not a record: {e}"))?;
+fn parse_line(number: usize, text: &str) -> Result<Record, String> {
+    let line: Line = serde_json::from_str(text).map_err(|e| format!("not a record: {e}"))?;
     let task = match line {
         Line { text: Some(text), prompt: None, choices: None, answer: None, .. } => Task::Text(text),
         Line { text: None, prompt: Some(prompt), choices: Some(choices), answer: Some(answer), .. } => {
@@ -86,7 +88,7 @@ fn parse_line(line: &str) -> Result<Record, String> {
         }
         _ => return Err("expected either `text`, or `prompt` with `choices` and `answer`".into()),
     };
-    Ok(Record { stratum: line.stratum.unwrap_or_else(|| NO_STRATUM.into()), task })
+    Ok(Record { line: number, stratum: line.stratum.unwrap_or_else(|| NO_STRATUM.into()), task })
 }
 
 #[cfg(test)]
@@ -95,14 +97,16 @@ mod tests {
 
     #[test]
     fn lines_are_texts_or_choices() {
-        let text = parse_line(r#"{"text": "a", "stratum": "code", "source": "x"}"#).unwrap();
-        assert_eq!(text, Record { stratum: "code".into(), task: Task::Text("a".into()) });
-        let choice = parse_line(r#"{"prompt": "a", "choices": ["b", "c"], "answer": 1}"#).unwrap();
+        let text = parse_line(7, r#"{"text": "a", "stratum": "code", "source": "x"}"#).unwrap();
+        assert_eq!(text, Record { line: 7, stratum: "code".into(), task: Task::Text("a".into()) });
+        let choice = parse_line(7, r#"{"prompt": "a", "choices": ["b", "c"], "answer": 1}"#).unwrap();
         assert_eq!(choice.stratum, NO_STRATUM);
         assert!(
-            parse_line(r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#).unwrap_err().contains("below 1")
+            parse_line(7, r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#)
+                .unwrap_err()
+                .contains("below 1")
         );
-        assert!(parse_line(r#"{"stratum": "code"}"#).is_err());
-        assert!(parse_line("[").is_err());
+        assert!(parse_line(7, r#"{"stratum": "code"}"#).is_err());
+        assert!(parse_line(7, "[").is_err());
     }
 }
