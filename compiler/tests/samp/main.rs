@@ -7,4 +7,5 @@ mod faults;
 mod logits;
 mod rebuild;
 mod shapes;
+mod validate;
 mod workbench;
