@@ -30,10 +30,13 @@ fn findings(plan: &Path) -> Value {
     report["findings"].take()
 }
 
+/// A file, what is said of it, and how it is damaged.
+type Damage = (&'static str, &'static str, fn(&mut Value));
+
 #[test]
 fn text_that_cannot_be_served_is_a_finding() {
     let bench = Bench::new();
-    let damage: [(&str, &str, fn(&mut Value)); 3] = [
+    let damage: [Damage; 3] = [
         ("tokenizer.json", "expected token ids below vocab_size", |t| {
             t["model"]["vocab"]["unheard of"] = json!(5000);
         }),
