@@ -250,12 +250,17 @@ pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<Option<Diagnostic>, 
     Ok(Some(Diagnostic::bad_input("E0904", message).warning().hint(hint)))
 }
 
+/// The device of this machine's CPU that runs plans of `target`: what was compiled for other hardware, the reference
+/// runs.
+pub fn device_on_cpu(target: TargetName) -> DeviceKind {
+    if target == TargetName::Cpu { DeviceKind::Cpu } else { DeviceKind::Reference }
+}
+
 /// Runs a freshly written plan where this machine can, on the CPU: the logits after `positions` of one sequence.
 pub fn probe(dir: &Path, token_ids: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, String> {
     let plan = samp_runtime::open_staged(dir).map_err(|e| e.to_string())?;
     let options = EngineOptions { kv_tokens: Some(token_ids.len() as u64), self_test: false };
-    let on_cpu = plan.manifest().target == TargetName::Cpu;
-    let device = if on_cpu { DeviceKind::Cpu } else { DeviceKind::Reference };
+    let device = device_on_cpu(plan.manifest().target);
     let mut engine = Engine::new(plan.into(), device, options).map_err(|e| e.to_string())?;
     let sequence = engine.create().map_err(|e| e.to_string())?;
     let at: Vec<usize> = positions.iter().map(|&p| p as usize).collect();
@@ -263,11 +268,13 @@ pub fn probe(dir: &Path, token_ids: &[u32], positions: &[u32]) -> Result<Vec<Vec
     Ok(logits.rows().map(<[f32]>::to_vec).collect())
 }
 
-/// Compiles a checkpoint without quantization, as the baseline of an evaluation.
-pub fn compile_unquantized(model: &Path, out: &Path) -> anyhow::Result<Emitted> {
+/// Compiles a checkpoint without quantization, as the baseline of an evaluation of a plan with contexts of up to
+/// `max_context` positions: under dynamic rotary scaling another context would be another model.
+pub fn compile_unquantized(model: &Path, out: &Path, max_context: u64) -> anyhow::Result<Emitted> {
     let recipe = Recipe::uniform(Format::F32);
     let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
-    let options = CompileOptions::new(TargetName::Cpu, recipe);
+    let options =
+        CompileOptions { max_context: Some(max_context), ..CompileOptions::new(TargetName::Cpu, recipe) };
     let import = import::import(model)?;
     let source = Source::Checkpoint(Box::new(import));
     let spec = lower_model(&source, &options, Phase::Planned, &mut |_, _| {})?.spec;

@@ -11,14 +11,18 @@ use rayon::prelude::*;
 use samp_abi::plan::{Tensor, TensorId};
 use samp_kernels::{encoded::EncodedRef, format::decode_rows};
 use samp_runtime::OpenPlan;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::emit::{
-    DEFAULT_FILE_BYTES, EmitError, Progress,
-    disk::Space,
-    error::During,
-    manifest::TOOL,
-    staging::{Kind, Staging, write_synced},
+use crate::{
+    emit::{
+        DEFAULT_FILE_BYTES, EmitError, Progress,
+        disk::Space,
+        error::During,
+        manifest::TOOL,
+        staging::{Kind, Staging, write_synced},
+    },
+    import::{ModelConfig, RopeScaling, parse_config},
 };
 
 /// Says which plan an exported checkpoint came from, and that it may be replaced by another export.
@@ -49,9 +53,18 @@ impl<'a> ExportOptions<'a> {
     }
 }
 
+/// What was exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Exported {
+    /// Number of files.
+    pub files: usize,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
 /// Writes the effective weights of the plan in `plan` as a Hugging Face checkpoint. The plan is checked whole before;
 /// on any error nothing stands at the target.
-pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<(), EmitError> {
+pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
     let plan = samp_runtime::open(plan)?;
     let shards = shards(&plan.manifest().tensors, options.max_file_bytes);
     let bytes = shards.iter().map(|shard| shard.bytes).sum();
@@ -62,12 +75,28 @@ pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<(), EmitErr
         .keep_only(&[])
         .and_then(|()| space.check(&out, false))
         .and_then(|()| write(&plan, &shards, &out, options))
+        .and_then(|()| count(&out))
         .map_err(|error| space.explain(error, &out));
     options.progress.end();
     match written {
-        Ok(()) => staging.publish(),
-        Err(error) => staging.discard().and(Err(error)),
+        Ok(exported) => staging.publish().map(|()| exported),
+        Err(error) => {
+            // Why nothing was exported matters more than what could not be removed.
+            let _ = staging.discard();
+            Err(error)
+        }
     }
+}
+
+/// The files that were written, and their bytes.
+fn count(out: &Path) -> Result<Exported, EmitError> {
+    let mut exported = Exported { files: 0, bytes: 0 };
+    for entry in std::fs::read_dir(out).during("listing", out)? {
+        let file = entry.during("listing", out)?;
+        exported.files += 1;
+        exported.bytes += file.metadata().during("measuring", &file.path())?.len();
+    }
+    Ok(exported)
 }
 
 /// One weights file of the checkpoint: whole tensors of the plan.
@@ -184,10 +213,11 @@ fn index(tensors: &[Tensor], shards: &[Shard]) -> Value {
     json!({ "metadata": { "total_size": total }, "weight_map": files })
 }
 
-/// The model's own `config.json`, which now has to say f32.
+/// The model's own `config.json`, which now has to say f32, and the frequencies that the plan computes with.
 fn config(plan: &OpenPlan) -> Result<Value, EmitError> {
     let refuse = |why: String| EmitError::NotExportable { path: plan.dir().into(), why };
     let bytes = plan.file(CONFIG).ok_or_else(|| refuse(format!("it carries no {CONFIG}")))?;
+    let model = parse_config(bytes, CONFIG)?;
     let mut config: Value =
         serde_json::from_slice(bytes).map_err(|e| refuse(format!("its {CONFIG} is not JSON: {e}")))?;
     let keys = config.as_object_mut().ok_or_else(|| refuse(format!("its {CONFIG} is no object")))?;
@@ -195,7 +225,20 @@ fn config(plan: &OpenPlan) -> Result<Value, EmitError> {
     if let Some(dtype) = keys.get_mut("dtype") {
         *dtype = "float32".into();
     }
+    fix_context(keys, &model, plan.manifest().limits.max_context);
     Ok(config)
+}
+
+/// Under dynamic rotary scaling the frequencies follow the length of what is read; the plan's are those of its longest
+/// context. A plain embedding of the stretched base has the same ones at any length.
+fn fix_context(keys: &mut serde_json::Map<String, Value>, model: &ModelConfig, context: u64) {
+    let trained = model.max_position_embeddings;
+    if matches!(model.rope.scaling, RopeScaling::Dynamic { .. }) && context > trained {
+        keys.remove("rope_parameters");
+        keys.insert("rope_scaling".into(), Value::Null);
+        keys.insert("rope_theta".into(), model.rope.base(model.model.head_dim, trained, context).into());
+        keys.insert("max_position_embeddings".into(), context.into());
+    }
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), EmitError> {

@@ -58,7 +58,13 @@ impl Target {
             Format::F32 => self.peaks.f32,
             Format::Fp8E4m3(_) => self.peaks.fp8.unwrap_or(self.peaks.f16),
             Format::Int8 { .. } => self.peaks.int8,
-            Format::F16 | Format::Bf16 | Format::Int4 { .. } | Format::Int5 { .. } | Format::Int6 { .. } | Format::Nf4 | Format::Fp4 => self.peaks.f16,
+            Format::F16
+            | Format::Bf16
+            | Format::Int4 { .. }
+            | Format::Int5 { .. }
+            | Format::Int6 { .. }
+            | Format::Nf4
+            | Format::Fp4 => self.peaks.f16,
         }
     }
 }

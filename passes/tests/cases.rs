@@ -7,8 +7,9 @@ use samp_ir::{
     verify,
 };
 use samp_passes::{
-    FormatCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity, assign_recipe,
-    equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
+    FormatCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity,
+    assign_recipe, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize,
+    plan_memory,
     recipe::{Recipe, Rule},
     round_weights, select_kernels,
     transform::Rounding,
@@ -63,10 +64,8 @@ fn annotate_sensitivity_cases() {
             let (format, nats) = (format.parse().expect("a format"), nats.parse().expect("a number"));
             FormatCost { format, nats, strata: vec![] }
         };
-        let weight = WeightSensitivity {
-            key: case.word(1),
-            formats: case.command[2..].iter().map(cost).collect(),
-        };
+        let weight =
+            WeightSensitivity { key: case.word(1), formats: case.command[2..].iter().map(cost).collect() };
         annotate_sensitivity(module, &Sensitivities { weights: vec![weight], strata: vec![] })?;
         verify(module, Phase::Annotated)
     });

@@ -66,12 +66,12 @@ pub struct ChatTemplate {
 impl ChatTemplate {
     /// The template that `plan` carries, if it carries one.
     pub fn from_plan(plan: &OpenPlan) -> Result<Option<ChatTemplate>, ChatError> {
-        ChatTemplate::from_files(|name| plan.file(name))
+        ChatTemplate::from_files(&|name| plan.file(name))
     }
 
-    /// The template among a model's files, which `file` gives by name, if it stands in one of them.
-    pub fn from_files<'a>(
-        file: impl Fn(&str) -> Option<&'a [u8]>,
+    /// The template among the files that `file` gives by name, if there is one.
+    pub fn from_files<'f>(
+        file: &dyn Fn(&str) -> Option<&'f [u8]>,
     ) -> Result<Option<ChatTemplate>, ChatError> {
         let wrong =
             |file, reason: &dyn std::fmt::Display| ChatError::Template { file, reason: reason.to_string() };

@@ -1,4 +1,9 @@
 //! Text from tokens one at a time: never half a character, never a word taken back.
+//!
+//! A character may take several tokens: bytes of a byte-level vocabulary, or the byte tokens (`<0xE4>`) that
+//! SentencePiece models fall back to. Its bytes are held back until it is whole, so that no piece ends in half a UTF-8
+//! character. Where the text ends before that, [`Detokenizer::finish`] gives what decoding all tokens at once gives:
+//! U+FFFD for the incomplete bytes, one for each where they are byte tokens.
 
 use crate::tokenizer::{SpecialTokens, Tokenizer, TokenizerError};
 
@@ -139,5 +144,26 @@ mod tests {
         assert!(pieces.iter().any(String::is_empty), "the emoji takes several tokens: {pieces:?}");
         assert!(pieces.iter().all(|p| !p.contains(char::REPLACEMENT_CHARACTER)), "{pieces:?}");
         assert_eq!(pieces.concat(), "naïve 😀 日本");
+    }
+
+    /// Nothing of a character comes out before its last byte; what is incomplete at the end is replaced.
+    #[test]
+    fn incomplete_bytes_are_held_back_and_replaced_at_the_end() {
+        let (byte_level, byte_fallback) = (tiny_llama(), byte_fallback());
+        let emoji = byte_level.encode("😀", crate::tokenizer::AddSpecial::No).unwrap();
+        let bytes: Vec<u32> = "你".bytes().map(u32::from).collect();
+        for (tokenizer, whole, character, replaced) in
+            [(&byte_level, emoji, "😀", "\u{FFFD}"), (&byte_fallback, bytes, "你", "\u{FFFD}\u{FFFD}")]
+        {
+            assert!(whole.len() > 1, "{character} takes several tokens");
+            let (last, begun) = whole.split_last().unwrap();
+            let mut complete = Detokenizer::new(tokenizer, SpecialTokens::Skip);
+            let mut cut = Detokenizer::new(tokenizer, SpecialTokens::Skip);
+            for &id in begun {
+                assert_eq!((complete.push(id).unwrap(), cut.push(id).unwrap()), Default::default());
+            }
+            assert_eq!(complete.push(*last).unwrap() + &complete.finish().unwrap(), character);
+            assert_eq!(cut.finish().unwrap(), replaced);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use samp_abi::plan::Limits;
+use samp_abi::plan::{Golden, Limits};
 use samp_kernels::attention::SequenceSlice;
 
 use crate::{
@@ -96,10 +96,16 @@ impl Engine {
         let device = load(plan.clone(), pages)?;
         let pages = PagePool::new(pages, page_tokens as usize);
         let mut engine = Engine { plan, device, pages, sequences: BTreeMap::new(), next_id: 0 };
-        if options.self_test {
-            golden::check(&mut engine)?;
+        let plan = engine.plan.clone();
+        if let (true, Some(golden)) = (options.self_test, plan.golden()) {
+            engine.self_test(golden)?;
         }
         Ok(engine)
+    }
+
+    /// Runs a golden probe of this plan, as [`crate::open`] has checked it, in a sequence of its own.
+    pub fn self_test(&mut self, golden: &Golden) -> Result<(), EngineError> {
+        golden::check(self, golden)
     }
 
     /// The plan.

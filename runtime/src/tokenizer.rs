@@ -117,6 +117,11 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The largest id that the tokenizer gives, with its token; `None` if it has no tokens. Looks at all of them.
+    pub fn largest_id(&self) -> Option<(u32, String)> {
+        self.inner.get_vocab(true).into_iter().map(|(token, id)| (id, token)).max()
+    }
+
     /// Whether the token is a special one.
     pub fn is_special(&self, id: u32) -> bool {
         self.special.contains(&id)

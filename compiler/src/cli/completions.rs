@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::{Cli, Outcome};
+use super::{Cli, Outcome, print};
 
 /// Print the completion script of a shell; load it as that shell's manual says
 #[derive(clap::Args)]
@@ -13,6 +13,8 @@ pub struct Args {
 
 /// Prints the script.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "samp", &mut std::io::stdout());
+    let mut script = vec![];
+    clap_complete::generate(args.shell, &mut Cli::command(), "samp", &mut script);
+    print(&String::from_utf8(script)?)?;
     Ok(Outcome::Clean)
 }

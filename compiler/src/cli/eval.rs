@@ -1,12 +1,11 @@
 //! `samp eval`: what a plan's formats cost in quality.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use anyhow::ensure;
 use samp_runtime::DeviceKind;
 
-use super::{Outcome, model::PlanModel, print, print_json, table::Table};
+use super::{Outcome, logits::save_logits, model::PlanModel, print, print_json, table::Table};
 use crate::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
 
 /// Measure a plan on data: perplexity, divergence from a baseline, agreement, choice accuracy
@@ -43,11 +42,15 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut model = PlanModel::open(&args.plan, args.device)?;
     if let (Some(ids), Some(out)) = (&args.ids, &args.save_logits) {
-        save_logits(&mut model, ids, out)?;
+        let saved = save_logits(&mut model, ids, out)?;
+        if args.json {
+            print_json(&saved)?;
+        }
         return Ok(Outcome::Clean);
     }
     let records = read_records(args.data.as_deref().expect("clap requires --data without --ids"))?;
-    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.device);
+    let max_context = model.max_context() as u64;
+    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.device, max_context);
     let mut baseline = args.against.as_ref().map(open).transpose()?;
     if let Some(baseline) = &baseline {
         let (expected, found) = (model.vocab_size(), baseline.vocab_size());
@@ -67,36 +70,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         print(&render(&evaluation))?
     }
     Ok(Outcome::Clean)
-}
-
-/// Runs each row of `input_ids` as a sequence of its own.
-fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<()> {
-    let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .with_context(|| format!("{} is not a safetensors file", ids.display()))?;
-    let input =
-        file.tensor("input_ids").with_context(|| format!("{} has no tensor `input_ids`", ids.display()))?;
-    let (dtype, shape) = (input.dtype(), input.shape());
-    ensure!(
-        dtype == Dtype::I64 && shape.len() == 2 && shape.iter().all(|&n| n > 0),
-        "`input_ids`: expected i64 [batch, len], found {dtype:?} {shape:?}"
-    );
-    let vocab = model.vocab_size();
-    let mut logits: Vec<f32> = Vec::with_capacity(shape[0] * shape[1] * vocab);
-    for row in input.data().chunks_exact(shape[1] * 8) {
-        let tokens: Vec<u32> =
-            row.chunks_exact(8).map(|id| token_id(id, vocab)).collect::<anyhow::Result<_>>()?;
-        logits.extend(model.logits(&tokens)?);
-    }
-    let view = TensorView::new(Dtype::F32, vec![shape[0], shape[1], vocab], bytemuck::cast_slice(&logits))?;
-    safetensors::serialize_to_file([("logits", view)], None, out)
-        .with_context(|| format!("{} cannot be written", out.display()))
-}
-
-fn token_id(bytes: &[u8], vocab: usize) -> anyhow::Result<u32> {
-    let id = i64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
-    let known = u32::try_from(id).ok().filter(|&id| (id as usize) < vocab);
-    known.with_context(|| format!("`input_ids`: expected token ids from 0 to {}, found {id}", vocab - 1))
 }
 
 fn render(evaluation: &Evaluation) -> String {
@@ -126,7 +99,20 @@ fn render(evaluation: &Evaluation) -> String {
         row(name, scores);
     }
     row("overall", &evaluation.overall);
-    format!("{table}± is one standard error, over records.\n")
+    format!("{table}± is one standard error, over records.\n{}", left_out(evaluation))
+}
+
+/// What of the data was not measured, a line each.
+fn left_out(evaluation: &Evaluation) -> String {
+    let Scores { truncated, skipped, .. } = evaluation.overall;
+    let mut lines = String::new();
+    if truncated > 0 {
+        lines += &format!("Texts cut to their first {} tokens: {truncated}.\n", evaluation.max_tokens);
+    }
+    if skipped > 0 {
+        lines += &format!("Questions left out, a choice being longer than the plan's context: {skipped}.\n");
+    }
+    lines
 }
 
 fn cell(estimate: Option<Estimate>, digits: usize) -> String {

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{Outcome, print};
+use serde::Serialize;
+
+use super::{Outcome, print, print_json};
 use crate::{
     emit::Bar,
-    export::{ExportOptions, export_hf},
+    export::{ExportOptions, Exported, export_hf},
 };
 
 /// Write the weights that a plan really computes with as a checkpoint for other tools
@@ -25,6 +27,9 @@ pub struct Args {
     /// No progress bar
     #[arg(long)]
     quiet: bool,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Forms that a plan can be exported to.
@@ -34,12 +39,23 @@ enum Format {
     Hf,
 }
 
+#[derive(Serialize)]
+struct Report<'a> {
+    folder: &'a PathBuf,
+    #[serde(flatten)]
+    exported: Exported,
+}
+
 /// Exports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bar = Bar::new(args.quiet);
-    match args.format {
+    let exported = match args.format {
         Format::Hf => export_hf(&args.plan, &ExportOptions::new(&args.output, args.force, &bar))?,
+    };
+    if args.json {
+        print_json(&Report { folder: &args.output, exported })?;
+    } else {
+        print(&format!("{}\n", args.output.display()))?;
     }
-    print(&format!("{}\n", args.output.display()))?;
     Ok(Outcome::Clean)
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod export;
 mod inspect;
+mod logits;
 mod model;
 mod run;
 mod table;

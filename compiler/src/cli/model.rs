@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use samp_runtime::{AddSpecial, DeviceKind, Engine, EngineOptions, Outputs, SequenceId, Tokenizer};
+use samp_runtime::{AddSpecial, DeviceKind, Engine, EngineOptions, Logits, Outputs, SequenceId, Tokenizer};
 
 use crate::{compile, eval::LanguageModel};
 
@@ -12,6 +12,8 @@ pub struct PlanModel {
     engine: Engine,
     tokenizer: Option<Tokenizer>,
     sequence: SequenceId,
+    /// What [`LanguageModel::logits`] last gave.
+    logits: Option<Logits>,
     /// Keeps a plan that was compiled for this process alone alive.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -25,18 +27,23 @@ impl PlanModel {
         let kv_tokens = Some(plan.manifest().limits.max_context);
         let mut engine = Engine::new(plan.into(), device, EngineOptions { kv_tokens, self_test: true })?;
         let sequence = engine.create()?;
-        Ok(PlanModel { engine, tokenizer, sequence, _temporary: None })
+        Ok(PlanModel { engine, tokenizer, sequence, logits: None, _temporary: None })
     }
 
-    /// Opens a plan, or compiles a checkpoint without quantization into a temporary one.
-    pub fn open_plan_or_checkpoint(path: &Path, device: DeviceKind) -> anyhow::Result<PlanModel> {
+    /// Opens a plan, or compiles a checkpoint without quantization into a temporary one for contexts of up to
+    /// `max_context` positions.
+    pub fn open_plan_or_checkpoint(
+        path: &Path,
+        device: DeviceKind,
+        max_context: u64,
+    ) -> anyhow::Result<PlanModel> {
         if path.join(samp_abi::plan::MANIFEST_FILE).is_file() {
             return PlanModel::open(path, device);
         }
         let temporary =
             tempfile::tempdir().context("cannot make a temporary directory for the baseline's plan")?;
         let plan = temporary.path().join("baseline");
-        compile::compile_unquantized(path, &plan)?;
+        compile::compile_unquantized(path, &plan, max_context)?;
         let mut model = PlanModel::open(&plan, device)?;
         model._temporary = Some(temporary);
         Ok(model)
@@ -58,9 +65,11 @@ impl LanguageModel for PlanModel {
         Ok(tokenizer.encode(text, AddSpecial::Yes)?)
     }
 
-    fn logits(&mut self, tokens: &[u32]) -> anyhow::Result<Vec<f32>> {
+    fn logits(&mut self, tokens: &[u32]) -> anyhow::Result<&[f32]> {
+        // The last ones make room first.
+        self.logits = None;
         self.engine.truncate(self.sequence, 0)?;
         let logits = self.engine.prefill(self.sequence, tokens, Outputs::All)?;
-        Ok(logits.as_slice().to_vec())
+        Ok(self.logits.insert(logits).as_slice())
     }
 }

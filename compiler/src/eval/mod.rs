@@ -2,9 +2,12 @@
 
 mod records;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, ensure};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -19,13 +22,15 @@ pub trait LanguageModel {
     fn max_context(&self) -> usize;
     /// Tokens of a text, with whatever starts a text in serving.
     fn tokenize(&self, text: &str) -> anyhow::Result<Vec<u32>>;
-    /// Logits `[tokens.len(), vocab_size]` after each position.
-    fn logits(&mut self, tokens: &[u32]) -> anyhow::Result<Vec<f32>>;
+    /// Logits `[tokens.len(), vocab_size]` after each position, kept until the next call.
+    fn logits(&mut self, tokens: &[u32]) -> anyhow::Result<&[f32]>;
 }
 
 /// The whole evaluation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evaluation {
+    /// Tokens that longer texts were cut to: what was asked for, or what the models take.
+    pub max_tokens: usize,
     /// All records.
     pub overall: Scores,
     /// The records of each stratum.
@@ -37,6 +42,10 @@ pub struct Evaluation {
 pub struct Scores {
     /// Records.
     pub records: usize,
+    /// Texts of which only the beginning was measured.
+    pub truncated: usize,
+    /// Questions that were left out, because with one of their choices they exceed the context.
+    pub skipped: usize,
     /// Predicted tokens.
     pub tokens: u64,
     /// `exp` of the mean negative log-likelihood.
@@ -51,8 +60,8 @@ pub struct Scores {
     pub choice_accuracy: Option<Estimate>,
 }
 
-/// Evaluates `model` on `records`, each cut to its first `max_tokens` tokens, against `baseline` where given.
-/// `progress` is told of each finished record.
+/// Evaluates `model` on `records`, each text cut to its first `max_tokens` tokens and to what both models take, against
+/// `baseline` where given. `progress` is told of each finished record. Errors name the record's line.
 pub fn evaluate(
     model: &mut dyn LanguageModel,
     mut baseline: Option<&mut dyn LanguageModel>,
@@ -62,31 +71,38 @@ pub fn evaluate(
 ) -> anyhow::Result<Evaluation> {
     let mut overall = Tally::default();
     let mut strata: BTreeMap<String, Tally> = BTreeMap::new();
+    let context = baseline.as_ref().map_or(usize::MAX, |b| b.max_context()).min(model.max_context());
+    let max_tokens = max_tokens.unwrap_or(usize::MAX).min(context);
     for record in records {
         let measured = match &record.task {
-            Task::Text(text) => measure_text(model, &mut baseline, text, max_tokens)?,
+            Task::Text(text) => measure_text(model, &mut baseline, text, max_tokens),
             Task::Choice { prompt, choices, answer } => {
-                Measured::Choice(answer_choice(model, prompt, choices)? == *answer)
+                answer_choice(model, prompt, choices).map(|answered| {
+                    answered.map_or(Measured::Skipped, |index| Measured::Choice(index == *answer))
+                })
             }
         };
+        let measured = measured.with_context(|| format!("the record in line {} of the data", record.line))?;
         overall.add(&measured);
         strata.entry(record.stratum.clone()).or_default().add(&measured);
         progress();
     }
     let strata = strata.into_iter().map(|(name, tally)| (name, tally.scores())).collect();
-    Ok(Evaluation { overall: overall.scores(), strata })
+    Ok(Evaluation { max_tokens, overall: overall.scores(), strata })
 }
 
 /// What one record gave.
 enum Measured {
     Text(TextSums),
     Choice(bool),
+    Skipped,
 }
 
 /// Sums over the predicted tokens of one text.
 #[derive(Default)]
 struct TextSums {
     tokens: usize,
+    truncated: bool,
     nll: f64,
     against: Option<Against>,
 }
@@ -103,26 +119,28 @@ fn measure_text(
     model: &mut dyn LanguageModel,
     baseline: &mut Option<&mut dyn LanguageModel>,
     text: &str,
-    max_tokens: Option<usize>,
+    max_tokens: usize,
 ) -> anyhow::Result<Measured> {
     let mut tokens = model.tokenize(text)?;
-    tokens.truncate(max_tokens.unwrap_or(usize::MAX).min(model.max_context()));
+    let truncated = tokens.len() > max_tokens;
+    tokens.truncate(max_tokens);
     if tokens.len() < 2 {
-        return Ok(Measured::Text(TextSums::default()));
+        return Ok(Measured::Text(TextSums { truncated, ..TextSums::default() }));
     }
     let vocab = model.vocab_size();
-    let logits = model.logits(&tokens)?;
-    let base_logits = baseline.as_mut().map(|b| b.logits(&tokens)).transpose()?;
+    let logits = finite_logits(model, &tokens, "the plan")?;
+    let base_logits =
+        baseline.as_mut().map(|b| finite_logits(&mut **b, &tokens, "the baseline")).transpose()?;
     let positions: Vec<(f64, Option<Against>)> = (1..tokens.len())
         .into_par_iter()
         .map(|next| {
             let row = (next - 1) * vocab..next * vocab;
-            let base_row = base_logits.as_ref().map(|logits| &logits[row.clone()]);
+            let base_row = base_logits.map(|logits| &logits[row.clone()]);
             measure_position(&logits[row.clone()], base_row, tokens[next] as usize)
         })
         .collect();
     // Summed in order, so that the result does not depend on the threads.
-    let mut sums = TextSums { tokens: positions.len(), ..TextSums::default() };
+    let mut sums = TextSums { tokens: positions.len(), truncated, ..TextSums::default() };
     for (nll, against) in positions {
         sums.nll += nll;
         if let Some(against) = against {
@@ -133,6 +151,26 @@ fn measure_text(
         }
     }
     Ok(Measured::Text(sums))
+}
+
+/// The model's logits, none of which may be infinite or NaN: no figure that they enter would mean anything.
+fn finite_logits<'m>(
+    model: &'m mut dyn LanguageModel,
+    tokens: &[u32],
+    whose: &str,
+) -> anyhow::Result<&'m [f32]> {
+    let vocab = model.vocab_size();
+    let logits = model.logits(tokens)?;
+    let wrong = logits.iter().position(|logit| !logit.is_finite());
+    let at = wrong.unwrap_or_default();
+    ensure!(
+        wrong.is_none(),
+        "expected finite logits of {whose}, found {} for token {} after position {}; choose formats with more range",
+        logits[at],
+        at % vocab,
+        at / vocab
+    );
+    Ok(logits)
 }
 
 /// Negative log-likelihood of the token `next` under `row`, and the comparison with the baseline's row.
@@ -149,43 +187,54 @@ fn measure_position(row: &[f32], base_row: Option<&[f32]>, next: usize) -> (f64,
     (-log_q[next], against)
 }
 
-/// The choice with the largest pointwise mutual information `ln p(choice | prompt) − ln p(choice)`.
-fn answer_choice(model: &mut dyn LanguageModel, prompt: &str, choices: &[String]) -> anyhow::Result<usize> {
+/// The choice with the largest pointwise mutual information `ln p(choice | prompt) − ln p(choice)`; `None` if one of them
+/// does not fit the context.
+fn answer_choice(
+    model: &mut dyn LanguageModel,
+    prompt: &str,
+    choices: &[String],
+) -> anyhow::Result<Option<usize>> {
     let mut best = (f64::NEG_INFINITY, 0);
     for (index, choice) in choices.iter().enumerate() {
-        let score = continuation_log_likelihood(model, prompt, choice)?
-            - continuation_log_likelihood(model, "", choice)?;
-        if score > best.0 {
-            best = (score, index);
+        let given_prompt = continuation_log_likelihood(model, prompt, choice)?;
+        let alone = continuation_log_likelihood(model, "", choice)?;
+        let (Some(given_prompt), Some(alone)) = (given_prompt, alone) else { return Ok(None) };
+        if given_prompt - alone > best.0 {
+            best = (given_prompt - alone, index);
         }
     }
-    Ok(best.1)
+    Ok(Some(best.1))
 }
 
-/// `ln p(continuation | prefix)`. The continuation's tokens are those after the prefix's own in the joint text.
+/// `ln p(continuation | prefix)`; `None` if both together do not fit the context. The continuation's tokens are those
+/// after the prefix's own in the joint text.
 fn continuation_log_likelihood(
     model: &mut dyn LanguageModel,
     prefix: &str,
     continuation: &str,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<Option<f64>> {
     let head = model.tokenize(prefix)?;
-    let mut tokens = model.tokenize(&format!("{prefix}{continuation}"))?;
-    tokens.truncate(model.max_context());
+    let tokens = model.tokenize(&format!("{prefix}{continuation}"))?;
+    if tokens.len() > model.max_context() {
+        return Ok(None);
+    }
     let shared = head.iter().zip(&tokens).take_while(|(a, b)| a == b).count().max(1);
     if tokens.len() <= shared {
-        return Ok(0.0);
+        return Ok(Some(0.0));
     }
     let vocab = model.vocab_size();
-    let logits = model.logits(&tokens)?;
+    let logits = finite_logits(model, &tokens, "the plan")?;
     let predicted =
         (shared..tokens.len()).map(|t| log_softmax(&logits[(t - 1) * vocab..][..vocab])[tokens[t] as usize]);
-    Ok(predicted.sum())
+    Ok(Some(predicted.sum()))
 }
 
 /// Running sums of a set of records.
 #[derive(Default)]
 struct Tally {
     records: usize,
+    truncated: usize,
+    skipped: usize,
     nll: ClusteredMean,
     baseline_nll: ClusteredMean,
     kl: ClusteredMean,
@@ -198,6 +247,7 @@ impl Tally {
         self.records += 1;
         match measured {
             Measured::Text(sums) => {
+                self.truncated += usize::from(sums.truncated);
                 self.nll.add(sums.nll, sums.tokens);
                 if let Some(against) = &sums.against {
                     self.baseline_nll.add(against.nll, sums.tokens);
@@ -206,6 +256,7 @@ impl Tally {
                 }
             }
             Measured::Choice(right) => self.choices.add(f64::from(*right), 1),
+            Measured::Skipped => self.skipped += 1,
         }
     }
 
@@ -213,6 +264,8 @@ impl Tally {
         let perplexity = |nll: &ClusteredMean| nll.estimate().map(|e| e.map(f64::exp, f64::exp));
         Scores {
             records: self.records,
+            truncated: self.truncated,
+            skipped: self.skipped,
             tokens: self.nll.tokens(),
             perplexity: perplexity(&self.nll),
             baseline_perplexity: perplexity(&self.baseline_nll),

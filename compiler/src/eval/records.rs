@@ -14,6 +14,8 @@ const HINT: &str =
 /// One line of an evaluation file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
+    /// Its line in the file, counted from 1.
+    pub line: usize,
     /// The part of the data that it is reported under.
     pub stratum: String,
     /// What is judged.
@@ -47,11 +49,11 @@ struct Line {
 
 /// Reads a file of JSON lines. Empty lines are passed over; everything else must be a record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
-    parse_lines(&path.display().to_string(), &read_text(path)?, HINT, |_, line| parse_line(line))
+    parse_lines(&path.display().to_string(), &read_text(path)?, HINT, parse_line)
 }
 
-fn parse_line(line: &str) -> Result<Record, String> {
-    let line: Line = serde_json::from_str(line).map_err(|e| format!("not a record: {e}"))?;
+fn parse_line(number: usize, text: &str) -> Result<Record, String> {
+    let line: Line = serde_json::from_str(text).map_err(|e| format!("not a record: {e}"))?;
     let task = match line {
         Line { text: Some(text), prompt: None, choices: None, answer: None, .. } => Task::Text(text),
         Line { text: None, prompt: Some(prompt), choices: Some(choices), answer: Some(answer), .. } => {
@@ -65,7 +67,7 @@ fn parse_line(line: &str) -> Result<Record, String> {
         }
         _ => return Err("expected either `text`, or `prompt` with `choices` and `answer`".into()),
     };
-    Ok(Record { stratum: line.stratum.unwrap_or_else(|| NO_STRATUM.into()), task })
+    Ok(Record { line: number, stratum: line.stratum.unwrap_or_else(|| NO_STRATUM.into()), task })
 }
 
 #[cfg(test)]
@@ -74,14 +76,16 @@ mod tests {
 
     #[test]
     fn lines_are_texts_or_choices() {
-        let text = parse_line(r#"{"text": "a", "stratum": "code", "source": "x"}"#).unwrap();
-        assert_eq!(text, Record { stratum: "code".into(), task: Task::Text("a".into()) });
-        let choice = parse_line(r#"{"prompt": "a", "choices": ["b", "c"], "answer": 1}"#).unwrap();
+        let text = parse_line(7, r#"{"text": "a", "stratum": "code", "source": "x"}"#).unwrap();
+        assert_eq!(text, Record { line: 7, stratum: "code".into(), task: Task::Text("a".into()) });
+        let choice = parse_line(7, r#"{"prompt": "a", "choices": ["b", "c"], "answer": 1}"#).unwrap();
         assert_eq!(choice.stratum, NO_STRATUM);
         assert!(
-            parse_line(r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#).unwrap_err().contains("below 1")
+            parse_line(7, r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#)
+                .unwrap_err()
+                .contains("below 1")
         );
-        assert!(parse_line(r#"{"stratum": "code"}"#).is_err());
-        assert!(parse_line("[").is_err());
+        assert!(parse_line(7, r#"{"stratum": "code"}"#).is_err());
+        assert!(parse_line(7, "[").is_err());
     }
 }

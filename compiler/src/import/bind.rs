@@ -10,6 +10,9 @@ use super::{
     rows::is_float,
 };
 
+/// Bytes of two mapped tensors that are resident while they are compared, in each.
+const COMPARED_AT_ONCE: usize = 16 << 20;
+
 /// A tensor of the architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -147,12 +150,23 @@ fn tied_head(checkpoint: &Checkpoint) -> Unbound {
             embedding.dtype, embedding.shape, head.dtype, head.shape
         ));
     }
-    match head.bytes.iter().zip(embedding.bytes).position(|(a, b)| a != b) {
+    let mut release = || [head.name, embedding.name].into_iter().for_each(|name| checkpoint.release(name));
+    match first_difference(head.bytes, embedding.bytes, &mut release) {
         None => Unbound::LeftOut("equal to model.embed_tokens.weight, which it is tied to"),
         Some(at) => Unbound::Fault(format!(
             "expected the bytes of model.embed_tokens.weight, which it is tied to, found others from byte {at} on"
         )),
     }
+}
+
+/// Where two arrays of the same length first differ. Memory behind them is given back piece by piece by `release`.
+fn first_difference(a: &[u8], b: &[u8], release: &mut dyn FnMut()) -> Option<usize> {
+    let pieces = a.chunks(COMPARED_AT_ONCE).zip(b.chunks(COMPARED_AT_ONCE)).enumerate();
+    pieces.into_iter().find_map(|(index, (a, b))| {
+        let found = (a != b).then(|| a.iter().zip(b).position(|(a, b)| a != b)).flatten();
+        release();
+        found.map(|at| index * COMPARED_AT_ONCE + at)
+    })
 }
 
 fn with_hint(diagnostic: Diagnostic, config: &ModelConfig, checkpoint: &Checkpoint) -> Diagnostic {
@@ -184,4 +198,24 @@ fn warnings(left_out: &[(&str, &str)]) -> Vec<Diagnostic> {
         Diagnostic::bad_input(code::LEFT_OUT, message).warning().at_tensor(names[0])
     };
     reasons.iter().map(warning).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_compared_and_released_in_pieces() {
+        let a = vec![7; 2 * COMPARED_AT_ONCE + 5];
+        let mut b = a.clone();
+        let compare = |b: &[u8]| {
+            let mut released = 0;
+            (first_difference(&a, b, &mut || released += 1), released)
+        };
+        assert_eq!(compare(&b), (None, 3));
+        for (at, released) in [(2 * COMPARED_AT_ONCE + 4, 3), (COMPARED_AT_ONCE, 2), (3, 1)] {
+            b[at] = 0;
+            assert_eq!(compare(&b), (Some(at), released));
+        }
+    }
 }

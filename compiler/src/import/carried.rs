@@ -1,26 +1,34 @@
 //! The files that a plan carries along: the configuration, tokenizer, chat template, generation settings.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use samp_ir::Diagnostic;
+use samp_runtime::{
+    ChatError, ChatTemplate, Tokenizer, TokenizerError, chat::CHAT_TEMPLATE_FILE as CHAT_TEMPLATE,
+};
 use serde::de::IgnoredAny;
 
 use super::{code, config::token_ids, json::Object};
 
 /// Names that are carried, in the order in which they are listed.
-pub const CARRIED_FILES: [&str; 7] = [
+pub const CARRIED_FILES: [&str; 9] = [
     "config.json",
-    "chat_template.jinja",
+    CHAT_TEMPLATE,
+    "chat_template.json",
     "generation_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     TOKENIZER,
+    SENTENCEPIECE,
     "tokenizer_config.json",
 ];
 const TOKENIZER: &str = "tokenizer.json";
+/// Binary; samp does not read it, other tools that an export is for do.
+const SENTENCEPIECE: &str = "tokenizer.model";
 const MAX_BYTES: u64 = 1 << 28;
 
 /// A file to be copied into the plan as it is.
@@ -32,16 +40,24 @@ pub struct CarriedFile {
     pub path: PathBuf,
 }
 
-/// The carried files that `dir` has, each well-formed, and a warning if there is no tokenizer.
-pub(super) fn carried_files(dir: &Path) -> Result<(Vec<CarriedFile>, Option<Diagnostic>), Diagnostic> {
+/// The carried files that `dir` has, each well-formed, and a warning if there is no tokenizer. What turns text into
+/// token ids below `vocab` and back must work.
+pub(super) fn carried_files(
+    dir: &Path,
+    vocab: u64,
+) -> Result<(Vec<CarriedFile>, Option<Diagnostic>), Diagnostic> {
     let mut files = Vec::new();
+    let mut contents = BTreeMap::new();
     for name in CARRIED_FILES {
         let path = dir.join(name);
         if path.exists() {
-            check(name, &read(&path, name)?)?;
+            let bytes = read(&path, name)?;
+            check(name, &bytes)?;
+            contents.insert(name, bytes);
             files.push(CarriedFile { name: name.to_owned(), path });
         }
     }
+    check_text(&|name| contents.get(name).map(Vec::as_slice), vocab)?;
     let warning = (!files.iter().any(|f| f.name == TOKENIZER)).then(|| {
         Diagnostic::bad_input(code::CARRIED, "expected a tokenizer beside the weights, found none")
             .warning()
@@ -54,6 +70,9 @@ pub(super) fn carried_files(dir: &Path) -> Result<(Vec<CarriedFile>, Option<Diag
 
 fn check(name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
     let refuse = |message: String| Err(Diagnostic::bad_input(code::CARRIED, message).in_file(name));
+    if name == SENTENCEPIECE {
+        return Ok(());
+    }
     if name.ends_with(".json") {
         return match serde_json::from_slice::<IgnoredAny>(bytes) {
             Ok(_) => Ok(()),
@@ -64,6 +83,33 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
         Ok(_) => Ok(()),
         Err(e) => refuse(format!("expected UTF-8 text, found: {e}")),
     }
+}
+
+/// Builds the tokenizer and the chat template from the files that `file` gives by name, as serving will. A tokenizer may
+/// have fewer ids than the vocabulary `vocab`, never others.
+pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Result<(), Diagnostic> {
+    let refuse = |name: &str, message: String| Diagnostic::bad_input(code::CARRIED, message).in_file(name);
+    if let Some(bytes) = file(TOKENIZER) {
+        let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| {
+            let reason = match error {
+                TokenizerError::File { reason, .. } => reason,
+                other => other.to_string(),
+            };
+            refuse(TOKENIZER, format!("expected a tokenizer that works, found: {reason}"))
+        })?;
+        if let Some((id, token)) = tokenizer.largest_id().filter(|(id, _)| u64::from(*id) >= vocab) {
+            let message = format!("expected token ids below vocab_size = {vocab}, found {id} of {token:?}");
+            return Err(refuse(TOKENIZER, message).hint(
+                "tokenizer and weights belong to different models, or tokens were added and the embedding not resized",
+            ));
+        }
+    }
+    let (name, reason) = match ChatTemplate::from_files(file) {
+        Ok(_) => return Ok(()),
+        Err(ChatError::Template { file, reason }) => (file, reason),
+        Err(ChatError::Refused(reason)) => (CHAT_TEMPLATE, reason),
+    };
+    Err(refuse(name, format!("expected a chat template that compiles, found: {reason}")))
 }
 
 /// Reads a whole small file; `name` is for messages.

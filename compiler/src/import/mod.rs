@@ -24,7 +24,7 @@ use samp_abi::ElementType;
 use samp_ir::{Context, Diagnostic, Dtype, Module};
 
 pub use bind::{Parameter, bind, parameters};
-pub use carried::{CARRIED_FILES, CarriedFile};
+pub use carried::{CARRIED_FILES, CarriedFile, check_text};
 pub use checkpoint::{Checkpoint, INDEX_FILE, SINGLE_FILE, TensorView, parse_index};
 pub use config::{IRRELEVANT, ModelConfig, parse_config};
 pub use graph::build_graph;
@@ -52,7 +52,7 @@ pub fn import(dir: &Path) -> Result<Import, Diagnostic> {
     let mut config = import_config(&dir.join(CONFIG))?;
     let checkpoint = Checkpoint::open(dir)?;
     let mut warnings = bind(&config, &checkpoint)?;
-    let (files, no_tokenizer) = carried::carried_files(dir)?;
+    let (files, no_tokenizer) = carried::carried_files(dir, config.model.vocab_size)?;
     warnings.extend(no_tokenizer);
     let eos = carried::generation_eos(dir, config.model.vocab_size)?;
     if !eos.is_empty() {

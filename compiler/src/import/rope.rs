@@ -40,19 +40,26 @@ pub enum RopeScaling {
 }
 
 impl RopeConfig {
-    /// `head_dim / 2` frequencies in radians per position: `theta^(−2i / head_dim)` with the scaling applied, as
-    /// transformers computes them (`modeling_rope_utils`), here in f64. `trained_context` is the config's
-    /// `max_position_embeddings`, `context` the length to serve; only [`RopeScaling::Dynamic`] looks at them.
+    /// `head_dim / 2` frequencies in radians per position: `base^(−2i / head_dim)` with the scaling applied, as
+    /// transformers computes them (`modeling_rope_utils`), here in f64. The [base](RopeConfig::base) depends on
+    /// `trained_context`, the config's `max_position_embeddings`, and `context`, the length to serve.
     pub fn inv_frequencies(&self, head_dim: u64, trained_context: u64, context: u64) -> Vec<f64> {
         let dim = head_dim as f64;
-        let base = match self.scaling {
+        let base = self.base(head_dim, trained_context, context);
+        (0..head_dim / 2).map(|i| self.scaling.apply(base.powf(-2.0 * i as f64 / dim))).collect()
+    }
+
+    /// The base of the series: `theta`, which [`RopeScaling::Dynamic`] alone stretches where `context` is longer than
+    /// `trained_context`.
+    pub fn base(&self, head_dim: u64, trained_context: u64, context: u64) -> f64 {
+        let dim = head_dim as f64;
+        match self.scaling {
             RopeScaling::Dynamic { factor } if context > trained_context => {
                 let stretch = factor * context as f64 / trained_context as f64 - (factor - 1.0);
                 self.theta * stretch.powf(dim / (dim - 2.0))
             }
             _ => self.theta,
-        };
-        (0..head_dim / 2).map(|i| self.scaling.apply(base.powf(-2.0 * i as f64 / dim))).collect()
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use safetensors::Dtype;
 use samp_ir::Diagnostic;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
+    de::{Error, IntoDeserializer, MapAccess, Visitor, value::Error as ValueError},
 };
 
 use super::{code, json::UniqueMap};
@@ -180,13 +180,16 @@ fn check_cover(
 
 #[derive(Deserialize)]
 struct StatedEntry {
-    dtype: Dtype,
+    /// Read as text, so that a type that is not known can be told with the tensor's name.
+    dtype: String,
     shape: Vec<u64>,
     data_offsets: (u64, u64),
 }
 
 impl StatedEntry {
     fn check(self, data_start: usize, file_len: usize) -> Result<TensorEntry, String> {
+        let dtype = Dtype::deserialize(self.dtype.as_str().into_deserializer())
+            .map_err(|e: ValueError| format!("expected a type that safetensors knows, found: {e}"))?;
         let (begin, end) = self.data_offsets;
         let available = (file_len - data_start) as u64;
         if begin > end || end > available {
@@ -198,18 +201,17 @@ impl StatedEntry {
         if self.shape.len() > MAX_DIMENSIONS {
             return Err(format!("expected at most {MAX_DIMENSIONS} dimensions, found {}", self.shape.len()));
         }
-        let bits = self.shape.iter().try_fold(self.dtype.bitsize() as u64, |n, &d| n.checked_mul(d));
+        let bits = self.shape.iter().try_fold(dtype.bitsize() as u64, |n, &d| n.checked_mul(d));
         if bits != (end - begin).checked_mul(8) || bits.is_none() {
             let expected = bits.map_or("more than 2^61".into(), |bits| bits.div_ceil(8).to_string());
             return Err(format!(
-                "expected {expected} bytes for {:?} {:?}, found offsets of {} bytes",
-                self.dtype,
+                "expected {expected} bytes for {dtype:?} {:?}, found offsets of {} bytes",
                 self.shape,
                 end - begin
             ));
         }
         Ok(TensorEntry {
-            dtype: self.dtype,
+            dtype,
             shape: self.shape,
             start: data_start + begin as usize,
             len: (end - begin) as usize,

@@ -33,9 +33,15 @@ fn import_after(change: impl FnOnce(&mut TinyCheckpoint)) -> Result<(), Diagnost
     })
 }
 
+/// A `tokenizer.json` of two words, the second of which has the id `last`.
+fn tokenizer(last: u64) -> String {
+    let model = json!({ "type": "WordLevel", "vocab": { "one": 0, "two": last }, "unk_token": "one" });
+    json!({ "version": "1.0", "added_tokens": [], "model": model }).to_string()
+}
+
 fn import_folder(write: impl FnOnce(&mut TinyCheckpoint, &Path)) -> Result<(), Diagnostic> {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
+    fs::write(dir.path().join("tokenizer.json"), tokenizer(95)).unwrap();
     write(&mut TinyCheckpoint::new(), dir.path());
     match import(dir.path())?.warnings.into_iter().next() {
         Some(warning) => Err(warning),
@@ -130,6 +136,21 @@ fn refused_text_files() {
             }),
         ),
         ("damaged tokenizer", with("tokenizer.json", b"{\"model\": ")),
+        ("tokenizer that is none", with("tokenizer.json", b"{\"model\": {\"type\": \"Unheard\"}}")),
+        (
+            "tokenizer with a token beyond the vocabulary",
+            import_folder(|tiny, dir| {
+                tiny.write(dir);
+                fs::write(dir.join("tokenizer.json"), tokenizer(96)).unwrap();
+            }),
+        ),
+        ("template that does not end", with("chat_template.jinja", b"{% for m in messages %}")),
+        (
+            "template of the settings that does not end",
+            with("tokenizer_config.json", b"{\"chat_template\": \"{{ bos_token\"}"),
+        ),
+        ("tokenizer in binary", with("tokenizer.model", b"\xff\xfe")),
+        ("damaged template of a processor", with("chat_template.json", b"{")),
         ("template that is no text", with("chat_template.jinja", b"\xff\xfe")),
         (
             "generation settings with a token beyond the vocabulary",
@@ -144,6 +165,25 @@ fn refused_text_files() {
         ),
     ];
     assert_case("bad_text_files", &report(cases));
+}
+
+#[test]
+fn every_file_about_text_is_carried() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyCheckpoint::new().write(dir.path());
+    for (name, bytes) in [
+        ("chat_template.jinja", &b"{{ bos_token }}"[..]),
+        ("chat_template.json", b"{}"),
+        ("tokenizer.json", tokenizer(95).as_bytes()),
+        ("tokenizer.model", b"\x0a\xff"),
+    ] {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let imported = import(dir.path()).unwrap();
+    let files: Vec<&str> = imported.files.iter().map(|f| f.name.as_str()).collect();
+    let expected =
+        ["config.json", "chat_template.jinja", "chat_template.json", "tokenizer.json", "tokenizer.model"];
+    assert_eq!(files, expected);
 }
 
 #[test]

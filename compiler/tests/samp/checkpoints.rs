@@ -13,7 +13,7 @@ use samp_runtime::DeviceKind;
 
 use crate::{
     logits::{argmax, in_chunks, largest_difference, reference, saved_logits},
-    workbench::{Bench, fails, ok, root, samp},
+    workbench::{Bench, fails, files, ok, root, samp},
 };
 
 /// The checkpoint that is served with a context longer than it was trained for, and that context.
@@ -221,6 +221,64 @@ fn quantized_exports_compile_to_the_same_logits() {
         println!("{} as {recipe}: its export differs by {difference:.2e}", name(&model));
         assert!(difference <= 1e-3, "{} as {recipe}: {difference}", name(&model));
     }
+}
+
+/// Under dynamic scaling the frequencies depend on the context; whoever reads the export meets the plan's.
+#[test]
+fn an_export_of_a_longer_context_holds_the_frequencies_of_the_plan() {
+    let bench = Bench::new();
+    let model = checkpoint(LONGER.0);
+    let plan = compile(&bench, &model, "uniform:f32");
+    let exported = export(&bench, &plan);
+    let text = std::fs::read_to_string(exported.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["max_position_embeddings"], 48);
+    assert!(config["rope_scaling"].is_null() && config["rope_theta"].as_f64().unwrap() > 30_000.0, "{text}");
+    ok(bench.compiling_model(&exported, "again", &["--recipe", "uniform:f32"]));
+    let [plan, again] = [plan, bench.path("again")].map(|p| saved_logits(&bench, &p, "cpu", &model));
+    assert!(plan == again, "the export gives other logits");
+}
+
+/// A copy of a checkpoint with a tokenizer of three words beside it.
+fn with_tokenizer(bench: &Bench, model: &Path) -> PathBuf {
+    let copy = bench.path("with-tokenizer");
+    std::fs::create_dir(&copy).unwrap();
+    for (name, bytes) in files(model) {
+        std::fs::write(copy.join(name), bytes).unwrap();
+    }
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "added_tokens": [],
+        "pre_tokenizer": { "type": "WhitespaceSplit" },
+        "model": { "type": "WordLevel", "vocab": { "one": 3, "two": 4, "many": 95 }, "unk_token": "many" },
+    });
+    std::fs::write(copy.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    copy
+}
+
+/// The baseline is compiled for the plan's context, so that it is the same model.
+#[test]
+fn a_checkpoint_is_compared_at_the_context_of_the_plan() {
+    let bench = Bench::new();
+    let model = with_tokenizer(&bench, &checkpoint(LONGER.0));
+    let data = bench.path("data.jsonl");
+    std::fs::write(&data, format!("{{\"text\": \"{}\"}}\n", "one two three four ".repeat(15))).unwrap();
+    for (context, tokens) in [("48", 47), ("30", 29), ("12", 11)] {
+        ok(bench.compiling_model(
+            &model,
+            "plan",
+            &["--force", "--recipe", "uniform:f32", "--max-model-len", context],
+        ));
+        let mut command = samp(["eval", "--json", "--data"]);
+        command.arg(&data).arg("--against").arg(&model).arg(bench.path("plan"));
+        let report: serde_json::Value = serde_json::from_str(&ok(command)).unwrap();
+        let overall = &report["overall"];
+        assert_eq!(overall["kl_nats"]["mean"], 0.0, "{report}");
+        assert_eq!((&overall["tokens"], &overall["truncated"]), (&tokens.into(), &1.into()), "{report}");
+    }
+    let mut command = samp(["eval", "--data"]);
+    command.arg(&data).arg(bench.path("plan"));
+    let shown = ok(command);
+    assert!(shown.ends_with("Texts cut to their first 12 tokens: 1.\n"), "{shown}");
 }
 
 #[test]

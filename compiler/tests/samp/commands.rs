@@ -85,6 +85,29 @@ fn choices_are_scored() {
     assert!((0.0..=1.0).contains(&accuracy));
 }
 
+/// What stood there before is replaced as a whole, not written over.
+#[test]
+fn saved_logits_are_told_and_replace_the_file() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--recipe", "uniform:f16"]);
+    let (out, earlier) = (bench.path("logits.safetensors"), bench.path("earlier"));
+    std::fs::write(&out, "earlier").unwrap();
+    std::fs::hard_link(&out, &earlier).unwrap();
+    let mut command = samp(["eval", "--json", "--ids"]);
+    command.arg(tiny_llama().join("reference.safetensors")).arg("--save-logits").arg(&out).arg(&plan);
+    let report = json(&ok(command));
+    assert_eq!(report["file"], out.to_str().unwrap());
+    let bytes = std::fs::read(&out).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let shape: Vec<usize> = serde_json::from_value(report["shape"].clone()).unwrap();
+    assert_eq!(file.tensor("logits").unwrap().shape(), shape);
+    assert_eq!(std::fs::read(&earlier).unwrap(), b"earlier");
+    let mode = |path: &std::path::Path| {
+        std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions())
+    };
+    assert_eq!(mode(&out), mode(&earlier));
+}
+
 #[test]
 fn inspect_shows_formats_and_bits() {
     let bench = Bench::new();
@@ -215,6 +238,17 @@ fn doctor_and_completions_answer() {
     assert!(checks.as_array().unwrap().iter().any(|c| c["name"] == "vector unit"));
     for shell in ["bash", "zsh", "fish"] {
         assert!(ok(samp(["completions", shell])).contains("samp"));
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_of_a_script_is_no_error() {
+    for shell in ["bash", "zsh"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = samp(["completions", shell]);
+        let out = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert!(out.status.success() && out.stderr.is_empty(), "{shell}: {}", text(&out.stderr));
     }
 }
 

@@ -1,19 +1,27 @@
 //! An exported plan, judged by transformers.
 
-use std::process::Command;
+use std::{ops::ControlFlow, path::Path, process::Command};
 
 use safetensors::SafeTensors;
+use samp_compiler::{
+    emit::{EmitError, Progress},
+    export::{ExportOptions, export_hf},
+};
 
-use crate::workbench::{Bench, ok, samp, text, tiny_llama};
+use crate::workbench::{Bench, files, ok, root, samp, text};
 
-/// Reads `ids` from argv[2], runs the checkpoint argv[1] in f32, writes logits to argv[3].
+/// For each three arguments: runs the checkpoint that the first names in f32 on the `input_ids` of the second, and writes
+/// the logits to the third.
 const JUDGE: &str = r#"
 import sys, torch, transformers
 from safetensors.torch import load_file, save_file
-model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, attn_implementation="eager")
-with torch.no_grad():
-    logits = model(load_file(sys.argv[2])["input_ids"]).logits
-save_file({"logits": logits.contiguous()}, sys.argv[3])
+arguments = iter(sys.argv[1:])
+for checkpoint, ids, out in zip(arguments, arguments, arguments):
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        checkpoint, dtype=torch.float32, attn_implementation="eager")
+    with torch.no_grad():
+        logits = model(load_file(ids)["input_ids"]).logits
+    save_file({"logits": logits.contiguous()}, out)
 "#;
 
 /// A Python with torch and transformers: `SAMP_PYTHON`, or the one on the PATH.
@@ -26,6 +34,25 @@ fn python() -> Option<String> {
     candidates.into_iter().find(works)
 }
 
+/// What is exported and judged: a checkpoint, its recipe, and the context that it is compiled for.
+const EXPORTED: [(&str, &str, Option<&str>); 14] = [
+    ("models/tiny-llama", "samp", None),
+    ("models/tiny-llama", "uniform:nf4", None),
+    ("models/tiny-llama", "uniform:fp4", None),
+    ("models/tiny-llama", "uniform:int4_asym", None),
+    ("models/tiny-llama", "uniform:int8", None),
+    ("models/tiny-llama", "uniform:bf16", None),
+    ("checkpoints/tied", "uniform:fp8_e4m3_tensor", None),
+    ("checkpoints/tied", "uniform:int4_g64", None),
+    ("checkpoints/tied-odd", "uniform:fp8_e4m3_tensor", None),
+    ("checkpoints/all-biases", "uniform:fp8_e4m3_tensor", None),
+    ("checkpoints/all-biases", "uniform:int4_g64", None),
+    ("checkpoints/mistral-window", "uniform:fp8_e4m3_tensor", None),
+    ("checkpoints/mistral-window", "uniform:int4_g64", None),
+    // Longer than trained for, under dynamic rotary scaling; transformers would take the frequencies of the 48 tokens read.
+    ("checkpoints/rope-dynamic-long", "uniform:f32", Some("64")),
+];
+
 #[test]
 fn transformers_gives_the_logits_of_the_plan() {
     let Some(python) = python() else {
@@ -33,36 +60,34 @@ fn transformers_gives_the_logits_of_the_plan() {
         return;
     };
     let bench = Bench::new();
-    let reference = tiny_llama().join("reference.safetensors");
-    for recipe in ["samp", "uniform:nf4", "uniform:fp4", "uniform:int4_asym", "uniform:int8", "uniform:bf16"]
-    {
-        let plan = bench.compile("plan", &["--recipe", recipe, "--force"]);
-        let (exported, ours, theirs) = (bench.path("hf"), bench.path("ours"), bench.path("theirs"));
-        ok(samp([
-            "export".as_ref(),
-            plan.as_os_str(),
-            "--force".as_ref(),
-            "-o".as_ref(),
-            exported.as_os_str(),
-        ]));
+    let mut judged = vec![];
+    for (index, (model, recipe, context)) in EXPORTED.into_iter().enumerate() {
+        let model = root().join("testdata").join(model);
+        let mut args = vec!["--force", "--recipe", recipe];
+        args.extend(context.into_iter().flat_map(|context| ["--max-model-len", context]));
+        ok(bench.compiling_model(&model, "plan", &args));
+        let (plan, exported) = (bench.path("plan"), bench.path(&format!("{index}.hf")));
+        let mut export = samp(["export", "--quiet", "-o"]);
+        export.arg(&exported).arg(&plan);
+        ok(export);
+        let (ours, theirs) = (bench.path(&format!("{index}.ours")), bench.path(&format!("{index}.theirs")));
+        let reference = model.join("reference.safetensors");
         let mut eval = samp(["eval", "--ids"]);
-        ok({
-            eval.arg(&reference).arg("--save-logits").arg(&ours).arg(&plan);
-            eval
-        });
-        let judged = Command::new(&python)
-            .args(["-c", JUDGE])
-            .args([&exported, &reference, &theirs])
-            .output()
-            .unwrap();
-        assert!(judged.status.success(), "{}", text(&judged.stderr));
-        let difference = largest_difference(&ours, &theirs);
-        println!("{recipe}: samp and transformers differ by {difference:.2e}");
-        assert!(difference <= 1e-3, "{recipe}: {difference}");
+        eval.arg(&reference).arg("--save-logits").arg(&ours).arg(&plan);
+        ok(eval);
+        judged.push([exported, reference, ours, theirs]);
+    }
+    let questions = judged.iter().flat_map(|[exported, reference, _, theirs]| [exported, reference, theirs]);
+    let answered = Command::new(&python).args(["-c", JUDGE]).args(questions).output().unwrap();
+    assert!(answered.status.success(), "{}", text(&answered.stderr));
+    for ((model, recipe, _), [_, _, ours, theirs]) in EXPORTED.into_iter().zip(&judged) {
+        let difference = largest_difference(ours, theirs);
+        println!("{model} as {recipe}: samp and transformers differ by {difference:.2e}");
+        assert!(difference <= 1e-3, "{model} as {recipe}: {difference}");
     }
 }
 
-fn largest_difference(a: &std::path::Path, b: &std::path::Path) -> f32 {
+fn largest_difference(a: &Path, b: &Path) -> f32 {
     let read = |path| {
         let bytes = std::fs::read(path).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -96,4 +121,41 @@ fn exporting_and_compiling_again_changes_nothing() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn json_says_what_was_exported() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--recipe", "uniform:bf16"]);
+    let exported = bench.path("hf");
+    let mut command = samp(["export", "--json", "-o"]);
+    command.arg(&exported).arg(&plan);
+    let report: serde_json::Value = serde_json::from_str(&ok(command)).unwrap();
+    let written = files(&exported);
+    assert_eq!(report["folder"], exported.to_str().unwrap());
+    assert_eq!(report["files"], written.len());
+    assert_eq!(report["bytes"], written.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
+}
+
+/// Removes the unfinished folder, so that it cannot be discarded, and stops.
+struct Sweeping<'a>(&'a Path);
+
+impl Progress for Sweeping<'_> {
+    fn begin(&self, _: u64) {}
+
+    fn tensor(&self, _: &str, _: u64, _: bool) -> ControlFlow<()> {
+        std::fs::remove_dir_all(self.0).unwrap();
+        ControlFlow::Break(())
+    }
+
+    fn end(&self) {}
+}
+
+#[test]
+fn what_cannot_be_removed_does_not_hide_why_nothing_was_exported() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--recipe", "uniform:bf16"]);
+    let (out, unfinished) = (bench.path("hf"), bench.path(".hf.partial"));
+    let error = export_hf(&plan, &ExportOptions::new(&out, false, &Sweeping(&unfinished))).unwrap_err();
+    assert!(matches!(error, EmitError::Interrupted), "{error}");
 }

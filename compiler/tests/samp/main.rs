@@ -10,4 +10,5 @@ mod rebuild;
 mod routing;
 mod shapes;
 mod twin;
+mod validate;
 mod workbench;

@@ -8,7 +8,7 @@ use samp_kernels::format::ABSMAX_MAP;
 use super::{Matrix, decode, read};
 
 /// A stored tensor as f32.
-fn floats(file: &SafeTensors, name: &str) -> Matrix {
+pub fn floats(file: &SafeTensors, name: &str) -> Matrix {
     let tensor = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
     let data = tensor.data();
     let values = match tensor.dtype() {

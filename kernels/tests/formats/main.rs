@@ -3,6 +3,7 @@
 mod errors;
 mod fp8;
 mod golden;
+mod integers;
 mod layouts;
 mod properties;
 

@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use samp_abi::plan::{MANIFEST_FILE, PlainFile, Plan, weights_file_name};
 
-use super::fault::{Fault, Findings};
+use super::fault::{Fault, Findings, Place};
 
 /// Files beside the weights are read whole; larger ones than this are refused.
 const MAX_PLAIN_BYTES: u64 = 1 << 30;
@@ -111,8 +111,12 @@ fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<(File
 
 /// Reads a regular file of at most `max` bytes.
 pub(super) fn read_regular(dir: &Path, path: &str, max: u64, findings: &mut Findings) -> Option<Vec<u8>> {
-    let (file, length) = open_regular(dir, path, findings)?;
-    let mut place = findings.at(path, "file");
+    let opened = open_regular(dir, path, findings)?;
+    read_at_most(opened, max, &mut findings.at(path, "file"))
+}
+
+/// Reads an open file, unless it has more than `max` bytes.
+fn read_at_most((file, length): (File, u64), max: u64, place: &mut Place<'_>) -> Option<Vec<u8>> {
     if !place.check(length <= max, Fault::TooLarge, format_args!("at most {max} bytes"), length) {
         return None;
     }
@@ -143,11 +147,15 @@ pub(super) fn read_plain(dir: &Path, plan: &Plan, findings: &mut Findings) -> BT
 }
 
 fn read_checked(dir: &Path, file: &PlainFile, findings: &mut Findings) -> Option<Vec<u8>> {
-    let bytes = read_regular(dir, &file.path, MAX_PLAIN_BYTES, findings)?;
+    let opened = open_regular(dir, &file.path, findings)?;
     let mut place = findings.at(&file.path, "file");
-    let size_holds = place.check(bytes.len() as u64 == file.bytes, Fault::FileSize, file.bytes, bytes.len());
+    // Nothing is read of a file that cannot be the right one.
+    if !place.check(opened.1 == file.bytes, Fault::FileSize, file.bytes, opened.1) {
+        return None;
+    }
+    let bytes = read_at_most(opened, MAX_PLAIN_BYTES, &mut place)?;
     let hash = blake3::hash(&bytes).to_hex();
-    (size_holds && place.check(*hash == *file.blake3, Fault::FileHash, &file.blake3, hash)).then_some(bytes)
+    (place.check(*hash == *file.blake3, Fault::FileHash, &file.blake3, hash)).then_some(bytes)
 }
 
 /// Maps the weights files whose size on disk is what the manifest says; `None` for the others.

@@ -4,7 +4,7 @@ use samp_abi::{
     Format,
     plan::{MANIFEST_FILE, Plan},
 };
-use samp_kernels::attention::KvGeometry;
+use samp_kernels::{attention::KvGeometry, format::FP8_MAX};
 
 use super::fault::{Fault, Findings, Place};
 
@@ -85,7 +85,8 @@ fn check_kv(plan: &Plan, place: &mut Place<'_>) {
     let expected = if matches!(kv.format, Format::Fp8E4m3(_)) { plan.model.layers } else { 0 };
     place.check(scales == expected, Fault::KvCache, format_args!("{expected} pairs of scales"), scales);
     for scale in kv.scales.iter().flatten() {
-        place.check(scale.is_finite() && *scale > 0.0, Fault::KvCache, "scales above 0", scale);
+        let holds = (f32::MIN_POSITIVE..=f32::MAX / FP8_MAX).contains(scale);
+        place.check(holds, Fault::KvCache, "scales above 0 that keep every code finite", scale);
     }
     let (bytes, said) = (kv.bytes_per_token(&plan.model), plan.memory.kv_bytes_per_token);
     place.check(bytes == said, Fault::Memory, format_args!("{bytes} bytes per token"), said);

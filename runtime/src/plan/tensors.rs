@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use samp_abi::{
     Component, Format,
-    plan::{MANIFEST_FILE, Part, Plan, Tensor, align_part, parts_of_file, weights_header},
+    plan::{MANIFEST_FILE, Part, Plan, Tensor, align_part, header_of, parts_by_file},
 };
 
 use super::fault::{Fault, Findings, Place};
@@ -109,14 +109,14 @@ fn check_sources(tensor: &Tensor, place: &mut Place<'_>) {
     );
 }
 
-/// The parts follow one another as the rule of [`weights_header`] says, and fill their files.
+/// The parts follow one another as the rule of [`samp_abi::plan::weights_header`] says, and fill their files.
 fn check_tiling(plan: &Plan, findings: &mut Findings) {
     let mut total = 0u64;
-    for (index, file) in plan.weights.iter().enumerate() {
-        let index = index as u32;
-        let header = weights_header(&plan.tensors, index);
+    let by_file = parts_by_file(&plan.tensors, plan.weights.len());
+    for (file, parts) in plan.weights.iter().zip(by_file) {
+        let header = header_of(parts.iter().copied());
         let mut end = header.as_ref().map(|h| h.len() as u64);
-        for (tensor, part) in parts_of_file(&plan.tensors, index) {
+        for (tensor, part) in parts {
             let mut place = findings.at(MANIFEST_FILE, part_name(tensor, part));
             let expected = end.map_or("a size that fits".into(), |e| format!("offset {e}"));
             place.check(end == Some(part.offset), Fault::PartPlace, expected, part.offset);

@@ -4,8 +4,10 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use samp_abi::{
     Component, ElementType, Format, Layout, TILE_ROWS,
-    plan::{Part, Plan, Tensor, WeightsFile, align_part, weights_header},
+    plan::{Part, Plan, Tensor, WeightsFile, align_part, header_of, parts_by_file},
 };
+
+use samp_kernels::format::FP8_MAX;
 
 use super::{
     fault::{Fault, Findings, Place, PlanError},
@@ -18,9 +20,11 @@ const PARALLEL_HASH_BYTES: usize = 1 << 20;
 
 /// Checks every byte of the mapped files; `plan`'s tensors have been found to tile them.
 pub(super) fn check(plan: &Plan, files: &[Option<Mmap>], findings: &mut Findings) {
-    for (index, (file, bytes)) in plan.weights.iter().zip(files).enumerate() {
+    let by_file = parts_by_file(&plan.tensors, plan.weights.len());
+    for ((file, bytes), parts) in plan.weights.iter().zip(files).zip(by_file) {
         if let Some(bytes) = bytes {
-            check_header(plan, index as u32, file, &bytes[..file.header_bytes as usize], findings);
+            let expected = header_of(parts).unwrap_or_default();
+            check_header(&expected, file, &bytes[..file.header_bytes as usize], findings);
         }
     }
     let parts: Vec<(&Tensor, &Part)> =
@@ -69,9 +73,8 @@ fn check_outliers(plan: &Plan, tensor: &Tensor, files: &[Option<Mmap>], findings
     }
 }
 
-fn check_header(plan: &Plan, index: u32, file: &WeightsFile, found: &[u8], findings: &mut Findings) {
+fn check_header(expected: &[u8], file: &WeightsFile, found: &[u8], findings: &mut Findings) {
     let mut place = findings.at(&file.path, "header");
-    let expected = weights_header(&plan.tensors, index).unwrap_or_default();
     let difference = expected.iter().zip(found).position(|(a, b)| a != b);
     if let Some(at) = difference {
         place.wrong(
@@ -102,6 +105,15 @@ fn check_part(tensor: &Tensor, part: &Part, file: &[u8], place: &mut Place<'_>) 
     }
 }
 
+/// The largest value that a code stands for before its scale.
+fn largest_code(format: Format) -> f32 {
+    match format {
+        Format::Fp8E4m3(_) => FP8_MAX,
+        Format::Int8 { .. } => 127.0,
+        _ => 1.0,
+    }
+}
+
 /// What the elements of a part must be, and the first that is not.
 fn first_bad_value(tensor: &Tensor, part: &Part, bytes: &[u8]) -> Option<(&'static str, usize)> {
     let find16 = |exponent: u16| {
@@ -109,6 +121,12 @@ fn first_bad_value(tensor: &Tensor, part: &Part, bytes: &[u8]) -> Option<(&'stat
         words.iter().position(|w| w & exponent == exponent)
     };
     let (expected, position) = match (part.dtype, tensor.format) {
+        (ElementType::F32, format) if part.component == Component::Scales => {
+            let values: &[f32] = bytemuck::cast_slice(bytes);
+            let largest = f32::MAX / largest_code(format);
+            let holds = |scale: &f32| (f32::MIN_POSITIVE..=largest).contains(scale);
+            ("scales above 0 that keep every code finite", values.iter().position(|scale| !holds(scale)))
+        }
         (ElementType::F32, _) => {
             let values: &[f32] = bytemuck::cast_slice(bytes);
             ("finite numbers", values.iter().position(|v| !v.is_finite()))

@@ -96,6 +96,19 @@ fn every_wrong_length_is_found() {
     }
 }
 
+/// A size alone shows that a file is another: nothing of it is read, however large it is.
+#[test]
+fn files_of_another_size_are_not_read() {
+    let plan = make(SAMP);
+    for path in ["golden.json", "notes/readme.txt"] {
+        let path = plan.path().join(path);
+        let whole = fs::read(&path).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(8 << 30).unwrap();
+        assert_eq!(faults(&plan), [Fault::FileSize], "{}", path.display());
+        fs::write(&path, whole).unwrap();
+    }
+}
+
 #[test]
 fn missing_files_links_and_folders_are_found() {
     let plan = make(SAMP);

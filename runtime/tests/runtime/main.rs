@@ -3,5 +3,6 @@
 mod engine;
 mod faults;
 mod manifests;
+mod seeds;
 mod support;
 mod text;

@@ -92,6 +92,8 @@ fn inconsistent_models_are_refused() {
             ("no scales", Fault::KvCache, |p| p.kv.scales.clear()),
             ("a scale of 0", Fault::KvCache, |p| p.kv.scales[1][0] = 0.0),
             ("a negative scale", Fault::KvCache, |p| p.kv.scales[1][1] = -1.0),
+            ("a scale that no number is divided by", Fault::KvCache, |p| p.kv.scales[1][1] = 1e-40),
+            ("a scale that makes codes infinite", Fault::KvCache, |p| p.kv.scales[1][1] = 1e37),
             ("an infinite scale", Fault::ManifestMalformed, |p| p.kv.scales[1][1] = f32::MAX * 2.0),
         ],
     );
@@ -384,7 +386,12 @@ fn values_that_no_encoder_writes_are_refused() {
     let with_outliers = Format::Int8 { outliers: true };
     let nan = f32::NAN.to_le_bytes();
     type Change<'a> = (usize, &'a [u8]);
-    let cases: [(Format, &str, Component, Change); 4] = [
+    let (zero, negative, absurd) = (0f32.to_le_bytes(), (-1f32).to_le_bytes(), 1e37f32.to_le_bytes());
+    let cases: [(Format, &str, Component, Change); 8] = [
+        (SAMP.attention, qkv, Component::Scales, (4, &zero)),
+        (SAMP.attention, qkv, Component::Scales, (8, &negative)),
+        (SAMP.attention, qkv, Component::Scales, (0, &absurd)),
+        (with_outliers, qkv, Component::Scales, (0, &absurd)),
         (SAMP.attention, "norm", Component::Values, (0, &nan)),
         (SAMP.attention, qkv, Component::Values, (1, &[0xFF])),
         (asymmetric, qkv, Component::ZeroPoints, (3, &[16])),

@@ -51,7 +51,7 @@ impl Encoder {
         let tokenizer = Tokenizer::from_bytes(json)
             .map_err(|e| Diagnostic::bad_input(code::TOKENIZER, e.to_string()).in_file(TOKENIZER_FILE))?;
         // A template that cannot be used matters only to conversations.
-        Ok(Encoder { tokenizer, template: ChatTemplate::from_files(file), most })
+        Ok(Encoder { tokenizer, template: ChatTemplate::from_files(&file), most })
     }
 
     /// The chat template's text, if there is one.

@@ -65,7 +65,7 @@ fn conversations_are_encoded_as_in_serving() {
     let files: Vec<Vec<u8>> = files.collect();
     let tokenizer = Tokenizer::from_bytes(&files[0]).unwrap();
     let template =
-        ChatTemplate::from_files(|name| (name == "tokenizer_config.json").then_some(files[1].as_slice()));
+        ChatTemplate::from_files(&|name| (name == "tokenizer_config.json").then_some(files[1].as_slice()));
     let template = template.unwrap().unwrap();
     let say = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
     let asked = template.render(&[say("user", "Read the file")], true).unwrap();

@@ -16,7 +16,7 @@ pub use model::{Architecture, KvCache, Limits, Model, Rope};
 pub use program::{Buffer, BufferId, KernelChoice, Op, OpKind, Program, RowDim, Step};
 pub use tensor::{Part, PlainFile, Source, Tensor, TensorId, WeightsFile, weights_file_name};
 pub use version::{SCHEMA_VERSION, Version};
-pub use weights::{PART_ALIGNMENT, align_part, parts_of_file, weights_header};
+pub use weights::{PART_ALIGNMENT, align_part, header_of, parts_by_file, parts_of_file, weights_header};
 
 use crate::TargetName;
 use serde::{Deserialize, Serialize};

@@ -25,11 +25,27 @@ pub fn align_part(offset: u64) -> Option<u64> {
 /// types, shapes and the order of the parts count, not their offsets, which follow: the data starts at the
 /// header's own length. `None` if the sizes overflow.
 pub fn weights_header(tensors: &[Tensor], file: u32) -> Option<Vec<u8>> {
+    header_of(parts_of_file(tensors, file))
+}
+
+/// [`weights_header`] of the parts of one file, in their order.
+pub fn header_of<'t>(parts: impl IntoIterator<Item = (&'t Tensor, &'t Part)>) -> Option<Vec<u8>> {
     let mut entries = Entries::default();
-    for (tensor, part) in parts_of_file(tensors, file) {
+    for (tensor, part) in parts {
         entries.add(&format!("{}.{}", tensor.name, part.component.name()), part)?;
     }
     Some(entries.finish())
+}
+
+/// [`parts_of_file`] for each of the first `files` files, in one pass.
+pub fn parts_by_file(tensors: &[Tensor], files: usize) -> Vec<Vec<(&Tensor, &Part)>> {
+    let mut by_file = vec![vec![]; files];
+    for (tensor, part) in tensors.iter().flat_map(|tensor| tensor.parts.iter().map(move |p| (tensor, p))) {
+        if let Some(parts) = by_file.get_mut(part.file as usize) {
+            parts.push((tensor, part));
+        }
+    }
+    by_file
 }
 
 /// The parts that lie in weights file `file`, in their order there, each with its tensor.
@@ -129,6 +145,10 @@ mod tests {
         assert_eq!(json["norm.values"]["data_offsets"], serde_json::json!([320, 384]));
         assert_eq!(json["layers.0.a \"quoted\".absmax_offset"]["shape"], serde_json::json!([1]));
         assert_eq!(parts_of_file(&tensors, 1).next().unwrap().1.component, Component::Values);
+        for (file, parts) in parts_by_file(&tensors, 3).into_iter().enumerate() {
+            assert_eq!(parts, parts_of_file(&tensors, file as u32).collect::<Vec<_>>());
+        }
+        assert_eq!(parts_by_file(&tensors, 1).len(), 1);
     }
 
     #[test]
