@@ -1,0 +1,33 @@
+//! Tables that scroll by themselves where they are wider than the page.
+
+use super::markup::{Element, el};
+
+/// A table with a caption, column names and rows; a name or a cell that is a number is set to the right.
+pub fn table(caption: &str, columns: &[&str], rows: impl IntoIterator<Item = Element>) -> Element {
+    let head = columns.iter().map(|name| el("th").attr("scope", "col").text(name));
+    let table = el("table")
+        .add(el("caption").text(caption))
+        .add(el("thead").add(el("tr").all(head)))
+        .add(el("tbody").all(rows));
+    scrolling(caption, table)
+}
+
+/// What may be wider or much longer than the page, in a container of its own that the keyboard can scroll.
+pub fn scrolling(label: &str, inside: Element) -> Element {
+    el("div").class("scroll").attr("role", "region").attr("tabindex", 0).attr("aria-label", label).add(inside)
+}
+
+/// A row that begins with its name.
+pub fn row(name: &str, cells: impl IntoIterator<Item = Element>) -> Element {
+    el("tr").add(el("th").attr("scope", "row").text(name)).all(cells)
+}
+
+/// A cell of text.
+pub fn cell(text: impl std::fmt::Display) -> Element {
+    el("td").text(text)
+}
+
+/// A cell with a number.
+pub fn number(text: impl std::fmt::Display) -> Element {
+    cell(text).class("n")
+}
