@@ -28,9 +28,9 @@ pub struct Args {
 /// Writes the page.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let opened = samp_runtime::open(&args.plan)?;
-    let certificate = opened
-        .file(CERTIFICATE_FILE)
-        .with_context(|| format!("{}: this plan carries no {CERTIFICATE_FILE}; compile it again", args.plan.display()))?;
+    let certificate = opened.file(CERTIFICATE_FILE).with_context(|| {
+        format!("{}: this plan carries no {CERTIFICATE_FILE}; compile it again", args.plan.display())
+    })?;
     let certificate = certificate_of(certificate)?;
     let inputs =
         ReportInputs { plan: opened.manifest(), certificate: &certificate, prices: &args.price_per_hour };

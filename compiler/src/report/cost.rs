@@ -7,7 +7,10 @@ use super::{
     figures::{amount, time},
     page::{Section, section},
     predict,
-    table::{number, row, table},
+    table::{
+        Column::{self, Number, Text},
+        number, row, table,
+    },
 };
 
 /// What a machine costs.
@@ -40,8 +43,8 @@ impl FromStr for Price {
 impl Price {
     fn heading(&self) -> String {
         let price = format!("at {} an hour", self.per_hour);
-        let name = self.name.as_ref().map_or(String::new(), |name| format!("{name}, "));
-        format!("per million tokens {name}{price}")
+        let name = self.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
+        format!("{name}per million tokens {price}")
     }
 
     /// For a million tokens, at so many a second.
@@ -53,7 +56,8 @@ impl Price {
 /// The cost table; `None` where this build does not know the plan's kernels.
 pub fn cost(inputs: &ReportInputs<'_>) -> Option<Section> {
     let plan = inputs.plan;
-    let sequences = |n: u64| if n == 1 { "decode, 1 sequence".into() } else { format!("decode, {n} sequences") };
+    let sequences =
+        |n: u64| if n == 1 { "decode, 1 sequence".into() } else { format!("decode, {n} sequences") };
     let decode = predict::decode_batches(plan).into_iter().map(|n| (sequences(n), n));
     let prefill = plan.limits.max_tokens;
     let steps = decode.chain([(format!("prefill, {prefill} tokens"), prefill)]);
@@ -67,9 +71,15 @@ pub fn cost(inputs: &ReportInputs<'_>) -> Option<Section> {
         })
         .collect();
     let headings: Vec<String> = inputs.prices.iter().map(Price::heading).collect();
-    let columns: Vec<&str> =
-        ["step", "time", "tokens/s"].into_iter().chain(headings.iter().map(String::as_str)).collect();
-    Some(section("cost", "Throughput and cost", &note(inputs)).add(table("Throughput and cost", &columns, rows?)))
+    let columns: Vec<Column<'_>> = [Text("step"), Number("time"), Number("tokens/s")]
+        .into_iter()
+        .chain(headings.iter().map(|heading| Number(heading)))
+        .collect();
+    Some(section("cost", "Throughput and cost", &note(inputs)).add(table(
+        "Throughput and cost",
+        &columns,
+        rows?,
+    )))
 }
 
 fn note(inputs: &ReportInputs<'_>) -> String {

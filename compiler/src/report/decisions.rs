@@ -1,7 +1,7 @@
 //! Every weight's format and why: what the next smaller and the next better one would change.
 
 use samp_abi::Format;
-use samp_passes::Matrix;
+use samp_passes::{BITS, Matrix};
 
 use super::{
     ReportInputs,
@@ -10,30 +10,47 @@ use super::{
     front::{Front, matrices},
     markup::{Element, el},
     page::{Section, section},
-    table::{cell, number, row, table},
+    table::{
+        Column::{Number, Text},
+        cell, number, row, table,
+    },
 };
 use crate::{calibrate::WeightProfile, size::Bytes};
 
 /// The decision list.
 pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
+    let counts = counts_outside(inputs);
     let rows = matrices(inputs.plan).into_iter().map(|matrix| {
         let chosen = inputs.plan.tensors.iter().find(|t| t.name == matrix.key).map(|t| t.format);
         let profile = inputs.quality().and_then(|q| q.profile.weights.iter().find(|w| w.key == matrix.key));
         let chosen = chosen.expect("the matrices are the plan's own");
         match (profile, front) {
-            (Some(profile), Some(front)) => Decided::of(&matrix, profile, chosen).row(front.nats_per_byte),
+            (Some(profile), Some(front)) => {
+                let price = (counts || matrix.is_decoder_linear()).then_some(front.nats_per_byte);
+                Decided::of(&matrix, profile, chosen).row(price)
+            }
             _ => row(&matrix.key, [el("td").add(swatch(chosen)), number(Bytes(matrix.bytes(chosen)))]),
         }
     });
     let Some(front) = front else {
         let note = "The recipe decides; without measurements there is nothing to weigh it against.";
-        let columns = ["weight", "format", "bytes"];
+        let columns = [Text("weight"), Text("format"), Number("bytes")];
         return section("decisions", "Decisions", note).add(table("Every weight's format", &columns, rows));
     };
-    let columns = ["weight", "format", "bytes", "loss", "smaller", "better", "why"];
-    section("decisions", "Decisions", &exchange(front))
-        .all(taken_uniform(inputs))
-        .add(table("Every weight's format, and what others would change", &columns, rows))
+    let columns = [
+        Text("weight"),
+        Text("format"),
+        Number("bytes"),
+        Number("loss"),
+        Text("smaller"),
+        Text("better"),
+        Text("why"),
+    ];
+    section("decisions", "Decisions", &exchange(front)).all(taken_uniform(inputs)).add(table(
+        "Every weight's format, and what others would change",
+        &columns,
+        rows,
+    ))
 }
 
 /// The price that decides, said for a round number of bytes near a hundredth of the plan.
@@ -52,6 +69,12 @@ fn exchange(front: &Front) -> String {
         "A weight is raised to a better format where that takes away more nats per byte than elsewhere. {rate} Losses are \
          measured with that weight alone, in nats per token."
     )
+}
+
+/// Whether what was asked for counts the bytes outside of the decoder, too.
+fn counts_outside(inputs: &ReportInputs<'_>) -> bool {
+    let limits = inputs.quality().and_then(|q| q.rounds.last()).map_or(&[][..], |round| &round.limits);
+    limits.is_empty() || limits.iter().any(|limit| !limit.starts_with(BITS))
 }
 
 /// Says so where the audit set the solution aside.
@@ -113,7 +136,7 @@ impl Decided<'_> {
         }
     }
 
-    fn row(&self, price: f64) -> Element {
+    fn row(&self, price: Option<f64>) -> Element {
         let own = self.own.map_or("–".into(), |own| short(own.nats));
         let cells = [
             el("td").add(swatch(self.chosen)),
@@ -134,9 +157,15 @@ impl Decided<'_> {
             .add(el("small").text(format!("{bytes}, {} nats", signed(other.nats - own.nats))))
     }
 
-    /// Why not smaller, and why not better, where a byte takes away `price` nats.
-    fn why(&self, price: f64) -> String {
+    /// Why not smaller, and why not better, where a byte takes away `price` nats; `None` where no limit counts its bytes.
+    fn why(&self, price: Option<f64>) -> String {
         let Some(own) = self.own else { return "this format was not measured".into() };
+        let Some(price) = price else {
+            let better = self
+                .better
+                .map_or("nothing tried loses less".into(), |other| format!("{} loses less", other.format));
+            return format!("no limit counts its bytes; {better}");
+        };
         let smaller = match self.smaller {
             None => "nothing smaller was tried".into(),
             Some(other) if other.nats <= own.nats => {
@@ -184,9 +213,16 @@ mod tests {
     fn reasons_follow_the_price_of_a_byte() {
         let (nf4, f16) = (priced(Format::Nf4, 50.0, 6e-3), priced(Format::F16, 200.0, 0.0));
         let both = decided(Some(nf4), Some(f16));
-        assert_eq!(both.why(5e-5), "nf4 loses more than its bytes would win elsewhere; the bytes of f16 win more elsewhere");
-        assert_eq!(both.why(1e-6), "nf4 loses more than its bytes would win elsewhere; f16 would pay, but its bytes do not fit");
-        assert!(both.why(1.0).starts_with("nf4 would pay"));
-        assert_eq!(decided(None, None).why(1.0), "nothing smaller was tried; nothing tried loses less");
+        assert_eq!(
+            both.why(Some(5e-5)),
+            "nf4 loses more than its bytes would win elsewhere; the bytes of f16 win more elsewhere"
+        );
+        assert_eq!(
+            both.why(Some(1e-6)),
+            "nf4 loses more than its bytes would win elsewhere; f16 would pay, but its bytes do not fit"
+        );
+        assert!(both.why(Some(1.0)).starts_with("nf4 would pay"));
+        assert_eq!(decided(None, None).why(Some(1.0)), "nothing smaller was tried; nothing tried loses less");
+        assert_eq!(both.why(None), "no limit counts its bytes; f16 loses less");
     }
 }

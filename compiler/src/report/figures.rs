@@ -11,7 +11,12 @@ pub fn nats(value: f64) -> String {
 
 /// A loss where there is little room, e.g. `2.1e−5`.
 pub fn short(value: f64) -> String {
-    if value == 0.0 { "0".into() } else { format!("{value:.1e}").replace('-', "−") }
+    match value.abs() {
+        0.0 => "0".into(),
+        // Below is what rounding of the sums themselves gives.
+        ..1e-12 => "< 1e−12".into(),
+        _ => format!("{value:.1e}").replace('-', "−"),
+    }
 }
 
 /// A change of loss with its sign, e.g. `+1.2e−5`.
@@ -41,12 +46,8 @@ pub fn amount(value: f64) -> String {
     let digits = if value >= 100.0 || value <= 0.0 { 0 } else { (2 - value.log10().floor() as i32).min(9) };
     let text = format!("{value:.*}", digits as usize);
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let grouped: Vec<String> = whole
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| String::from_utf8_lossy(group).into_owned())
-        .collect();
+    let grouped: Vec<String> =
+        whole.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group).into_owned()).collect();
     grouped.join("\u{202f}") + rest
 }
 
@@ -66,8 +67,14 @@ mod tests {
     #[test]
     fn figures_read_as_people_write_them() {
         assert_eq!(nats(0.000_865_02), "0.000865");
-        assert_eq!(short(2.14e-5), "2.1e−5");
-        assert_eq!((signed(2.14e-5), signed(-2.14e-5), signed(0.0)), ("+2.1e−5".into(), "−2.1e−5".into(), "0".into()));
+        assert_eq!(
+            (short(2.14e-5), short(0.0), short(2e-18)),
+            ("2.1e−5".into(), "0".into(), "< 1e−12".into())
+        );
+        assert_eq!(
+            (signed(2.14e-5), signed(-2.14e-5), signed(0.0)),
+            ("+2.1e−5".into(), "−2.1e−5".into(), "0".into())
+        );
         assert_eq!(signed_bytes(-12_100_000), "−12.1 MB");
         assert_eq!((growth(1.000_72), growth(0.9994)), ("+0.072 %".into(), "−0.060 %".into()));
         assert_eq!((power_of_ten(-12), power_of_ten(3)), ("10⁻¹²".into(), "10³".into()));

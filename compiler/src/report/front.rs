@@ -64,7 +64,9 @@ impl Front {
         let chosen = point(&formulation.problem, &own);
         let formats = distinct(known.weights.iter().flat_map(|w| w.formats.iter().map(|f| f.format)));
         let uniform = formats.into_iter().filter_map(|format| {
-            let all = plan(&|key| if key.starts_with("layers.") { Some(format) } else { decided.get(key).copied() });
+            let all = plan(&|key| {
+                if key.starts_with("layers.") { Some(format) } else { decided.get(key).copied() }
+            });
             Some((format, point(&formulation.problem, &all?)))
         });
         let uniform = uniform.collect();
@@ -109,9 +111,8 @@ fn point(problem: &Problem, plan: &[Chosen]) -> Point {
 }
 
 fn spent(problem: &Problem, totals: &[f64]) -> Point {
-    let of = |name: &str| {
-        problem.resources.iter().position(|r| r.name == name).map_or(0.0, |index| totals[index])
-    };
+    let of =
+        |name: &str| problem.resources.iter().position(|r| r.name == name).map_or(0.0, |index| totals[index]);
     Point { bytes: of(BYTES), bits: of(BITS), nats: of(LOSS) }
 }
 

@@ -75,13 +75,13 @@ fn against_uniform(inputs: &ReportInputs<'_>) -> Option<Element> {
     let uniform = quality.best_uniform.as_ref()?;
     let own = quality.held_out.overall.kl_nats;
     let note = format!(
-        "that of the best uniform plan no larger: {} at {:.3} bits loses {} nats per token",
+        "than the best uniform plan no larger: {} at {:.3} bits loses {} nats per token",
         uniform.format,
         uniform.bits_per_weight,
         nats(uniform.kl_nats)
     );
-    let share = format!("{:.0} %", 100.0 * own / uniform.kl_nats);
-    (uniform.kl_nats > 0.0).then(|| card("Loss in proportion to", share, note))
+    let less = format!("{:.0} % less loss", 100.0 * (1.0 - own / uniform.kl_nats));
+    (uniform.kl_nats > 0.0).then(|| card("Against uniform", less, note))
 }
 
 fn speed(inputs: &ReportInputs<'_>) -> Option<Element> {

@@ -15,19 +15,24 @@ use crate::calibrate::{Profile, Sensitivity, WeightProfile};
 
 /// Shades of the scale; the style sheet has as many.
 const SHADES: usize = 9;
+/// Losses so many times below the largest are all the faintest shade: what is next to nothing needs no telling apart.
+const RANGE: f64 = 1e5;
 
 /// The heat maps; `None` where nothing was measured.
 pub fn heatmap(inputs: &ReportInputs<'_>) -> Option<Section> {
     let profile = &inputs.quality()?.profile;
     let all = || profile.weights.iter().flat_map(|w| &w.formats);
-    let shades = Log::over(all().map(|s| s.divergence.nats), (0.0, 1.0))?;
+    let most = all().map(|s| s.divergence.nats).fold(0.0, f64::max);
+    let told_apart = all().map(|s| s.divergence.nats).filter(|nats| *nats >= most / RANGE);
+    let shades = Log::over(told_apart, (0.0, 1.0))?;
     let map = Map { plan: inputs.plan, profile, shades };
     let formats = distinct(all().map(|s| s.format));
     let shown: Vec<Option<Format>> = [None].into_iter().chain(formats.into_iter().map(Some)).collect();
     let switches = shown.iter().enumerate().flat_map(|(index, format)| switch(index, *format));
-    let maps = shown.iter().enumerate().map(|(index, format)| {
-        el("div").class(format!("map map-{index}")).add(map.draw(*format))
-    });
+    let maps = shown
+        .iter()
+        .enumerate()
+        .map(|(index, format)| el("div").class(format!("map map-{index}")).add(map.draw(*format)));
     let note = "Loss of the whole model, in nats per token, with only this weight in the format. \
                 ≈ marks what was scaled from a measured format by its output error. An outline marks the chosen format.";
     let tabs = el("div").class("tabs").attr("role", "group").attr("aria-label", "Format shown");
@@ -102,7 +107,11 @@ fn shade_legend(scale: Log) -> Element {
     let ends = [scale.value(0.0), scale.value(1.0)].map(short);
     let label = format!("Colours from {} to {} nats per token, by logarithm", ends[0], ends[1]);
     let ramp = el("span").class("ramp").attr("role", "img").attr("aria-label", label).all(steps);
-    el("p").class("scale").text(&ends[0]).add(ramp).text(format!("{} nats per token", ends[1]))
+    el("p")
+        .class("scale")
+        .text(format!("up to {}", ends[0]))
+        .add(ramp)
+        .text(format!("{} nats per token", ends[1]))
 }
 
 /// A table with a row for each layer and a column for each place in a layer; what lies outside has rows of its own.
@@ -110,10 +119,8 @@ pub fn grid(caption: &str, cells: Vec<(&str, Element)>) -> Element {
     let places = distinct(cells.iter().filter_map(|(name, _)| inside(name)));
     let rows = distinct(cells.iter().map(|(name, _)| row_name(name)));
     let head = ["layer"].iter().chain(&places).map(|name| el("th").attr("scope", "col").text(name));
-    let mut table = el("table")
-        .class("grid")
-        .add(el("caption").text(caption))
-        .add(el("thead").add(el("tr").all(head)));
+    let mut table =
+        el("table").class("grid").add(el("caption").text(caption)).add(el("thead").add(el("tr").all(head)));
     let mut body = el("tbody");
     for row in rows {
         let mut line = el("tr").add(el("th").attr("scope", "row").text(&row));

@@ -10,7 +10,10 @@ use super::{
     page::{Section, section},
     place::{distinct, row_name},
     predict,
-    table::{number, row, table},
+    table::{
+        Column::{Number, Text},
+        number, row, table,
+    },
 };
 use crate::size::Bytes;
 
@@ -41,13 +44,15 @@ pub fn bytes(inputs: &ReportInputs<'_>) -> Section {
         let cells = [bar(&drawn, most as f64), number(Bytes(bytes)), number(format!("{bits:.3}"))];
         row(name, cells)
     });
+    let columns = [Text("layer"), Text("by format"), Number("bytes"), Number("bits per weight")];
     section("bytes", "Bytes by layer", "Stored bytes with every scale, by format.")
         .add(formats::legend(&formats))
-        .add(table("Bytes by layer", &["layer", "by format", "bytes", "bits per weight"], rows))
+        .add(table("Bytes by layer", &columns, rows))
 }
 
 /// What an op's time is counted as.
-const KINDS: [(&str, &str); 3] = [("k-linear", "linears"), ("k-attention", "attention"), ("k-other", "other")];
+const KINDS: [(&str, &str); 3] =
+    [("k-linear", "linears"), ("k-attention", "attention"), ("k-other", "other")];
 
 fn kind(op: OpKind) -> usize {
     match op {
@@ -81,10 +86,11 @@ pub fn latency(inputs: &ReportInputs<'_>) -> Option<Section> {
         plan.target
     );
     let many = format!("{most_sequences} sequences");
+    let columns = [Text("layer"), Text("by kind"), Number("1 sequence"), Number(&many)];
     Some(
-        section("latency", "Predicted decode time by layer", &note)
+        section("latency", "Decode time by layer", &note)
             .add(bars::legend(KINDS.map(|(class, name)| (class.into(), name.into()))))
-            .add(table("Predicted decode time by layer", &["layer", "by kind", "1 sequence", &many], rows)),
+            .add(table("Predicted decode time by layer", &columns, rows)),
     )
 }
 

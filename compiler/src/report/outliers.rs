@@ -3,9 +3,11 @@
 use super::{
     ReportInputs,
     bars::{Piece, bar},
-    figures::nats,
     page::{Section, section},
-    table::{cell, number, row, table},
+    table::{
+        Column::{Number, Text},
+        cell, number, row, table,
+    },
 };
 use crate::calibrate::{InputStatistics, WeightProfile};
 
@@ -25,15 +27,21 @@ pub fn outliers(inputs: &ReportInputs<'_>) -> Option<Section> {
         let cells = [
             bar(&[piece], most),
             number(format!("{times:.2}")),
-            number(nats(inputs.rms)),
-            number(nats(inputs.largest_channel_rms)),
+            number(format!("{:.3}", inputs.rms)),
+            number(format!("{:.3}", inputs.largest_channel_rms)),
             number(inputs.outlier_channels.len()),
             cell(named(&inputs.outlier_channels)),
         ];
         row(&weight.key, cells)
     });
     let columns = [
-        "linear", "largest channel over all", "times", "RMS", "largest channel", "outlier channels", "which",
+        Text("linear"),
+        Text("largest channel over all"),
+        Number("times"),
+        Number("RMS"),
+        Number("largest channel"),
+        Number("outliers"),
+        Text("which"),
     ];
     let note = "Root mean square of each linear's inputs over the calibration tokens. A channel is an outlier above \
                 six times that of all channels.";

@@ -45,7 +45,8 @@ pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
     let sections: Vec<Section> = sections.into_iter().flatten().collect();
     let links = sections.iter().map(|s| el("a").attr("href", format!("#{}", s.id)).text(s.title));
     let nav = el("nav").attr("aria-label", "Sections").all(links);
-    let header = el("header").add(el("p").class("kind").text("samp report")).add(el("h1").text(title)).add(nav);
+    let header =
+        el("header").add(el("p").class("kind").text("samp report")).add(el("h1").text(title)).add(nav);
     let main = el("main").all(sections.into_iter().map(|s| s.body));
     let html = el("html").attr("lang", "en").add(head).add(el("body").add(header).add(main));
     Ok(format!("<!doctype html>\n{html}\n"))

@@ -5,7 +5,10 @@ use super::{
     figures::{growth, nats},
     markup::{Element, el},
     page::{Section, section},
-    table::{number, row, table},
+    table::{
+        Column::{Number, Text},
+        number, row, table,
+    },
 };
 use crate::emit::{Quality, Round, StratumQuality};
 
@@ -20,7 +23,14 @@ pub fn quality(inputs: &ReportInputs<'_>) -> Option<Section> {
     let most = all.iter().map(|(_, q)| q.kl_nats_at_most.max(q.kl_nats)).fold(0.0, f64::max);
     let rows = all.iter().map(|(name, q)| row(name, stratum(q, most)));
     let columns = [
-        "stratum", "KL, to its bound", "nats/token", "at most", "perplexity", "at most", "records", "tokens",
+        Text("stratum"),
+        Text("KL, to its bound"),
+        Number("nats/token"),
+        Number("at most"),
+        Number("perplexity"),
+        Number("at most"),
+        Number("records"),
+        Number("tokens"),
     ];
     let note = "Divergence from the unquantized model on held-out records. \u{201c}At most\u{201d} is a one-sided 95 % bound \
                 by paired bootstrap over records.";
@@ -68,7 +78,14 @@ fn attempts(quality: &Quality) -> Element {
         ];
         row(&(index + 1).to_string(), cells)
     });
-    let columns = ["attempt", "predicted", "proved bound", "gap", "audited", "audited / predicted"];
+    let columns = [
+        Text("attempt"),
+        Number("predicted"),
+        Number("proved bound"),
+        Number("gap"),
+        Number("audited"),
+        Number("audited / predicted"),
+    ];
     table("Each solve and what its plan was found to lose, in nats per token", &columns, rows)
 }
 

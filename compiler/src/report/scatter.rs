@@ -9,7 +9,10 @@ use super::{
     markup::{Element, el},
     page::{Section, section},
     scale::Log,
-    table::{cell, number, table},
+    table::{
+        Column::{Number, Text},
+        cell, number, table,
+    },
 };
 use crate::size::Bytes;
 
@@ -17,6 +20,13 @@ use crate::size::Bytes;
 const BITS: [f64; 12] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 32.0];
 /// The least distance of two ticks' labels.
 const TICK_ROOM: f64 = 54.0;
+/// Margins of the plot.
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 28.0;
+const TOP: f64 = 22.0;
+/// Height of a line of text, and about the width of a letter.
+const LINE: f64 = 15.0;
+const LETTER: f64 = 7.5;
 
 /// The front with its table.
 pub fn scatter(inputs: &ReportInputs<'_>, front: &Front) -> Option<Section> {
@@ -27,12 +37,14 @@ pub fn scatter(inputs: &ReportInputs<'_>, front: &Front) -> Option<Section> {
     let marks = Marks { front, audited, best_uniform, weights };
     let note = "Every point is a plan. No plan below the line is predicted to exist: each point of it is solved for, \
                 with embedding and head in the formats that they have here.";
-    let drawn = [("wide-only", (760.0, 400.0)), ("narrow-only", (350.0, 350.0))]
+    let drawn = [("wide-only", (1160.0, 460.0)), ("narrow-only", (350.0, 350.0))]
         .into_iter()
         .filter_map(|(class, size)| Some(marks.draw(size)?.class(class)));
-    let rows = el("details")
-        .add(el("summary").text("The numbers behind the chart"))
-        .add(numbers(front, audited, best_uniform));
+    let rows = el("details").add(el("summary").text("The numbers behind the chart")).add(numbers(
+        front,
+        audited,
+        best_uniform,
+    ));
     Some(section("front", "Bytes against loss", note).add(key()).all(drawn).add(rows))
 }
 
@@ -58,16 +70,14 @@ fn key() -> Element {
 fn marker(shape: &'static str, (x, y): (f64, f64)) -> Element {
     match shape {
         "plan" | "audited" => circle(shape, (x, y), 5.5),
-        _ => el("path").class(shape).attr("d", format!("M{x:.1} {:.1} l5.5 5.5 l-5.5 5.5 l-5.5 -5.5 z", y - 5.5)),
+        _ => el("path")
+            .class(shape)
+            .attr("d", format!("M{x:.1} {:.1} l5.5 5.5 l-5.5 5.5 l-5.5 -5.5 z", y - 5.5)),
     }
 }
 
 fn circle(class: &str, (x, y): (f64, f64), radius: f64) -> Element {
-    el("circle")
-        .class(class)
-        .attr("cx", format!("{x:.1}"))
-        .attr("cy", format!("{y:.1}"))
-        .attr("r", radius)
+    el("circle").class(class).attr("cx", format!("{x:.1}")).attr("cy", format!("{y:.1}")).attr("r", radius)
 }
 
 struct Marks<'a> {
@@ -83,8 +93,8 @@ impl Marks<'_> {
         let front = self.front;
         let points = || front.best.iter().chain(front.uniform.iter().map(|(_, p)| p)).chain([&front.chosen]);
         let losses = points().map(|p| p.nats).chain([self.audited]).chain(self.best_uniform.map(|b| b.2));
-        let x = Log::over(points().map(|p| p.bits), (54.0, width - 14.0))?.widened(1.04);
-        let y = Log::over(losses, (height - 56.0, 12.0))?.to_decades();
+        let x = Log::over(points().map(|p| p.bits), (LEFT, width - RIGHT))?.widened(1.04);
+        let y = Log::over(losses, (height - 56.0, TOP))?.to_decades();
         let svg = el("svg")
             .attr("viewBox", format!("0 0 {width} {height}"))
             .attr("role", "img")
@@ -111,8 +121,8 @@ impl Marks<'_> {
         for decade in y.decades() {
             let at = y.at(10f64.powi(decade));
             svg = svg
-                .add(path("gridline", &format!("M54 {at:.1} H{:.1}", width - 14.0)))
-                .add(text("tick end", 48.0, at + 4.0).text(power_of_ten(decade)));
+                .add(path("gridline", &format!("M{LEFT} {at:.1} H{:.1}", width - RIGHT)))
+                .add(text("tick end", LEFT - 6.0, at + 4.0).text(power_of_ten(decade)));
         }
         let mut last = f64::NEG_INFINITY;
         for bits in BITS.into_iter().filter(|&bits| x.holds(bits)) {
@@ -123,12 +133,15 @@ impl Marks<'_> {
             last = at;
             let bytes = self.front.chosen.bytes + (bits - self.front.chosen.bits) * self.weights / 8.0;
             svg = svg
-                .add(path("gridline", &format!("M{at:.1} 12 V{bottom:.1}")))
+                .add(path("gridline", &format!("M{at:.1} {TOP} V{bottom:.1}")))
                 .add(text("tick middle", at, bottom + 17.0).text(format!("{bits} bits")))
                 .add(text("tick middle faint", at, bottom + 33.0).text(Bytes(bytes.max(0.0) as u64)));
         }
-        svg.add(text("tick end", width - 14.0, height - 6.0).text("bits per decoder weight, bytes of all weights"))
-            .add(text("tick", 58.0, 24.0).text("nats per token"))
+        svg.add(
+            text("tick end", width - RIGHT, height - 6.0)
+                .text("bits per decoder weight, bytes of all weights"),
+        )
+        .add(text("tick", LEFT, 12.0).text("nats per token"))
     }
 
     fn marks(&self, mut svg: Element, (x, y): (Log, Log), width: f64) -> Element {
@@ -141,16 +154,11 @@ impl Marks<'_> {
         for point in &self.front.best {
             svg = svg.add(circle("dot", place(point), 2.2).add(el("title").text(said("best plan", point))));
         }
+        let mut names = Names { width, taken: vec![] };
         for (format, point) in &self.front.uniform {
-            let (left, top) = place(point);
-            let (class, shift) = if left > 0.72 * width { ("name end", -9.0) } else { ("name", 9.0) };
-            let name = el("text")
-                .class(class)
-                .attr("x", format!("{:.1}", left + shift))
-                .attr("y", format!("{:.1}", top - 6.0))
-                .text(format);
             let title = el("title").text(said(&format!("uniform {format}"), point));
-            svg = svg.add(marker("uniform", (left, top)).add(title)).add(name);
+            let name = names.beside(format.name(), place(point));
+            svg = svg.add(marker("uniform", place(point)).add(title)).add(name);
         }
         if let Some((format, bits, loss)) = self.best_uniform {
             let title = format!("uniform {format}, audited: {bits:.3} bits per weight, {} nats", nats(loss));
@@ -163,6 +171,34 @@ impl Marks<'_> {
         svg.add(path("between", &format!("M{left:.1} {top:.1} V{measured:.1}")))
             .add(marker("audited", (left, measured)).add(el("title").text(audited)))
             .add(marker("plan", (left, top)).add(el("title").text(said("this plan", &self.front.chosen))))
+    }
+}
+
+/// Names beside markers, none over another.
+struct Names {
+    width: f64,
+    /// Where names stand: left, right, base line.
+    taken: Vec<(f64, f64, f64)>,
+}
+
+impl Names {
+    /// A name to the right of a marker, or to its left near the right edge; raised until nothing is in its way.
+    fn beside(&mut self, name: &str, (x, y): (f64, f64)) -> Element {
+        let length = LETTER * name.len() as f64;
+        let flip = x + 9.0 + length > self.width;
+        let left = if flip { x - 9.0 - length } else { x + 9.0 };
+        let mut base = y - 6.0;
+        let clash = |base: f64| {
+            let over =
+                |&(a, b, c): &(f64, f64, f64)| a < left + length && left < b && (c - base).abs() < LINE;
+            self.taken.iter().any(over)
+        };
+        while base > LINE && clash(base) {
+            base -= 1.0;
+        }
+        self.taken.push((left, left + length, base));
+        let (class, at) = if flip { ("end", x - 9.0) } else { ("start", x + 9.0) };
+        el("text").class(class).attr("x", format!("{at:.1}")).attr("y", format!("{base:.1}")).text(name)
     }
 }
 
@@ -197,7 +233,23 @@ fn numbers(front: &Front, audited: f64, best_uniform: Option<(Format, f64, f64)>
     let best = front.best.iter().map(|point| line("best plan".into(), point, None));
     table(
         "Plans by bytes and loss in nats per token",
-        &["plan", "bits per weight", "bytes", "predicted", "audited"],
+        &[Text("plan"), Number("bits per weight"), Number("bytes"), Number("predicted"), Number("audited")],
         [own].into_iter().chain(uniform).chain(best),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINE, Names};
+
+    #[test]
+    fn names_give_way_to_each_other_and_to_the_edge() {
+        let mut names = Names { width: 200.0, taken: vec![] };
+        names.beside("nf4", (50.0, 100.0));
+        names.beside("int4", (52.0, 101.0));
+        let near_the_edge = names.beside("f16", (195.0, 100.0)).to_string();
+        assert!(near_the_edge.contains("class=\"end\""), "{near_the_edge}");
+        let [(.., first), (.., second), _] = names.taken[..] else { panic!("three names") };
+        assert!(first - second >= LINE, "{first} {second}");
+    }
 }

@@ -2,9 +2,21 @@
 
 use super::markup::{Element, el};
 
-/// A table with a caption, column names and rows; a name or a cell that is a number is set to the right.
-pub fn table(caption: &str, columns: &[&str], rows: impl IntoIterator<Item = Element>) -> Element {
-    let head = columns.iter().map(|name| el("th").attr("scope", "col").text(name));
+/// A column.
+#[derive(Clone, Copy)]
+pub enum Column<'a> {
+    /// Of text or charts.
+    Text(&'a str),
+    /// Of numbers, which are set to the right.
+    Number(&'a str),
+}
+
+/// A table with a caption.
+pub fn table(caption: &str, columns: &[Column<'_>], rows: impl IntoIterator<Item = Element>) -> Element {
+    let head = columns.iter().map(|column| match column {
+        Column::Text(name) => el("th").attr("scope", "col").text(name),
+        Column::Number(name) => el("th").attr("scope", "col").class("n").text(name),
+    });
     let table = el("table")
         .add(el("caption").text(caption))
         .add(el("thead").add(el("tr").all(head)))
