@@ -62,7 +62,8 @@ impl Front {
         let plan = |format_of: &dyn Fn(&str) -> Option<Format>| choose(&formulation, format_of);
         let Some(own) = plan(&|key| decided.get(key).copied()) else { return Ok(None) };
         let chosen = point(&formulation.problem, &own);
-        let formats = distinct(known.weights.iter().flat_map(|w| w.formats.iter().map(|f| f.format)));
+        let measured = quality.profile.weights.iter().flat_map(|w| &w.formats);
+        let formats = distinct(measured.map(|s| s.format));
         let uniform = formats.into_iter().filter_map(|format| {
             let all = plan(&|key| {
                 if key.starts_with("layers.") { Some(format) } else { decided.get(key).copied() }

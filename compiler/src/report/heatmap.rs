@@ -77,7 +77,8 @@ impl Map<'_> {
         let Some(Sensitivity { divergence, format, output_error }) = known else {
             return el("td").text("–").all(chosen.map(|f| el("small").text(f)));
         };
-        let mark = if divergence.measured { "" } else { "≈ " };
+        let told = short(divergence.nats);
+        let mark = if divergence.measured || told.starts_with('<') { "" } else { "≈ " };
         let title = format!(
             "{} in {format}: {} nats per token, output error {}",
             weight.key,
@@ -88,7 +89,7 @@ impl Map<'_> {
         el("td")
             .class(format!("h{}{own}", shade(self.shades, divergence.nats)))
             .attr("title", title)
-            .text(format!("{mark}{}", short(divergence.nats)))
+            .text(format!("{mark}{told}"))
             .all(chosen.map(|f| el("small").text(f)))
     }
 }

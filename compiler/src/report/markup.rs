@@ -14,7 +14,7 @@ pub struct Element {
 const LINES: [&str; 12] =
     ["head", "title", "style", "header", "nav", "section", "h2", "p", "div", "table", "tr", "svg"];
 /// Elements that have no inside and no end tag.
-const EMPTY: [&str; 2] = ["meta", "input"];
+const EMPTY: [&str; 3] = ["meta", "input", "wbr"];
 
 /// An empty element.
 pub fn el(name: &'static str) -> Element {

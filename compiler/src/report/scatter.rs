@@ -11,7 +11,7 @@ use super::{
     scale::Log,
     table::{
         Column::{Number, Text},
-        cell, number, table,
+        number, row, table,
     },
 };
 use crate::size::Bytes;
@@ -35,8 +35,8 @@ pub fn scatter(inputs: &ReportInputs<'_>, front: &Front) -> Option<Section> {
     let best_uniform = quality.best_uniform.as_ref().map(|u| (u.format, u.bits_per_weight, u.kl_nats));
     let weights = inputs.certificate.decoder_linears.weights as f64;
     let marks = Marks { front, audited, best_uniform, weights };
-    let note = "Every point is a plan. No plan below the line is predicted to exist: each point of it is solved for, \
-                with embedding and head in the formats that they have here.";
+    let note = "The line joins plans that were solved for, each with the least predicted loss for its bytes. Embedding and \
+                head keep the formats that they have here.";
     let drawn = [("wide-only", (1160.0, 460.0)), ("narrow-only", (350.0, 350.0))]
         .into_iter()
         .filter_map(|(class, size)| Some(marks.draw(size)?.class(class)));
@@ -223,7 +223,7 @@ fn numbers(front: &Front, audited: f64, best_uniform: Option<(Format, f64, f64)>
             number(nats(point.nats)),
             number(measured.map_or("–".into(), nats)),
         ];
-        el("tr").add(cell(what)).all(cells)
+        row(&what, cells)
     };
     let own = line("this plan".into(), &front.chosen, Some(audited));
     let uniform = front.uniform.iter().map(|(format, point)| {

@@ -29,9 +29,13 @@ pub fn scrolling(label: &str, inside: Element) -> Element {
     el("div").class("scroll").attr("role", "region").attr("tabindex", 0).attr("aria-label", label).add(inside)
 }
 
-/// A row that begins with its name.
+/// A row that begins with its name, which may break after a dot.
 pub fn row(name: &str, cells: impl IntoIterator<Item = Element>) -> Element {
-    el("tr").add(el("th").attr("scope", "row").text(name)).all(cells)
+    let pieces = name.split_inclusive('.').enumerate();
+    let head = pieces.fold(el("th").attr("scope", "row"), |head, (index, piece)| {
+        if index == 0 { head.text(piece) } else { head.add(el("wbr")).text(piece) }
+    });
+    el("tr").add(head).all(cells)
 }
 
 /// A cell of text.
