@@ -26,7 +26,7 @@ pub fn table(caption: &str, columns: &[Column<'_>], rows: impl IntoIterator<Item
 
 /// What may be wider or much longer than the page, in a container of its own that the keyboard can scroll.
 pub fn scrolling(label: &str, inside: Element) -> Element {
-    el("div").class("scroll").attr("role", "region").attr("tabindex", 0).attr("aria-label", label).add(inside)
+    el("div").class("scroll").attr("role", "group").attr("tabindex", 0).attr("aria-label", label).add(inside)
 }
 
 /// A row that begins with its name, which may break after a dot.

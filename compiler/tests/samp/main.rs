@@ -6,5 +6,6 @@ mod export;
 mod faults;
 mod logits;
 mod rebuild;
+mod report;
 mod shapes;
 mod workbench;
