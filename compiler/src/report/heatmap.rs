@@ -122,13 +122,15 @@ pub fn grid(caption: &str, cells: Vec<(&str, Element)>) -> Element {
     let head = ["layer"].iter().chain(&places).map(|name| el("th").attr("scope", "col").text(name));
     let mut table =
         el("table").class("grid").add(el("caption").text(caption)).add(el("thead").add(el("tr").all(head)));
+    // A row outside of layers has one cell; the rest of it is one empty cell.
+    let rest = (places.len() > 1).then(|| el("td").attr("colspan", places.len() - 1));
     let mut body = el("tbody");
     for row in rows {
         let mut line = el("tr").add(el("th").attr("scope", "row").text(&row));
         let own: Vec<&(&str, Element)> = cells.iter().filter(|(name, _)| row_name(name) == row).collect();
         let outside = own.iter().find(|(name, _)| inside(name).is_none());
         line = match outside {
-            Some((_, cell)) => line.add(cell.clone()),
+            Some((_, cell)) => line.add(cell.clone()).all(rest.clone()),
             None => line.all(places.iter().map(|place| {
                 let found = own.iter().find(|(name, _)| inside(name) == Some(place));
                 found.map_or_else(|| el("td"), |(_, cell)| cell.clone())
@@ -165,6 +167,6 @@ mod tests {
         let shown = grid("g", cells).to_string();
         assert!(shown.contains(">layer 0</th><td>0a</td><td></td>"), "{shown}");
         assert!(shown.contains(">layer 1</th><td></td><td>1b</td>"), "{shown}");
-        assert!(shown.contains(">embed</th><td>e</td>"), "{shown}");
+        assert!(shown.contains(">embed</th><td>e</td><td colspan=\"1\"></td>"), "{shown}");
     }
 }
