@@ -39,10 +39,15 @@ impl PipelineInputs {
 
     /// What kernels are chosen by.
     pub fn selection(&self) -> Selection {
-        // Attention reads half the context on average over a sequence's life.
-        let context = (self.limits.max_context / 2).max(1);
+        let context = typical_context(&self.limits);
         Selection { target: self.target, buckets: self.buckets(), kv: self.kv.format, context }
     }
+}
+
+/// Positions that attention is taken to read when kernels are priced: half the context, the average over a sequence's
+/// life.
+pub fn typical_context(limits: &Limits) -> u64 {
+    (limits.max_context / 2).max(1)
 }
 
 /// The type that keys and values are kept in unless told otherwise: what the target computes in.

@@ -10,16 +10,16 @@
 
 use std::collections::BTreeMap;
 
-use samp_abi::{Format, Layout, plan::OpKind};
+use samp_abi::{Format, plan::OpKind};
 use samp_ir::{Diagnostic, LinearOp, Module, Shape, WeightOp};
 
 use crate::{
     Selection, Sensitivities,
-    annotate_sensitivity::{FormatCost, WeightSensitivity},
     assign_recipe::projection_key,
-    assignment::{self, Choice, Group, Limit, Problem, Request, Resource, Solution, Unit},
+    assignment::{self, Limit, Problem, Request, Solution},
+    formulation::{BITS, BYTES, Fixed, Formulation, LOSS, Matrix, formulate, latency_name, stratum_name},
     recipe::{Recipe, Rule},
-    select_kernels::{fastest, other_ops_time},
+    select_kernels::other_ops_time,
 };
 
 /// What a compile is asked for. Losses are divergences from the unquantized model in nats per token.
@@ -51,11 +51,6 @@ pub enum Objective {
     Latency,
 }
 
-/// The resource names.
-const LOSS: &str = "loss";
-const BYTES: &str = "weight bytes";
-const BITS: &str = "bits per weight";
-
 /// The formats chosen, and how sure that is.
 #[derive(Clone, Debug)]
 pub struct Decision {
@@ -78,8 +73,6 @@ impl Decision {
 
 /// No assignment satisfies the demands.
 pub const INFEASIBLE: &str = "E0410";
-/// A matrix of the graph was not measured.
-pub const UNMEASURED: &str = "E0411";
 
 /// Solves for the formats of every matrix.
 pub fn assign_precision(
@@ -88,7 +81,7 @@ pub fn assign_precision(
     demands: &Demands,
     selection: &Selection,
 ) -> Result<Decision, Diagnostic> {
-    let formulation = Formulation::of(module, known, demands, selection)?;
+    let formulation = formulation(module, known, demands, selection)?;
     let solution = assignment::solve(&formulation.problem, &request(demands)).map_err(refuse)?;
     let formats = formulation.formats(&solution);
     let rules = module.views::<WeightOp>().filter(is_matrix).flat_map(|weight| {
@@ -125,119 +118,35 @@ fn request(demands: &Demands) -> Request {
     Request::new(objective, limits)
 }
 
-fn stratum_name(stratum: &str) -> String {
-    format!("loss of {stratum}")
+/// The problem of a graph.
+fn formulation(
+    module: &Module,
+    known: &Sensitivities,
+    demands: &Demands,
+    selection: &Selection,
+) -> Result<Formulation, Diagnostic> {
+    let mut tokens: Vec<u64> = demands.latency.iter().map(|&(tokens, _)| tokens).collect();
+    tokens.extend((demands.objective == Objective::Latency && !tokens.contains(&1)).then_some(1));
+    let vectors = module.views::<WeightOp>().filter(|w| !is_matrix(w));
+    let fixed = Fixed {
+        bytes: vectors.map(|w| 4 * w.tensor_type().width()).sum(),
+        times: tokens.iter().map(|&tokens| other_ops_time(module, tokens, selection).0).collect(),
+    };
+    let matrices: Vec<Matrix> = module.views::<WeightOp>().filter(is_matrix).map(matrix).collect();
+    formulate(&matrices, &fixed, known, &tokens, selection)
 }
 
-fn latency_name(tokens: u64) -> String {
-    format!("time of {tokens} tokens")
-}
-
-/// The assignment problem with what its choices stand for.
-struct Formulation {
-    problem: Problem,
-    /// The formats behind each group's choices.
-    choices: Vec<(String, Vec<Format>)>,
-}
-
-impl Formulation {
-    fn of(
-        module: &Module,
-        known: &Sensitivities,
-        demands: &Demands,
-        selection: &Selection,
-    ) -> Result<Formulation, Diagnostic> {
-        let mut tokens: Vec<u64> = demands.latency.iter().map(|&(tokens, _)| tokens).collect();
-        tokens.extend((demands.objective == Objective::Latency && !tokens.contains(&1)).then_some(1));
-        let pricing = Pricing { selection, tokens: &tokens, decoder_weights: decoder_weights(module) };
-        let mut resources = vec![
-            Resource { name: LOSS.into(), unit: Unit::Nats },
-            Resource { name: BYTES.into(), unit: Unit::Bytes },
-            Resource { name: BITS.into(), unit: Unit::Bits },
-        ];
-        let strata = known.strata.iter().map(|s| Resource { name: stratum_name(s), unit: Unit::Nats });
-        resources.extend(strata);
-        resources.extend(tokens.iter().map(|&t| Resource { name: latency_name(t), unit: Unit::Nanos }));
-        let (mut groups, mut choices) = (vec![], vec![]);
-        for weight in module.views::<WeightOp>().filter(is_matrix) {
-            let measured = known.weights.iter().find(|w| w.key == weight.key());
-            let measured = measured.ok_or_else(|| unmeasured(weight))?;
-            let priced = pricing.choices(weight, measured);
-            choices.push((weight.key().to_owned(), priced.iter().map(|(format, _)| *format).collect()));
-            groups.push(Group::new(weight.key(), priced.into_iter().map(|(_, choice)| choice).collect()));
-        }
-        groups
-            .push(Group::new("norms, biases and other ops", vec![pricing.rest(module, known.strata.len())]));
-        Ok(Formulation { problem: Problem { resources, groups }, choices })
-    }
-
-    fn formats(&self, solution: &Solution) -> Vec<(String, Format)> {
-        let chosen = solution.chosen.iter().map(|chosen| chosen.choices[0]);
-        self.choices.iter().zip(chosen).map(|((key, formats), at)| (key.clone(), formats[at])).collect()
-    }
-}
-
-/// How choices are priced.
-struct Pricing<'a> {
-    selection: &'a Selection,
-    tokens: &'a [u64],
-    decoder_weights: f64,
-}
-
-impl Pricing<'_> {
-    /// Each format that some kernel of the target takes.
-    fn choices(&self, weight: WeightOp<'_>, measured: &WeightSensitivity) -> Vec<(Format, Choice)> {
-        let shape = weight.tensor_type();
-        let (rows, cols) = (shape.rows().unwrap_or(0), shape.width());
-        let kind = if reader_is_linear(weight) { OpKind::Linear } else { OpKind::Embed };
-        let choice = |cost: &FormatCost| {
-            // The layout is chosen later; none may take more than was reckoned with.
-            let bytes =
-                Layout::ALL.iter().map(|l| l.bytes(cost.format, rows, cols)).max().unwrap_or(0) as f64;
-            let inside = is_decoder_linear(weight);
-            let bits = if inside { 8.0 * bytes / self.decoder_weights } else { 0.0 };
-            // A measured divergence may be a little below zero; a plan is no better for it.
-            let mut costs = vec![cost.nats.max(0.0), bytes, bits];
-            costs.extend(cost.strata.iter().map(|nats| nats.max(0.0)));
-            for &tokens in self.tokens {
-                costs.push(fastest(kind, (rows, cols, cost.format), tokens, self.selection)?.0);
-            }
-            Some((cost.format, Choice { name: cost.format.to_string(), costs }))
-        };
-        measured.formats.iter().filter_map(choice).collect()
-    }
-
-    /// What does not depend on any choice.
-    fn rest(&self, module: &Module, strata: usize) -> Choice {
-        let vectors = module.views::<WeightOp>().filter(|w| !is_matrix(w));
-        let bytes: u64 = vectors.map(|w| 4 * w.tensor_type().width()).sum();
-        let mut costs = vec![0.0, bytes as f64, 0.0];
-        costs.extend(vec![0.0; strata]);
-        costs.extend(self.tokens.iter().map(|&tokens| other_ops_time(module, tokens, self.selection).0));
-        Choice { name: "as they are".into(), costs }
-    }
-}
-
-fn unmeasured(weight: WeightOp<'_>) -> Diagnostic {
-    Diagnostic::bad_input(UNMEASURED, format!("the profile has no measurement of `{}`", weight.key()))
-        .at_op(weight.key())
-        .hint("merge the profiles of all layers, or measure the whole model")
+fn matrix(weight: WeightOp<'_>) -> Matrix {
+    let shape = weight.tensor_type();
+    let reader = if reader_is_linear(weight) { OpKind::Linear } else { OpKind::Embed };
+    Matrix { key: weight.key().to_owned(), rows: shape.rows().unwrap_or(0), cols: shape.width(), reader }
 }
 
 fn is_matrix(weight: &WeightOp<'_>) -> bool {
     matches!(weight.tensor_type().shape, Shape::Matrix { .. })
 }
 
-fn is_decoder_linear(weight: WeightOp<'_>) -> bool {
-    weight.key().starts_with("layers.")
-}
-
 fn reader_is_linear(weight: WeightOp<'_>) -> bool {
     let readers = weight.module().users(weight.value());
     readers.iter().all(|op| weight.module().view::<LinearOp>(op.id()).is_some())
-}
-
-fn decoder_weights(module: &Module) -> f64 {
-    let linears = module.views::<WeightOp>().filter(is_matrix).filter(|w| is_decoder_linear(*w));
-    linears.map(|w| (w.tensor_type().rows().unwrap_or(0) * w.tensor_type().width()) as f64).sum()
 }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use samp_abi::plan::{Plan, Tensor};
+use samp_abi::plan::Plan;
 use serde::Serialize;
 
 use super::{Outcome, print, print_json, table::Table};
-use crate::size::Bytes;
+use crate::{report::split_layer, size::Bytes};
 
 /// Show a plan: sizes, formats of each layer, bits per weight, memory, program
 #[derive(clap::Args)]
@@ -141,7 +141,7 @@ fn layers(plan: &Plan) -> String {
     let mut places: BTreeMap<(&str, &str), (Vec<u64>, u64, u64)> = BTreeMap::new();
     let mut order: Vec<(&str, &str)> = vec![];
     for tensor in plan.tensors.iter().filter(|t| t.rows > 1) {
-        let (layer, place) = split_layer(tensor);
+        let (layer, place) = split_layer(&tensor.name);
         let key = (place, tensor.format.name());
         let entry = places.entry(key).or_insert_with(|| {
             order.push(key);
@@ -164,15 +164,6 @@ fn layers(plan: &Plan) -> String {
         ]);
     }
     table.to_string()
-}
-
-/// `layers.3.mlp.down_proj` is `down_proj` of layer 3; tensors outside layers have none.
-fn split_layer(tensor: &Tensor) -> (Option<u64>, &str) {
-    let inside = tensor.name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
-    match inside {
-        Some((layer, place)) => (layer.parse().ok(), place),
-        None => (None, &tensor.name),
-    }
 }
 
 /// `0–3 7 9–12`; empty without any.

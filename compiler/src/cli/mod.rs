@@ -11,6 +11,7 @@ mod export;
 mod inspect;
 mod logits;
 mod model;
+mod report;
 mod run;
 mod table;
 mod validate;
@@ -35,6 +36,7 @@ enum Command {
     Validate(validate::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
+    Report(report::Args),
     Export(export::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -66,7 +69,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Findings) => ExitCode::from(1),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error);
+            explain(&error);
             ExitCode::from(2)
         }
     }
@@ -74,7 +77,7 @@ pub fn main() -> ExitCode {
 
 /// Diagnostics are already whole sentences with their own prefix; other errors print their chain of causes, with
 /// their code if they have one.
-fn report(error: &anyhow::Error) {
+fn explain(error: &anyhow::Error) {
     use crate::emit::EmitError;
     match (error.downcast_ref::<samp_ir::Diagnostic>(), error.downcast_ref::<EmitError>()) {
         (Some(diagnostic), _) | (None, Some(EmitError::Import(diagnostic))) => eprintln!("{diagnostic}"),

@@ -7,6 +7,7 @@ mod export;
 mod faults;
 mod logits;
 mod rebuild;
+mod report;
 mod routing;
 mod shapes;
 mod twin;

@@ -1,0 +1,43 @@
+//! Formats with their colours.
+
+use samp_abi::Format;
+
+use super::{
+    ReportInputs, bars,
+    heatmap::grid,
+    markup::{Element, el},
+    page::{Section, section},
+    place::distinct,
+};
+
+/// The class that colours a format.
+pub fn class(format: Format) -> String {
+    format!("f-{format}")
+}
+
+/// The formats of all matrices, with their colours.
+pub fn legend(formats: &[Format]) -> Element {
+    bars::legend(formats.iter().map(|&format| (class(format), format.to_string())))
+}
+
+/// A format's name beside its colour.
+pub fn swatch(format: Format) -> Element {
+    el("span")
+        .class("swatch")
+        .add(el("span").class(format!("key {}", class(format))).attr("aria-hidden", "true"))
+        .text(format)
+}
+
+/// The format of every matrix, where no measurement is there to show more.
+pub fn formats(inputs: &ReportInputs<'_>) -> Section {
+    let matrices: Vec<_> = inputs.plan.tensors.iter().filter(|t| t.rows > 1).collect();
+    let used = distinct(matrices.iter().map(|t| t.format));
+    let cells = matrices.iter().map(|t| {
+        let bits = 8.0 * t.bytes() as f64 / t.weights() as f64;
+        let cell = el("td").add(swatch(t.format)).add(el("small").text(format!("{bits:.2} bits")));
+        (t.name.as_str(), cell)
+    });
+    section("formats", "Formats", "Every weight's format, and the bits it takes with its scales.")
+        .add(legend(&used))
+        .add(grid("Formats by layer", cells.collect()))
+}

@@ -1,0 +1,83 @@
+//! The page: its head, its navigation and its sections in their order.
+
+use samp_ir::Diagnostic;
+
+use super::{
+    ReportInputs,
+    cost::cost,
+    decisions::decisions,
+    formats::formats,
+    front::Front,
+    headline::{headline, unmeasured},
+    heatmap::heatmap,
+    layers::{bytes, latency},
+    markup::{Element, el},
+    outliers::outliers,
+    quality::quality,
+    scatter::scatter,
+    source::source,
+};
+
+/// The page of a plan.
+pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
+    let front = Front::of(inputs)?;
+    let sections = [
+        Some(headline(inputs)),
+        unmeasured(inputs),
+        quality(inputs),
+        front.as_ref().and_then(|front| scatter(inputs, front)),
+        Some(heatmap(inputs).unwrap_or_else(|| formats(inputs))),
+        Some(bytes(inputs)),
+        latency(inputs),
+        outliers(inputs),
+        cost(inputs),
+        Some(decisions(inputs, front.as_ref())),
+        Some(source(inputs)),
+    ];
+    let model = &inputs.plan.model;
+    let title = format!("{:?}, {} layers, for {}", model.architecture, model.layers, inputs.plan.target);
+    let head = el("head")
+        .add(el("meta").attr("charset", "utf-8"))
+        .add(el("meta").attr("name", "viewport").attr("content", "width=device-width, initial-scale=1"))
+        .add(el("meta").attr("name", "color-scheme").attr("content", "light dark"))
+        .add(el("title").text(format!("samp report: {title}")))
+        .add(el("style").verbatim(include_str!("page.css")));
+    let sections: Vec<Section> = sections.into_iter().flatten().collect();
+    let links = sections.iter().map(|s| el("a").attr("href", format!("#{}", s.id)).text(s.title));
+    let nav = el("nav").attr("aria-label", "Sections").all(links);
+    let header =
+        el("header").add(el("p").class("kind").text("samp report")).add(el("h1").text(title)).add(nav);
+    let main = el("main").all(sections.into_iter().map(|s| s.body));
+    let html = el("html").attr("lang", "en").add(head).add(el("body").add(header).add(main));
+    Ok(format!("<!doctype html>\n{html}\n"))
+}
+
+/// A section under way.
+pub struct Section {
+    id: &'static str,
+    title: &'static str,
+    body: Element,
+}
+
+/// A section with its heading and a sentence on what it shows.
+pub fn section(id: &'static str, title: &'static str, note: &str) -> Section {
+    let heading = format!("{id}-heading");
+    let body = el("section")
+        .attr("id", id)
+        .attr("aria-labelledby", &heading)
+        .add(el("h2").attr("id", heading).text(title))
+        .add(el("p").class("note").text(note));
+    Section { id, title, body }
+}
+
+impl Section {
+    /// Adds an element.
+    pub fn add(self, child: Element) -> Section {
+        Section { body: self.body.add(child), ..self }
+    }
+
+    /// Adds elements.
+    pub fn all(self, children: impl IntoIterator<Item = Element>) -> Section {
+        children.into_iter().fold(self, Section::add)
+    }
+}

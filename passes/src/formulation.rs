@@ -1,0 +1,147 @@
+//! The assignment problem of a model: what each format that was measured costs each of its matrices.
+
+use samp_abi::{Format, Layout, plan::OpKind};
+use samp_ir::Diagnostic;
+
+use crate::{
+    FormatCost, Selection, Sensitivities, WeightSensitivity,
+    assignment::{Choice, Group, Problem, Resource, Solution, Unit},
+    select_kernels::fastest,
+};
+
+/// The resource that counts the divergence from the unquantized model, in nats per token.
+pub const LOSS: &str = "loss";
+/// The resource that counts the bytes of all weights, scales included.
+pub const BYTES: &str = "weight bytes";
+/// The resource that counts bits per weight over the decoder's linears, scales included.
+pub const BITS: &str = "bits per weight";
+
+/// The resource that counts the divergence over one stratum.
+pub(crate) fn stratum_name(stratum: &str) -> String {
+    format!("loss of {stratum}")
+}
+
+/// The resource that counts the time of a step over so many tokens.
+pub(crate) fn latency_name(tokens: u64) -> String {
+    format!("time of {tokens} tokens")
+}
+
+/// A matrix whose format is to be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Its name in the graph.
+    pub key: String,
+    /// Output channels.
+    pub rows: u64,
+    /// Input channels.
+    pub cols: u64,
+    /// What reads it: [`OpKind::Linear`] or [`OpKind::Embed`].
+    pub reader: OpKind,
+}
+
+impl Matrix {
+    /// Whether bits per weight are counted over it.
+    pub fn is_decoder_linear(&self) -> bool {
+        self.key.starts_with("layers.")
+    }
+
+    /// Bytes in a format. The layout is chosen later; none takes more than this.
+    pub fn bytes(&self, format: Format) -> u64 {
+        Layout::ALL.iter().map(|l| l.bytes(format, self.rows, self.cols)).max().unwrap_or(0)
+    }
+}
+
+/// What no choice of a format changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fixed {
+    /// Bytes of norms and biases.
+    pub bytes: u64,
+    /// Time of the other ops in nanoseconds, one for each number of tokens.
+    pub times: Vec<f64>,
+}
+
+/// The assignment problem with what its choices stand for.
+#[derive(Clone, Debug)]
+pub struct Formulation {
+    /// One group for each matrix, in the order given, and one for what is fixed.
+    pub problem: Problem,
+    /// The formats behind each group's choices.
+    pub choices: Vec<(String, Vec<Format>)>,
+}
+
+/// A matrix of the graph was not measured.
+pub const UNMEASURED: &str = "E0411";
+
+/// The problem of choosing a measured format for each matrix. Its resources are [`LOSS`], [`BYTES`], [`BITS`], the loss of
+/// each stratum, and the time of a step over each of `tokens`. A format that no kernel of the target takes is no choice.
+pub fn formulate(
+    matrices: &[Matrix],
+    fixed: &Fixed,
+    known: &Sensitivities,
+    tokens: &[u64],
+    selection: &Selection,
+) -> Result<Formulation, Diagnostic> {
+    let mut resources = vec![
+        Resource { name: LOSS.into(), unit: Unit::Nats },
+        Resource { name: BYTES.into(), unit: Unit::Bytes },
+        Resource { name: BITS.into(), unit: Unit::Bits },
+    ];
+    resources.extend(known.strata.iter().map(|s| Resource { name: stratum_name(s), unit: Unit::Nats }));
+    resources.extend(tokens.iter().map(|&t| Resource { name: latency_name(t), unit: Unit::Nanos }));
+    let decoder = matrices.iter().filter(|m| m.is_decoder_linear());
+    let decoder_weights = decoder.map(|m| (m.rows * m.cols) as f64).sum();
+    let pricing = Pricing { selection, tokens, decoder_weights };
+    let (mut groups, mut choices) = (vec![], vec![]);
+    for matrix in matrices {
+        let measured = known.weights.iter().find(|w| w.key == matrix.key);
+        let priced = pricing.choices(matrix, measured.ok_or_else(|| unmeasured(&matrix.key))?);
+        choices.push((matrix.key.clone(), priced.iter().map(|(format, _)| *format).collect()));
+        groups.push(Group::new(&matrix.key, priced.into_iter().map(|(_, choice)| choice).collect()));
+    }
+    let mut costs = vec![0.0, fixed.bytes as f64, 0.0];
+    costs.extend(vec![0.0; known.strata.len()]);
+    costs.extend(&fixed.times);
+    let rest = Choice { name: "as they are".into(), costs };
+    groups.push(Group::new("norms, biases and other ops", vec![rest]));
+    Ok(Formulation { problem: Problem { resources, groups }, choices })
+}
+
+impl Formulation {
+    /// The format of each matrix in a solution.
+    pub fn formats(&self, solution: &Solution) -> Vec<(String, Format)> {
+        let chosen = solution.chosen.iter().map(|chosen| chosen.choices[0]);
+        self.choices.iter().zip(chosen).map(|((key, formats), at)| (key.clone(), formats[at])).collect()
+    }
+}
+
+/// How choices are priced.
+struct Pricing<'a> {
+    selection: &'a Selection,
+    tokens: &'a [u64],
+    decoder_weights: f64,
+}
+
+impl Pricing<'_> {
+    /// Each format that some kernel of the target takes.
+    fn choices(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Vec<(Format, Choice)> {
+        let choice = |cost: &FormatCost| {
+            let bytes = matrix.bytes(cost.format) as f64;
+            let bits = if matrix.is_decoder_linear() { 8.0 * bytes / self.decoder_weights } else { 0.0 };
+            // A measured divergence may be a little below zero; a plan is no better for it.
+            let mut costs = vec![cost.nats.max(0.0), bytes, bits];
+            costs.extend(cost.strata.iter().map(|nats| nats.max(0.0)));
+            for &tokens in self.tokens {
+                let shape = (matrix.rows, matrix.cols, cost.format);
+                costs.push(fastest(matrix.reader, shape, tokens, self.selection)?.0);
+            }
+            Some((cost.format, Choice { name: cost.format.to_string(), costs }))
+        };
+        measured.formats.iter().filter_map(choice).collect()
+    }
+}
+
+fn unmeasured(key: &str) -> Diagnostic {
+    Diagnostic::bad_input(UNMEASURED, format!("the profile has no measurement of `{key}`"))
+        .at_op(key)
+        .hint("merge the profiles of all layers, or measure the whole model")
+}
