@@ -7,6 +7,7 @@ use samp_abi::{
     plan::{Plan, Tensor, unseal},
 };
 use samp_compiler::{
+    calibrate::data::Fingerprint,
     calibrate::{Divergence, InputStatistics, PROFILE_VERSION, Profile, Sensitivity, WeightProfile},
     emit::{Certificate, Held, Quality, Round, StratumQuality, Uniform},
     report::{Price, ReportInputs, page},
@@ -71,6 +72,7 @@ fn audited(profile: Profile) -> Quality {
     };
     let strata = BTreeMap::from([("code".into(), stratum(2e-3)), ("prose".into(), stratum(1e-3))]);
     Quality {
+        calibration: Fingerprint::default(),
         profile,
         rounds: vec![Round {
             limits: vec!["bits per weight: 4.7 bits of 4.8 bits".into()],
