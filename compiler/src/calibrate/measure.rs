@@ -33,6 +33,10 @@ pub struct MeasureOptions {
     pub rounding: Rounding,
     /// How thorough.
     pub thoroughness: Thoroughness,
+    /// Predictions that tell a divergence, at least so many.
+    pub judged_tokens: usize,
+    /// Tokens behind an output error.
+    pub moment_tokens: usize,
 }
 
 /// A channel whose root mean square is so many times that of all is an outlier (as LLM.int8() puts it: 6).
@@ -48,6 +52,14 @@ pub struct Tokens<'a> {
     pub strata: &'a [String],
 }
 
+/// Which weights to measure, and what is known of them from before.
+pub struct Wanted<'a> {
+    /// Whether to measure the weight of this name.
+    pub keys: &'a dyn Fn(&str) -> bool,
+    /// What an interrupted run or another one had measured.
+    pub known: &'a BTreeMap<String, WeightProfile>,
+}
+
 /// A table that no linear reads.
 pub struct TableWeight<'a> {
     /// The tensor.
@@ -56,18 +68,23 @@ pub struct TableWeight<'a> {
     pub key: &'a str,
 }
 
-/// Measures every linear, then every table. `known` gives what an interrupted run had measured; `take` hears of every
-/// finished weight, in program order.
+/// Measures every table, then every linear, that is wanted and not known; `take` hears of each, in program order. Gives
+/// all that are wanted.
 pub fn measure(
     forward: &mut Forward,
     tables: &[TableWeight<'_>],
     tokens: &Tokens<'_>,
     options: &MeasureOptions,
-    known: &BTreeMap<String, WeightProfile>,
+    wanted: &Wanted<'_>,
     take: &mut dyn FnMut(&WeightProfile) -> Result<(), CalibrationError>,
 ) -> Result<Vec<WeightProfile>, CalibrationError> {
-    let judged = &tokens.batches[..tokens.judged];
-    let baseline = Baseline::record(forward, judged)?;
+    let linears: Vec<LinearStep> =
+        forward.linears().into_iter().filter(|linear| (wanted.keys)(&linear.label)).collect();
+    let tables: Vec<&TableWeight<'_>> = tables.iter().filter(|table| (wanted.keys)(table.key)).collect();
+    let (known, judged) = (wanted.known, &tokens.batches[..tokens.judged]);
+    let mut keys = tables.iter().map(|t| t.key).chain(linears.iter().map(|l| l.label.as_str()));
+    let all_known = keys.all(|key| known.contains_key(key));
+    let baseline = Baseline::record(forward, if all_known { &[] } else { judged })?;
     let mut measured = vec![];
     let mut finish = |weight: WeightProfile| -> Result<(), CalibrationError> {
         if !known.contains_key(&weight.key) {
@@ -85,7 +102,7 @@ pub fn measure(
         })?;
     }
     let mut states = vec![State::default(); tokens.batches.len()];
-    for linear in forward.linears() {
+    for linear in linears {
         if let Some(weight) = known.get(&linear.label) {
             finish(weight.clone())?;
             continue;

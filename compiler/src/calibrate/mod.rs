@@ -23,7 +23,9 @@ pub use error::CalibrationError;
 pub use evening::Evenings;
 pub use forward::{Forward, LinearStep, State, TokenBatch};
 pub use master::MasterWeights;
-pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, by_stratum, measure};
-pub use profile::{Divergence, InputStatistics, PROFILE_VERSION, Profile, Sensitivity, WeightProfile};
+pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, by_stratum, measure};
+pub use profile::{
+    Divergence, InputStatistics, PROFILE, PROFILE_VERSION, Profile, Sensitivity, WeightProfile, layer_of,
+};
 pub use round::{Programs, round, rounded};
 pub use store::RoundedStore;

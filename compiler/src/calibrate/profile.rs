@@ -1,8 +1,9 @@
 //! The profile: what each format costs each weight, as measured. A file of its own, so that one measurement serves many
 //! compiles and several machines can share the work.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write, path::Path};
 
+use anyhow::Context;
 use samp_abi::{Format, plan::Version};
 use samp_ir::Diagnostic;
 use schemars::JsonSchema;
@@ -17,7 +18,9 @@ pub const PROFILE_VERSION: Version = Version { major: 1, minor: 0, patch: 0 };
 pub struct Profile {
     /// Version of this schema.
     pub schema: Version,
-    /// BLAKE3 over what the measurement depends on: the checkpoint's headers, the transforms and the tokens.
+    /// BLAKE3 of the checkpoint's tensors.
+    pub model: String,
+    /// BLAKE3 over all that the measurement depends on: the model, the transforms, the flags and the tokens.
     pub fingerprint: String,
     /// How each weight was rounded.
     pub rounding: String,
@@ -97,6 +100,7 @@ impl Profile {
     pub fn empty() -> Profile {
         Profile {
             schema: PROFILE_VERSION,
+            model: String::new(),
             fingerprint: String::new(),
             rounding: String::new(),
             moment_tokens: 0,
@@ -118,8 +122,28 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The weights of several profiles of the same measurement, split by layers, in one; `order` are all keys in program
-    /// order.
+    /// Reads a profile's file.
+    pub fn read(path: &Path) -> Result<Profile, Diagnostic> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Diagnostic::bad_input(PROFILE, format!("expected a readable profile, found: {e}")).in_file(&file)
+        })?;
+        Profile::parse(&text, &file)
+    }
+
+    /// Writes the profile as a whole: a reader finds the old file or the new one.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)
+            .with_context(|| format!("making a file in {}", folder.display()))?;
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+        file.as_file().sync_all()?;
+        file.persist(path).with_context(|| format!("writing {}", path.display()))?;
+        Ok(())
+    }
+
+    /// The weights of several profiles of the same measurement, split by layers, in one, layer by layer.
     pub fn merge(parts: Vec<Profile>) -> Result<Profile, Diagnostic> {
         let mut parts = parts.into_iter();
         let refuse = |message: String| Diagnostic::bad_input(PROFILE, message);
@@ -138,12 +162,84 @@ impl Profile {
                 whole.weights.push(weight);
             }
         }
+        whole.weights.sort_by_key(|weight| place(&weight.key));
         Ok(whole)
+    }
+
+    /// Keeps these formats alone.
+    pub fn keep(&mut self, formats: &[Format]) {
+        self.weights.iter_mut().for_each(|w| w.formats.retain(|s| formats.contains(&s.format)));
     }
 
     /// The sensitivity of a weight to a format.
     pub fn find(&self, key: &str, format: Format) -> Option<&Sensitivity> {
         let weight = self.weights.iter().find(|w| w.key == key)?;
         weight.formats.iter().find(|s| s.format == format)
+    }
+}
+
+/// The layer of a weight by its key; `None` of tables and the head, which belong to no layer.
+pub fn layer_of(key: &str) -> Option<u64> {
+    key.strip_prefix("layers.")?.split('.').next()?.parse().ok()
+}
+
+/// Where a weight stands in the program: tables, then the layers, then the head.
+fn place(key: &str) -> (u8, u64) {
+    match layer_of(key) {
+        Some(layer) => (1, layer),
+        None => (if key == "lm_head" { 2 } else { 0 }, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(fingerprint: &str, keys: &[&str]) -> Profile {
+        let weight = |key: &&str| WeightProfile {
+            key: (*key).into(),
+            rows: 1,
+            cols: 1,
+            inputs: None,
+            formats: vec![],
+        };
+        Profile {
+            fingerprint: fingerprint.into(),
+            weights: keys.iter().map(weight).collect(),
+            ..Profile::empty()
+        }
+    }
+
+    #[test]
+    fn parts_come_together_in_program_order() {
+        let first = part("f", &["embed_tokens", "layers.0.b", "layers.0.a", "layers.2.a"]);
+        let second = part("f", &["layers.10.a", "lm_head"]);
+        let whole = Profile::merge(vec![second.clone(), first.clone()]).unwrap();
+        let keys: Vec<&str> = whole.weights.iter().map(|w| w.key.as_str()).collect();
+        assert_eq!(
+            keys,
+            ["embed_tokens", "layers.0.b", "layers.0.a", "layers.2.a", "layers.10.a", "lm_head"]
+        );
+        assert_eq!(whole, Profile::merge(vec![first, second]).unwrap());
+    }
+
+    #[test]
+    fn parts_of_different_measurements_and_repeated_weights_are_refused() {
+        let error = |parts| Profile::merge(parts).unwrap_err().to_string();
+        assert!(error(vec![]).contains("none"));
+        assert!(error(vec![part("f", &["a"]), part("g", &["b"])]).contains("different measurements"));
+        assert!(error(vec![part("f", &["a"]), part("f", &["a"])]).contains("two parts"));
+        let newer = serde_json::to_string(&part("f", &[])).unwrap().replace("1.0.0", "2.0.0");
+        assert!(Profile::parse(&newer, "p.json").unwrap_err().to_string().contains("2.0.0"));
+    }
+
+    #[test]
+    fn files_are_written_whole_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.json");
+        let profile = part("f", &["layers.0.a"]);
+        profile.write(&path).unwrap();
+        assert_eq!(Profile::read(&path).unwrap(), profile);
+        assert!(Profile::read(&dir.path().join("none.json")).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! `samp compile`: a checkpoint becomes a plan.
 
-mod calibration;
+mod demands;
 mod report;
 
 use std::path::PathBuf;
@@ -11,10 +11,14 @@ use samp_ir::{Diagnostic, Phase};
 use samp_passes::Quality;
 
 use self::{
-    calibration::{CalibrationArgs, data, routed, work_folder},
+    demands::{DemandArgs, routed, work_folder},
     report::{Cost, Explained, Graph, Report},
 };
-use super::{Outcome, print, print_json};
+use super::{
+    Outcome,
+    calibration::{DataArgs, MeasureArgs},
+    print, print_json,
+};
 use crate::{
     calibrate::RoundedStore,
     compile::{
@@ -35,7 +39,7 @@ pub struct Args {
     #[arg(long, default_value_t = TargetName::Cpu)]
     target: TargetName,
     /// `samp`, `uniform:FORMAT`, or a TOML file of patterns and formats
-    #[arg(long, default_value = "samp")]
+    #[arg(long, default_value = "samp", conflicts_with = "calib")]
     recipe: String,
     /// Plan directory to make
     #[arg(short, long, value_name = "PLAN", required_unless_present_any = ["dry_run", "stop_after"])]
@@ -80,7 +84,11 @@ pub struct Args {
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
-    calibration: CalibrationArgs,
+    data: DataArgs,
+    #[command(flatten)]
+    measure: MeasureArgs,
+    #[command(flatten)]
+    demands: DemandArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -107,7 +115,7 @@ fn kv_format(text: &str) -> Result<KvDtype, String> {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let source = Source::open(&args.model)?;
     let mut options = options(args)?;
-    let calibrated = args.calibration.calib.is_some();
+    let calibrated = args.data.calib.is_some();
     if calibrated {
         options.quality = Quality::ALL;
         return run_calibrated(args, &source, &options);
@@ -142,7 +150,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Decides the formats from measurements, compiles and reports.
 fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> anyhow::Result<Outcome> {
-    let data = data(args, source)?;
+    let data = args.data.load(source, args.max_model_len)?;
     let known = data.warnings.clone();
     source.warnings().iter().chain(&known).for_each(|warning| eprintln!("{warning}"));
     let routed = routed(args, source, options, data)?;

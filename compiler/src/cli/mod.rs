@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 findings (a check was made and something was found), 2 usage or internal error.
 
+mod calibration;
 mod compile;
 mod completions;
 mod diff;
@@ -10,7 +11,9 @@ mod eval;
 mod export;
 mod inspect;
 mod logits;
+mod measure;
 mod model;
+mod profile;
 mod report;
 mod run;
 mod table;
@@ -31,6 +34,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Compile(Box<compile::Args>),
+    Measure(Box<measure::Args>),
+    Profile(profile::Args),
     Run(run::Args),
     Eval(eval::Args),
     Validate(validate::Args),
@@ -54,6 +59,8 @@ pub enum Outcome {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compile(args) => compile::run(&args),
+        Command::Measure(args) => measure::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Validate(args) => validate::run(&args),

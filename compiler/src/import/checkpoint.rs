@@ -152,6 +152,17 @@ impl Checkpoint {
         }
     }
 
+    /// BLAKE3 over every tensor: its name, its type and its bytes, in the order of the names.
+    pub fn content_blake3(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for tensor in self.names().filter_map(|name| self.tensor(name)) {
+            let kind = format!("{}\0{:?}{:?}\0", tensor.name, tensor.dtype, tensor.shape);
+            hasher.update(kind.as_bytes()).update_rayon(tensor.bytes);
+            self.release(tensor.name);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// The weight files as they were when opened, by name.
     pub fn files(&self) -> impl Iterator<Item = &FileIdentity> {
         self.shards.iter().map(|shard| &shard.identity)

@@ -7,22 +7,27 @@
 
 mod audit;
 mod journal;
+mod profiling;
 mod settle;
 
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::anyhow;
-use samp_abi::{Format, TargetName, plan::TensorId};
+use samp_abi::{Format, TargetName};
 use samp_ir::{Diagnostic, Phase};
-use samp_passes::{Decision, Demands, FormatCost, Sensitivities, WeightSensitivity, recipe::Recipe};
+use samp_passes::{
+    Decision, Demands, FormatCost, Sensitivities, WeightSensitivity, recipe::Recipe, transform::Rounding,
+};
 
 pub use audit::Audit;
+use profiling::Profiling;
+pub use profiling::{Part, profile};
 use settle::Search;
 
 use crate::{
     calibrate::{
-        Evenings, Forward, MasterWeights, MeasureOptions, PROFILE_VERSION, Profile, Programs, RoundedStore,
-        TableWeight, TokenBatch, Tokens, data::Fingerprint, measure,
+        Evenings, Forward, MasterWeights, MeasureOptions, Profile, Programs, RoundedStore, TokenBatch,
+        data::Fingerprint,
     },
     compile::{CompileOptions, Lowered, Source, lower_model},
     emit::{Held, PlanSpec, Quality},
@@ -51,10 +56,8 @@ pub struct RouteOptions {
     pub max_loss: Option<f64>,
     /// What is measured.
     pub measure: MeasureOptions,
-    /// Predictions that tell a divergence, at least so many.
-    pub judged_tokens: usize,
-    /// Tokens behind an output error.
-    pub moment_tokens: usize,
+    /// What was measured before.
+    pub profile: Option<Profile>,
     /// Seed of the bootstrap.
     pub seed: u64,
     /// What the certificate is to say of the calibration data.
@@ -95,14 +98,18 @@ pub fn route(
         ));
     };
     let longest = calibration.tokens.iter().chain(&held_out.tokens).map(Vec::len).max().unwrap_or(0) as u64;
-    let router = Router { source, import, options, route, master: master_spec(source, options, longest)? };
+    let master = Master::of(source, import, options, longest)?;
+    let router = Router { source, options, route, master: &master };
     say("recording the unquantized model");
-    let mut programs = Programs { original: router.forward()?, rounded: router.forward()? };
-    let page_tokens = router.master.kv.page_tokens as usize;
-    let pass = (PASS_TOKENS.max(longest) as usize, page_tokens);
-    let audit = Audit::new(&mut programs.original, &held_out.tokens, &held_out.strata, pass, route.seed)?;
-    let batches = TokenBatch::pack(&calibration.tokens, pass.0, pass.1);
-    let profile = router.profile(&mut programs.rounded, &batches, calibration, work, say)?;
+    let mut programs = Programs { original: master.forward()?, rounded: master.forward()? };
+    let (pass, page) = (master.pass_tokens(), master.spec.kv.page_tokens as usize);
+    let audit =
+        Audit::new(&mut programs.original, &held_out.tokens, &held_out.strata, (pass, page), route.seed)?;
+    let batches = TokenBatch::pack(&calibration.tokens, pass, page);
+    let part = Part { records: calibration, measure: &route.measure, layers: None };
+    let profiling = Profiling { master: &master, import, options, part: &part, work, say };
+    let mut profile = profiling.run(&mut programs.rounded, &batches, route.profile.as_ref())?;
+    profile.keep(&route.measure.formats);
     let known = sensitivities(&profile);
     let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
     let data = (batches.as_slice(), &audit);
@@ -138,111 +145,56 @@ fn unseen_strata(calibration: &Records, held_out: &Held) -> Option<Diagnostic> {
     (!unseen.is_empty()).then(|| finding.hint("add records of these strata to the calibration data"))
 }
 
-/// The f32 program with the function-preserving transforms.
-fn master_spec(source: &Source, options: &CompileOptions, longest: u64) -> Result<PlanSpec, Diagnostic> {
-    let recipe = Recipe::uniform(Format::F32);
-    let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
-    let master = CompileOptions {
-        kv: Some(Format::F32),
-        max_context: options.max_context,
-        max_tokens: PASS_TOKENS.max(longest),
-        quality: samp_passes::Quality {
-            rounding: samp_passes::transform::Rounding::Nearest,
-            ..options.quality
-        },
-        ..CompileOptions::new(TargetName::Cpu, recipe)
-    };
-    let Lowered { spec, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;
-    Ok(spec.expect("lowered to the end"))
+/// The f32 program with the function-preserving transforms, and its weights.
+struct Master<'a> {
+    spec: PlanSpec,
+    import: &'a Import,
+}
+
+impl<'a> Master<'a> {
+    /// The program for records of at most `longest` tokens.
+    fn of(
+        source: &Source,
+        import: &'a Import,
+        options: &CompileOptions,
+        longest: u64,
+    ) -> Result<Master<'a>, Diagnostic> {
+        let recipe = Recipe::uniform(Format::F32);
+        let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
+        let master = CompileOptions {
+            kv: Some(Format::F32),
+            max_context: options.max_context,
+            max_tokens: PASS_TOKENS.max(longest),
+            quality: samp_passes::Quality { rounding: Rounding::Nearest, ..options.quality },
+            ..CompileOptions::new(TargetName::Cpu, recipe)
+        };
+        let Lowered { spec, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;
+        Ok(Master { spec: spec.expect("lowered to the end"), import })
+    }
+
+    /// The program, ready to run.
+    fn forward(&self) -> anyhow::Result<Forward> {
+        let checkpoint = &self.import.checkpoint;
+        let evenings = Evenings::by_rms(&self.spec, checkpoint)?;
+        let weights = MasterWeights::load(&self.spec, checkpoint, &evenings)?;
+        Ok(Forward::new(&self.spec, weights)?)
+    }
+
+    /// Tokens of one pass.
+    fn pass_tokens(&self) -> usize {
+        self.spec.limits.max_tokens as usize
+    }
 }
 
 /// What all steps need.
 struct Router<'a> {
     source: &'a Source,
-    import: &'a Import,
     options: &'a CompileOptions,
     route: &'a RouteOptions,
-    master: PlanSpec,
+    master: &'a Master<'a>,
 }
 
 impl Router<'_> {
-    fn forward(&self) -> anyhow::Result<Forward> {
-        Ok(Forward::new(&self.master, self.weights()?)?)
-    }
-
-    fn weights(&self) -> Result<MasterWeights, Diagnostic> {
-        let checkpoint = &self.import.checkpoint;
-        let evenings = Evenings::by_rms(&self.master, checkpoint)?;
-        MasterWeights::load(&self.master, checkpoint, &evenings)
-    }
-
-    /// Measures, continuing what an interrupted run had measured.
-    fn profile(
-        &self,
-        forward: &mut Forward,
-        batches: &[TokenBatch],
-        records: &Records,
-        work: &Path,
-        say: &dyn Fn(&str),
-    ) -> anyhow::Result<Profile> {
-        let options = &self.route.measure;
-        let count = |most: usize, tokens: fn(&TokenBatch) -> usize| {
-            let sums = batches.iter().scan(0, |sum, batch| {
-                *sum += tokens(batch);
-                Some(*sum)
-            });
-            (sums.take_while(|&sum| sum < most).count() + 1).min(batches.len())
-        };
-        let judged = count(self.route.judged_tokens, TokenBatch::outputs);
-        let moments = count(self.route.moment_tokens, |batch| batch.token_ids.len()).max(judged);
-        let batches = &batches[..moments];
-        let tokens = Tokens { batches, judged, strata: &records.strata };
-        let fingerprint = self.fingerprint(batches, judged);
-        let (journal, known) = journal::open(work, &fingerprint)?;
-        let tables: Vec<TableWeight<'_>> = self.tables(forward);
-        let total = tables.len() + forward.linears().len();
-        let mut done = known.len();
-        let weights = measure(forward, &tables, &tokens, options, &known, &mut |weight| {
-            done += 1;
-            say(&format!("measured {done} of {total}: {}", weight.key));
-            journal.append(weight)
-        })?;
-        Ok(Profile {
-            schema: PROFILE_VERSION,
-            fingerprint,
-            rounding: options.rounding.transform().map_or("nearest".into(), |t| t.to_string()),
-            moment_tokens: batches.iter().map(|b| b.token_ids.len() as u64).sum(),
-            divergence_tokens: batches[..judged].iter().map(|b| b.outputs() as u64).sum(),
-            weights,
-        })
-    }
-
-    /// Matrices that no linear reads.
-    fn tables(&self, forward: &Forward) -> Vec<TableWeight<'_>> {
-        let linears = forward.linears();
-        let ids = (0..self.master.tensors.len()).map(|index| TensorId(index as u32));
-        let read = |id: TensorId| linears.iter().any(|linear| linear.weight == id);
-        ids.zip(&self.master.tensors)
-            .filter(|(id, tensor)| tensor.rows > 1 && !read(*id))
-            .map(|(id, tensor)| TableWeight { id, key: &tensor.name })
-            .collect()
-    }
-
-    fn fingerprint(&self, batches: &[TokenBatch], judged: usize) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for file in self.import.checkpoint.files() {
-            hasher.update(file.header_blake3.as_bytes()).update(&file.bytes.to_le_bytes());
-        }
-        for batch in batches {
-            hasher.update(bytemuck::cast_slice(&batch.token_ids));
-            for length in &batch.lengths {
-                hasher.update(&(*length as u64).to_le_bytes());
-            }
-        }
-        let rest = format!("{judged} {:?} {:?}", self.options.quality, self.route.measure);
-        hasher.update(rest.as_bytes()).finalize().to_hex().to_string()
-    }
-
     /// The plan with the formats of `recipe`.
     fn spec(&self, recipe: Recipe, known: &Sensitivities) -> Result<PlanSpec, Diagnostic> {
         let recipe = LoadedRecipe { source: recipe.to_toml(), recipe };

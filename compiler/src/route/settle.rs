@@ -139,7 +139,7 @@ impl Search<'_> {
             let each = formats.iter().map(|(key, format)| {
                 let weight = self.known.weights.iter().find(|w| w.key == *key)?;
                 let known = weight.formats.iter().find(|f| f.format == *format)?;
-                let weight = self.router.master.tensors.iter().find(|t| t.name == *key)?;
+                let weight = self.router.master.spec.tensors.iter().find(|t| t.name == *key)?;
                 Some((known.nats, format.bytes(weight.rows, weight.cols)))
             });
             let each: Vec<(f64, u64)> = each.collect::<Option<_>>()?;
@@ -159,7 +159,7 @@ impl Search<'_> {
     }
 
     fn recipe_of(&self, formats: &[(String, Format)]) -> Recipe {
-        let tensors = &self.router.master.tensors;
+        let tensors = &self.router.master.spec.tensors;
         let rules = formats.iter().flat_map(|(key, format)| {
             let sources = tensors.iter().find(|t| t.name == *key).map_or(&[][..], |t| &t.sources);
             let rule = |source: &SourceSpec| Rule {
