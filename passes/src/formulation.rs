@@ -145,3 +145,50 @@ fn unmeasured(key: &str) -> Diagnostic {
         .at_op(key)
         .hint("merge the profiles of all layers, or measure the whole model")
 }
+
+#[cfg(test)]
+mod tests {
+    use samp_abi::TargetName;
+
+    use super::*;
+    use crate::assignment::{Limit, Request, solve};
+
+    fn matrix(key: &str, reader: OpKind) -> Matrix {
+        Matrix { key: key.into(), rows: 256, cols: 128, reader }
+    }
+
+    fn known(keys: [&str; 2]) -> Sensitivities {
+        let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
+        let formats = vec![cost(Format::Nf4, 1e-3), cost(Format::F16, -1e-9)];
+        let weight = |key: &str| WeightSensitivity { key: key.into(), formats: formats.clone() };
+        Sensitivities { weights: keys.map(weight).into(), strata: vec![] }
+    }
+
+    fn selection() -> Selection {
+        Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64 }
+    }
+
+    #[test]
+    fn bits_are_counted_over_the_decoder_and_bytes_over_everything() {
+        let matrices = [matrix("embed_tokens", OpKind::Embed), matrix("layers.0.a", OpKind::Linear)];
+        let known = known(["embed_tokens", "layers.0.a"]);
+        let fixed = Fixed { bytes: 12, times: vec![] };
+        let formulation = formulate(&matrices, &fixed, &known, &[], &selection()).unwrap();
+        let request = Request::new(LOSS, vec![Limit::new(BITS, 8.0)]);
+        let solution = solve(&formulation.problem, &request).unwrap();
+        let formats: Vec<Format> = formulation.formats(&solution).into_iter().map(|f| f.1).collect();
+        assert_eq!(formats, [Format::F16, Format::Nf4], "only the decoder's linear is limited");
+        let bytes = [matrices[0].bytes(Format::F16), matrices[1].bytes(Format::Nf4)];
+        assert_eq!(solution.totals[0], 1e-3, "a loss below zero counts as none");
+        assert_eq!(solution.totals[1], (bytes[0] + bytes[1] + 12) as f64);
+        assert_eq!(solution.totals[2], 8.0 * bytes[1] as f64 / (256.0 * 128.0));
+    }
+
+    #[test]
+    fn a_matrix_without_a_measurement_is_named() {
+        let matrices = [matrix("layers.1.b", OpKind::Linear)];
+        let known = known(["embed_tokens", "layers.0.a"]);
+        let refused = formulate(&matrices, &Fixed::default(), &known, &[], &selection()).unwrap_err();
+        assert!(refused.to_string().contains("layers.1.b"), "{refused}");
+    }
+}

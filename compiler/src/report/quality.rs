@@ -1,5 +1,7 @@
 //! What the audit found on records that calibration did not see.
 
+use std::collections::BTreeSet;
+
 use super::{
     ReportInputs,
     figures::{growth, nats},
@@ -36,10 +38,31 @@ pub fn quality(inputs: &ReportInputs<'_>) -> Option<Section> {
                 by paired bootstrap over records.";
     Some(
         section("quality", "Audited quality", note)
+            .all(skew(quality))
             .add(table("Quality by stratum", &columns, rows))
             .add(attempts(quality))
             .add(limits(&quality.rounds)),
     )
+}
+
+/// Says so where held-out records are of strata that calibration did not see.
+fn skew(quality: &Quality) -> Option<Element> {
+    let measured = quality.profile.weights.iter().flat_map(|w| &w.formats);
+    let seen: BTreeSet<&String> = measured.flat_map(|s| s.divergence.strata.keys()).collect();
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        quality.held_out.strata.iter().partition(|(name, _)| seen.contains(name));
+    let mean = |strata: &[(&String, &StratumQuality)]| {
+        let tokens: usize = strata.iter().map(|(_, q)| q.tokens).sum();
+        strata.iter().map(|(_, q)| q.kl_nats * q.tokens as f64).sum::<f64>() / tokens.max(1) as f64
+    };
+    let names: Vec<&str> = outside.iter().map(|(name, _)| name.as_str()).collect();
+    let mut text = format!("Calibration saw no record of {}.", names.join(", "));
+    let (known, unknown) = (mean(&inside), mean(&outside));
+    if known > 0.0 {
+        let times = unknown / known;
+        text += &format!(" A token of these loses {times:.2} times as much as one of the strata it saw.");
+    }
+    (!seen.is_empty() && !outside.is_empty()).then(|| el("p").class("warning").text(text))
 }
 
 fn stratum(quality: &StratumQuality, most: f64) -> [Element; 7] {

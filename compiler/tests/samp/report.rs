@@ -168,6 +168,24 @@ fn a_measured_plan_has_every_section() {
 }
 
 #[test]
+fn strata_that_calibration_did_not_see_are_named() {
+    let bench = Bench::new();
+    let dir = bench.compile("plan", &[]);
+    let plan = manifest(&dir);
+    let mut certificate = measured(certificate(&dir), &plan);
+    let shown =
+        |certificate: &Certificate| page(&ReportInputs { plan: &plan, certificate, prices: &[] }).unwrap();
+    assert!(!shown(&certificate).contains("Calibration saw no record"));
+    let quality = certificate.quality.as_mut().unwrap();
+    for sensitivity in quality.profile.weights.iter_mut().flat_map(|w| &mut w.formats) {
+        sensitivity.divergence.strata.remove("code");
+    }
+    let page = shown(&certificate);
+    assert!(page.contains("Calibration saw no record of code."));
+    assert!(page.contains("loses 2.00 times as much"));
+}
+
+#[test]
 fn hostile_names_stay_text() {
     let bench = Bench::new();
     let dir = bench.compile("plan", &[]);
