@@ -118,7 +118,7 @@ fn few_held_out(names: &[String], held_out: &[DataRecord], file: &str) -> Option
     }
     let message = format!("strata with fewer than {FEW} held-out records: their intervals say little");
     let finding = Diagnostic::bad_input(code::FEW_HELD_OUT, message).warning().in_file(file);
-    let notes = counts.into_iter().map(|(name, count)| format!("`{name}`: {count} held-out records"));
+    let notes = counts.into_iter().map(|(name, count)| format!("`{name}`: {count}"));
     Some(notes.fold(finding, Diagnostic::note).hint("give more records, or more to judge on with --audit"))
 }
 

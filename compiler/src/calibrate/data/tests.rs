@@ -166,7 +166,7 @@ fn what_the_data_cannot_show_is_said() {
     let data = load(&DataOptions { audit: Some(&copied), ..options(&path) }, &encoder(2048)).unwrap();
     assert_eq!(codes(&data.warnings), [code::OVERLAP, code::FEW_HELD_OUT]);
     assert!(data.warnings[0].message.starts_with("5 of 47"), "{}", data.warnings[0]);
-    assert_eq!(data.warnings[1].notes, ["`json`: 7 held-out records"]);
+    assert_eq!(data.warnings[1].notes, ["`json`: 7"]);
 
     let traffic = (0..60).map(|i| format!("{{\"text\": \"flush the parser {i}\", \"stratum\": \"code\"}}\n"));
     let traffic = traffic.collect::<String>() + &texts("json", 500, 60) + &texts("chat", 0, 3);
