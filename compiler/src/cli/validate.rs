@@ -1,5 +1,7 @@
 //! `samp validate`: every check that can be made on a plan.
 
+mod certificate;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -20,6 +22,15 @@ pub struct Args {
     /// Leave out running the golden probe on the CPU
     #[arg(long)]
     no_probe: bool,
+    /// Measure the losses that the certificate bounds again, on --data against --against
+    #[arg(long, requires_all = ["data", "against"])]
+    certificate: bool,
+    /// JSON lines to measure on, as for `samp eval`
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    data: Option<PathBuf>,
+    /// The unquantized checkpoint
+    #[arg(long, value_name = "MODEL", requires = "certificate")]
+    against: Option<PathBuf>,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -51,10 +62,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if !args.plan.is_dir() {
         anyhow::bail!("{}: expected a plan directory, found none", args.plan.display());
     }
-    let found = match samp_runtime::open(&args.plan) {
+    let mut found = match samp_runtime::open(&args.plan) {
         Ok(plan) => findings_of_sound(plan, args.no_probe)?,
         Err(first) => findings_of_unsound(&args.plan, first)?,
     };
+    if let (Some(data), Some(model), true) = (&args.data, &args.against, found.is_empty()) {
+        found.extend(certificate::check(&args.plan, data, model)?);
+    }
     let valid = found.is_empty();
     let verdict = if valid { "valid".into() } else { format!("{} findings", found.len()) };
     let (mut lines, findings): (Vec<String>, Vec<Value>) =
