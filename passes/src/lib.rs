@@ -9,6 +9,7 @@ mod assign_precision;
 mod assign_recipe;
 pub mod assignment;
 mod concat;
+mod correct_weights;
 mod equalize;
 mod fold_norms;
 mod formulation;
@@ -26,6 +27,7 @@ pub use annotate_sensitivity::{FormatCost, Sensitivities, WeightSensitivity, ann
 pub use arena::ALIGNMENT;
 pub use assign_precision::{Decision, Demands, Objective, assign_precision};
 pub use assign_recipe::{assign_recipe, projection_key};
+pub use correct_weights::correct_weights;
 pub use equalize::equalize;
 pub use fold_norms::fold_norms;
 pub use formulation::{BITS, BYTES, Fixed, Formulation, LOSS, Matrix, UNMEASURED, formulate};

@@ -8,10 +8,11 @@
 //! transform. Does not: touch weights of 16 or more bits, whose rounding leaves nothing to make up for, or tables that
 //! are also embeddings.
 
-use samp_ir::{Diagnostic, LinearOp, Module, OpId, WeightOp};
+use samp_ir::{Diagnostic, Module, OpId, WeightOp};
 
 use crate::{
     Changed,
+    correct_weights::is_of_linears,
     transform::{Rounding, append},
 };
 
@@ -24,9 +25,5 @@ pub fn round_weights(module: &mut Module, rounding: Rounding) -> Result<Changed,
 }
 
 fn is_rounded(weight: &WeightOp<'_>) -> bool {
-    let module = weight.module();
-    let readers = module.users(weight.value());
-    let reads = |linear: LinearOp<'_>| linear.weight().id() == weight.id();
-    let linears = readers.iter().all(|op| module.view(op.id()).is_some_and(reads));
-    linears && weight.format().is_some_and(|format| format.code_bits() < 16)
+    is_of_linears(weight) && weight.format().is_some_and(|format| format.code_bits() < 16)
 }

@@ -13,15 +13,19 @@ pub struct Quality {
     pub fold_norms: bool,
     /// Even out linears and those that read them.
     pub equalize: bool,
+    /// Move weights to make up for what rounding those before them changed.
+    pub correct: bool,
     /// How weights are rounded.
     pub rounding: Rounding,
 }
 
 impl Quality {
     /// Weights as they are, rounded each by itself: all that can be done without calibration.
-    pub const NONE: Quality = Quality { fold_norms: false, equalize: false, rounding: Rounding::Nearest };
+    pub const NONE: Quality =
+        Quality { fold_norms: false, equalize: false, correct: false, rounding: Rounding::Nearest };
     /// Everything.
-    pub const ALL: Quality = Quality { fold_norms: true, equalize: true, rounding: Rounding::Compensate };
+    pub const ALL: Quality =
+        Quality { fold_norms: true, equalize: true, correct: true, rounding: Rounding::Compensate };
 }
 
 /// How weights are rounded.
@@ -101,6 +105,8 @@ pub enum Transform {
     EvenRows(Pair),
     /// Each column is multiplied by a scale of this pair.
     EvenColumns(Pair),
+    /// Moved to make up for what rounding the weights before it changed.
+    Correct,
     /// Rounded with knowledge of the inputs: later columns make up for the errors of earlier ones (GPTQ).
     Compensate,
     /// Scales searched for the least error under the inputs' energy.
@@ -116,6 +122,7 @@ impl Transform {
             Transform::FoldColumns(_) => "fold_columns",
             Transform::EvenRows(_) => "even_rows",
             Transform::EvenColumns(_) => "even_columns",
+            Transform::Correct => "correct",
             Transform::Compensate => "gptq",
             Transform::Refine => "refine",
         }
@@ -154,6 +161,7 @@ impl FromStr for Transform {
         match (name, argument) {
             (CONCAT, None) => Ok(Transform::Concat),
             ("ones", None) => Ok(Transform::Ones),
+            ("correct", None) => Ok(Transform::Correct),
             ("gptq", None) => Ok(Transform::Compensate),
             ("refine", None) => Ok(Transform::Refine),
             ("fold_columns", Some(norm)) => Ok(Transform::FoldColumns(norm)),
@@ -183,6 +191,7 @@ mod tests {
         for transform in [
             Transform::Concat,
             Transform::Ones,
+            Transform::Correct,
             Transform::Compensate,
             Transform::Refine,
             Transform::FoldColumns(norm()),

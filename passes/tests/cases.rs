@@ -8,8 +8,8 @@ use samp_ir::{
 };
 use samp_passes::{
     FormatCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity,
-    assign_recipe, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize,
-    plan_memory,
+    assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
+    legal_ops, legalize, plan_memory,
     recipe::{Recipe, Rule},
     round_weights, select_kernels,
     transform::Rounding,
@@ -51,6 +51,14 @@ fn fold_norms_cases() {
 fn equalize_cases() {
     cases("equalize", |_, module| {
         equalize(module)?;
+        verify(module, Phase::Fused)
+    });
+}
+
+#[test]
+fn correct_weights_cases() {
+    cases("correct_weights", |_, module| {
+        correct_weights(module)?;
         verify(module, Phase::Fused)
     });
 }

@@ -93,10 +93,17 @@ pub struct LinearStep {
     pub weight: TensorId,
     /// Where its input is.
     pub x: BufferId,
-    /// Where what it adds to is whole again: the residual stream after it, or else its own output,
-    pub sum: BufferId,
-    /// and the step that has written it.
-    pub sum_step: usize,
+    /// The residual stream after it, if it adds to that.
+    pub sum: Option<Sum>,
+}
+
+/// A buffer and the step that writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// The step.
+    pub step: usize,
 }
 
 /// An f32 program ready to run over batches of at most its plan's `max_tokens`.
@@ -125,6 +132,11 @@ impl Forward {
         self.replay.weights()
     }
 
+    /// Takes other weights of the same shapes and layouts.
+    pub fn set_weights(&mut self, weights: MasterWeights) {
+        *self.replay.weights_mut() = weights;
+    }
+
     /// The weights, to be exchanged.
     pub fn weights_mut(&mut self) -> &mut MasterWeights {
         self.replay.weights_mut()
@@ -143,19 +155,19 @@ impl Forward {
     /// Every linear, in program order.
     pub fn linears(&self) -> Vec<LinearStep> {
         let steps = &self.replay.program().steps;
-        let added = |step: usize, out: BufferId| {
-            let reader = steps.iter().enumerate().skip(step).find(|(_, s)| s.op.reads().contains(&out));
-            match reader.map(|(at, s)| (at, s.op.clone())) {
-                Some((at, Op::AddRmsNorm { sum, .. })) => (sum, at),
-                Some((at, Op::Add { out: sum, .. })) => (sum, at),
-                _ => (out, step),
+        let sum = |after: usize, out: BufferId| {
+            let reads = |s: &samp_abi::plan::Step| s.op.reads().contains(&out);
+            let step = (after + 1..steps.len()).find(|&step| reads(&steps[step]))?;
+            match steps[step].op {
+                Op::AddRmsNorm { sum: buffer, .. } | Op::Add { out: buffer, .. } => {
+                    Some(Sum { buffer, step })
+                }
+                _ => None,
             }
         };
         let linear = |(step, s): (usize, &samp_abi::plan::Step)| match s.op {
             Op::Linear { x, weight, out, .. } => {
-                let (sum, sum_step) =
-                    if std::env::var("SAMP_RES").is_ok() { added(step, out) } else { (out, step) };
-                Some(LinearStep { step, label: s.label.clone(), weight, x, sum, sum_step })
+                Some(LinearStep { step, label: s.label.clone(), weight, x, sum: sum(step, out) })
             }
             _ => None,
         };

@@ -136,7 +136,9 @@ impl Trial<'_> {
         let how = self.options.rounding.transform();
         let mut formats = vec![];
         for format in self.formats(cols) {
-            let (encoded, _) = rounded(&values, format, rounds(format, how.as_ref()), moment)
+            let factor = round::factor(moment, format);
+            let how = rounds(format, how.as_ref());
+            let encoded = rounded(&values, format, how, (moment, &factor))
                 .map_err(|source| CalibrationError::Encode { tensor: linear.label.clone(), source })?;
             let error = output_error(&source, encoded.view(), moment) / energy;
             formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);

@@ -1,11 +1,11 @@
-//! The final weights: linear after linear in program order, each rounded under the second moment of the inputs that the
-//! rounded weights before it give.
+//! The final weights: linear after linear in program order, each first corrected for what the rounded weights before it
+//! changed, then rounded under the second moment of the inputs that they give.
 
 use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
-    format::encode,
-    quantize::{Damped, Damping, Factor, Order, Rounding, Rows, SecondMoment, gptq, nearest},
+    format::{EncodeError, encode},
+    quantize::{CrossMoment, Damping, Factor, Order, Rounding, Rows, SecondMoment, gptq, nearest},
 };
 use samp_passes::transform::Transform;
 
@@ -30,54 +30,78 @@ pub fn round(
     batches: &[TokenBatch],
     store: &mut RoundedStore,
 ) -> Result<(), CalibrationError> {
-    let Programs { original, rounded: forward } = programs;
-    *forward.weights_mut() = original.weights().clone();
-    let strength: f32 = std::env::var("SAMP_GPTAQ").map_or(0.0, |v| v.parse().unwrap());
-    let linears = forward.linears();
+    programs.rounded.set_weights(programs.original.weights().clone());
+    let linears = programs.rounded.linears();
     for (index, tensor) in spec.tensors.iter().enumerate() {
         let id = TensorId(index as u32);
         if linears.iter().all(|linear| linear.weight != id) {
-            let encoded = plain(&forward.weights().matrix(id), tensor)?;
-            settle(forward, (id, tensor), &encoded, store)?;
+            let encoded = plain(&programs.rounded.weights().matrix(id), tensor)?;
+            settle(&mut programs.rounded, (id, tensor), &encoded, store)?;
         }
     }
-    let mut states = vec![State::default(); batches.len()];
-    let mut originals = vec![State::default(); batches.len()];
+    let states = || vec![State::default(); batches.len()];
+    let mut walk = Walk { programs, batches, rounded: states(), original: states() };
     for linear in &linears {
         let tensor = &spec.tensors[linear.weight.0 as usize];
-        let how =
-            tensor.transforms.iter().rev().find(|t| matches!(t, Transform::Compensate | Transform::Refine));
-        let encoded = match how {
-            None => plain(&forward.weights().matrix(linear.weight), tensor)?,
-            Some(how) => {
-                let moment = advance_all(forward, batches, &mut states, linear)?;
-                let mut values = forward.weights().matrix(linear.weight);
-                if strength > 0.0 {
-                    let (rows, cols) = (tensor.rows as usize, tensor.cols as usize);
-                    let mut cross = samp_kernels::quantize::CrossMoment::new(rows, cols);
-                    for ((batch, state), before) in batches.iter().zip(&states).zip(&mut originals) {
-                        let after = linear.sum_step + 1;
-                        *before = original.advance(batch, before, linear.step, None);
-                        let wanted = original.advance(batch, before, after, None);
-                        let found = forward.advance(batch, state, after, None);
-                        let (wanted, found) = (wanted.get(linear.sum), found.get(linear.sum));
-                        assert!(!wanted.is_empty());
-                        let short: Vec<f32> =
-                            wanted.iter().zip(found).map(|(w, f)| strength * (w - f)).collect();
-                        cross.add(&short, state.get(linear.x));
-                    }
-                    let damp: f64 = std::env::var("SAMP_DAMP").map_or(0.01, |v| v.parse().unwrap());
-                    let factor = Factor::new(&moment, Order::Natural, Damping { mean: damp, diagonal: 0.0 });
-                    values = cross.correct(&values, &factor);
-                }
-                let (encoded, _) = rounded(&values, tensor.format, Some(how), &moment)
-                    .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })?;
-                encoded
-            }
-        };
-        settle(forward, (linear.weight, tensor), &encoded, store)?;
+        let encoded = walk.encoded(linear, tensor)?;
+        settle(&mut walk.programs.rounded, (linear.weight, tensor), &encoded, store)?;
     }
     Ok(())
+}
+
+/// Both programs on their way from linear to linear, with where every batch stands.
+struct Walk<'a> {
+    programs: &'a mut Programs,
+    batches: &'a [TokenBatch],
+    rounded: Vec<State>,
+    original: Vec<State>,
+}
+
+impl Walk<'_> {
+    /// A linear's weight as its transforms say.
+    fn encoded(&mut self, linear: &LinearStep, tensor: &TensorSpec) -> Result<Encoded, CalibrationError> {
+        let values = self.programs.rounded.weights().matrix(linear.weight);
+        let how = tensor.transforms.iter().rev();
+        let how = how.clone().find(|t| matches!(t, Transform::Compensate | Transform::Refine));
+        let corrects = tensor.transforms.contains(&Transform::Correct);
+        if how.is_none() && !corrects {
+            return plain(&values, tensor);
+        }
+        let moment = advance_all(&mut self.programs.rounded, self.batches, &mut self.rounded, linear)?;
+        let factor = factor(&moment, tensor.format);
+        let values = if corrects { self.corrected(linear, &values, &factor) } else { values };
+        rounded(&values, tensor.format, how, (&moment, &factor))
+            .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })
+    }
+
+    /// The weights moved to where they make up for what the rounded weights before them changed: in the residual stream
+    /// where the linear adds to it, else in the linear's inputs.
+    fn corrected(&mut self, linear: &LinearStep, values: &[f32], factor: &Factor) -> Vec<f32> {
+        let cols = self.programs.rounded.weights().cols(linear.weight);
+        let rows = if linear.sum.is_some() { values.len() / cols } else { cols };
+        let mut cross = CrossMoment::new(rows, cols);
+        for ((batch, rounded), original) in self.batches.iter().zip(&self.rounded).zip(&mut self.original) {
+            *original = self.programs.original.advance(batch, original, linear.step, None);
+            let inputs = rounded.get(linear.x);
+            let short = match linear.sum {
+                Some(sum) => {
+                    let wanted = self.programs.original.advance(batch, original, sum.step + 1, None);
+                    let found = self.programs.rounded.advance(batch, rounded, sum.step + 1, None);
+                    difference(wanted.get(sum.buffer), found.get(sum.buffer))
+                }
+                None => difference(original.get(linear.x), inputs),
+            };
+            cross.add(&short, inputs);
+        }
+        match linear.sum {
+            Some(_) => cross.correct(values, factor),
+            None => cross.correct_inputs(values, factor),
+        }
+    }
+}
+
+fn difference(wanted: &[f32], found: &[f32]) -> Vec<f32> {
+    wanted.iter().zip(found).map(|(wanted, found)| wanted - found).collect()
 }
 
 /// Makes the encoded tensor the one that is run with, and keeps it if emission could not make it.
@@ -110,24 +134,25 @@ pub fn advance_all(
     Ok(moment)
 }
 
-/// `values` in `format`, rounded as the transform `how` says.
+/// The factor of a second moment for rounding to `format`: what matters most is rounded first and made up for by the
+/// rest; blocks keep their scale.
+pub fn factor(moment: &SecondMoment, format: Format) -> Factor {
+    Factor::new(moment, Order::Descending { block: format.column_multiple() as usize }, Damping::default())
+}
+
+/// `values` in `format`, rounded as the transform `how` says under a second moment with its factor.
 pub fn rounded(
     values: &[f32],
     format: Format,
     how: Option<&Transform>,
-    moment: &SecondMoment,
-) -> Result<(Encoded, Option<Damped>), samp_kernels::format::EncodeError> {
+    (moment, factor): (&SecondMoment, &Factor),
+) -> Result<Encoded, EncodeError> {
     let (cols, rounding) = (moment.cols(), Rounding::to(format));
     let (rows, source) = (values.len() / cols, Rows { cols, values });
     match how {
-        Some(Transform::Compensate) => {
-            // What matters most is rounded first and made up for by the rest; blocks keep their scale.
-            let order = Order::Descending { block: format.column_multiple() as usize };
-            let factor = Factor::new(moment, order, Damping::default());
-            Ok((gptq(&source, rows, &factor, rounding)?.encoded, Some(factor.damped())))
-        }
-        Some(Transform::Refine) => Ok((nearest(&source, rows, &moment.diagonal(), rounding)?, None)),
-        _ => Ok((encode(format, rows, cols, &source, &[])?, None)),
+        Some(Transform::Compensate) => Ok(gptq(&source, rows, factor, rounding)?.encoded),
+        Some(Transform::Refine) => nearest(&source, rows, &moment.diagonal(), rounding),
+        _ => encode(format, rows, cols, &source, &[]),
     }
 }
 

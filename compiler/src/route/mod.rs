@@ -9,6 +9,7 @@ mod audit;
 mod journal;
 mod profiling;
 mod settle;
+mod trials;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -23,6 +24,7 @@ pub use audit::Audit;
 use profiling::Profiling;
 pub use profiling::{Part, profile};
 use settle::Search;
+pub use trials::{Trial, rank_correlation};
 
 use crate::{
     calibrate::{
@@ -62,6 +64,8 @@ pub struct RouteOptions {
     pub seed: u64,
     /// What the certificate is to say of the calibration data.
     pub calibration: Fingerprint,
+    /// Random assignments to audit before deciding, which tell how far measured losses add up.
+    pub trials: usize,
 }
 
 /// A plan ready to be emitted.
@@ -114,6 +118,14 @@ pub fn route(
     let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
     let data = (batches.as_slice(), &audit);
     let search = Search { router: &router, module: &lowered.module, known: &known, data, work, say };
+    let trials = search.trials(&mut programs, route.trials, route.seed)?;
+    if !trials.is_empty() {
+        let correlation = rank_correlation(&trials);
+        let count = trials.len();
+        say(&format!(
+            "rank correlation of predicted and audited losses over {count} assignments: {correlation:.3}"
+        ));
+    }
     let mut routed = search.run(&mut programs, profile)?;
     routed.warnings.extend(unseen_strata(calibration, &routed.quality.held_out));
     Ok(routed)
@@ -165,7 +177,7 @@ impl<'a> Master<'a> {
             kv: Some(Format::F32),
             max_context: options.max_context,
             max_tokens: PASS_TOKENS.max(longest),
-            quality: samp_passes::Quality { rounding: Rounding::Nearest, ..options.quality },
+            quality: samp_passes::Quality { correct: false, rounding: Rounding::Nearest, ..options.quality },
             ..CompileOptions::new(TargetName::Cpu, recipe)
         };
         let Lowered { spec, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;

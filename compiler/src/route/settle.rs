@@ -34,10 +34,10 @@ pub(super) struct Search<'a> {
 }
 
 /// A plan with its rounded weights and what it loses.
-struct Candidate {
-    spec: PlanSpec,
-    rounded: RoundedStore,
-    held: Held,
+pub(super) struct Candidate {
+    pub spec: PlanSpec,
+    pub rounded: RoundedStore,
+    pub held: Held,
 }
 
 impl Search<'_> {
@@ -82,7 +82,12 @@ impl Search<'_> {
     }
 
     /// Rounds every weight as the recipe says, keeps them in a folder of this name, and audits them.
-    fn audited(&self, programs: &mut Programs, recipe: &Recipe, folder: &str) -> anyhow::Result<Candidate> {
+    pub fn audited(
+        &self,
+        programs: &mut Programs,
+        recipe: &Recipe,
+        folder: &str,
+    ) -> anyhow::Result<Candidate> {
         let dir = self.work.join(folder);
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         let spec = self.router.spec(recipe.clone(), self.known)?;
@@ -158,7 +163,7 @@ impl Search<'_> {
         candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, format, formats)| (format, formats))
     }
 
-    fn recipe_of(&self, formats: &[(String, Format)]) -> Recipe {
+    pub fn recipe_of(&self, formats: &[(String, Format)]) -> Recipe {
         let tensors = &self.router.master.spec.tensors;
         let rules = formats.iter().flat_map(|(key, format)| {
             let sources = tensors.iter().find(|t| t.name == *key).map_or(&[][..], |t| &t.sources);

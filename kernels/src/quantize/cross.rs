@@ -2,13 +2,18 @@
 //!
 //! Once weights before a linear are rounded, its inputs `x` are not the original ones. With `d` what its outputs are
 //! short of, `W + T (H + damping)⁻¹` with `T = Σ d xᵀ` and `H = Σ x xᵀ` makes up for as much of it as the inputs tell
-//! (least squares; the correction of GPTAQ, Li et al., arXiv 2504.02692, found before rounding instead of within it).
+//! (least squares; the correction of GPTAQ, Li et al., arXiv 2504.02692, found before rounding instead of within it). Where
+//! `d` is `W` times what the inputs are short of, the sum over these, as wide as `W` has columns, serves any `W`.
 
 use rayon::prelude::*;
+use samp_abi::{Format, Layout};
 
-use super::Factor;
 use super::hessian::{columns, stride};
 use super::matmul::{DEPTH, TALL, WIDE, add_to_panel};
+use super::{Factor, Rows};
+use crate::format::encode;
+use crate::layout;
+use crate::linear::{self, LinearArgs};
 
 /// Rows of the matrix that one task sums.
 const TASK_ROWS: usize = 64;
@@ -60,6 +65,26 @@ impl CrossMoment {
         });
         corrected
     }
+
+    /// `weights + weights · Σ d xᵀ (H + damping)⁻¹`, where `d` is what the inputs are short of. Panics if the widths
+    /// differ.
+    pub fn correct_inputs(&self, weights: &[f32], factor: &Factor) -> Vec<f32> {
+        let cols = self.cols;
+        assert!(self.rows == cols && weights.len().is_multiple_of(cols), "d and x are both inputs");
+        // Row `i` says how much of each column column `i` is to be added to.
+        let mut change = vec![0.0f32; cols * cols];
+        let solved: Vec<Vec<f64>> =
+            self.sums.par_chunks(stride(cols)).take(cols).map(|sums| factor.solve(&sums[..cols])).collect();
+        for (i, solved) in solved.iter().enumerate() {
+            solved.iter().enumerate().for_each(|(j, &c)| change[j * cols + i] = c as f32);
+        }
+        let change = encode(Format::F32, cols, cols, &Rows { cols, values: &change }, &[]);
+        let change = layout::pack(change.expect("f32 takes any shape and value").view(), Layout::Rows16);
+        let mut corrected = vec![0.0; weights.len()];
+        linear::panel(LinearArgs { x: weights, weight: change.view(), bias: None, out: &mut corrected });
+        corrected.iter_mut().zip(weights).for_each(|(c, w)| *c += w);
+        corrected
+    }
 }
 
 #[cfg(test)]
@@ -90,9 +115,14 @@ mod tests {
         let (mut h, mut cross) = (SecondMoment::new(cols), CrossMoment::new(rows, cols));
         h.add(&changed).unwrap();
         cross.add(&short(&outputs(&weights, &changed)), &changed);
+        let mut of_inputs = CrossMoment::new(cols, cols);
+        let missing: Vec<f32> = original.iter().zip(&changed).map(|(o, c)| o - c).collect();
+        of_inputs.add(&missing, &changed);
         for order in [Order::Natural, Order::Descending { block: 1 }] {
             let factor = Factor::new(&h, order, Damping { mean: 1e-9, diagonal: 0.0 });
             let left = short(&outputs(&cross.correct(&weights, &factor), &changed));
+            assert!(left.iter().all(|d| d.abs() < 1e-4), "{left:?}");
+            let left = short(&outputs(&of_inputs.correct_inputs(&weights, &factor), &changed));
             assert!(left.iter().all(|d| d.abs() < 1e-4), "{left:?}");
         }
     }

@@ -32,6 +32,9 @@ pub struct DemandArgs {
     /// What to have least of within the limits: quality, memory or latency
     #[arg(long, value_name = "WHAT", requires = "calib", default_value = "quality")]
     pub optimize_for: Goal,
+    /// First audit so many random assignments, and say how their losses correlate with those predicted
+    #[arg(long, value_name = "N", requires = "calib", default_value_t = 0)]
+    pub trials: usize,
     /// What `samp measure` found; only weights that it lacks are measured
     #[arg(long, value_name = "FILE", requires = "calib")]
     pub profile: Option<PathBuf>,
@@ -142,5 +145,6 @@ fn route_options(args: &Args, calibration: Fingerprint) -> anyhow::Result<RouteO
         profile: own.profile.as_deref().map(Profile::read).transpose()?,
         seed: args.data.seed,
         calibration,
+        trials: own.trials,
     })
 }
