@@ -97,12 +97,14 @@ pub struct LinearStep {
     pub sum: Option<Sum>,
 }
 
-/// A buffer and the step that writes it.
+/// An addition of a linear's result to the residual stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum {
-    /// The buffer.
-    pub buffer: BufferId,
-    /// The step.
+    /// The stream before.
+    pub before: BufferId,
+    /// The stream after.
+    pub after: BufferId,
+    /// The step that adds.
     pub step: usize,
 }
 
@@ -159,8 +161,11 @@ impl Forward {
             let reads = |s: &samp_abi::plan::Step| s.op.reads().contains(&out);
             let step = (after + 1..steps.len()).find(|&step| reads(&steps[step]))?;
             match steps[step].op {
-                Op::AddRmsNorm { sum: buffer, .. } | Op::Add { out: buffer, .. } => {
-                    Some(Sum { buffer, step })
+                Op::AddRmsNorm { x, residual, sum, .. } if x == out => {
+                    Some(Sum { before: residual, after: sum, step })
+                }
+                Op::Add { a, b, out: sum } => {
+                    Some(Sum { before: if a == out { b } else { a }, after: sum, step })
                 }
                 _ => None,
             }

@@ -81,20 +81,16 @@ impl Walk<'_> {
         let rows = if linear.sum.is_some() { values.len() / cols } else { cols };
         let mut cross = CrossMoment::new(rows, cols);
         for ((batch, rounded), original) in self.batches.iter().zip(&self.rounded).zip(&mut self.original) {
-            *original = self.programs.original.advance(batch, original, linear.step, None);
-            let inputs = rounded.get(linear.x);
-            let short = match linear.sum {
-                Some(sum) => {
-                    let wanted = self.programs.original.advance(batch, original, sum.step + 1, None);
-                    let found = self.programs.rounded.advance(batch, rounded, sum.step + 1, None);
-                    difference(wanted.get(sum.buffer), found.get(sum.buffer))
-                }
-                None => difference(original.get(linear.x), inputs),
+            let until = linear.sum.map_or(linear.step, |sum| sum.step + 1);
+            *original = self.programs.original.advance(batch, original, until, None);
+            let wanted = match linear.sum {
+                Some(sum) => difference(original.get(sum.after), rounded.get(sum.before)),
+                None => difference(original.get(linear.x), rounded.get(linear.x)),
             };
-            cross.add(&short, inputs);
+            cross.add(&wanted, rounded.get(linear.x));
         }
         match linear.sum {
-            Some(_) => cross.correct(values, factor),
+            Some(_) => cross.regress(values, factor),
             None => cross.correct_inputs(values, factor),
         }
     }

@@ -73,10 +73,12 @@ const FORMATS: [Format; 8] = [
     Format::F16,
 ];
 
-/// Predictions that tell a divergence, at least so many.
-const JUDGED_TOKENS: usize = 8192;
-/// Tokens behind an output error where measuring is to be fast.
-const FAST_MOMENT_TOKENS: usize = 16_384;
+/// Predictions that tell a divergence, at least so many: fast, exact.
+const JUDGED_TOKENS: [usize; 2] = [4096, 16_384];
+/// Tokens behind an output error.
+const MOMENT_TOKENS: [usize; 2] = [16_384, usize::MAX];
+/// Tokens that the final weights are rounded under.
+const ROUND_TOKENS: [usize; 2] = [49_152, usize::MAX];
 
 impl DataArgs {
     /// Reads and samples the data for a checkpoint; `max_context` is the plan's, the model's own if `None`.
@@ -99,15 +101,27 @@ impl DataArgs {
 }
 
 impl MeasureArgs {
+    /// Most tokens that the final weights are rounded under.
+    pub fn round_tokens(&self) -> usize {
+        self.tokens(ROUND_TOKENS)
+    }
+
+    /// The number for fast or for exact measurements.
+    fn tokens(&self, [fast, exact]: [usize; 2]) -> usize {
+        match self.sensitivity {
+            Thoroughness::Fast => fast,
+            Thoroughness::Exact => exact,
+        }
+    }
+
     /// As the measurement takes it.
     pub fn options(&self) -> MeasureOptions {
-        let exact = self.sensitivity == Thoroughness::Exact;
         MeasureOptions {
             formats: self.formats.clone(),
             rounding: Rounding::Compensate,
             thoroughness: self.sensitivity,
-            judged_tokens: JUDGED_TOKENS,
-            moment_tokens: if exact { usize::MAX } else { FAST_MOMENT_TOKENS },
+            judged_tokens: self.tokens(JUDGED_TOKENS),
+            moment_tokens: self.tokens(MOMENT_TOKENS),
         }
     }
 }

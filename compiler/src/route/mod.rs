@@ -21,8 +21,8 @@ use samp_passes::{
 };
 
 pub use audit::Audit;
-use profiling::Profiling;
 pub use profiling::{Part, profile};
+use profiling::{Profiling, at_least};
 use settle::Search;
 pub use trials::{Trial, rank_correlation};
 
@@ -58,6 +58,8 @@ pub struct RouteOptions {
     pub max_loss: Option<f64>,
     /// What is measured.
     pub measure: MeasureOptions,
+    /// Tokens that the final weights are rounded under.
+    pub round_tokens: usize,
     /// What was measured before.
     pub profile: Option<Profile>,
     /// Seed of the bootstrap.
@@ -116,7 +118,8 @@ pub fn route(
     profile.keep(&route.measure.formats);
     let known = sensitivities(&profile);
     let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
-    let data = (batches.as_slice(), &audit);
+    let rounding = at_least(&batches, route.round_tokens, |batch| batch.token_ids.len());
+    let data = (&batches[..rounding], &audit);
     let search = Search { router: &router, module: &lowered.module, known: &known, data, work, say };
     let trials = search.trials(&mut programs, route.trials, route.seed)?;
     if !trials.is_empty() {

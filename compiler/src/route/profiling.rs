@@ -128,7 +128,7 @@ impl Profiling<'_> {
 }
 
 /// How many of the first batches have at least so many tokens together.
-fn at_least(batches: &[TokenBatch], most: usize, tokens: fn(&TokenBatch) -> usize) -> usize {
+pub(super) fn at_least(batches: &[TokenBatch], most: usize, tokens: fn(&TokenBatch) -> usize) -> usize {
     let sums = batches.iter().scan(0, |sum, batch| {
         *sum += tokens(batch);
         Some(*sum)

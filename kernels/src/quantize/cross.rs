@@ -1,16 +1,18 @@
 //! Moving a weight to where it answers other inputs than it was trained on.
 //!
-//! Once weights before a linear are rounded, its inputs `x` are not the original ones. With `d` what its outputs are
-//! short of, `W + T (H + damping)⁻¹` with `T = Σ d xᵀ` and `H = Σ x xᵀ` makes up for as much of it as the inputs tell
-//! (least squares; the correction of GPTAQ, Li et al., arXiv 2504.02692, found before rounding instead of within it). Where
-//! `d` is `W` times what the inputs are short of, the sum over these, as wide as `W` has columns, serves any `W`.
+//! Once weights before a linear are rounded, its inputs `x` are not the original ones, and what its outputs are added to is
+//! not either. With `H = Σ x xᵀ` and outputs `d` that would make the sum whole, `(Σ d xᵀ + W Λ) (H + Λ)⁻¹` is the ridge
+//! regression of `d` on `x` towards `W`, `Λ` being the damping (asymmetric calibration as in GPTAQ, Li et al., arXiv
+//! 2504.02692, but before rounding instead of within it, and with the error of the residual stream as QEP propagates it,
+//! Arai and Ichikawa, arXiv 2504.09629). Where the inputs alone have changed, `d = W x'`, so that the sum over the inputs
+//! serves any `W`.
 
 use rayon::prelude::*;
 use samp_abi::{Format, Layout};
 
 use super::hessian::{columns, stride};
 use super::matmul::{DEPTH, TALL, WIDE, add_to_panel};
-use super::{Factor, Rows};
+use super::{Damped, Factor, Rows};
 use crate::format::encode;
 use crate::layout;
 use crate::linear::{self, LinearArgs};
@@ -53,20 +55,26 @@ impl CrossMoment {
         });
     }
 
-    /// `weights + Σ d xᵀ (H + damping)⁻¹`, where `factor` is that of `H`; the weights as they are where no input
-    /// differs from zero. Panics if the widths differ.
-    pub fn correct(&self, weights: &[f32], factor: &Factor) -> Vec<f32> {
+    /// `(Σ d xᵀ + weights · Λ) (H + Λ)⁻¹`, where `d` are the outputs wanted and `factor` is that of `H + Λ`; the weights as
+    /// they are where no input differs from zero. Panics if the widths differ.
+    pub fn regress(&self, weights: &[f32], factor: &Factor) -> Vec<f32> {
         assert_eq!(weights.len(), self.rows * self.cols, "weights are [rows, cols]");
-        let mut corrected = weights.to_vec();
-        let rows = corrected.par_chunks_mut(self.cols).zip(self.sums.par_chunks(stride(self.cols)));
+        if factor.damped() == Damped::NoInput {
+            return weights.to_vec();
+        }
+        let mut damping = vec![0.0; self.cols];
+        factor.order.iter().zip(&factor.added).for_each(|(&column, &added)| damping[column] = added);
+        let mut moved = weights.to_vec();
+        let rows = moved.par_chunks_mut(self.cols).zip(self.sums.par_chunks(stride(self.cols)));
         rows.for_each(|(weights, sums)| {
-            let change = factor.solve(&sums[..self.cols]);
-            weights.iter_mut().zip(change).for_each(|(w, c)| *w = (f64::from(*w) + c) as f32);
+            let terms = sums.iter().zip(weights.iter().zip(&damping));
+            let sums: Vec<f64> = terms.map(|(sum, (&w, damping))| sum + f64::from(w) * damping).collect();
+            weights.iter_mut().zip(factor.solve(&sums)).for_each(|(w, x)| *w = x as f32);
         });
-        corrected
+        moved
     }
 
-    /// `weights + weights · Σ d xᵀ (H + damping)⁻¹`, where `d` is what the inputs are short of. Panics if the widths
+    /// `weights + weights · Σ d xᵀ (H + Λ)⁻¹`, where `d` is what the inputs are short of. Panics if the widths
     /// differ.
     pub fn correct_inputs(&self, weights: &[f32], factor: &Factor) -> Vec<f32> {
         let cols = self.cols;
@@ -114,13 +122,13 @@ mod tests {
         let short = |found: &[f32]| -> Vec<f32> { wanted.iter().zip(found).map(|(w, f)| w - f).collect() };
         let (mut h, mut cross) = (SecondMoment::new(cols), CrossMoment::new(rows, cols));
         h.add(&changed).unwrap();
-        cross.add(&short(&outputs(&weights, &changed)), &changed);
+        cross.add(&wanted, &changed);
         let mut of_inputs = CrossMoment::new(cols, cols);
         let missing: Vec<f32> = original.iter().zip(&changed).map(|(o, c)| o - c).collect();
         of_inputs.add(&missing, &changed);
         for order in [Order::Natural, Order::Descending { block: 1 }] {
             let factor = Factor::new(&h, order, Damping { mean: 1e-9, diagonal: 0.0 });
-            let left = short(&outputs(&cross.correct(&weights, &factor), &changed));
+            let left = short(&outputs(&cross.regress(&weights, &factor), &changed));
             assert!(left.iter().all(|d| d.abs() < 1e-4), "{left:?}");
             let left = short(&outputs(&of_inputs.correct_inputs(&weights, &factor), &changed));
             assert!(left.iter().all(|d| d.abs() < 1e-4), "{left:?}");

@@ -142,6 +142,7 @@ fn route_options(args: &Args, calibration: Fingerprint) -> anyhow::Result<RouteO
         },
         max_loss: own.max_loss.map(|p| p.0),
         measure: args.measure.options(),
+        round_tokens: args.measure.round_tokens(),
         profile: own.profile.as_deref().map(Profile::read).transpose()?,
         seed: args.data.seed,
         calibration,
