@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Honours a target directory set by the user or by Cargo's own configuration. Asked when it is needed, after the set-up.
 TARGET  = $(or $(shell cargo metadata --format-version 1 --no-deps 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),target)
 
-.PHONY: demo test setup bench fuzz clean
+.PHONY: demo test setup bench quality fuzz clean
 
 # A plan that is whole and newer than the compiler and the model is not made again.
 demo: setup
@@ -33,6 +33,10 @@ setup:
 
 bench: setup
 	cargo bench --locked -p samp-kernels
+
+# Calibrated plans at several sizes, judged on texts from SAMP_EVAL_DIR; skipped where there are none.
+quality: setup
+	cargo bench --locked -p samp-compiler --bench quality
 
 # Each fuzz target takes random bytes for this many seconds. Without sanitizers the stable toolchain will do.
 SECONDS := 60
