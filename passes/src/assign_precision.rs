@@ -14,10 +14,12 @@ use samp_abi::{Format, plan::OpKind};
 use samp_ir::{Diagnostic, LinearOp, Module, Shape, WeightOp};
 
 use crate::{
-    Selection, Sensitivities,
+    FormatCost, Selection, Sensitivities,
     assign_recipe::projection_key,
     assignment::{self, Limit, Problem, Request, Solution},
-    formulation::{BITS, BYTES, Fixed, Formulation, LOSS, Matrix, formulate, latency_name, stratum_name},
+    formulation::{
+        BITS, BYTES, DEVICE, Formulation, LOSS, Matrix, Rest, formulate, latency_name, stratum_name,
+    },
     recipe::{Recipe, Rule},
     select_kernels::other_ops_time,
 };
@@ -29,6 +31,8 @@ pub struct Demands {
     pub objective: Objective,
     /// Most bytes of all weights, scales counted.
     pub weight_bytes: Option<f64>,
+    /// Most bytes on the device: weights, KV cache at the declared limits, activation arena.
+    pub device_bytes: Option<f64>,
     /// Most bits per weight over the decoder's linears, scales counted.
     pub bits_per_weight: Option<f64>,
     /// Most loss overall.
@@ -45,10 +49,28 @@ pub enum Objective {
     /// Loss.
     #[default]
     Quality,
-    /// Weight bytes.
-    Bytes,
-    /// Time of a step over one token.
-    Latency,
+    /// Bytes on the device: weights, KV cache at the declared limits, activation arena.
+    DeviceBytes,
+    /// Time of a step over so many tokens.
+    Time(u64),
+}
+
+/// What a plan holds on its device beside the weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// The activation arena, or an upper bound of it.
+    pub arena_bytes: u64,
+    /// The formats that the KV cache may have; at least one.
+    pub kv: Vec<KvCost>,
+}
+
+/// What the KV cache costs in one format.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KvCost {
+    /// All sequences at their longest.
+    pub bytes: u64,
+    /// The format and what it loses; no strata where that was not measured.
+    pub loss: FormatCost,
 }
 
 /// The formats chosen, and how sure that is.
@@ -58,6 +80,10 @@ pub struct Decision {
     pub recipe: Recipe,
     /// The format of each weight, in the graph's order.
     pub formats: Vec<(String, Format)>,
+    /// The format of the KV cache.
+    pub kv: Format,
+    /// The resource that was minimised.
+    pub minimised: String,
     /// The problem that was solved.
     pub problem: Problem,
     /// Its solution.
@@ -78,11 +104,12 @@ pub const INFEASIBLE: &str = "E0410";
 pub fn assign_precision(
     module: &Module,
     known: &Sensitivities,
-    demands: &Demands,
+    (demands, device): (&Demands, &Device),
     selection: &Selection,
 ) -> Result<Decision, Diagnostic> {
-    let formulation = formulation(module, known, demands, selection)?;
-    let solution = assignment::solve(&formulation.problem, &request(demands)).map_err(refuse)?;
+    let formulation = formulation(module, known, (demands, device), selection)?;
+    let request = request(demands);
+    let solution = assignment::solve(&formulation.problem, &request).map_err(refuse)?;
     let formats = formulation.formats(&solution);
     let rules = module.views::<WeightOp>().filter(is_matrix).flat_map(|weight| {
         let format = formats.iter().find(|(key, _)| key == weight.key()).map(|(_, format)| *format);
@@ -92,8 +119,11 @@ pub fn assign_precision(
         };
         weight.sources().into_iter().map(rule)
     });
-    let recipe = Recipe { name: "measured".into(), kv: None, rules: rules.collect() };
-    Ok(Decision { recipe, formats, problem: formulation.problem, solution })
+    let kv = formulation.kv_format(&solution);
+    let decided = device.kv.len() > 1;
+    let recipe = Recipe { name: "measured".into(), kv: decided.then_some(kv), rules: rules.collect() };
+    let (minimised, problem) = (request.minimise, formulation.problem);
+    Ok(Decision { recipe, formats, kv, minimised, problem, solution })
 }
 
 fn refuse(error: assignment::Error) -> Diagnostic {
@@ -106,11 +136,12 @@ fn refuse(error: assignment::Error) -> Diagnostic {
 fn request(demands: &Demands) -> Request {
     let objective = match demands.objective {
         Objective::Quality => LOSS.to_owned(),
-        Objective::Bytes => BYTES.to_owned(),
-        Objective::Latency => latency_name(1),
+        Objective::DeviceBytes => DEVICE.to_owned(),
+        Objective::Time(tokens) => latency_name(tokens),
     };
     let mut limits = vec![];
     limits.extend(demands.weight_bytes.map(|most| Limit::new(BYTES, most)));
+    limits.extend(demands.device_bytes.map(|most| Limit::new(DEVICE, most)));
     limits.extend(demands.bits_per_weight.map(|most| Limit::new(BITS, most)));
     limits.extend(demands.nats.map(|most| Limit::new(LOSS, most)));
     limits.extend(demands.stratum_nats.iter().map(|(name, &most)| Limit::new(stratum_name(name), most)));
@@ -122,18 +153,27 @@ fn request(demands: &Demands) -> Request {
 fn formulation(
     module: &Module,
     known: &Sensitivities,
-    demands: &Demands,
+    (demands, device): (&Demands, &Device),
     selection: &Selection,
 ) -> Result<Formulation, Diagnostic> {
     let mut tokens: Vec<u64> = demands.latency.iter().map(|&(tokens, _)| tokens).collect();
-    tokens.extend((demands.objective == Objective::Latency && !tokens.contains(&1)).then_some(1));
+    if let Objective::Time(own) = demands.objective {
+        tokens.extend((!tokens.contains(&own)).then_some(own));
+    }
     let vectors = module.views::<WeightOp>().filter(|w| !is_matrix(w));
-    let fixed = Fixed {
-        bytes: vectors.map(|w| 4 * w.tensor_type().width()).sum(),
-        times: tokens.iter().map(|&tokens| other_ops_time(module, tokens, selection).0).collect(),
+    let bytes = vectors.map(|w| 4 * w.tensor_type().width()).sum();
+    let rest = |kv: &KvCost| {
+        let selection = Selection { kv: kv.loss.format, ..selection.clone() };
+        Rest {
+            kv: kv.loss.clone(),
+            bytes,
+            device_bytes: device.arena_bytes.saturating_add(kv.bytes),
+            times: tokens.iter().map(|&tokens| other_ops_time(module, tokens, &selection).0).collect(),
+        }
     };
+    let rest: Vec<Rest> = device.kv.iter().map(rest).collect();
     let matrices: Vec<Matrix> = module.views::<WeightOp>().filter(is_matrix).map(matrix).collect();
-    formulate(&matrices, &fixed, known, &tokens, selection)
+    formulate(&matrices, &rest, known, &tokens, selection)
 }
 
 fn matrix(weight: WeightOp<'_>) -> Matrix {

@@ -13,6 +13,8 @@ use crate::{
 pub const LOSS: &str = "loss";
 /// The resource that counts the bytes of all weights, scales included.
 pub const BYTES: &str = "weight bytes";
+/// The resource that counts all bytes on the device: weights, KV cache at the declared limits, activation arena.
+pub const DEVICE: &str = "device bytes";
 /// The resource that counts bits per weight over the decoder's linears, scales included.
 pub const BITS: &str = "bits per weight";
 
@@ -51,32 +53,39 @@ impl Matrix {
     }
 }
 
-/// What no choice of a format changes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fixed {
+/// Everything but the matrices, with the KV cache in one of the formats that it may have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rest {
+    /// The KV cache's format and its loss; no strata where the loss was not measured.
+    pub kv: FormatCost,
     /// Bytes of norms and biases.
     pub bytes: u64,
-    /// Time of the other ops in nanoseconds, one for each number of tokens.
+    /// Bytes on the device that are no weights: KV cache and activation arena.
+    pub device_bytes: u64,
+    /// Time of the ops without matrices in nanoseconds, one for each number of tokens.
     pub times: Vec<f64>,
 }
 
 /// The assignment problem with what its choices stand for.
 #[derive(Clone, Debug)]
 pub struct Formulation {
-    /// One group for each matrix, in the order given, and one for what is fixed.
+    /// One group for each matrix, in the order given, and one for the KV cache with everything else.
     pub problem: Problem,
     /// The formats behind each group's choices.
     pub choices: Vec<(String, Vec<Format>)>,
+    /// The formats behind the KV cache's choices.
+    pub kv: Vec<Format>,
 }
 
 /// A matrix of the graph was not measured.
 pub const UNMEASURED: &str = "E0411";
 
-/// The problem of choosing a measured format for each matrix. Its resources are [`LOSS`], [`BYTES`], [`BITS`], the loss of
-/// each stratum, and the time of a step over each of `tokens`. A format that no kernel of the target takes is no choice.
+/// The problem of choosing a measured format for each matrix, and one of `rest`. Its resources are [`LOSS`], [`BYTES`],
+/// [`BITS`], [`DEVICE`], the loss of each stratum, and the time of a step over each of `tokens`. A format that no kernel
+/// of the target takes is no choice.
 pub fn formulate(
     matrices: &[Matrix],
-    fixed: &Fixed,
+    rest: &[Rest],
     known: &Sensitivities,
     tokens: &[u64],
     selection: &Selection,
@@ -85,6 +94,7 @@ pub fn formulate(
         Resource { name: LOSS.into(), unit: Unit::Nats },
         Resource { name: BYTES.into(), unit: Unit::Bytes },
         Resource { name: BITS.into(), unit: Unit::Bits },
+        Resource { name: DEVICE.into(), unit: Unit::Bytes },
     ];
     resources.extend(known.strata.iter().map(|s| Resource { name: stratum_name(s), unit: Unit::Nats }));
     resources.extend(tokens.iter().map(|&t| Resource { name: latency_name(t), unit: Unit::Nanos }));
@@ -98,12 +108,22 @@ pub fn formulate(
         choices.push((matrix.key.clone(), priced.iter().map(|(format, _)| *format).collect()));
         groups.push(Group::new(&matrix.key, priced.into_iter().map(|(_, choice)| choice).collect()));
     }
-    let mut costs = vec![0.0, fixed.bytes as f64, 0.0];
-    costs.extend(vec![0.0; known.strata.len()]);
-    costs.extend(&fixed.times);
-    let rest = Choice { name: "as they are".into(), costs };
-    groups.push(Group::new("norms, biases and other ops", vec![rest]));
-    Ok(Formulation { problem: Problem { resources, groups }, choices })
+    groups.push(Group::new(KV, rest.iter().map(|rest| rest.choice(known.strata.len())).collect()));
+    let kv = rest.iter().map(|rest| rest.kv.format).collect();
+    Ok(Formulation { problem: Problem { resources, groups }, choices, kv })
+}
+
+/// The group of the KV cache, which also counts what no choice changes.
+const KV: &str = "KV cache";
+
+impl Rest {
+    fn choice(&self, strata: usize) -> Choice {
+        let bytes = self.bytes as f64;
+        let mut costs = vec![self.kv.nats.max(0.0), bytes, 0.0, bytes + self.device_bytes as f64];
+        costs.extend((0..strata).map(|at| self.kv.strata.get(at).map_or(0.0, |nats| nats.max(0.0))));
+        costs.extend(&self.times);
+        Choice { name: self.kv.format.to_string(), costs }
+    }
 }
 
 impl Formulation {
@@ -111,6 +131,11 @@ impl Formulation {
     pub fn formats(&self, solution: &Solution) -> Vec<(String, Format)> {
         let chosen = solution.chosen.iter().map(|chosen| chosen.choices[0]);
         self.choices.iter().zip(chosen).map(|((key, formats), at)| (key.clone(), formats[at])).collect()
+    }
+
+    /// The format of the KV cache in a solution.
+    pub fn kv_format(&self, solution: &Solution) -> Format {
+        self.kv[solution.chosen[self.choices.len()].choices[0]]
     }
 }
 
@@ -128,7 +153,7 @@ impl Pricing<'_> {
             let bytes = matrix.bytes(cost.format) as f64;
             let bits = if matrix.is_decoder_linear() { 8.0 * bytes / self.decoder_weights } else { 0.0 };
             // A measured divergence may be a little below zero; a plan is no better for it.
-            let mut costs = vec![cost.nats.max(0.0), bytes, bits];
+            let mut costs = vec![cost.nats.max(0.0), bytes, bits, bytes];
             costs.extend(cost.strata.iter().map(|nats| nats.max(0.0)));
             for &tokens in self.tokens {
                 let shape = (matrix.rows, matrix.cols, cost.format);
@@ -172,8 +197,8 @@ mod tests {
     fn bits_are_counted_over_the_decoder_and_bytes_over_everything() {
         let matrices = [matrix("embed_tokens", OpKind::Embed), matrix("layers.0.a", OpKind::Linear)];
         let known = known(["embed_tokens", "layers.0.a"]);
-        let fixed = Fixed { bytes: 12, times: vec![] };
-        let formulation = formulate(&matrices, &fixed, &known, &[], &selection()).unwrap();
+        let formulation =
+            formulate(&matrices, &[rest(Format::F32, 0.0, 64)], &known, &[], &selection()).unwrap();
         let request = Request::new(LOSS, vec![Limit::new(BITS, 8.0)]);
         let solution = solve(&formulation.problem, &request).unwrap();
         let formats: Vec<Format> = formulation.formats(&solution).into_iter().map(|f| f.1).collect();
@@ -182,13 +207,42 @@ mod tests {
         assert_eq!(solution.totals[0], 1e-3, "a loss below zero counts as none");
         assert_eq!(solution.totals[1], (bytes[0] + bytes[1] + 12) as f64);
         assert_eq!(solution.totals[2], 8.0 * bytes[1] as f64 / (256.0 * 128.0));
+        assert_eq!(solution.totals[3], solution.totals[1] + 64.0, "the device holds more than weights");
+    }
+
+    /// 12 bytes of norms, a KV cache of `bytes` that loses `nats`.
+    fn rest(format: Format, nats: f64, bytes: u64) -> Rest {
+        Rest {
+            kv: FormatCost { format, nats, strata: vec![] },
+            bytes: 12,
+            device_bytes: bytes,
+            times: vec![],
+        }
+    }
+
+    #[test]
+    fn the_cache_and_the_weights_share_the_device() {
+        let matrices = [matrix("layers.0.a", OpKind::Linear)];
+        let known = known(["embed_tokens", "layers.0.a"]);
+        let [small, large] = [Format::Nf4, Format::F16].map(|format| matrices[0].bytes(format));
+        let chosen = |cache_nats: f64, most: u64| {
+            let rest = [rest(Format::F32, 0.0, 100_000), rest(Format::F16, cache_nats, 50_000)];
+            let formulation = formulate(&matrices, &rest, &known, &[], &selection()).unwrap();
+            let request = Request::new(LOSS, vec![Limit::new(DEVICE, most as f64)]);
+            let solution = solve(&formulation.problem, &request).unwrap();
+            (formulation.formats(&solution)[0].1, formulation.kv_format(&solution))
+        };
+        let (roomy, tight) = (100_012 + large, 100_012 + small);
+        assert_eq!(chosen(1e-4, roomy), (Format::F16, Format::F32), "nothing has to give");
+        assert_eq!(chosen(1e-4, tight), (Format::F16, Format::F16), "the cache gives the room");
+        assert_eq!(chosen(1e-2, tight), (Format::Nf4, Format::F32), "the weight gives the room");
     }
 
     #[test]
     fn a_matrix_without_a_measurement_is_named() {
         let matrices = [matrix("layers.1.b", OpKind::Linear)];
         let known = known(["embed_tokens", "layers.0.a"]);
-        let refused = formulate(&matrices, &Fixed::default(), &known, &[], &selection()).unwrap_err();
+        let refused = formulate(&matrices, &[], &known, &[], &selection()).unwrap_err();
         assert!(refused.to_string().contains("layers.1.b"), "{refused}");
     }
 }

@@ -14,8 +14,8 @@ use samp_runtime::Weights;
 use super::Evenings;
 use crate::{emit::PlanSpec, import::Checkpoint};
 
-/// Every tensor of an f32 program.
-#[derive(Clone, Debug)]
+/// Every tensor of an f32 program; by default none.
+#[derive(Clone, Debug, Default)]
 pub struct MasterWeights {
     tensors: Vec<Encoded>,
 }

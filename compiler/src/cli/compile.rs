@@ -12,7 +12,7 @@ use samp_passes::Quality;
 
 use self::{
     demands::{DemandArgs, routed, work_folder},
-    report::{Cost, Explained, Graph, Report},
+    report::{Cost, Decided, Explained, Graph, Report},
 };
 use super::{
     Outcome,
@@ -21,10 +21,7 @@ use super::{
 };
 use crate::{
     calibrate::RoundedStore,
-    compile::{
-        CompileOptions, DEFAULT_MAX_SEQUENCES, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget,
-        lower_model, probe,
-    },
+    compile::{CompileOptions, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget, lower_model, probe},
     emit::{self, Bar, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
     recipe,
     size::{Bytes, SizeTable},
@@ -59,9 +56,9 @@ pub struct Args {
     /// Positions of one sequence [default: what the model was trained for]
     #[arg(long, value_name = "N")]
     max_model_len: Option<u64>,
-    /// Sequences alive at once
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_SEQUENCES)]
-    max_num_seqs: u64,
+    /// Sequences alive at once [default: 16, or 1 with --optimize-for edge]
+    #[arg(long, value_name = "N")]
+    max_num_seqs: Option<u64>,
     /// Tokens of one step
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TOKENS)]
     max_num_batched_tokens: u64,
@@ -80,7 +77,8 @@ pub struct Args {
     /// Print the graph after this phase; may be given several times
     #[arg(long, value_name = "PHASE")]
     print_after: Vec<Phase>,
-    /// Say for each op which kernels were candidates and what each would cost
+    /// Say for each op which kernels were candidates and what each would cost; with --calib, for each weight why it
+    /// has its format, and what higher limits would buy
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -157,7 +155,11 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
     routed.warnings.iter().for_each(|warning| eprintln!("{warning}"));
     let warnings: Vec<Diagnostic> =
         source.warnings().iter().chain(&known).chain(&routed.warnings).cloned().collect();
-    let mut report = Report { warnings: &warnings, ..Report::new(args) };
+    let decided = args.explain.then(|| Decided::of(&routed));
+    if let (Some(decided), false) = (&decided, args.json) {
+        print(&decided.to_string())?;
+    }
+    let mut report = Report { warnings: &warnings, decided, ..Report::new(args) };
     let rounded = Some((&routed.rounded, &routed.quality));
     let made = finish(args, source, &routed.spec, rounded, &mut report)?;
     if let Some(work) = work_folder(args) {
@@ -195,7 +197,7 @@ fn options(args: &Args) -> anyhow::Result<CompileOptions> {
     Ok(CompileOptions {
         kv: args.kv_cache_dtype.0,
         max_context: args.max_model_len,
-        max_sequences: args.max_num_seqs,
+        max_sequences: args.max_num_seqs.unwrap_or(args.demands.optimize_for.sequences()),
         max_tokens: args.max_num_batched_tokens,
         ..CompileOptions::new(args.target, recipe::load(&args.recipe)?)
     })

@@ -8,12 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{PlanSpec, TensorSpec};
-use crate::calibrate::{Profile, data::Fingerprint};
+use crate::calibrate::{Divergence, Profile, data::Fingerprint};
 
 /// File name of the certificate inside a plan.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
 /// Version of the certificate's schema.
-pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 1, patch: 0 };
+pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 2, patch: 0 };
 
 /// What is known of a plan's precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +43,9 @@ pub struct Quality {
     pub calibration: Fingerprint,
     /// The sensitivity of each weight to each format, with the fingerprint of what it was measured on.
     pub profile: Profile,
+    /// What keeping keys and values in each format that was considered loses; those in f32 lose nothing.
+    #[serde(default)]
+    pub kv: Vec<CacheLoss>,
     /// Every solve with what its plan was then found to lose; the last is this plan.
     pub rounds: Vec<Round>,
     /// The plan on records that calibration did not see.
@@ -53,6 +56,16 @@ pub struct Quality {
     pub rounded: String,
 }
 
+/// What the KV cache loses in one format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CacheLoss {
+    /// The format.
+    pub format: Format,
+    /// The divergence of the unquantized model with its keys and values in this format, on the calibration records.
+    pub divergence: Divergence,
+}
+
 /// One solve and its audit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,12 +74,28 @@ pub struct Round {
     pub limits: Vec<String>,
     /// Loss by the sum of the measured sensitivities, nats per token.
     pub predicted_nats: f64,
-    /// Proved: no assignment does better than this, by the same sum.
-    pub bound_nats: f64,
-    /// Relative distance between the two.
+    /// Proved: no assignment does better than this, by the same sum; null where something else was minimised.
+    pub bound_nats: Option<f64>,
+    /// Relative distance of what was minimised from what was proved to be its least.
     pub gap: f64,
+    /// What each limit costs, in their order.
+    #[serde(default)]
+    pub prices: Vec<ShadowPrice>,
     /// Loss as then found on the held-out records, nats per token.
     pub audited_nats: f64,
+}
+
+/// What a higher limit would buy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowPrice {
+    /// What is limited.
+    pub resource: String,
+    /// By how much what was minimised changes per unit of the limit; at most 0. Units are bytes, bits, nanoseconds and
+    /// nats per token.
+    pub per_unit: f64,
+    /// The same as a sentence.
+    pub offer: String,
 }
 
 /// What held-out records say.

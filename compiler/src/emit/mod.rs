@@ -26,8 +26,8 @@ pub(crate) mod staging;
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
 pub use certificate::{
-    Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, Certificate, Held, Quality, Round, Size, StratumQuality,
-    Uniform,
+    Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, CacheLoss, Certificate, Held, Quality, Round,
+    ShadowPrice, Size, StratumQuality, Uniform,
 };
 pub use error::EmitError;
 pub use golden::Probe;

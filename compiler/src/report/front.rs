@@ -11,7 +11,7 @@ use samp_abi::{
 };
 use samp_ir::Diagnostic;
 use samp_passes::{
-    BITS, BYTES, Fixed, Formulation, LOSS, Matrix, Sensitivities,
+    BITS, BYTES, FormatCost, Formulation, LOSS, Matrix, Rest, Sensitivities,
     assignment::{Axis, Chosen, Effort, Limit, Problem, Request, pareto, solve},
     formulate,
 };
@@ -93,8 +93,10 @@ pub fn matrices(plan: &Plan) -> Vec<Matrix> {
 
 fn formulation(plan: &Plan, matrices: &[Matrix], known: &Sensitivities) -> Result<Formulation, Diagnostic> {
     let vectors = plan.tensors.iter().filter(|tensor| tensor.rows <= 1);
-    let fixed = Fixed { bytes: vectors.map(samp_abi::plan::Tensor::bytes).sum(), times: vec![] };
-    formulate(matrices, &fixed, known, &[], &predict::selection(plan))
+    let kv = FormatCost { format: plan.kv.format, nats: 0.0, strata: vec![] };
+    let bytes = vectors.map(samp_abi::plan::Tensor::bytes).sum();
+    let rest = Rest { kv, bytes, device_bytes: 0, times: vec![] };
+    formulate(matrices, &[rest], known, &[], &predict::selection(plan))
 }
 
 /// The plan with the given formats; `None` where one of them is no choice.

@@ -94,7 +94,7 @@ fn attempts(quality: &Quality) -> Element {
         let factor = if factor.is_finite() { format!("{factor:.2}") } else { "–".into() };
         let cells = [
             number(nats(round.predicted_nats)),
-            number(nats(round.bound_nats)),
+            number(round.bound_nats.map_or("–".into(), nats)),
             number(format!("{:.3} %", 100.0 * round.gap)),
             number(nats(round.audited_nats)),
             number(factor),

@@ -6,8 +6,10 @@
 //! Never: a promise that was not audited. If the demands cannot be met there is an error and no plan.
 
 mod audit;
+mod device;
 mod journal;
 mod profiling;
+mod promise;
 mod settle;
 mod trials;
 
@@ -23,13 +25,14 @@ use samp_passes::{
 pub use audit::Audit;
 pub use profiling::{Part, profile};
 use profiling::{Profiling, at_least};
+pub use promise::Promise;
 use settle::Search;
 pub use trials::{Trial, rank_correlation};
 
 use crate::{
     calibrate::{
-        Evenings, Forward, MasterWeights, MeasureOptions, Profile, Programs, RoundedStore, TokenBatch,
-        data::Fingerprint,
+        CalibrationError, Evenings, Forward, MasterWeights, MeasureOptions, Profile, Programs, RoundedStore,
+        TokenBatch, data::Fingerprint,
     },
     compile::{CompileOptions, Lowered, Source, lower_model},
     emit::{Held, PlanSpec, Quality},
@@ -52,10 +55,10 @@ pub struct Records {
 /// What is asked of the routing.
 #[derive(Clone, Debug)]
 pub struct RouteOptions {
-    /// Limits and objective; a loss limit comes from `max_loss`.
+    /// Limits and objective; limits on losses come from `promise`.
     pub demands: Demands,
-    /// Most growth of perplexity, such as 0.005, with 95 % confidence, overall and in each stratum.
-    pub max_loss: Option<f64>,
+    /// How much perplexity may grow.
+    pub promise: Promise,
     /// What is measured.
     pub measure: MeasureOptions,
     /// Tokens that the final weights are rounded under.
@@ -89,6 +92,9 @@ pub const MISSED: &str = "E1102";
 /// A stratum of the audit was not calibrated on.
 pub const UNSEEN: &str = "E1103";
 
+/// A loss limit names a stratum that is not held out.
+pub const NO_STRATUM: &str = "E1104";
+
 /// Routes a checkpoint. `work` is a folder for what survives an interruption; `say` hears what is done.
 pub fn route(
     source: &Source,
@@ -103,6 +109,7 @@ pub fn route(
             "calibration needs weights: give the checkpoint's directory, not its config.json"
         ));
     };
+    route.promise.check(&held_out.strata)?;
     let longest = calibration.tokens.iter().chain(&held_out.tokens).map(Vec::len).max().unwrap_or(0) as u64;
     let master = Master::of(source, import, options, longest)?;
     let router = Router { source, options, route, master: &master };
@@ -117,10 +124,13 @@ pub fn route(
     let mut profile = profiling.run(&mut programs.rounded, &batches, route.profile.as_ref())?;
     profile.keep(&route.measure.formats);
     let known = sensitivities(&profile);
+    let caches = router.cache_losses(&mut programs.original, &batches, &calibration.strata)?;
+    let device = router.device(&caches, &known.strata)?;
     let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
     let rounding = at_least(&batches, route.round_tokens, |batch| batch.token_ids.len());
     let data = (&batches[..rounding], &audit);
-    let search = Search { router: &router, module: &lowered.module, known: &known, data, work, say };
+    let module = &lowered.module;
+    let search = Search { router: &router, module, known: &known, device: &device, data, work, say };
     let trials = search.trials(&mut programs, route.trials, route.seed)?;
     if !trials.is_empty() {
         let correlation = rank_correlation(&trials);
@@ -129,7 +139,7 @@ pub fn route(
             "rank correlation of predicted and audited losses over {count} assignments: {correlation:.3}"
         ));
     }
-    let mut routed = search.run(&mut programs, profile)?;
+    let mut routed = search.run(&mut programs, (profile, caches))?;
     routed.warnings.extend(unseen_strata(calibration, &routed.quality.held_out));
     Ok(routed)
 }
@@ -164,27 +174,58 @@ fn unseen_strata(calibration: &Records, held_out: &Held) -> Option<Diagnostic> {
 struct Master<'a> {
     spec: PlanSpec,
     import: &'a Import,
+    source: &'a Source,
+    options: &'a CompileOptions,
 }
 
 impl<'a> Master<'a> {
     /// The program for records of at most `longest` tokens.
     fn of(
-        source: &Source,
+        source: &'a Source,
         import: &'a Import,
-        options: &CompileOptions,
+        options: &'a CompileOptions,
         longest: u64,
     ) -> Result<Master<'a>, Diagnostic> {
+        let spec = Master::lowered(source, options, PASS_TOKENS.max(longest), Format::F32)?;
+        Ok(Master { spec, import, source, options })
+    }
+
+    /// The program with keys and values in a format.
+    fn lowered(
+        source: &Source,
+        options: &CompileOptions,
+        max_tokens: u64,
+        kv: Format,
+    ) -> Result<PlanSpec, Diagnostic> {
         let recipe = Recipe::uniform(Format::F32);
         let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
         let master = CompileOptions {
-            kv: Some(Format::F32),
+            kv: Some(kv),
             max_context: options.max_context,
-            max_tokens: PASS_TOKENS.max(longest),
+            max_tokens,
             quality: samp_passes::Quality { correct: false, rounding: Rounding::Nearest, ..options.quality },
             ..CompileOptions::new(TargetName::Cpu, recipe)
         };
         let Lowered { spec, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;
-        Ok(Master { spec: spec.expect("lowered to the end"), import })
+        Ok(spec.expect("lowered to the end"))
+    }
+
+    /// Does something with the weights of `forward` while keys and values are kept as `kv`.
+    fn with_kv<T>(
+        &self,
+        forward: &mut Forward,
+        kv: Format,
+        run: impl FnOnce(&mut Forward) -> Result<T, CalibrationError>,
+    ) -> anyhow::Result<T> {
+        if kv == self.spec.kv.format {
+            return Ok(run(forward)?);
+        }
+        let spec = Master::lowered(self.source, self.options, self.spec.limits.max_tokens, kv)?;
+        let mut cached = Forward::new(&spec, MasterWeights::default())?;
+        std::mem::swap(forward.weights_mut(), cached.weights_mut());
+        let result = run(&mut cached);
+        std::mem::swap(forward.weights_mut(), cached.weights_mut());
+        Ok(result?)
     }
 
     /// The program, ready to run.

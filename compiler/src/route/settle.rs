@@ -7,15 +7,16 @@ use anyhow::Context;
 use samp_abi::Format;
 use samp_ir::{Diagnostic, Module};
 use samp_passes::{
-    Decision, Sensitivities, assign_precision,
+    Decision, Device, LOSS, Sensitivities, assign_precision,
+    assignment::{LimitReport, Solution},
     recipe::{Recipe, Rule},
 };
 
-use super::{Audit, MISSED, Routed, Router, bits_per_weight};
+use super::{Audit, Routed, Router, bits_per_weight};
 use crate::{
-    calibrate::{Profile, Programs, RoundedStore, TokenBatch, round},
+    calibrate::{Forward, Profile, Programs, RoundedStore, TokenBatch, round},
     compile::selection,
-    emit::{Held, PlanSpec, Quality, Round, SourceSpec, Uniform},
+    emit::{CacheLoss, Held, PlanSpec, Quality, Round, ShadowPrice, SourceSpec, Uniform},
 };
 
 /// How often a plan that misses its promise is solved for again.
@@ -27,6 +28,7 @@ pub(super) struct Search<'a> {
     /// The fused graph.
     pub module: &'a Module,
     pub known: &'a Sensitivities,
+    pub device: &'a Device,
     /// What is rounded under, and what is judged on.
     pub data: (&'a [TokenBatch], &'a Audit<'a>),
     pub work: &'a Path,
@@ -41,17 +43,22 @@ pub(super) struct Candidate {
 }
 
 impl Search<'_> {
-    /// Searches; `profile` goes into the certificate.
-    pub fn run(&self, programs: &mut Programs, profile: Profile) -> anyhow::Result<Routed> {
+    /// Searches; what was measured goes into the certificate.
+    pub fn run(
+        &self,
+        programs: &mut Programs,
+        (profile, kv): (Profile, Vec<CacheLoss>),
+    ) -> anyhow::Result<Routed> {
+        let promise = &self.router.route.promise;
         let (mut rounds, mut correction) = (vec![], 1.0);
         let (mut decision, mut best) = loop {
             let decision = self.decide(correction)?;
             (self.say)(&format!("rounding, attempt {}", rounds.len() + 1));
             let candidate = self.audited(programs, &decision.recipe, "assigned")?;
             rounds.push(described(&decision, &candidate.held));
-            let Some(excess) = self.missed(&candidate.held) else { break (decision, candidate) };
+            let Some(excess) = promise.excess(&candidate.held) else { break (decision, candidate) };
             if rounds.len() == MAX_ROUNDS {
-                return Err(self.refusal(&rounds, &candidate.held).into());
+                return Err(promise.refusal(&rounds, &candidate.held).into());
             }
             (self.say)(&format!("the audit found {excess:.2} times the loss allowed; solving again"));
             correction *= 1.05 * excess;
@@ -59,7 +66,7 @@ impl Search<'_> {
         let mut best_uniform = None;
         if let Some((format, formats)) = self.best_uniform(&decision) {
             (self.say)(&format!("auditing uniform {format}, the best uniform plan of no greater size"));
-            let recipe = self.recipe_of(&formats);
+            let recipe = self.recipe_of(&formats, decision.recipe.kv);
             let uniform = self.audited(programs, &recipe, "uniform")?;
             best_uniform = Some(Uniform {
                 format,
@@ -67,7 +74,7 @@ impl Search<'_> {
                 kl_nats: uniform.held.overall.kl_nats,
             });
             let better = uniform.held.overall.kl_nats < best.held.overall.kl_nats;
-            if better && self.missed(&uniform.held).is_none() {
+            if better && promise.excess(&uniform.held).is_none() {
                 (self.say)("the uniform plan loses less and is taken");
                 best = uniform;
                 (decision.recipe, decision.formats) = (recipe, formats);
@@ -77,7 +84,8 @@ impl Search<'_> {
         let fingerprint = rounded.fingerprint();
         spec.rounded = Some(fingerprint.clone());
         let calibration = self.router.route.calibration.clone();
-        let quality = Quality { calibration, profile, rounds, held_out, best_uniform, rounded: fingerprint };
+        let quality =
+            Quality { calibration, profile, kv, rounds, held_out, best_uniform, rounded: fingerprint };
         Ok(Routed { spec, rounded, quality, decision, warnings: vec![] })
     }
 
@@ -94,47 +102,19 @@ impl Search<'_> {
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
         round(programs, &spec, batches, &mut rounded)?;
-        let held = audit.run(&mut programs.rounded)?;
+        // The plan's own format of keys and values is a part of what it loses.
+        let run = |forward: &mut Forward| audit.run(forward);
+        let held = self.router.master.with_kv(&mut programs.rounded, spec.kv.format, run)?;
         Ok(Candidate { spec, rounded, held })
     }
 
-    /// Solves with a loss limit that is tightened by `correction`.
+    /// Solves with loss limits that are tightened by `correction`.
     fn decide(&self, correction: f64) -> Result<Decision, Diagnostic> {
         let router = self.router;
         let mut demands = router.route.demands.clone();
-        if let Some(loss) = router.route.max_loss {
-            let nats = (1.0 + loss).ln() / correction;
-            demands.nats = Some(demands.nats.map_or(nats, |most| most.min(nats)));
-        }
-        assign_precision(self.module, self.known, &demands, &selection(router.source, router.options)?)
-    }
-
-    /// How many times the allowed loss the audit found, where more than once: overall or in any stratum.
-    fn missed(&self, held: &Held) -> Option<f64> {
-        let allowed = (1.0 + self.router.route.max_loss?).ln();
-        let all = held.strata.values().chain([&held.overall]);
-        let worst = all.map(|q| q.perplexity_ratio_at_most.ln() / allowed).fold(0.0, f64::max);
-        (worst > 1.0).then_some(worst)
-    }
-
-    fn refusal(&self, rounds: &[Round], held: &Held) -> Diagnostic {
-        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
-        let allowed = 100.0 * self.router.route.max_loss.unwrap_or(0.0);
-        let overall = percent(held.overall.perplexity_ratio_at_most);
-        let message = format!(
-            "--max-loss {allowed} % cannot be shown to hold: after {} attempts the perplexity grows by at most \
-             {overall:.3} % overall (one-sided 95 %)",
-            rounds.len()
-        );
-        let finding = Diagnostic::bad_input(MISSED, message);
-        let strata = held.strata.iter().map(|(name, q)| {
-            let (grown, most) = (percent(q.perplexity_ratio), percent(q.perplexity_ratio_at_most));
-            format!("{name}: {grown:.3} %, at most {most:.3} %, {} records", q.records)
-        });
-        let finding = strata.fold(finding, Diagnostic::note);
-        finding.hint(
-            "allow more bytes, a larger loss, or give more held-out records (their number sets the interval)",
-        )
+        router.route.promise.limit(&mut demands, &self.known.strata, correction);
+        let selection = selection(router.source, router.options)?;
+        assign_precision(self.module, self.known, (&demands, self.device), &selection)
     }
 
     /// The uniform assignment (embedding and head as decided) with the least predicted loss among those no larger than
@@ -163,7 +143,7 @@ impl Search<'_> {
         candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, format, formats)| (format, formats))
     }
 
-    pub fn recipe_of(&self, formats: &[(String, Format)]) -> Recipe {
+    pub fn recipe_of(&self, formats: &[(String, Format)], kv: Option<Format>) -> Recipe {
         let tensors = &self.router.master.spec.tensors;
         let rules = formats.iter().flat_map(|(key, format)| {
             let sources = tensors.iter().find(|t| t.name == *key).map_or(&[][..], |t| &t.sources);
@@ -173,17 +153,23 @@ impl Search<'_> {
             };
             sources.iter().map(rule).collect::<Vec<_>>()
         });
-        Recipe { name: "measured".into(), kv: None, rules: rules.collect() }
+        Recipe { name: "measured".into(), kv, rules: rules.collect() }
     }
 }
 
 fn described(decision: &Decision, held: &Held) -> Round {
-    let solution = &decision.solution;
+    let solution: &Solution = &decision.solution;
+    let price = |limit: &LimitReport| ShadowPrice {
+        resource: limit.resource.clone(),
+        per_unit: limit.price,
+        offer: limit.offer(),
+    };
     Round {
         limits: solution.limits.iter().map(ToString::to_string).collect(),
         predicted_nats: decision.predicted_nats(),
-        bound_nats: solution.bound,
+        bound_nats: (decision.minimised == LOSS).then_some(solution.bound),
         gap: solution.gap,
+        prices: solution.limits.iter().map(price).collect(),
         audited_nats: held.overall.kl_nats,
     }
 }

@@ -29,7 +29,8 @@ impl Search<'_> {
                 predicted += cost.nats;
                 formats.push((weight.key.clone(), cost.format));
             }
-            let audited = self.audited(programs, &self.recipe_of(&formats), "trial")?.held.overall.kl_nats;
+            let audited =
+                self.audited(programs, &self.recipe_of(&formats, None), "trial")?.held.overall.kl_nats;
             (self.say)(&format!(
                 "trial {} of {count}: predicted {predicted:.6}, audited {audited:.6} nats per token",
                 index + 1

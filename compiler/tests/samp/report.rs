@@ -74,11 +74,13 @@ fn audited(profile: Profile) -> Quality {
     Quality {
         calibration: Fingerprint::default(),
         profile,
+        kv: vec![],
         rounds: vec![Round {
             limits: vec!["bits per weight: 4.7 bits of 4.8 bits".into()],
             predicted_nats: 1e-3,
-            bound_nats: 1e-3,
+            bound_nats: Some(1e-3),
             gap: 0.0,
+            prices: vec![],
             audited_nats: 1.5e-3,
         }],
         held_out: Held { fingerprint: "f".into(), overall: stratum(1.5e-3), strata },

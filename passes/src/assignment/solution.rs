@@ -97,6 +97,23 @@ pub(super) fn attempt(problem: &Problem, request: &Request) -> Result<Outcome, E
     }))
 }
 
+impl LimitReport {
+    /// The shadow price as a sentence, such as `1 MB more weight bytes would save 0.000012 nats per token`.
+    pub fn offer(&self) -> String {
+        let LimitReport { resource, unit, objective, price, .. } = self;
+        let step = unit.step(self.at_most);
+        let amount = match unit {
+            Unit::Bits => format!("{step} more"),
+            _ => format!("{} more", unit.show(step)),
+        };
+        let per = if *objective == Unit::Nats { " per token" } else { "" };
+        match *price {
+            0.0 => format!("more {resource} would save nothing"),
+            price => format!("{amount} {resource} would save {}{per}", objective.show(-price * step)),
+        }
+    }
+}
+
 impl fmt::Display for LimitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LimitReport { resource, at_most, spent, unit, .. } = self;
@@ -112,5 +129,27 @@ impl fmt::Display for LimitReport {
             0.0 => write!(f, "more buys nothing"),
             price => write!(f, "{} more buys {}", unit.show(step), self.objective.show(price * step)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shadow_prices_are_sentences() {
+        let report = |resource: &str, unit: Unit, at_most: f64, price: f64| LimitReport {
+            resource: resource.into(),
+            at_most,
+            spent: at_most,
+            price,
+            unit,
+            objective: Unit::Nats,
+        };
+        let bytes = report("weight bytes", Unit::Bytes, 38e6, -1.2e-11);
+        assert_eq!(bytes.offer(), "1 MB more weight bytes would save 0.000012 nats per token");
+        let bits = report("bits per weight", Unit::Bits, 4.8, -0.002);
+        assert_eq!(bits.offer(), "0.1 more bits per weight would save 0.0002 nats per token");
+        assert_eq!(report("loss", Unit::Nats, 0.01, 0.0).offer(), "more loss would save nothing");
     }
 }

@@ -12,8 +12,9 @@ use crate::{
         data::{CalibrationData, Fingerprint},
     },
     cli::calibration::records,
-    compile::{CompileOptions, Source},
-    route::{RouteOptions, Routed, route},
+    compile::{CompileOptions, DEFAULT_MAX_SEQUENCES, Source},
+    route::{Promise, RouteOptions, Routed, route},
+    size::Bytes,
 };
 
 /// What the formats have to keep
@@ -23,13 +24,23 @@ pub struct DemandArgs {
     /// Most bits per weight over the decoder's linears, scales counted
     #[arg(long, value_name = "BITS", requires = "calib")]
     pub max_bits: Option<f64>,
+    /// Most bytes on the device, such as 24GB: weights, KV cache and activation arena
+    ///
+    /// The KV cache counts with --max-num-seqs sequences of --max-model-len positions. With --kv-cache-dtype auto its
+    /// format is chosen along with those of the weights, by what each was measured to lose.
+    #[arg(long, value_name = "BYTES", requires = "calib")]
+    pub max_memory: Option<Bytes>,
     /// Most growth of perplexity, overall and in every stratum, with 95 % confidence; such as 0.5%
-    #[arg(long, value_name = "PERCENT", requires = "calib")]
-    pub max_loss: Option<Percent>,
+    ///
+    /// May be given again for strata that have a limit of their own, such as code=0.3%.
+    #[arg(long, value_name = "[STRATUM=]PERCENT", requires = "calib")]
+    pub max_loss: Vec<LossLimit>,
     /// Most predicted time of a step, such as 12ms@1 for one token; may be given several times
     #[arg(long, value_name = "TIME@TOKENS", requires = "calib")]
     pub max_latency: Vec<Latency>,
-    /// What to have least of within the limits: quality, memory or latency
+    /// What to have least of within the limits
+    ///
+    /// All but quality keep --max-loss 1% unless it is given.
     #[arg(long, value_name = "WHAT", requires = "calib", default_value = "quality")]
     pub optimize_for: Goal,
     /// First audit so many random assignments, and say how their losses correlate with those predicted
@@ -40,17 +51,22 @@ pub struct DemandArgs {
     pub profile: Option<PathBuf>,
 }
 
-/// A part, written as a percentage.
-#[derive(Clone, Copy, Debug)]
-pub struct Percent(pub f64);
+/// A growth of perplexity, of one stratum or of all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LossLimit {
+    stratum: Option<String>,
+    growth: f64,
+}
 
-impl FromStr for Percent {
+impl FromStr for LossLimit {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Percent, String> {
-        let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
-        let number = number.filter(|n| text.ends_with('%') && n.is_finite() && *n > 0.0);
-        number.map(|n| Percent(n / 100.0)).ok_or_else(|| "expected a percentage above 0, such as 0.5%".into())
+    fn from_str(text: &str) -> Result<LossLimit, String> {
+        let (stratum, percent) = text.rsplit_once('=').map_or((None, text), |(name, p)| (Some(name), p));
+        let number = percent.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        let number = number.filter(|n| n.is_finite() && *n > 0.0 && stratum != Some(""));
+        let limit = |n| LossLimit { stratum: stratum.map(str::to_owned), growth: n / 100.0 };
+        number.map(limit).ok_or_else(|| "expected a percentage above 0, such as 0.5% or code=0.3%".into())
     }
 }
 
@@ -79,14 +95,39 @@ impl FromStr for Latency {
 }
 
 /// What `--optimize-for` says.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Goal {
-    /// Least loss.
+    /// Least loss
     Quality,
-    /// Fewest weight bytes.
+    /// Fewest bytes on the device, counted as for --max-memory
     Memory,
-    /// Least predicted time of a decode step.
+    /// Least predicted time of a step over one token
     Latency,
+    /// Least predicted time per token of a step over --max-num-seqs tokens, which is what a token costs on a busy machine
+    Cost,
+    /// As memory, for one sequence at a time unless --max-num-seqs says otherwise
+    Edge,
+}
+
+/// Growth of perplexity that optimizing for anything but quality keeps to: without a limit the smallest formats would
+/// always win, whatever they lose.
+const IMPLIED_LOSS: f64 = 0.01;
+
+impl Goal {
+    /// Sequences alive at once unless told otherwise.
+    pub fn sequences(self) -> u64 {
+        if self == Goal::Edge { 1 } else { DEFAULT_MAX_SEQUENCES }
+    }
+
+    /// What is minimised by a plan for steps of these limits.
+    fn objective(self, options: &CompileOptions) -> Objective {
+        match self {
+            Goal::Quality => Objective::Quality,
+            Goal::Memory | Goal::Edge => Objective::DeviceBytes,
+            Goal::Latency => Objective::Time(1),
+            Goal::Cost => Objective::Time(options.max_sequences.min(options.max_tokens)),
+        }
+    }
 }
 
 impl std::fmt::Display for Goal {
@@ -95,8 +136,26 @@ impl std::fmt::Display for Goal {
             Goal::Quality => "quality",
             Goal::Memory => "memory",
             Goal::Latency => "latency",
+            Goal::Cost => "cost",
+            Goal::Edge => "edge",
         })
     }
+}
+
+/// How much perplexity may grow; of several limits on the same the least holds.
+fn promise(limits: &[LossLimit], goal: Goal) -> Promise {
+    let mut promise = Promise::default();
+    for LossLimit { stratum, growth } in limits {
+        match stratum {
+            None => promise.overall = Some(promise.overall.map_or(*growth, |most| most.min(*growth))),
+            Some(name) => {
+                let most = promise.strata.entry(name.clone()).or_insert(*growth);
+                *most = most.min(*growth);
+            }
+        }
+    }
+    let implied = (goal != Goal::Quality).then_some(IMPLIED_LOSS);
+    Promise { overall: promise.overall.or(implied), ..promise }
 }
 
 /// Decides the plan by the data.
@@ -115,7 +174,7 @@ pub fn routed(
         }
     };
     let (calibration, held_out) = (records(data.calibration), records(data.held_out));
-    let asked = route_options(args, data.fingerprint)?;
+    let asked = route_options(args, options, data.fingerprint)?;
     route(source, options, (&calibration, &held_out), &asked, &work, &say)
 }
 
@@ -126,21 +185,22 @@ pub fn work_folder(args: &Args) -> Option<PathBuf> {
     Some(work.into())
 }
 
-fn route_options(args: &Args, calibration: Fingerprint) -> anyhow::Result<RouteOptions> {
+fn route_options(
+    args: &Args,
+    options: &CompileOptions,
+    calibration: Fingerprint,
+) -> anyhow::Result<RouteOptions> {
     let own = &args.demands;
     Ok(RouteOptions {
         demands: Demands {
-            objective: match own.optimize_for {
-                Goal::Quality => Objective::Quality,
-                Goal::Memory => Objective::Bytes,
-                Goal::Latency => Objective::Latency,
-            },
+            objective: own.optimize_for.objective(options),
+            device_bytes: own.max_memory.map(|bytes| bytes.0 as f64),
             weight_bytes: args.budget.map(|bytes| bytes.0 as f64),
             bits_per_weight: own.max_bits,
             latency: own.max_latency.iter().map(|l| (l.tokens, l.nanos)).collect(),
             ..Demands::default()
         },
-        max_loss: own.max_loss.map(|p| p.0),
+        promise: promise(&own.max_loss, own.optimize_for),
         measure: args.measure.options(),
         round_tokens: args.measure.round_tokens(),
         profile: own.profile.as_deref().map(Profile::read).transpose()?,
@@ -148,4 +208,22 @@ fn route_options(args: &Args, calibration: Fingerprint) -> anyhow::Result<RouteO
         calibration,
         trials: own.trials,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_limits_are_read_by_stratum() {
+        let read = |text: &str| text.parse::<LossLimit>();
+        let limits = ["0.5%", "code=0.3 %", "code=0.2%"].map(|text| read(text).unwrap());
+        let kept = promise(&limits, Goal::Memory);
+        assert_eq!((kept.overall, kept.strata["code"]), (Some(0.005), 0.002));
+        assert_eq!(promise(&limits[1..], Goal::Memory).overall, Some(IMPLIED_LOSS));
+        assert_eq!(promise(&limits[1..], Goal::Quality).overall, None);
+        for wrong in ["", "0.5", "-1%", "nan%", "=1%", "code=", "code=0%"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::{fmt, path::Path};
 
-use samp_abi::TargetName;
+use samp_abi::{Format, TargetName};
 use samp_ir::Diagnostic;
-use samp_passes::Changed;
+use samp_passes::{Changed, Reason, assignment::LimitReport};
 use serde::Serialize;
 
 use super::Args;
-use crate::{pipeline::Trace, size::SizeTable};
+use crate::{pipeline::Trace, route::Routed, size::SizeTable};
 
 /// Result of a compile, of a dry run, or of lowering to some phase.
 #[derive(Serialize)]
@@ -28,6 +28,9 @@ pub struct Report<'a> {
     /// What `--explain` asks for.
     #[serde(skip_serializing_if = "Option::is_none", rename = "explain")]
     pub trace: Option<Explained>,
+    /// What `--explain` asks for where the formats were decided by measurements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
 }
 
 impl<'a> Report<'a> {
@@ -40,6 +43,7 @@ impl<'a> Report<'a> {
             tensors_resumed: None,
             graphs: vec![],
             trace: None,
+            decided: None,
         }
     }
 }
@@ -62,6 +66,56 @@ pub struct Graph {
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "// {}\n{}", self.phase, self.mlir)
+    }
+}
+
+/// Why each weight has its format, and what higher limits would buy.
+#[derive(Serialize)]
+pub struct Decided {
+    weights: Vec<Weight>,
+    kv: Format,
+    offers: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Weight {
+    weight: String,
+    format: Format,
+    /// The cheapest larger format that loses less, if any.
+    next: Option<Next>,
+    #[serde(skip)]
+    row: String,
+}
+
+#[derive(Serialize)]
+struct Next {
+    format: String,
+    bytes_more: f64,
+    nats_less: f64,
+}
+
+impl Decided {
+    pub fn of(routed: &Routed) -> Decided {
+        let weight = |reason: Reason| Weight {
+            row: reason.to_string(),
+            weight: reason.key,
+            format: reason.format,
+            next: reason.next.map(|n| Next { format: n.format, bytes_more: n.bytes, nats_less: n.nats }),
+        };
+        Decided {
+            weights: routed.decision.reasons().into_iter().map(weight).collect(),
+            kv: routed.decision.kv,
+            offers: routed.decision.solution.limits.iter().map(LimitReport::offer).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Decided {
+    /// A row for each weight, then the KV cache, then a sentence for each limit.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.weights.iter().try_for_each(|weight| writeln!(f, "{}", weight.row))?;
+        writeln!(f, "{:<36} {}", "KV cache", self.kv)?;
+        self.offers.iter().try_for_each(|offer| writeln!(f, "{offer}"))
     }
 }
 

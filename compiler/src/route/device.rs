@@ -1,0 +1,86 @@
+//! What a plan holds on its device beside the weights, and what each format of the KV cache loses.
+
+use samp_abi::{Format, ScaleAxis, plan::KvCache};
+use samp_ir::Phase;
+use samp_passes::{Device, FormatCost, KvCost, Objective, recipe::Recipe};
+
+use super::{Router, profiling::at_least, stratum};
+use crate::{
+    calibrate::{Baseline, Divergence, Forward, State, TokenBatch, by_stratum},
+    compile::{CompileOptions, Lowered, lower_model},
+    emit::{CacheLoss, PlanSpec},
+    pipeline::default_kv_format,
+    recipe::LoadedRecipe,
+};
+
+impl Router<'_> {
+    /// The formats that the KV cache may have: one, unless it is left open and what the device holds is demanded.
+    fn kv_formats(&self) -> Vec<Format> {
+        let (options, demands) = (self.options, &self.route.demands);
+        let usual = default_kv_format(options.target);
+        let fixed = options.kv.or(options.recipe.recipe.kv);
+        if fixed.is_none() && (demands.device_bytes.is_some() || demands.objective == Objective::DeviceBytes)
+        {
+            let mut formats = vec![usual, Format::F16, Format::Fp8E4m3(ScaleAxis::Tensor)];
+            formats.dedup();
+            return formats;
+        }
+        vec![fixed.unwrap_or(usual)]
+    }
+
+    /// Measures the formats of the KV cache on the first batches; `forward` holds the unquantized weights.
+    pub fn cache_losses(
+        &self,
+        forward: &mut Forward,
+        batches: &[TokenBatch],
+        strata: &[String],
+    ) -> anyhow::Result<Vec<CacheLoss>> {
+        let judged = at_least(batches, self.route.measure.judged_tokens, TokenBatch::outputs);
+        let batches = &batches[..judged];
+        let formats = self.kv_formats();
+        let exact = formats.iter().all(|&format| format == Format::F32);
+        let baseline = Baseline::record(forward, if exact { &[] } else { batches })?;
+        let states = vec![State::default(); batches.len()];
+        let mut losses = vec![];
+        for format in formats {
+            let divergence = if format == Format::F32 {
+                // The unquantized model is run with such a cache.
+                Divergence { measured: true, nats: 0.0, strata: Default::default() }
+            } else {
+                let run = |forward: &mut Forward| baseline.divergences(forward, batches, &states);
+                by_stratum(&self.master.with_kv(forward, format, run)?, strata)
+            };
+            losses.push(CacheLoss { format, divergence });
+        }
+        Ok(losses)
+    }
+
+    /// The device beside the weights, for the losses measured.
+    pub fn device(&self, losses: &[CacheLoss], strata: &[String]) -> anyhow::Result<Device> {
+        // Activations are f32 whatever the weights' formats, so that every plan has the arena of the one in f16, which
+        // suits every shape and target.
+        let recipe = Recipe::uniform(Format::F16);
+        let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
+        let options = CompileOptions { recipe, ..self.options.clone() };
+        let Lowered { spec, .. } = lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})?;
+        let spec = spec.expect("lowered to the end");
+        let cost = |loss: &CacheLoss| KvCost {
+            bytes: kv_bytes(&spec, loss.format),
+            loss: FormatCost {
+                format: loss.format,
+                nats: loss.divergence.nats,
+                strata: strata.iter().map(|name| stratum(&loss.divergence.strata, name)).collect(),
+            },
+        };
+        Ok(Device { arena_bytes: spec.arena_bytes, kv: losses.iter().map(cost).collect() })
+    }
+}
+
+/// Keys and values of all sequences at their longest, in whole pages.
+fn kv_bytes(spec: &PlanSpec, format: Format) -> u64 {
+    let kv = KvCache { format, ..spec.kv.clone() };
+    let page = kv.page_tokens.max(1);
+    let positions = spec.limits.max_context.div_ceil(page).saturating_mul(page);
+    let tokens = positions.saturating_mul(spec.limits.max_sequences);
+    tokens.saturating_mul(kv.bytes_per_token(&spec.model))
+}
