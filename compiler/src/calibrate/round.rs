@@ -5,7 +5,7 @@ use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
     format::{EncodeError, encode},
-    quantize::{CrossMoment, Damping, Factor, Order, Rounding, Rows, SecondMoment, gptq, nearest},
+    quantize::{CrossMoment, Damped, Damping, Factor, Order, Rounding, Rows, SecondMoment, gptq, nearest},
 };
 use samp_passes::transform::Transform;
 
@@ -21,7 +21,8 @@ pub struct Programs {
 }
 
 /// Rounds every tensor of `spec`, whose tensors and steps are those of the programs, leaves the decoded values in the
-/// rounded program, and puts every tensor that has transforms into `store`.
+/// rounded program, and puts every tensor that has transforms into `store`. `say` hears where a second moment took more
+/// damping than usual.
 ///
 /// Holds the activations of all batches between two steps, of both programs, and the moments of one linear.
 pub fn round(
@@ -29,6 +30,7 @@ pub fn round(
     spec: &PlanSpec,
     batches: &[TokenBatch],
     store: &mut RoundedStore,
+    say: &dyn Fn(&str),
 ) -> Result<(), CalibrationError> {
     programs.rounded.set_weights(programs.original.weights().clone());
     let linears = programs.rounded.linears();
@@ -40,7 +42,7 @@ pub fn round(
         }
     }
     let states = || vec![State::default(); batches.len()];
-    let mut walk = Walk { programs, batches, rounded: states(), original: states() };
+    let mut walk = Walk { programs, batches, rounded: states(), original: states(), say };
     for linear in &linears {
         let tensor = &spec.tensors[linear.weight.0 as usize];
         let encoded = walk.encoded(linear, tensor)?;
@@ -55,6 +57,7 @@ struct Walk<'a> {
     batches: &'a [TokenBatch],
     rounded: Vec<State>,
     original: Vec<State>,
+    say: &'a dyn Fn(&str),
 }
 
 impl Walk<'_> {
@@ -69,6 +72,9 @@ impl Walk<'_> {
         }
         let moment = advance_all(&mut self.programs.rounded, self.batches, &mut self.rounded, linear)?;
         let factor = factor(&moment, tensor.format);
+        if let Some(note) = note(factor.damped()) {
+            (self.say)(&format!("{}: {note}", tensor.name));
+        }
         let values = if corrects { self.corrected(linear, &values, &factor) } else { values };
         rounded(&values, tensor.format, how, (&moment, &factor))
             .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })
@@ -93,6 +99,19 @@ impl Walk<'_> {
             Some(_) => cross.regress(values, factor),
             None => cross.correct_inputs(values, factor),
         }
+    }
+}
+
+/// What the log says of a second moment that was not factored as asked.
+fn note(damped: Damped) -> Option<String> {
+    match damped {
+        Damped::AsAsked => None,
+        Damped::Raised(share) => Some(format!(
+            "the second moment of its inputs is singular; the damping is raised to {share:e} of the mean diagonal"
+        )),
+        Damped::NoInput => Some(
+            "no calibration token gives it an input other than zero; it is rounded to the nearest".into(),
+        ),
     }
 }
 

@@ -152,6 +152,25 @@ fn skewed_calibration_costs_the_other_strata() {
 }
 
 #[test]
+fn weights_that_are_not_numbers_are_refused_by_name() {
+    let bench = Bench::new();
+    let model = bench.path("model");
+    write_outlier_twin(&model);
+    let path = model.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let start = 8 + header + metadata.info("model.layers.3.mlp.up_proj.weight").unwrap().data_offsets.0;
+    bytes[start + 2 * 256..][..2].copy_from_slice(&half::bf16::NAN.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let mut command =
+        bench.compiling_model(&model, "plan", &["--calib-tokens", "200", "--record-tokens", "48"]);
+    command.arg("--calib").arg(data());
+    let (_, error) = fails(2, command);
+    assert!(error.contains("E1104") && error.contains("model.layers.3.mlp.up_proj.weight"), "{error}");
+    assert!(!bench.path("plan").exists());
+}
+
+#[test]
 fn what_cannot_be_promised_is_refused_and_nothing_is_written() {
     let bench = Bench::new();
     let (_, error) =
