@@ -36,14 +36,14 @@ pub fn round(
     let linears = programs.rounded.linears();
     for (index, tensor) in spec.tensors.iter().enumerate() {
         let id = TensorId(index as u32);
-        if linears.iter().all(|linear| linear.weight != id) {
+        if linears.iter().all(|linear| linear.weight != id || linear.tied) {
             let encoded = plain(&programs.rounded.weights().matrix(id), tensor)?;
             settle(&mut programs.rounded, (id, tensor), &encoded, store)?;
         }
     }
     let states = || vec![State::default(); batches.len()];
     let mut walk = Walk { programs, batches, rounded: states(), original: states(), say };
-    for linear in &linears {
+    for linear in linears.iter().filter(|linear| !linear.tied) {
         let tensor = &spec.tensors[linear.weight.0 as usize];
         let encoded = walk.encoded(linear, tensor)?;
         settle(&mut walk.programs.rounded, (linear.weight, tensor), &encoded, store)?;
@@ -85,12 +85,20 @@ impl Walk<'_> {
     fn corrected(&mut self, linear: &LinearStep, values: &[f32], factor: &Factor) -> Vec<f32> {
         let cols = self.programs.rounded.weights().cols(linear.weight);
         let rows = if linear.sum.is_some() { values.len() / cols } else { cols };
+        let bias = linear.bias.map(|bias| self.programs.rounded.weights().matrix(bias)).unwrap_or_default();
         let mut cross = CrossMoment::new(rows, cols);
         for ((batch, rounded), original) in self.batches.iter().zip(&self.rounded).zip(&mut self.original) {
             let until = linear.sum.map_or(linear.step, |sum| sum.step + 1);
             *original = self.programs.original.advance(batch, original, until, None);
             let wanted = match linear.sum {
-                Some(sum) => difference(original.get(sum.after), rounded.get(sum.before)),
+                Some(sum) => {
+                    let mut wanted = difference(original.get(sum.after), rounded.get(sum.before));
+                    // The bias is added whatever the weight.
+                    wanted
+                        .chunks_exact_mut(rows)
+                        .for_each(|row| row.iter_mut().zip(&bias).for_each(|(w, b)| *w -= b));
+                    wanted
+                }
                 None => difference(original.get(linear.x), rounded.get(linear.x)),
             };
             cross.add(&wanted, rounded.get(linear.x));
@@ -144,7 +152,7 @@ pub fn advance_all(
     let mut moment = SecondMoment::new(forward.weights().cols(linear.weight));
     for (batch, state) in batches.iter().zip(states) {
         *state = forward.advance(batch, state, linear.step, None);
-        moment.add(state.get(linear.x)).map_err(|source| CalibrationError::inputs(&linear.label, source))?;
+        moment.add(state.get(linear.x)).map_err(|source| CalibrationError::inputs(&linear.key, source))?;
     }
     Ok(moment)
 }

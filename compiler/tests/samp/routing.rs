@@ -1,6 +1,11 @@
 //! Formats decided from measurements, end to end.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use samp_abi::{Format, TargetName};
 use samp_compiler::{
@@ -11,12 +16,12 @@ use samp_compiler::{
 };
 use samp_ir::Phase;
 use samp_passes::{Quality, recipe::Recipe, transform::Rounding};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     logits::{largest_difference, reference},
     twin::write_outlier_twin,
-    workbench::{Bench, assert_same, fails, ok, output, root, samp, tiny_llama},
+    workbench::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, tiny_llama},
 };
 
 /// The f32 program of a checkpoint after some transforms, and its logits.
@@ -68,7 +73,7 @@ fn routing<'a>(bench: &'a Bench, name: &str, calib: &Path, args: &[&str]) -> std
     command
 }
 
-fn data() -> std::path::PathBuf {
+fn data() -> PathBuf {
     root().join("testdata/data/eval.jsonl")
 }
 
@@ -148,6 +153,49 @@ fn skewed_calibration_costs_the_other_strata() {
         let kl = |of: &Value| of[stratum]["kl_nats"].as_f64().unwrap();
         println!("{stratum}: {:.5} calibrated on all, {:.5} on json alone", kl(&mixed), kl(&skewed));
         assert!(kl(&skewed) > 1.1 * kl(&mixed), "{stratum}: {} {}", kl(&mixed), kl(&skewed));
+    }
+}
+
+/// A copy of a small checkpoint with a tokenizer of forty words, and texts of them.
+fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
+    let (model, texts) = (bench.path(name), bench.path("words.jsonl"));
+    fs::create_dir(&model).unwrap();
+    for file in files(&root().join("testdata/checkpoints").join(name)) {
+        fs::write(model.join(file.0), file.1).unwrap();
+    }
+    let words: Vec<String> = (0..40).map(|i| format!("w{i}")).collect();
+    let vocabulary: BTreeMap<&str, usize> =
+        words.iter().map(String::as_str).chain(["<unk>"]).enumerate().map(|(id, word)| (word, id)).collect();
+    let tokenizer = json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,
+        "truncation": null, "padding": null, "pre_tokenizer": { "type": "WhitespaceSplit" },
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
+    });
+    fs::write(model.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let mut draws = Draws(1);
+    let mut text =
+        |_| (0..24).map(|_| words[draws.below(40) as usize].as_str()).collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = (0..120).map(|i| json!({ "text": text(i) }).to_string()).collect();
+    fs::write(&texts, lines.join("\n")).unwrap();
+    (model, texts)
+}
+
+/// Tied heads, biases everywhere, odd widths, grouped heads, windows: with bits to spare nothing is lost but what rounding
+/// to 8 bits loses, as predicted.
+#[test]
+fn checkpoints_of_any_shape_are_routed() {
+    for name in ["tied-odd", "all-biases", "odd-sizes", "gqa-head-dim", "mistral-window"] {
+        let bench = Bench::new();
+        let (model, texts) = with_words(&bench, name);
+        let mut command =
+            bench.compiling_model(&model, "plan", &["--max-bits", "12", "--record-tokens", "24"]);
+        command.arg("--calib").arg(texts);
+        ok(command);
+        ok(samp(["validate".as_ref(), bench.path("plan").as_os_str()]));
+        let round = certificate(&bench.path("plan"))["quality"]["rounds"][0].clone();
+        let nats = |key: &str| round[key].as_f64().unwrap();
+        println!("{name}: predicted {:.1e}, audited {:.1e}", nats("predicted_nats"), nats("audited_nats"));
+        assert!(nats("audited_nats") <= 2.0 * nats("predicted_nats") + 1e-5, "{name}: {round}");
     }
 }
 
