@@ -19,7 +19,7 @@ use samp_passes::{Quality, recipe::Recipe, transform::Rounding};
 use serde_json::{Value, json};
 
 use crate::{
-    logits::{largest_difference, reference},
+    logits::{largest_difference, reference, saved_logits},
     twin::write_outlier_twin,
     workbench::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, tiny_llama},
 };
@@ -49,12 +49,11 @@ fn quality_passes_keep_the_function() {
     write_outlier_twin(&twin);
     let checkpoints = ["all-biases", "gqa-head-dim", "llama-mha", "tied", "odd-sizes"];
     let mut models: Vec<_> = checkpoints.map(|name| root().join("testdata/checkpoints").join(name)).into();
-    models.extend([tiny_llama(), twin]);
+    let tiny = tiny_llama();
+    models.extend([tiny.clone(), twin]);
     for model in &models {
-        let ids = reference(
-            model.join("reference.safetensors").is_file().then_some(model).unwrap_or(&tiny_llama()),
-        )
-        .ids;
+        let own = model.join("reference.safetensors").is_file();
+        let ids = reference(if own { model } else { &tiny }).ids;
         let kept = Quality { correct: false, rounding: Rounding::Nearest, ..Quality::ALL };
         let (plain, before) = logits(model, Quality::NONE, &ids);
         let (changed, after) = logits(model, kept, &ids);
@@ -67,7 +66,7 @@ fn quality_passes_keep_the_function() {
 }
 
 /// `samp compile --calib` with little data, fast enough for a test.
-fn routing<'a>(bench: &'a Bench, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
+fn routing(bench: &Bench, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
     let mut command = bench.compiling(name, &["--calib-tokens", "1200", "--record-tokens", "48"]);
     command.arg("--calib").arg(calib).args(args);
     command
@@ -97,6 +96,13 @@ fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
     assert!(held_out > 0.0 && held_out < 0.05, "{held_out}");
     assert!(quality["best_uniform"]["kl_nats"].as_f64().unwrap() >= held_out);
     assert!(!bench.path("one.calibration.partial").exists());
+    // What other tools are given is what the plan computes.
+    let exported = bench.path("exported");
+    ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
+    ok(bench.compiling_model(&exported, "again", &["--recipe", "uniform:f32"]));
+    let logits = |plan: &Path| saved_logits(&bench, plan, "cpu", &tiny_llama());
+    let difference = largest_difference(&logits(&plan), &logits(&bench.path("again")));
+    assert!(difference < 1e-3, "{difference}");
     let seeded = ["--max-bits", "4.8", "--formats", "nf4,int6,f16", "--seed", "7"];
     ok(routing(&bench, "seven", &data(), &seeded));
     assert_ne!(
