@@ -12,7 +12,7 @@ use samp_passes::Quality;
 
 use self::{
     demands::{DemandArgs, routed, work_folder},
-    report::{Cost, Decided, Explained, Graph, Report},
+    report::{Cost, Decided, Explained, Graph, Report, audited},
 };
 use super::{
     Outcome,
@@ -159,7 +159,8 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
     if let (Some(decided), false) = (&decided, args.json) {
         print(&decided.to_string())?;
     }
-    let mut report = Report { warnings: &warnings, decided, ..Report::new(args) };
+    let held_out = Some(&routed.quality.held_out);
+    let mut report = Report { warnings: &warnings, held_out, decided, ..Report::new(args) };
     let rounded = Some((&routed.rounded, &routed.quality));
     let made = finish(args, source, &routed.spec, rounded, &mut report)?;
     if let Some(work) = work_folder(args) {
@@ -168,11 +169,7 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
     if args.json {
         print_json(&report)?;
     } else {
-        let q = &routed.quality.held_out.overall;
-        print(&format!(
-            "{made}held-out KL {:.6} nats per token, at most {:.6}; perplexity × {:.5}, at most {:.5}\n",
-            q.kl_nats, q.kl_nats_at_most, q.perplexity_ratio, q.perplexity_ratio_at_most
-        ))?;
+        print(&format!("{made}\n{}", audited(&routed.quality)))?;
     }
     Ok(Outcome::Clean)
 }

@@ -93,7 +93,7 @@ pub const MISSED: &str = "E1102";
 pub const UNSEEN: &str = "E1103";
 
 /// A loss limit names a stratum that is not held out.
-pub const NO_STRATUM: &str = "E1104";
+pub const NO_STRATUM: &str = "E1105";
 
 /// Routes a checkpoint. `work` is a folder for what survives an interruption; `say` hears what is done.
 pub fn route(

@@ -101,7 +101,7 @@ impl Search<'_> {
         let spec = self.router.spec(recipe.clone(), self.known)?;
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
-        round(programs, &spec, batches, &mut rounded)?;
+        round(programs, &spec, batches, &mut rounded, self.say)?;
         // The plan's own format of keys and values is a part of what it loses.
         let run = |forward: &mut Forward| audit.run(forward);
         let held = self.router.master.with_kv(&mut programs.rounded, spec.kv.format, run)?;
