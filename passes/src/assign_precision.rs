@@ -16,7 +16,7 @@ use samp_ir::{Diagnostic, LinearOp, Module, Shape, WeightOp};
 use crate::{
     FormatCost, Selection, Sensitivities,
     assign_recipe::projection_key,
-    assignment::{self, Limit, Problem, Request, Solution},
+    assignment::{self, Chosen, Limit, Problem, Request, Solution, Unit},
     formulation::{
         BITS, BYTES, DEVICE, Formulation, LOSS, Matrix, Rest, formulate, latency_name, stratum_name,
     },
@@ -95,6 +95,25 @@ impl Decision {
     pub fn predicted_nats(&self) -> f64 {
         self.solution.totals[0]
     }
+
+    /// Whether other formats of the weights, in the graph's order, would keep every limit and have no more of what was
+    /// minimised. Losses do not count: they are for the audit.
+    pub fn admits(&self, formats: &[(String, Format)]) -> bool {
+        let mut chosen = self.solution.chosen.clone();
+        for (at, (_, format)) in formats.iter().enumerate() {
+            let choices = &self.problem.groups[at].alternatives[0].parts[0].choices;
+            let Some(choice) = choices.iter().position(|c| c.name == format.to_string()) else {
+                return false;
+            };
+            chosen[at] = Chosen { alternative: 0, choices: vec![choice] };
+        }
+        let totals = self.problem.totals(&chosen);
+        let limits = self.solution.limits.iter().map(|limit| (&limit.resource, limit.at_most));
+        limits.chain([(&self.minimised, self.solution.objective)]).all(|(name, most)| {
+            let resource = self.problem.resources.iter().position(|r| r.name == *name);
+            resource.is_none_or(|at| self.problem.resources[at].unit == Unit::Nats || totals[at] <= most)
+        })
+    }
 }
 
 /// No assignment satisfies the demands.
@@ -109,7 +128,10 @@ pub fn assign_precision(
 ) -> Result<Decision, Diagnostic> {
     let formulation = formulation(module, known, (demands, device), selection)?;
     let request = request(demands);
-    let solution = assignment::solve(&formulation.problem, &request).map_err(refuse)?;
+    let solution = assignment::solve(&formulation.problem, &request).map_err(|error| {
+        let refused = refuse(error);
+        if demands.device_bytes.is_none() { refused } else { refused.note(least_held(&formulation, device)) }
+    })?;
     let formats = formulation.formats(&solution);
     let rules = module.views::<WeightOp>().filter(is_matrix).flat_map(|weight| {
         let format = formats.iter().find(|(key, _)| key == weight.key()).map(|(_, format)| *format);
@@ -131,6 +153,19 @@ fn refuse(error: assignment::Error) -> Diagnostic {
     let mut lines = text.lines();
     let finding = Diagnostic::bad_input(INFEASIBLE, lines.next().unwrap_or_default());
     lines.fold(finding, |finding, line| finding.note(line)).hint("widen a limit, or allow more formats")
+}
+
+/// The least that each part of what the device holds can take.
+fn least_held(formulation: &Formulation, device: &Device) -> String {
+    let cache = device.kv.iter().min_by_key(|kv| kv.bytes);
+    let cache = cache.map_or((0.0, String::new()), |kv| (kv.bytes as f64, format!(" in {}", kv.loss.format)));
+    let [weights, bytes, arena] =
+        [formulation.least_weight_bytes(), cache.0, device.arena_bytes as f64].map(|b| Unit::Bytes.show(b));
+    format!(
+        "the device holds weights of at least {weights}, a KV cache of at least {bytes}{} at its limits, and an \
+         activation arena of {arena}; fewer or shorter sequences and smaller batches take less",
+        cache.1
+    )
 }
 
 fn request(demands: &Demands) -> Request {

@@ -114,7 +114,7 @@ pub fn formulate(
 }
 
 /// The group of the KV cache, which also counts what no choice changes.
-const KV: &str = "KV cache";
+pub(crate) const KV: &str = "KV cache";
 
 impl Rest {
     fn choice(&self, strata: usize) -> Choice {
@@ -131,6 +131,15 @@ impl Formulation {
     pub fn formats(&self, solution: &Solution) -> Vec<(String, Format)> {
         let chosen = solution.chosen.iter().map(|chosen| chosen.choices[0]);
         self.choices.iter().zip(chosen).map(|((key, formats), at)| (key.clone(), formats[at])).collect()
+    }
+
+    /// All weights, each matrix in the format that takes least.
+    pub fn least_weight_bytes(&self) -> f64 {
+        let bytes = |group: &Group| {
+            let choices = group.alternatives[0].parts[0].choices.iter();
+            choices.map(|choice| choice.costs[1]).fold(f64::INFINITY, f64::min)
+        };
+        self.problem.groups.iter().map(bytes).sum()
     }
 
     /// The format of the KV cache in a solution.

@@ -1,4 +1,4 @@
-//! Why each matrix has its format: what the next dearer one would have cost and saved.
+//! Why each matrix and the KV cache have their format: what the next dearer one would have cost and saved.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use samp_abi::Format;
 use crate::{
     Decision,
     assignment::{Choice, Unit},
-    formulation::{BYTES, LOSS},
+    formulation::{DEVICE, KV, LOSS},
 };
 
 /// A decision, and the nearest one that would have lost less.
@@ -33,10 +33,10 @@ pub struct Dearer {
 }
 
 impl Decision {
-    /// One for each matrix, in the graph's order.
+    /// One for each matrix, in the graph's order, then one for the KV cache.
     pub fn reasons(&self) -> Vec<Reason> {
         let at = |name: &str| self.problem.resources.iter().position(|r| r.name == name).unwrap_or(0);
-        let (bytes, loss) = (at(BYTES), at(LOSS));
+        let (bytes, loss) = (at(DEVICE), at(LOSS));
         let reason = |(key, format): &(String, Format)| {
             let group = self.problem.groups.iter().find(|group| group.name == *key);
             let choices = group.map_or(&[][..], |group| &group.alternatives[0].parts[0].choices);
@@ -44,7 +44,7 @@ impl Decision {
             let next = own.and_then(|own| next(choices, own, (bytes, loss)));
             Reason { key: key.clone(), format: *format, next }
         };
-        self.formats.iter().map(reason).collect()
+        self.formats.iter().chain([&(KV.to_owned(), self.kv)]).map(reason).collect()
     }
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Reason {
                 let (bytes, nats) = (Unit::Bytes.show(*bytes), Unit::Nats.show(*nats));
                 write!(f, "{format}: {bytes} more, {nats} less")
             }
-            None => f.write_str("nothing larger loses less"),
+            None => f.write_str("no larger candidate loses less"),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Runs `testdata/cases/PASS/*.mlir`. The first line of a case says what to run: the pass and its inputs.
 
-use samp_abi::{Format, TargetName, plan::Limits};
+use samp_abi::{Format, ScaleAxis, TargetName, plan::Limits};
 use samp_ir::{
-    Context, Diagnostic, Module, Phase,
+    Context, Diagnostic, Module, Phase, WeightOp,
     filetest::{self, Case},
     verify,
 };
 use samp_passes::{
-    FormatCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity,
-    assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
-    legal_ops, legalize, plan_memory,
+    Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity,
+    annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize, fold_norms,
+    fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
     recipe::{Recipe, Rule},
     round_weights, select_kernels,
     transform::Rounding,
@@ -76,6 +76,47 @@ fn annotate_sensitivity_cases() {
             WeightSensitivity { key: case.word(1), formats: case.command[2..].iter().map(cost).collect() };
         annotate_sensitivity(module, &Sensitivities { weights: vec![weight], strata: vec![] })?;
         verify(module, Phase::Annotated)
+    });
+}
+
+/// The device bytes that a case is solved for, with the KV cache left open.
+fn device() -> Device {
+    let cache = |format, bytes, nats| KvCost { bytes, loss: FormatCost { format, nats, strata: vec![] } };
+    let fp8 = Format::Fp8E4m3(ScaleAxis::Tensor);
+    let kv =
+        vec![cache(Format::F32, 262_144, 0.0), cache(Format::F16, 131_072, 1e-5), cache(fp8, 65_536, 1.5e-3)];
+    Device { arena_bytes: 50_000, kv }
+}
+
+fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
+    let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
+    let matrices = module.views::<WeightOp>().filter(|w| w.tensor_type().rows().is_some_and(|rows| rows > 1));
+    let weight = |(index, weight): (usize, WeightOp<'_>)| WeightSensitivity {
+        key: weight.key().into(),
+        formats: vec![cost(Format::Nf4, 1e-3 * (1 + index) as f64), cost(Format::F16, 0.0)],
+    };
+    let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
+    let demands = Demands { device_bytes: Some(most), ..Demands::default() };
+    let selection = Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64 };
+    assign_precision(module, &known, (&demands, &device()), &selection)
+}
+
+/// `assign_precision BYTES…`: what is decided for a device of each size, and why.
+#[test]
+fn assign_precision_cases() {
+    filetest::run("assign_precision", |case| {
+        let module = case.module(&Context::new())?;
+        let shown = |most: &String| {
+            let decision = match decided(&module, most.parse().expect("bytes")) {
+                Ok(decision) => decision,
+                Err(finding) => return format!("{most} bytes: {finding}\n"),
+            };
+            assert!(decision.admits(&decision.formats), "a decision is within its own limits");
+            assert_eq!(decision.recipe.kv, Some(decision.kv));
+            let reasons: String = decision.reasons().iter().map(|reason| format!("  {reason}\n")).collect();
+            format!("{most} bytes: {}\n{reasons}", decision.solution.limits[0])
+        };
+        Ok(case.command[1..].iter().map(shown).collect())
     });
 }
 

@@ -74,7 +74,7 @@ impl Search<'_> {
                 kl_nats: uniform.held.overall.kl_nats,
             });
             let better = uniform.held.overall.kl_nats < best.held.overall.kl_nats;
-            if better && promise.excess(&uniform.held).is_none() {
+            if better && promise.excess(&uniform.held).is_none() && decision.admits(&formats) {
                 (self.say)("the uniform plan loses less and is taken");
                 best = uniform;
                 (decision.recipe, decision.formats) = (recipe, formats);

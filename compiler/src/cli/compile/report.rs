@@ -4,13 +4,13 @@ use std::{fmt, path::Path};
 
 use samp_abi::{Format, TargetName};
 use samp_ir::Diagnostic;
-use samp_passes::{Changed, Reason, assignment::LimitReport};
+use samp_passes::{Changed, Reason};
 use serde::Serialize;
 
 use super::Args;
 use crate::{
     cli::table::Table,
-    emit::{Held, Quality, StratumQuality},
+    emit::{Held, Quality, ShadowPrice, StratumQuality},
     pipeline::Trace,
     route::Routed,
     size::SizeTable,
@@ -103,17 +103,17 @@ impl fmt::Display for Graph {
     }
 }
 
-/// Why each weight has its format, and what higher limits would buy.
+/// Why each weight and the KV cache have their format, and what higher limits would buy.
 #[derive(Serialize)]
 pub struct Decided {
-    weights: Vec<Weight>,
-    kv: Format,
-    offers: Vec<String>,
+    formats: Vec<Chosen>,
+    limits: Vec<ShadowPrice>,
 }
 
 #[derive(Serialize)]
-struct Weight {
-    weight: String,
+struct Chosen {
+    /// The weight, or `KV cache`.
+    key: String,
     format: Format,
     /// The cheapest larger format that loses less, if any.
     next: Option<Next>,
@@ -130,26 +130,25 @@ struct Next {
 
 impl Decided {
     pub fn of(routed: &Routed) -> Decided {
-        let weight = |reason: Reason| Weight {
+        let chosen = |reason: Reason| Chosen {
             row: reason.to_string(),
-            weight: reason.key,
+            key: reason.key,
             format: reason.format,
             next: reason.next.map(|n| Next { format: n.format, bytes_more: n.bytes, nats_less: n.nats }),
         };
+        let last = routed.quality.rounds.last();
         Decided {
-            weights: routed.decision.reasons().into_iter().map(weight).collect(),
-            kv: routed.decision.kv,
-            offers: routed.decision.solution.limits.iter().map(LimitReport::offer).collect(),
+            formats: routed.decision.reasons().into_iter().map(chosen).collect(),
+            limits: last.map_or_else(Vec::new, |round| round.prices.clone()),
         }
     }
 }
 
 impl fmt::Display for Decided {
-    /// A row for each weight, then the KV cache, then a sentence for each limit.
+    /// A row for each format, then a sentence for each limit.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.weights.iter().try_for_each(|weight| writeln!(f, "{}", weight.row))?;
-        writeln!(f, "{:<36} {}", "KV cache", self.kv)?;
-        self.offers.iter().try_for_each(|offer| writeln!(f, "{offer}"))
+        self.formats.iter().try_for_each(|chosen| writeln!(f, "{}", chosen.row))?;
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{}", limit.offer))
     }
 }
 
