@@ -72,7 +72,8 @@ impl Promise {
             format!("{name}: {grown:.3} %, at most {most:.3} %{allowed}, {} records", q.records)
         });
         strata.fold(Diagnostic::bad_input(MISSED, message), Diagnostic::note).hint(
-            "allow more bytes, a larger loss, or give more held-out records (their number sets the interval)",
+            "allow a larger --max-loss (every goal but quality keeps 1 % unless told otherwise), more bytes, or give \
+             more held-out records (their number sets the interval)",
         )
     }
 }

@@ -5,6 +5,7 @@ mod checkpoints;
 mod commands;
 mod export;
 mod faults;
+mod limits;
 mod logits;
 mod rebuild;
 mod report;

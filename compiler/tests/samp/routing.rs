@@ -76,7 +76,7 @@ fn data() -> PathBuf {
     root().join("testdata/data/eval.jsonl")
 }
 
-fn certificate(plan: &Path) -> Value {
+pub fn certificate(plan: &Path) -> Value {
     serde_json::from_slice(&fs::read(plan.join("certificate.json")).unwrap()).unwrap()
 }
 
@@ -162,8 +162,8 @@ fn skewed_calibration_costs_the_other_strata() {
     }
 }
 
-/// A copy of a small checkpoint with a tokenizer of forty words, and texts of them.
-fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
+/// A copy of a small checkpoint with a tokenizer of forty words, and texts of them in two strata, `even` and `odd`.
+pub fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
     let (model, texts) = (bench.path(name), bench.path("words.jsonl"));
     fs::create_dir(&model).unwrap();
     for file in files(&root().join("testdata/checkpoints").join(name)) {
@@ -181,7 +181,9 @@ fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
     let mut draws = Draws(1);
     let mut text =
         |_| (0..24).map(|_| words[draws.below(40) as usize].as_str()).collect::<Vec<_>>().join(" ");
-    let lines: Vec<String> = (0..120).map(|i| json!({ "text": text(i) }).to_string()).collect();
+    let lines: Vec<String> = (0..120)
+        .map(|i| json!({ "text": text(i), "stratum": (["even", "odd"][i % 2]) }).to_string())
+        .collect();
     fs::write(&texts, lines.join("\n")).unwrap();
     (model, texts)
 }
