@@ -61,7 +61,8 @@ impl Search<'_> {
                 return Err(promise.refusal(&rounds, &candidate.held).into());
             }
             (self.say)(&format!("the audit found {excess:.2} times the loss allowed; solving again"));
-            correction *= 1.05 * excess;
+            // Where one step did not help, losses are not in proportion: the next steps are longer.
+            correction *= (1.05 * excess).powi(rounds.len() as i32);
         };
         let mut best_uniform = None;
         if let Some((format, formats)) = self.best_uniform(&decision) {

@@ -118,12 +118,12 @@ fn goals_other_than_quality_spend_what_may_be_lost() {
     let small = Small::new();
     let quality = small.plan("quality", &[]);
     for goal in ["memory", "edge", "latency", "cost"] {
-        let plan = small.plan(goal, &["--optimize-for", goal, "--max-loss", "3%"]);
+        let plan = small.plan(goal, &["--optimize-for", goal, "--max-loss", "5%"]);
         println!("{goal}: {} bytes on the device, quality {}", device_bytes(&plan), device_bytes(&quality));
         assert_eq!(plan.limits.max_sequences, if goal == "edge" { 1 } else { 16 });
         assert!(device_bytes(&plan) < device_bytes(&quality), "{goal}");
         let held = small.certificate(goal)["quality"]["held_out"]["overall"].clone();
-        assert!(held["perplexity_ratio_at_most"].as_f64().unwrap() <= 1.03, "{goal}: {held}");
+        assert!(held["perplexity_ratio_at_most"].as_f64().unwrap() <= 1.05, "{goal}: {held}");
     }
 }
 
