@@ -34,6 +34,8 @@ pub struct CompileOptions {
     pub recipe: LoadedRecipe,
     /// Format of the KV cache; `None` leaves it to the recipe, then to the target.
     pub kv: Option<Format>,
+    /// Scales of keys and of values of each layer, should they be kept in fp8; `None` where nothing was measured.
+    pub kv_scales: Option<Vec<[f32; 2]>>,
     /// Positions of one sequence; `None` is what the model was trained for.
     pub max_context: Option<u64>,
     /// Sequences alive at once.
@@ -53,6 +55,7 @@ impl CompileOptions {
             target,
             recipe,
             kv: None,
+            kv_scales: None,
             max_context: None,
             max_sequences: DEFAULT_MAX_SEQUENCES,
             max_tokens: DEFAULT_MAX_TOKENS,
@@ -138,7 +141,7 @@ pub fn lower_model(
     let max_context = options.max_context.unwrap_or(config.max_position_embeddings);
     let mut warnings: Vec<Diagnostic> = config.set_context(max_context).into_iter().collect();
     let inputs = pipeline_inputs(&config, options, max_context)?;
-    warnings.extend(is_fp8(inputs.kv.format).then(uncalibrated_kv));
+    warnings.extend((is_fp8(inputs.kv.format) && options.kv_scales.is_none()).then(uncalibrated_kv));
     let context = Context::new();
     let mut module = source.build_graph(&context);
     let trace = lower(&mut module, &inputs, until, reached)?;
@@ -194,7 +197,10 @@ fn pipeline_inputs(
     }
     let recipe: Recipe = options.recipe.recipe.clone();
     let kv_format = options.kv.or(recipe.kv).unwrap_or_else(|| default_kv_format(options.target));
-    let scales = if is_fp8(kv_format) { vec![[1.0, 1.0]; config.model.layers as usize] } else { vec![] };
+    let measured = || options.kv_scales.clone();
+    let scales = is_fp8(kv_format)
+        .then(|| measured().unwrap_or_else(|| vec![[1.0; 2]; config.model.layers as usize]))
+        .unwrap_or_default();
     Ok(PipelineInputs {
         target: options.target,
         recipe,

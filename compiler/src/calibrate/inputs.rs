@@ -4,7 +4,10 @@ use samp_abi::plan::{BufferId, Op, Step};
 use samp_kernels::quantize::SecondMoment;
 use samp_runtime::{BufferView, Observer};
 
-use super::{CalibrationError, Forward, HeadRange, InputStatistics, LinearStep, State, TokenBatch};
+use super::{
+    CalibrationError, Forward, HeadRange, InputStatistics, LinearStep, State, TokenBatch,
+    profile::FP8_LARGEST,
+};
 
 /// The inputs of one linear over some batches.
 pub struct LinearInputs {
@@ -18,8 +21,8 @@ pub struct LinearInputs {
 
 /// A channel whose root mean square is so many times that of all is an outlier (as LLM.int8() puts it: 6).
 const OUTLIER: f64 = 6.0;
-/// The largest values of fp8 e4m3 and of int8.
-const LARGEST: [f64; 2] = [448.0, 127.0];
+/// The largest value of int8.
+const INT8_LARGEST: f64 = 127.0;
 
 impl LinearInputs {
     /// Brings every batch before `linear` and looks at its inputs.
@@ -51,7 +54,7 @@ impl LinearInputs {
         let rms = (self.moment.mean_diagonal() / tokens).sqrt();
         let outliers = channels.iter().enumerate().filter(|(_, channel)| **channel > OUTLIER * rms);
         let absmax = f64::from(self.absmax);
-        let [fp8_scale, int8_scale] = LARGEST.map(|largest| absmax / largest);
+        let [fp8_scale, int8_scale] = [FP8_LARGEST, INT8_LARGEST].map(|largest| absmax / largest);
         InputStatistics {
             rms,
             absmax,

@@ -114,6 +114,9 @@ impl Divergence {
     }
 }
 
+/// The largest value of fp8 e4m3.
+pub const FP8_LARGEST: f64 = 448.0;
+
 /// A profile is not what was expected.
 pub const PROFILE: &str = "E1101";
 
@@ -193,6 +196,21 @@ impl Profile {
         self.weights.iter_mut().for_each(|w| w.formats.retain(|s| formats.contains(&s.format)));
     }
 
+    /// Scales of fp8 keys and values for each layer; `None` unless every layer's were seen. Powers of two, which leave
+    /// mantissas as they are, with room for twice the largest that was seen.
+    pub fn kv_scales(&self, layers: u64) -> Option<Vec<[f32; 2]>> {
+        let scale =
+            |largest: f64| (2.0 * largest.max(f64::MIN_POSITIVE) / FP8_LARGEST).log2().ceil().exp2() as f32;
+        let of = |layer: u64| {
+            let mut inputs = self.weights.iter().filter(|w| layer_of(&w.key) == Some(layer));
+            let heads = inputs.find_map(|w| w.inputs.as_ref().filter(|inputs| !inputs.heads.is_empty()))?;
+            let most = |of: fn(&HeadRange) -> f64| heads.heads.iter().map(of).fold(0.0, f64::max);
+            let scales = [most(|h| h.keys), most(|h| h.values)].map(scale);
+            Some(scales.map(|scale| if scale.is_normal() { scale } else { 1.0 }))
+        };
+        (0..layers).map(of).collect()
+    }
+
     /// The sensitivity of a weight to a format.
     pub fn find(&self, key: &str, format: Format) -> Option<&Sensitivity> {
         let weight = self.weights.iter().find(|w| w.key == key)?;
@@ -243,6 +261,25 @@ mod tests {
             ["embed_tokens", "layers.0.b", "layers.0.a", "layers.2.a", "layers.10.a", "lm_head"]
         );
         assert_eq!(whole, Profile::merge(vec![first, second]).unwrap());
+    }
+
+    #[test]
+    fn cache_scales_leave_room_for_twice_what_was_seen() {
+        let mut profile = part("f", &["layers.0.self_attn.o_proj", "layers.1.self_attn.o_proj"]);
+        let head = |keys, values| HeadRange { keys, values };
+        let inputs = |heads| InputStatistics {
+            rms: 1.0,
+            absmax: 1.0,
+            fp8_scale: 1.0,
+            int8_scale: 1.0,
+            largest_channel_rms: 1.0,
+            outlier_channels: vec![],
+            heads,
+        };
+        profile.weights[0].inputs = Some(inputs(vec![head(10.0, 448.0), head(60.0, 1.0)]));
+        assert_eq!(profile.kv_scales(2), None, "the second layer was not seen");
+        profile.weights[1].inputs = Some(inputs(vec![head(0.0, 224.1)]));
+        assert_eq!(profile.kv_scales(2), Some(vec![[0.5, 2.0], [1.0, 2.0]]));
     }
 
     #[test]

@@ -112,7 +112,6 @@ pub fn route(
     route.promise.check(&held_out.strata)?;
     let longest = calibration.tokens.iter().chain(&held_out.tokens).map(Vec::len).max().unwrap_or(0) as u64;
     let master = Master::of(source, import, options, longest)?;
-    let router = Router { source, options, route, master: &master };
     say("recording the unquantized model");
     let mut programs = Programs { original: master.forward()?, rounded: master.forward()? };
     let (pass, page) = (master.pass_tokens(), master.spec.kv.page_tokens as usize);
@@ -123,6 +122,10 @@ pub fn route(
     let profiling = Profiling { master: &master, import, options, part: &part, work, say };
     let mut profile = profiling.run(&mut programs.rounded, &batches, route.profile.as_ref())?;
     profile.keep(&route.measure.formats);
+    let options =
+        &CompileOptions { kv_scales: profile.kv_scales(master.spec.model.layers), ..options.clone() };
+    let master = Master { options, ..master };
+    let router = Router { source, options, route, master: &master };
     let known = sensitivities(&profile);
     let caches = router.cache_losses(&mut programs.original, &batches, &calibration.strata)?;
     let device = router.device(&caches, &known.strata)?;
@@ -201,6 +204,7 @@ impl<'a> Master<'a> {
         let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
         let master = CompileOptions {
             kv: Some(kv),
+            kv_scales: options.kv_scales.clone(),
             max_context: options.max_context,
             max_tokens,
             quality: samp_passes::Quality { correct: false, rounding: Rounding::Nearest, ..options.quality },

@@ -67,6 +67,9 @@ fn the_device_holds_no_more_than_asked_and_the_cache_gives_before_much_is_lost()
         println!("{held} of {most} bytes with a cache in {}", plan.kv.format);
         assert!(held <= most && plan.kv.format.to_string() == kv, "{held} of {most}, {}", plan.kv.format);
     }
+    let scales = small.manifest("380000").kv.scales;
+    let measured = scales.as_flattened().iter().all(|scale| *scale != 1.0 && scale.log2().fract() == 0.0);
+    assert!(measured && !scales.is_empty(), "{scales:?}");
     let quality = small.certificate("380000")["quality"].clone();
     let losses = quality["kv"].as_array().unwrap();
     let nats: Vec<f64> = losses.iter().map(|k| k["divergence"]["nats"].as_f64().unwrap()).collect();
