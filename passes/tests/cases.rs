@@ -11,7 +11,7 @@ use samp_passes::{
     assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
     legal_ops, legalize, plan_memory,
     recipe::{Recipe, Rule},
-    round_weights, select_kernels,
+    rotate, round_weights, select_kernels,
     transform::Rounding,
 };
 
@@ -51,6 +51,16 @@ fn fold_norms_cases() {
 fn equalize_cases() {
     cases("equalize", |_, module| {
         equalize(module)?;
+        verify(module, Phase::Fused)
+    });
+}
+
+/// `rotate SEED`, norms folded before.
+#[test]
+fn rotate_cases() {
+    cases("rotate", |case, module| {
+        fold_norms(module)?;
+        rotate(module, case.word(1))?;
         verify(module, Phase::Fused)
     });
 }

@@ -11,7 +11,7 @@ use samp_kernels::{
 };
 use samp_runtime::Weights;
 
-use super::Evenings;
+use super::{Evenings, values::transformed};
 use crate::{emit::PlanSpec, import::Checkpoint};
 
 /// Every tensor of an f32 program.
@@ -28,7 +28,7 @@ impl MasterWeights {
         evenings: &Evenings,
     ) -> Result<MasterWeights, Diagnostic> {
         let load = |tensor: &crate::emit::TensorSpec| {
-            let values = evenings.transformed(tensor, checkpoint)?;
+            let values = transformed(tensor, checkpoint, evenings)?;
             tensor.sources.iter().for_each(|source| checkpoint.release(&source.name));
             Ok(stored(&values, tensor.cols as usize, tensor.layout))
         };
