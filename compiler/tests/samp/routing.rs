@@ -10,7 +10,11 @@ use samp_compiler::{
     recipe::LoadedRecipe,
 };
 use samp_ir::Phase;
-use samp_passes::{Quality, recipe::Recipe, transform::Rounding};
+use samp_passes::{
+    Quality,
+    recipe::Recipe,
+    transform::{Rounding, Transform},
+};
 use serde_json::Value;
 
 use crate::{
@@ -36,7 +40,8 @@ fn logits(model: &Path, quality: Quality, ids: &[Vec<u32>]) -> (PlanSpec, Vec<f3
     (spec, all)
 }
 
-/// Folding and evening change weights, by orders of magnitude in the twin, and no logit by more than 1e-4.
+/// Folding, evening and rotating change weights, by orders of magnitude in the twin, and no logit by more than 1e-4.
+/// Where the embedding is tied nothing rotates.
 #[test]
 fn quality_passes_keep_the_function() {
     let bench = Bench::new();
@@ -45,19 +50,31 @@ fn quality_passes_keep_the_function() {
     let checkpoints = ["all-biases", "gqa-head-dim", "llama-mha", "tied", "odd-sizes"];
     let mut models: Vec<_> = checkpoints.map(|name| root().join("testdata/checkpoints").join(name)).into();
     models.extend([tiny_llama(), twin]);
+    let evened = Quality { correct: false, rounding: Rounding::Nearest, ..Quality::ALL };
+    let both = Quality { rotate: Some(7), ..evened };
+    let rotated = Quality { equalize: false, ..both };
     for model in &models {
         let ids = reference(
             model.join("reference.safetensors").is_file().then_some(model).unwrap_or(&tiny_llama()),
         )
         .ids;
-        let kept = Quality { correct: false, rounding: Rounding::Nearest, ..Quality::ALL };
         let (plain, before) = logits(model, Quality::NONE, &ids);
-        let (changed, after) = logits(model, kept, &ids);
-        let transformed = changed.tensors.iter().filter(|t| t.transforms.len() > 1).count();
-        assert!(transformed as u64 >= 2 * plain.model.layers, "{}: {transformed}", model.display());
-        let difference = largest_difference(&before, &after);
-        println!("{}: folding and evening move the logits by {difference:.1e}", model.display());
-        assert!(difference <= 1e-4, "{}: {difference}", model.display());
+        for (done, quality) in [("evening", evened), ("rotating", rotated), ("evening and rotating", both)] {
+            let (changed, after) = logits(model, quality, &ids);
+            let transformed = changed.tensors.iter().filter(|t| t.transforms.len() > 1).count();
+            let turns =
+                changed.tensors[0].transforms.iter().any(|t| matches!(t, Transform::RotateColumns(_)));
+            let tied = model.file_name().is_some_and(|name| name == "tied");
+            assert_eq!(turns, quality.rotate.is_some() && !tied, "{}", model.display());
+            if quality.rotate.is_some() && tied {
+                println!("{}: nothing rotates, the embedding is tied", model.display());
+            } else {
+                assert!(transformed as u64 >= 2 * plain.model.layers, "{}: {transformed}", model.display());
+            }
+            let difference = largest_difference(&before, &after);
+            println!("{}: folding and {done} move the logits by {difference:.1e}", model.display());
+            assert!(difference <= 1e-4, "{}: {difference}", model.display());
+        }
     }
 }
 
