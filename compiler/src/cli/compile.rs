@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
-use samp_passes::Quality;
 
 use self::{
     demands::{DemandArgs, routed, work_folder},
@@ -117,7 +116,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut options = options(args)?;
     let calibrated = args.data.calib.is_some();
     if calibrated {
-        options.quality = Quality::ALL;
+        options.quality = args.measure.quality(args.data.seed)?;
         return run_calibrated(args, &source, &options);
     }
     let mut graphs = vec![];

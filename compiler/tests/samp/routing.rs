@@ -18,7 +18,7 @@ use samp_passes::{
 use serde_json::Value;
 
 use crate::{
-    logits::{largest_difference, reference},
+    logits::{largest_difference, reference, saved_logits},
     twin::write_outlier_twin,
     workbench::{Bench, assert_same, fails, ok, output, root, samp, tiny_llama},
 };
@@ -59,7 +59,8 @@ fn quality_passes_keep_the_function() {
         )
         .ids;
         let (plain, before) = logits(model, Quality::NONE, &ids);
-        for (done, quality) in [("evening", evened), ("rotating", rotated), ("evening and rotating", both)] {
+        for (done, quality) in [("evening", evened), ("rotating", rotated), ("evening, then rotating", both)]
+        {
             let (changed, after) = logits(model, quality, &ids);
             let transformed = changed.tensors.iter().filter(|t| t.transforms.len() > 1).count();
             let turns =
@@ -142,6 +143,39 @@ fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
     assert!(out.status.success(), "{said}");
     assert!(said.matches("measured ").count() <= 26 - (measured - 2), "{said}");
     assert_same(&bench.path("whole"), &bench.path("killed"));
+}
+
+/// The twin rotated instead of evened out, within the size of nf4 alone: valid, the same for the same seed, and what is
+/// exported computes the same.
+#[test]
+fn a_rotated_plan_is_valid_seeded_and_exported_right() {
+    let bench = Bench::new();
+    let twin = bench.path("twin");
+    write_outlier_twin(&twin);
+    let passes = ["--quality", "fold,rotate,correct,gptq", "--max-bits", "4.13", "--formats", "nf4,f16"];
+    let compile = |name: &str, model: &Path, args: &[&str]| {
+        let mut command = bench.compiling_model(model, name, &[&passes[..], args].concat());
+        command.args(["--calib-tokens", "2000", "--calib"]).arg(data());
+        ok(command);
+        bench.path(name)
+    };
+    let plan = compile("plan", &twin, &[]);
+    ok(samp(["validate".as_ref(), plan.as_os_str()]));
+    let held_out = certificate(&plan)["quality"]["held_out"]["overall"]["kl_nats"].as_f64().unwrap();
+    println!("rotated instead of evened out: {held_out:.6} nats per token");
+    assert!(held_out > 0.0 && held_out < 0.02, "{held_out}");
+    assert_same(&plan, &compile("again", &twin, &["--threads", "1"]));
+    let mlir = |plan: &Path| fs::read_to_string(plan.join("plan.mlir")).unwrap();
+    assert!(mlir(&plan).contains("rotate_columns(0/") && !mlir(&plan).contains("even_rows"));
+    assert!(mlir(&compile("seven", &twin, &["--seed", "7"])).contains("rotate_columns(7/"));
+    let exported = bench.path("hf");
+    ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
+    ok(bench.compiling_model(&exported, "exported", &["--recipe", "uniform:f32"]));
+    let [ours, theirs] =
+        [plan, bench.path("exported")].map(|plan| saved_logits(&bench, &plan, "cpu", &tiny_llama()));
+    let difference = largest_difference(&ours, &theirs);
+    println!("the plan and its export differ by {difference:.1e}");
+    assert!(difference <= 1e-4, "{difference}");
 }
 
 /// What a plan that is calibrated on one stratum alone loses on the others, and that the report says so.
