@@ -87,10 +87,14 @@ pub struct State {
 pub struct LinearStep {
     /// Its step.
     pub step: usize,
-    /// Its label.
-    pub label: String,
+    /// The name of its weight.
+    pub key: String,
+    /// Whether the weight is also a table that tokens are looked up in.
+    pub tied: bool,
     /// Its weight.
     pub weight: TensorId,
+    /// Its bias.
+    pub bias: Option<TensorId>,
     /// Where its input is.
     pub x: BufferId,
     /// The residual stream after it, if it adds to that.
@@ -112,6 +116,8 @@ pub struct Sum {
 pub struct Forward {
     replay: Replay<MasterWeights>,
     vocab: usize,
+    /// Of the tensors.
+    names: Vec<String>,
 }
 
 impl Forward {
@@ -126,7 +132,8 @@ impl Forward {
         // Each record may end within a page, and has at least one token.
         let pages = spec.limits.max_tokens as u32;
         let replay = Replay::new(executable, weights, pages)?;
-        Ok(Forward { replay, vocab: spec.model.vocab_size as usize })
+        let names = spec.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        Ok(Forward { replay, vocab: spec.model.vocab_size as usize, names })
     }
 
     /// The weights.
@@ -170,9 +177,12 @@ impl Forward {
                 _ => None,
             }
         };
+        let tied =
+            |id: TensorId| steps.iter().any(|s| matches!(s.op, Op::Embed { weight, .. } if weight == id));
         let linear = |(step, s): (usize, &samp_abi::plan::Step)| match s.op {
-            Op::Linear { x, weight, out, .. } => {
-                Some(LinearStep { step, label: s.label.clone(), weight, x, sum: sum(step, out) })
+            Op::Linear { x, weight, bias, out } => {
+                let key = self.names[weight.0 as usize].clone();
+                Some(LinearStep { step, key, tied: tied(weight), weight, bias, x, sum: sum(step, out) })
             }
             _ => None,
         };

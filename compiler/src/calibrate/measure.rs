@@ -79,10 +79,10 @@ pub fn measure(
     take: &mut dyn FnMut(&WeightProfile) -> Result<(), CalibrationError>,
 ) -> Result<Vec<WeightProfile>, CalibrationError> {
     let linears: Vec<LinearStep> =
-        forward.linears().into_iter().filter(|linear| (wanted.keys)(&linear.label)).collect();
+        forward.linears().into_iter().filter(|linear| (wanted.keys)(&linear.key)).collect();
     let tables: Vec<&TableWeight<'_>> = tables.iter().filter(|table| (wanted.keys)(table.key)).collect();
     let (known, judged) = (wanted.known, &tokens.batches[..tokens.judged]);
-    let mut keys = tables.iter().map(|t| t.key).chain(linears.iter().map(|l| l.label.as_str()));
+    let mut keys = tables.iter().map(|t| t.key).chain(linears.iter().map(|l| l.key.as_str()));
     let all_known = keys.all(|key| known.contains_key(key));
     let baseline = Baseline::record(forward, if all_known { &[] } else { judged })?;
     let mut measured = vec![];
@@ -101,14 +101,19 @@ pub fn measure(
             None => trial.table(table)?,
         })?;
     }
+    let begin = vec![State::default(); judged.len()];
     let mut states = vec![State::default(); tokens.batches.len()];
     for linear in linears {
-        if let Some(weight) = known.get(&linear.label) {
+        if let Some(weight) = known.get(&linear.key) {
             finish(weight.clone())?;
             continue;
         }
         let moment = round::advance_all(forward, tokens.batches, &mut states, &linear)?;
         let mut trial = Trial { forward, tokens, options, baseline: &baseline, states: &states };
+        if linear.tied {
+            // What the tokens are looked up in changes too.
+            trial.states = &begin;
+        }
         finish(trial.linear(&linear, &moment)?)?;
     }
     Ok(measured)
@@ -133,18 +138,19 @@ impl Trial<'_> {
         let (cols, rows) = (moment.cols(), values.len() / moment.cols());
         let source = Rows { cols, values: &values };
         let energy = output_energy(&source, rows, moment).max(f64::MIN_POSITIVE);
-        let how = self.options.rounding.transform();
+        // A table keeps its own values for every token: none makes up for another.
+        let how = self.options.rounding.transform().filter(|_| !linear.tied);
         let mut formats = vec![];
         for format in self.formats(cols) {
             let factor = round::factor(moment, format);
             let how = rounds(format, how.as_ref());
             let encoded = rounded(&values, format, how, (moment, &factor))
-                .map_err(|source| CalibrationError::Encode { tensor: linear.label.clone(), source })?;
+                .map_err(|source| CalibrationError::Encode { tensor: linear.key.clone(), source })?;
             let error = output_error(&source, encoded.view(), moment) / energy;
             formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
         }
         let inputs = Some(statistics(moment));
-        Ok(WeightProfile { key: linear.label.clone(), rows: rows as u64, cols: cols as u64, inputs, formats })
+        Ok(WeightProfile { key: linear.key.clone(), rows: rows as u64, cols: cols as u64, inputs, formats })
     }
 
     fn table(&mut self, table: &TableWeight<'_>) -> Result<WeightProfile, CalibrationError> {

@@ -5,7 +5,7 @@ use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
     format::{EncodeError, encode},
-    quantize::{CrossMoment, Damping, Factor, Order, Rounding, Rows, SecondMoment, gptq, nearest},
+    quantize::{CrossMoment, Damped, Damping, Factor, Order, Rounding, Rows, SecondMoment, gptq, nearest},
 };
 use samp_passes::transform::Transform;
 
@@ -21,7 +21,8 @@ pub struct Programs {
 }
 
 /// Rounds every tensor of `spec`, whose tensors and steps are those of the programs, leaves the decoded values in the
-/// rounded program, and puts every tensor that has transforms into `store`.
+/// rounded program, and puts every tensor that has transforms into `store`. `say` hears where a second moment took more
+/// damping than usual.
 ///
 /// Holds the activations of all batches between two steps, of both programs, and the moments of one linear.
 pub fn round(
@@ -29,19 +30,20 @@ pub fn round(
     spec: &PlanSpec,
     batches: &[TokenBatch],
     store: &mut RoundedStore,
+    say: &dyn Fn(&str),
 ) -> Result<(), CalibrationError> {
     programs.rounded.set_weights(programs.original.weights().clone());
     let linears = programs.rounded.linears();
     for (index, tensor) in spec.tensors.iter().enumerate() {
         let id = TensorId(index as u32);
-        if linears.iter().all(|linear| linear.weight != id) {
+        if linears.iter().all(|linear| linear.weight != id || linear.tied) {
             let encoded = plain(&programs.rounded.weights().matrix(id), tensor)?;
             settle(&mut programs.rounded, (id, tensor), &encoded, store)?;
         }
     }
     let states = || vec![State::default(); batches.len()];
-    let mut walk = Walk { programs, batches, rounded: states(), original: states() };
-    for linear in &linears {
+    let mut walk = Walk { programs, batches, rounded: states(), original: states(), say };
+    for linear in linears.iter().filter(|linear| !linear.tied) {
         let tensor = &spec.tensors[linear.weight.0 as usize];
         let encoded = walk.encoded(linear, tensor)?;
         settle(&mut walk.programs.rounded, (linear.weight, tensor), &encoded, store)?;
@@ -55,6 +57,7 @@ struct Walk<'a> {
     batches: &'a [TokenBatch],
     rounded: Vec<State>,
     original: Vec<State>,
+    say: &'a dyn Fn(&str),
 }
 
 impl Walk<'_> {
@@ -69,6 +72,9 @@ impl Walk<'_> {
         }
         let moment = advance_all(&mut self.programs.rounded, self.batches, &mut self.rounded, linear)?;
         let factor = factor(&moment, tensor.format);
+        if let Some(note) = note(factor.damped()) {
+            (self.say)(&format!("{}: {note}", tensor.name));
+        }
         let values = if corrects { self.corrected(linear, &values, &factor) } else { values };
         rounded(&values, tensor.format, how, (&moment, &factor))
             .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })
@@ -79,12 +85,20 @@ impl Walk<'_> {
     fn corrected(&mut self, linear: &LinearStep, values: &[f32], factor: &Factor) -> Vec<f32> {
         let cols = self.programs.rounded.weights().cols(linear.weight);
         let rows = if linear.sum.is_some() { values.len() / cols } else { cols };
+        let bias = linear.bias.map(|bias| self.programs.rounded.weights().matrix(bias)).unwrap_or_default();
         let mut cross = CrossMoment::new(rows, cols);
         for ((batch, rounded), original) in self.batches.iter().zip(&self.rounded).zip(&mut self.original) {
             let until = linear.sum.map_or(linear.step, |sum| sum.step + 1);
             *original = self.programs.original.advance(batch, original, until, None);
             let wanted = match linear.sum {
-                Some(sum) => difference(original.get(sum.after), rounded.get(sum.before)),
+                Some(sum) => {
+                    let mut wanted = difference(original.get(sum.after), rounded.get(sum.before));
+                    // The bias is added whatever the weight.
+                    wanted
+                        .chunks_exact_mut(rows)
+                        .for_each(|row| row.iter_mut().zip(&bias).for_each(|(w, b)| *w -= b));
+                    wanted
+                }
                 None => difference(original.get(linear.x), rounded.get(linear.x)),
             };
             cross.add(&wanted, rounded.get(linear.x));
@@ -93,6 +107,19 @@ impl Walk<'_> {
             Some(_) => cross.regress(values, factor),
             None => cross.correct_inputs(values, factor),
         }
+    }
+}
+
+/// What the log says of a second moment that was not factored as asked.
+fn note(damped: Damped) -> Option<String> {
+    match damped {
+        Damped::AsAsked => None,
+        Damped::Raised(share) => Some(format!(
+            "the second moment of its inputs is singular; the damping is raised to {share:e} of the mean diagonal"
+        )),
+        Damped::NoInput => Some(
+            "no calibration token gives it an input other than zero; it is rounded to the nearest".into(),
+        ),
     }
 }
 
@@ -125,7 +152,7 @@ pub fn advance_all(
     let mut moment = SecondMoment::new(forward.weights().cols(linear.weight));
     for (batch, state) in batches.iter().zip(states) {
         *state = forward.advance(batch, state, linear.step, None);
-        moment.add(state.get(linear.x)).map_err(|source| CalibrationError::inputs(&linear.label, source))?;
+        moment.add(state.get(linear.x)).map_err(|source| CalibrationError::inputs(&linear.key, source))?;
     }
     Ok(moment)
 }

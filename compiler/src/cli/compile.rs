@@ -11,7 +11,7 @@ use samp_ir::{Diagnostic, Phase};
 
 use self::{
     demands::{DemandArgs, routed, work_folder},
-    report::{Cost, Explained, Graph, Report},
+    report::{Cost, Explained, Graph, Report, audited},
 };
 use super::{
     Outcome,
@@ -156,7 +156,8 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
     routed.warnings.iter().for_each(|warning| eprintln!("{warning}"));
     let warnings: Vec<Diagnostic> =
         source.warnings().iter().chain(&known).chain(&routed.warnings).cloned().collect();
-    let mut report = Report { warnings: &warnings, ..Report::new(args) };
+    let held_out = Some(&routed.quality.held_out);
+    let mut report = Report { warnings: &warnings, held_out, ..Report::new(args) };
     let rounded = Some((&routed.rounded, &routed.quality));
     let made = finish(args, source, &routed.spec, rounded, &mut report)?;
     if let Some(work) = work_folder(args) {
@@ -165,11 +166,7 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
     if args.json {
         print_json(&report)?;
     } else {
-        let q = &routed.quality.held_out.overall;
-        print(&format!(
-            "{made}held-out KL {:.6} nats per token, at most {:.6}; perplexity × {:.5}, at most {:.5}\n",
-            q.kl_nats, q.kl_nats_at_most, q.perplexity_ratio, q.perplexity_ratio_at_most
-        ))?;
+        print(&format!("{made}\n{}", audited(&routed.quality)))?;
     }
     Ok(Outcome::Clean)
 }

@@ -80,7 +80,7 @@ impl Profiling<'_> {
             let layer = layer_of(key).unwrap_or(if key == "lm_head" { layers - 1 } else { 0 });
             self.part.layers.as_ref().is_none_or(|range| range.contains(&layer))
         };
-        let labels: Vec<String> = forward.linears().into_iter().map(|linear| linear.label).collect();
+        let labels: Vec<String> = forward.linears().into_iter().map(|linear| linear.key).collect();
         let keys = tables.iter().map(|t| t.key).chain(labels.iter().map(String::as_str));
         let keys: Vec<&str> = keys.filter(|key| inside(key)).collect();
         let mut done = keys.iter().filter(|key| known.contains_key(**key)).count();

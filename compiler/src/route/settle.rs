@@ -93,7 +93,7 @@ impl Search<'_> {
         let spec = self.router.spec(recipe.clone(), self.known)?;
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
-        round(programs, &spec, batches, &mut rounded)?;
+        round(programs, &spec, batches, &mut rounded, self.say)?;
         let held = audit.run(&mut programs.rounded)?;
         Ok(Candidate { spec, rounded, held })
     }

@@ -2,8 +2,11 @@
 
 use samp_abi::Format;
 
-use super::settle::Search;
+use super::{profiling::at_least, settle::Search};
 use crate::{calibrate::Programs, random::Random};
+
+/// Tokens that a trial's weights are rounded under, at least so many.
+const TOKENS: usize = 16_384;
 
 /// One assignment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,11 +18,14 @@ pub struct Trial {
 }
 
 impl Search<'_> {
-    /// Audits `count` assignments drawn by `seed`. In each, every weight takes its first format with a probability of the
+    /// Audits `count` assignments drawn by `seed`, rounded under some of the tokens. In each, every weight takes its first format with a probability of the
     /// assignment's own and any other otherwise, so that they range from cheap to dear.
     pub fn trials(&self, programs: &mut Programs, count: usize, seed: u64) -> anyhow::Result<Vec<Trial>> {
         let mut random = Random(seed);
         let mut trials = vec![];
+        let (batches, audit) = self.data;
+        let tokens = at_least(batches, TOKENS, |batch| batch.token_ids.len());
+        let search = Search { data: (&batches[..tokens], audit), ..*self };
         for index in 0..count {
             let share = random.below(101);
             let (mut formats, mut predicted): (Vec<(String, Format)>, f64) = (vec![], 0.0);
@@ -29,7 +35,7 @@ impl Search<'_> {
                 predicted += cost.nats;
                 formats.push((weight.key.clone(), cost.format));
             }
-            let audited = self.audited(programs, &self.recipe_of(&formats), "trial")?.held.overall.kl_nats;
+            let audited = search.audited(programs, &self.recipe_of(&formats), "trial")?.held.overall.kl_nats;
             (self.say)(&format!(
                 "trial {} of {count}: predicted {predicted:.6}, audited {audited:.6} nats per token",
                 index + 1

@@ -1,6 +1,11 @@
 //! Formats decided from measurements, end to end.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use samp_abi::{Format, TargetName};
 use samp_compiler::{
@@ -15,12 +20,12 @@ use samp_passes::{
     recipe::Recipe,
     transform::{Rounding, Transform},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     logits::{largest_difference, reference, saved_logits},
     twin::write_outlier_twin,
-    workbench::{Bench, assert_same, fails, ok, output, root, samp, tiny_llama},
+    workbench::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, tiny_llama},
 };
 
 /// The f32 program of a checkpoint after some transforms, and its logits.
@@ -49,15 +54,14 @@ fn quality_passes_keep_the_function() {
     write_outlier_twin(&twin);
     let checkpoints = ["all-biases", "gqa-head-dim", "llama-mha", "tied", "odd-sizes"];
     let mut models: Vec<_> = checkpoints.map(|name| root().join("testdata/checkpoints").join(name)).into();
-    models.extend([tiny_llama(), twin]);
+    let tiny = tiny_llama();
+    models.extend([tiny.clone(), twin]);
     let evened = Quality { correct: false, rounding: Rounding::Nearest, ..Quality::ALL };
     let both = Quality { rotate: Some(7), ..evened };
     let rotated = Quality { equalize: false, ..both };
     for model in &models {
-        let ids = reference(
-            model.join("reference.safetensors").is_file().then_some(model).unwrap_or(&tiny_llama()),
-        )
-        .ids;
+        let own = model.join("reference.safetensors").is_file();
+        let ids = reference(if own { model } else { &tiny }).ids;
         let (plain, before) = logits(model, Quality::NONE, &ids);
         for (done, quality) in [("evening", evened), ("rotating", rotated), ("evening, then rotating", both)]
         {
@@ -80,13 +84,13 @@ fn quality_passes_keep_the_function() {
 }
 
 /// `samp compile --calib` with little data, fast enough for a test.
-fn routing<'a>(bench: &'a Bench, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
+fn routing(bench: &Bench, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
     let mut command = bench.compiling(name, &["--calib-tokens", "1200", "--record-tokens", "48"]);
     command.arg("--calib").arg(calib).args(args);
     command
 }
 
-fn data() -> std::path::PathBuf {
+fn data() -> PathBuf {
     root().join("testdata/data/eval.jsonl")
 }
 
@@ -110,6 +114,13 @@ fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
     assert!(held_out > 0.0 && held_out < 0.05, "{held_out}");
     assert!(quality["best_uniform"]["kl_nats"].as_f64().unwrap() >= held_out);
     assert!(!bench.path("one.calibration.partial").exists());
+    // What other tools are given is what the plan computes.
+    let exported = bench.path("exported");
+    ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
+    ok(bench.compiling_model(&exported, "again", &["--recipe", "uniform:f32"]));
+    let logits = |plan: &Path| saved_logits(&bench, plan, "cpu", &tiny_llama());
+    let difference = largest_difference(&logits(&plan), &logits(&bench.path("again")));
+    assert!(difference < 1e-3, "{difference}");
     let seeded = ["--max-bits", "4.8", "--formats", "nf4,int6,f16", "--seed", "7"];
     ok(routing(&bench, "seven", &data(), &seeded));
     assert_ne!(
@@ -200,6 +211,68 @@ fn skewed_calibration_costs_the_other_strata() {
         println!("{stratum}: {:.5} calibrated on all, {:.5} on json alone", kl(&mixed), kl(&skewed));
         assert!(kl(&skewed) > 1.1 * kl(&mixed), "{stratum}: {} {}", kl(&mixed), kl(&skewed));
     }
+}
+
+/// A copy of a small checkpoint with a tokenizer of forty words, and texts of them.
+fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
+    let (model, texts) = (bench.path(name), bench.path("words.jsonl"));
+    fs::create_dir(&model).unwrap();
+    for file in files(&root().join("testdata/checkpoints").join(name)) {
+        fs::write(model.join(file.0), file.1).unwrap();
+    }
+    let words: Vec<String> = (0..40).map(|i| format!("w{i}")).collect();
+    let vocabulary: BTreeMap<&str, usize> =
+        words.iter().map(String::as_str).chain(["<unk>"]).enumerate().map(|(id, word)| (word, id)).collect();
+    let tokenizer = json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,
+        "truncation": null, "padding": null, "pre_tokenizer": { "type": "WhitespaceSplit" },
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
+    });
+    fs::write(model.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let mut draws = Draws(1);
+    let mut text =
+        |_| (0..24).map(|_| words[draws.below(40) as usize].as_str()).collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = (0..120).map(|i| json!({ "text": text(i) }).to_string()).collect();
+    fs::write(&texts, lines.join("\n")).unwrap();
+    (model, texts)
+}
+
+/// Tied heads, biases everywhere, odd widths, grouped heads, windows: with bits to spare nothing is lost but what rounding
+/// to 8 bits loses, as predicted.
+#[test]
+fn checkpoints_of_any_shape_are_routed() {
+    for name in ["tied-odd", "all-biases", "odd-sizes", "gqa-head-dim", "mistral-window"] {
+        let bench = Bench::new();
+        let (model, texts) = with_words(&bench, name);
+        let mut command =
+            bench.compiling_model(&model, "plan", &["--max-bits", "12", "--record-tokens", "24"]);
+        command.arg("--calib").arg(texts);
+        ok(command);
+        ok(samp(["validate".as_ref(), bench.path("plan").as_os_str()]));
+        let round = certificate(&bench.path("plan"))["quality"]["rounds"][0].clone();
+        let nats = |key: &str| round[key].as_f64().unwrap();
+        println!("{name}: predicted {:.1e}, audited {:.1e}", nats("predicted_nats"), nats("audited_nats"));
+        assert!(nats("audited_nats") <= 2.0 * nats("predicted_nats") + 1e-5, "{name}: {round}");
+    }
+}
+
+#[test]
+fn weights_that_are_not_numbers_are_refused_by_name() {
+    let bench = Bench::new();
+    let model = bench.path("model");
+    write_outlier_twin(&model);
+    let path = model.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let start = 8 + header + metadata.info("model.layers.3.mlp.up_proj.weight").unwrap().data_offsets.0;
+    bytes[start + 2 * 256..][..2].copy_from_slice(&half::bf16::NAN.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let mut command =
+        bench.compiling_model(&model, "plan", &["--calib-tokens", "200", "--record-tokens", "48"]);
+    command.arg("--calib").arg(data());
+    let (_, error) = fails(2, command);
+    assert!(error.contains("E1104") && error.contains("model.layers.3.mlp.up_proj.weight"), "{error}");
+    assert!(!bench.path("plan").exists());
 }
 
 #[test]

@@ -8,7 +8,12 @@ use samp_passes::Changed;
 use serde::Serialize;
 
 use super::Args;
-use crate::{pipeline::Trace, size::SizeTable};
+use crate::{
+    cli::table::Table,
+    emit::{Held, Quality, StratumQuality},
+    pipeline::Trace,
+    size::SizeTable,
+};
 
 /// Result of a compile, of a dry run, or of lowering to some phase.
 #[derive(Serialize)]
@@ -22,6 +27,9 @@ pub struct Report<'a> {
     pub warnings: &'a [Diagnostic],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensors_resumed: Option<usize>,
+    /// What the audit of a calibrated plan found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<&'a Held>,
     /// What `--print-after` and `--stop-after` ask for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub graphs: Vec<Graph>,
@@ -38,10 +46,35 @@ impl<'a> Report<'a> {
             cost: None,
             warnings: &[],
             tensors_resumed: None,
+            held_out: None,
             graphs: vec![],
             trace: None,
         }
     }
+}
+
+/// What a calibrated plan loses, for people.
+pub fn audited(quality: &Quality) -> String {
+    let mut table =
+        Table::new(["held out", "records", "tokens", "KL (nats)", "at most", "perplexity", "at most"]);
+    let grown = |ratio: f64| format!("{:+.3} %", 100.0 * (ratio - 1.0));
+    let mut row = |name: &str, q: &StratumQuality| {
+        table.row([
+            name.into(),
+            q.records.to_string(),
+            q.tokens.to_string(),
+            format!("{:.6}", q.kl_nats),
+            format!("{:.6}", q.kl_nats_at_most),
+            grown(q.perplexity_ratio),
+            grown(q.perplexity_ratio_at_most),
+        ]);
+    };
+    quality.held_out.strata.iter().for_each(|(name, q)| row(name, q));
+    row("overall", &quality.held_out.overall);
+    let uniform = quality.best_uniform.as_ref().map_or_else(String::new, |uniform| {
+        format!("; uniform {}, the best of no greater size, loses {:.6}", uniform.format, uniform.kl_nats)
+    });
+    format!("{table}at most: one-sided 95 %, over records{uniform}\n")
 }
 
 /// What the plan takes.
