@@ -108,7 +108,12 @@ const PIPELINE: &[Row] = &[
     Row {
         name: "rotate",
         phase: Phase::Fused,
-        pass: |m, s| s.inputs.quality.rotate.map_or(Ok(Changed(0)), |seed| rotate(m, seed)),
+        pass: |m, s| {
+            let Some(seed) = s.inputs.quality.rotate else { return Ok(Changed(0)) };
+            let (changed, warning) = rotate(m, seed)?;
+            s.warnings.extend(warning);
+            Ok(changed)
+        },
     },
     Row {
         name: "correct_weights",

@@ -37,7 +37,7 @@ pub use fuse_gate_up::fuse_gate_up;
 pub use fuse_qkv::fuse_qkv;
 pub use legalize::{legal_ops, legalize};
 pub use plan_memory::{MemoryInputs, plan_memory};
-pub use rotate::rotate;
+pub use rotate::{UNROTATED, rotate};
 pub use round_weights::round_weights;
 pub use select_kernels::{Explanation, Selection, select_kernels};
 pub use transform::Quality;

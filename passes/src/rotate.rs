@@ -10,7 +10,8 @@
 //! Ensures: the function is the same, since a rotation leaves a vector's root mean square as it is and so goes through a
 //! norm whose weights are ones; norms that are not folded yet, the last one before the head among them, are folded. Table
 //! and head, stored in 16 bits, are then rounded from other values than the checkpoint's. Does not: change anything
-//! where the embedding is tied to the head, or anything but norms and sums reads the stream. Every width has a rotation.
+//! where the embedding is tied to the head, or anything but norms and sums reads the stream; a warning then says so. Every
+//! width has a rotation.
 
 use std::collections::BTreeSet;
 
@@ -26,14 +27,21 @@ use crate::{
     transform::{Transform, Turn, append},
 };
 
-/// Marks everything that meets the stream, and every pair of values and `o_proj`.
-pub fn rotate(module: &mut Module, seed: u64) -> Result<Changed, Diagnostic> {
-    let Some(stream) = match_stream(module) else { return Ok(Changed(0)) };
+/// The residual stream cannot be rotated.
+pub const UNROTATED: &str = "E0504";
+
+/// Marks everything that meets the stream, and every pair of values and `o_proj`. The warning, if there is one, says what
+/// stood against it; nothing is marked then.
+pub fn rotate(module: &mut Module, seed: u64) -> Result<(Changed, Option<Diagnostic>), Diagnostic> {
+    let stream = match match_stream(module) {
+        Ok(stream) => stream,
+        Err(obstacle) => return Ok((Changed(0), Some(obstacle.warning()))),
+    };
     let attention = module.views::<PagedAttentionOp>();
     let heads: Vec<equalize::Match> = attention.filter_map(|op| match_attention(module, op)).collect();
     rewrite_stream(module, &stream, seed);
     heads.iter().for_each(|found| rewrite_heads(module, found, seed));
-    Ok(Changed(1 + heads.len()))
+    Ok((Changed(1 + heads.len()), None))
 }
 
 /// Everything that meets the residual stream.
@@ -48,11 +56,28 @@ struct Stream {
     rows: Vec<OpId>,
 }
 
-fn match_stream(module: &Module) -> Option<Stream> {
+fn match_stream(module: &Module) -> Result<Stream, Diagnostic> {
     let mut walk = Walk { module, values: BTreeSet::new(), found: Stream::default() };
-    module.ops().try_for_each(|op| walk.visit(op))?;
+    for op in module.ops() {
+        walk.visit(op).ok_or_else(|| obstacle(op.kind() == OpKind::Embed).at_op(op.label()))?;
+    }
     let inside = module.output().is_none_or(|output| !walk.values.contains(&output));
-    (inside && walk.found.width > 0).then_some(walk.found)
+    if inside && walk.found.width > 0 { Ok(walk.found) } else { Err(obstacle(false)) }
+}
+
+/// What stands against turning the stream: an embedding tied to the head, or something else.
+fn obstacle(tied: bool) -> Diagnostic {
+    let (expected, found) = if tied {
+        ("an embedding of its own", "one tied to the head")
+    } else {
+        (
+            "norms, sums and linears of their own weights alone to meet the residual stream",
+            "another use of it",
+        )
+    };
+    let message = format!("nothing is rotated: expected {expected}, found {found}");
+    Diagnostic::unsupported(UNROTATED, message)
+        .hint("leave out rotate; equalize evens out channels without it")
 }
 
 /// The way through the graph; each step is `None` where something stands against turning the stream.

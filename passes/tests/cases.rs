@@ -55,13 +55,15 @@ fn equalize_cases() {
     });
 }
 
-/// `rotate SEED`, norms folded before.
+/// `rotate SEED`, norms folded before. A warning stands before the graph.
 #[test]
 fn rotate_cases() {
-    cases("rotate", |case, module| {
-        fold_norms(module)?;
-        rotate(module, case.word(1))?;
-        verify(module, Phase::Fused)
+    filetest::run("rotate", |case| {
+        let mut module = case.module(&Context::new())?;
+        fold_norms(&mut module)?;
+        let (_, warning) = rotate(&mut module, case.word(1))?;
+        verify(&module, Phase::Fused)?;
+        Ok(warning.map_or(String::new(), |warning| format!("{warning}\n\n")) + &module.to_string())
     });
 }
 

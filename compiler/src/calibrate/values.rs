@@ -16,7 +16,8 @@ pub(super) fn transformed(
     after(tensor, &tensor.transforms, checkpoint, evenings)
 }
 
-/// The values of a tensor after some of its transforms, row-major.
+/// The values of a tensor after some of its transforms, row-major. All are finite, before and after: what turns them would
+/// spread a single one that is not.
 pub(super) fn after(
     tensor: &TensorSpec,
     transforms: &[Transform],
@@ -26,6 +27,7 @@ pub(super) fn after(
     let names: Vec<&str> = tensor.sources.iter().map(|s| s.name.as_str()).collect();
     let mut values = vec![0.0; tensor.elements() as usize];
     checkpoint.rows(&names)?.read(0, &mut values);
+    check_finite(tensor, &values)?;
     let cols = tensor.cols as usize;
     // A bias is one row whose columns are the outputs.
     let output_width = if tensor.rows == 1 { 1 } else { cols };
@@ -50,7 +52,22 @@ pub(super) fn after(
             Transform::Concat | Transform::Correct | Transform::Compensate | Transform::Refine => {}
         }
     }
+    check_finite(tensor, &values)?;
     Ok(values)
+}
+
+/// A weight that cannot be calibrated.
+pub const NOT_FINITE: &str = "E1104";
+
+fn check_finite(tensor: &TensorSpec, values: &[f32]) -> Result<(), Diagnostic> {
+    let Some(at) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let (row, col) = (at / tensor.cols as usize, at % tensor.cols as usize);
+    let names: Vec<&str> = tensor.sources.iter().map(|source| source.name.as_str()).collect();
+    let message =
+        format!("expected finite weights, found {} in row {row}, column {col} of them together", values[at]);
+    Err(Diagnostic::bad_input(NOT_FINITE, message)
+        .at_tensor(names.join(" + "))
+        .hint("the checkpoint is damaged or its training diverged: fetch or save it again"))
 }
 
 fn multiply_columns(values: &mut [f32], cols: usize, factor: impl Fn(usize) -> f32) {

@@ -157,7 +157,11 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
     let warnings: Vec<Diagnostic> =
         source.warnings().iter().chain(&known).chain(&routed.warnings).cloned().collect();
     let held_out = Some(&routed.quality.held_out);
-    let mut report = Report { warnings: &warnings, held_out, ..Report::new(args) };
+    let trace = args.explain.then(|| Explained::of(&routed.trace));
+    if let Some(trace) = trace.as_ref().filter(|_| !args.json) {
+        print(&trace.to_string())?;
+    }
+    let mut report = Report { warnings: &warnings, held_out, trace, ..Report::new(args) };
     let rounded = Some((&routed.rounded, &routed.quality));
     let made = finish(args, source, &routed.spec, rounded, &mut report)?;
     if let Some(work) = work_folder(args) {

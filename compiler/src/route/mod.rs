@@ -34,6 +34,7 @@ use crate::{
     compile::{CompileOptions, Lowered, Source, lower_model},
     emit::{Held, PlanSpec, Quality},
     import::Import,
+    pipeline::Trace,
     recipe::LoadedRecipe,
 };
 
@@ -80,6 +81,8 @@ pub struct Routed {
     pub quality: Quality,
     /// How it was decided.
     pub decision: Decision,
+    /// What the passes did and why.
+    pub trace: Trace,
     /// What to know before relying on it.
     pub warnings: Vec<Diagnostic>,
 }
@@ -163,6 +166,8 @@ fn unseen_strata(calibration: &Records, held_out: &Held) -> Option<Diagnostic> {
 /// The f32 program with the function-preserving transforms, and its weights.
 struct Master<'a> {
     spec: PlanSpec,
+    /// What lowering it warned of.
+    warnings: Vec<Diagnostic>,
     import: &'a Import,
 }
 
@@ -183,8 +188,8 @@ impl<'a> Master<'a> {
             quality: samp_passes::Quality { correct: false, rounding: Rounding::Nearest, ..options.quality },
             ..CompileOptions::new(TargetName::Cpu, recipe)
         };
-        let Lowered { spec, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;
-        Ok(Master { spec: spec.expect("lowered to the end"), import })
+        let Lowered { spec, warnings, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;
+        Ok(Master { spec: spec.expect("lowered to the end"), warnings, import })
     }
 
     /// The program, ready to run.
@@ -211,11 +216,15 @@ struct Router<'a> {
 
 impl Router<'_> {
     /// The plan with the formats of `recipe`.
-    fn spec(&self, recipe: Recipe, known: &Sensitivities) -> Result<PlanSpec, Diagnostic> {
-        let recipe = LoadedRecipe { source: recipe.to_toml(), recipe };
+    fn spec(&self, recipe: &Recipe, known: &Sensitivities) -> Result<PlanSpec, Diagnostic> {
+        Ok(self.lowered(recipe, known)?.spec.expect("lowered to the end"))
+    }
+
+    /// The same with all that lowering had to say.
+    fn lowered(&self, recipe: &Recipe, known: &Sensitivities) -> Result<Lowered, Diagnostic> {
+        let recipe = LoadedRecipe { source: recipe.to_toml(), recipe: recipe.clone() };
         let options = CompileOptions { recipe, sensitivities: Some(known.clone()), ..self.options.clone() };
-        let Lowered { spec, .. } = lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})?;
-        Ok(spec.expect("lowered to the end"))
+        lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})
     }
 }
 
