@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::{
     logits::{largest_difference, reference, saved_logits},
     twin::write_outlier_twin,
-    workbench::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, tiny_llama},
+    workbench::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, text, tiny_llama},
 };
 
 /// The f32 program of a checkpoint after some transforms, and its logits.
@@ -132,7 +132,8 @@ fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
 #[test]
 fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
     let bench = Bench::new();
-    let args = ["--max-bits", "5", "--formats", "nf4,int6,f16"];
+    let args =
+        ["--max-bits", "5", "--formats", "nf4,int6,f16", "--quality", "fold,equalize,rotate,correct,gptq"];
     ok(routing(&bench, "whole", &data(), &args));
     let mut child = routing(&bench, "killed", &data(), &args).spawn().unwrap();
     let journal = bench.path("killed.calibration.partial/measured.jsonl");
@@ -237,22 +238,31 @@ fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
     (model, texts)
 }
 
-/// Tied heads, biases everywhere, odd widths, grouped heads, windows: with bits to spare nothing is lost but what rounding
-/// to 8 bits loses, as predicted.
+/// Tied heads, biases everywhere, odd widths, grouped heads, windows, rotated or not: with bits to spare nothing is lost but
+/// what rounding to 8 bits loses, as predicted. Where the head is tied nothing rotates, and that is said.
 #[test]
 fn checkpoints_of_any_shape_are_routed() {
+    let rotated = ["--quality", "fold,equalize,rotate,correct,gptq", "--formats", "fp8_e4m3,nf4,f16"];
     for name in ["tied-odd", "all-biases", "odd-sizes", "gqa-head-dim", "mistral-window"] {
         let bench = Bench::new();
         let (model, texts) = with_words(&bench, name);
-        let mut command =
-            bench.compiling_model(&model, "plan", &["--max-bits", "12", "--record-tokens", "24"]);
-        command.arg("--calib").arg(texts);
-        ok(command);
-        ok(samp(["validate".as_ref(), bench.path("plan").as_os_str()]));
-        let round = certificate(&bench.path("plan"))["quality"]["rounds"][0].clone();
-        let nats = |key: &str| round[key].as_f64().unwrap();
-        println!("{name}: predicted {:.1e}, audited {:.1e}", nats("predicted_nats"), nats("audited_nats"));
-        assert!(nats("audited_nats") <= 2.0 * nats("predicted_nats") + 1e-5, "{name}: {round}");
+        for (plan, flags) in [("plan", &[][..]), ("rotated", &rotated)] {
+            let args = [&["--max-bits", "12", "--record-tokens", "24"], flags].concat();
+            let mut command = bench.compiling_model(&model, plan, &args);
+            command.arg("--calib").arg(&texts);
+            let out = output(command);
+            let said = text(&out.stderr);
+            assert!(out.status.success(), "{name}: {said}");
+            ok(samp(["validate".as_ref(), bench.path(plan).as_os_str()]));
+            let turned = fs::read_to_string(bench.path(plan).join("plan.mlir")).unwrap().contains("rotate_");
+            assert_eq!(turned, plan == "rotated" && name != "tied-odd", "{name}");
+            assert_eq!(said.contains("E0504"), plan == "rotated" && !turned, "{name}: {said}");
+            let round = certificate(&bench.path(plan))["quality"]["rounds"][0].clone();
+            let [predicted, audited] =
+                ["predicted_nats", "audited_nats"].map(|key| round[key].as_f64().unwrap());
+            println!("{name}, {plan}: predicted {predicted:.1e}, audited {audited:.1e}");
+            assert!(audited <= 2.0 * predicted + 1e-5, "{name}: {round}");
+        }
     }
 }
 
