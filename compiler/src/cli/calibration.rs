@@ -239,7 +239,7 @@ mod tests {
             ("fold,correct", "found 0"),
             ("gptq,nearest", "found 2"),
             ("fold,gptq,spin", "'spin'"),
-            ("", "invalid value"),
+            ("", "a value is required"),
         ] {
             let error = quality(&["--quality", list]).unwrap_err();
             assert!(error.contains(why), "{list}: {error}");
