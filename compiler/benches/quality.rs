@@ -4,6 +4,9 @@
 //! when there is none. Each row is one compile: the divergence from the unquantized model over the first 144 tokens of
 //! every text, and the time from checkpoint to plan. The bars are what the best of the other tools, and a
 //! hundred-line experiment, were to be beaten by. Arguments choose the sizes, such as `-- 4.13 6.00`; `--exact` measures so.
+//!
+//! `-- --ablation` shows what each quality pass does instead: every decoder linear in nf4, each pass left out or added, and
+//! the audited divergence on the same texts, from few calibration tokens.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,6 +21,21 @@ const SIZES: [(&str, f64); 4] = [("4.13", 0.0020), ("4.35", 0.0013), ("4.80", 0.
 const MODELS: [&str; 2] = ["tiny-llama", "tiny-llama-outliers"];
 /// Tokens of each text that count.
 const TOKENS: &str = "144";
+/// Calibration tokens behind each row of the ablation.
+const ABLATION_TOKENS: &str = "8192";
+/// Lists of quality passes to compare, the default first.
+const ABLATION: [(&str, &str); 10] = [
+    ("as by default", "fold,equalize,correct,gptq"),
+    ("norms not folded", "equalize,correct,gptq"),
+    ("not evened out", "fold,correct,gptq"),
+    ("rotated instead", "fold,rotate,correct,gptq"),
+    ("evened out and rotated", "fold,equalize,rotate,correct,gptq"),
+    ("not corrected", "fold,equalize,gptq"),
+    ("best scales for GPTQ", "fold,equalize,correct,refine"),
+    ("nearest for GPTQ", "fold,equalize,correct,nearest"),
+    ("GPTQ alone", "gptq"),
+    ("nothing", "nearest"),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +46,10 @@ fn main() -> ExitCode {
             "skipped: no calib.jsonl and eval.jsonl in {}; SAMP_EVAL_DIR names their folder",
             data.display()
         );
+        return ExitCode::SUCCESS;
+    }
+    if args.iter().any(|arg| arg == "--ablation") {
+        ablate(&data);
         return ExitCode::SUCCESS;
     }
     let exact = args.iter().any(|arg| arg == "--exact");
@@ -90,6 +112,42 @@ fn judge(data: &Path, model: &str, bits: &str, exact: bool) -> Row {
         standard_error: number(&kl["standard_error"]),
         seconds,
     }
+}
+
+/// One table: a row for each list of passes, a column for each checkpoint.
+fn ablate(data: &Path) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    println!("{:24} {:34} {:>20} {:>20}", "nats per token in nf4", "--quality", MODELS[0], MODELS[1]);
+    for model in MODELS {
+        measure(data, model, &folder.path().join(model));
+    }
+    for (name, passes) in ABLATION {
+        let [plain, hostile] = MODELS.map(|model| audited(data, model, passes, &folder.path().join(model)));
+        println!("{name:24} {passes:34} {plain:20.6} {hostile:20.6}");
+    }
+}
+
+/// A profile from next to nothing: where nf4 is all that fits, no measurement decides.
+fn measure(data: &Path, model: &str, profile: &Path) {
+    samp(|command| {
+        command.args(["measure", "--quiet", "--formats", "nf4,f16", "--calib-tokens", "1000", "--calib"]);
+        command.arg(data.join("calib.jsonl")).args(["--record-tokens", TOKENS]);
+        command.arg(data.join("..").join(model)).arg("-o").arg(profile);
+    });
+}
+
+/// What all linears in nf4 lose after these passes, in nats per token.
+fn audited(data: &Path, model: &str, passes: &str, profile: &Path) -> f64 {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let report = samp(|command| {
+        command.args(["compile", "--json", "--quiet", "--max-bits", "4.13", "--formats", "nf4,f16"]);
+        command.args(["--quality", passes, "--record-tokens", TOKENS, "--calib-tokens", ABLATION_TOKENS]);
+        command.arg("--calib").arg(data.join("calib.jsonl")).arg("--audit").arg(data.join("eval.jsonl"));
+        command.arg("--profile").arg(profile).arg(data.join("..").join(model));
+        command.arg("-o").arg(folder.path().join("plan"));
+    });
+    let report: Value = serde_json::from_str(&report).expect("a report in JSON");
+    report["held_out"]["overall"]["kl_nats"].as_f64().expect("a number")
 }
 
 /// Runs the command to its end and gives what it printed.

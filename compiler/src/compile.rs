@@ -197,10 +197,9 @@ fn pipeline_inputs(
     }
     let recipe: Recipe = options.recipe.recipe.clone();
     let kv_format = options.kv.or(recipe.kv).unwrap_or_else(|| default_kv_format(options.target));
-    let measured = || options.kv_scales.clone();
-    let scales = is_fp8(kv_format)
-        .then(|| measured().unwrap_or_else(|| vec![[1.0; 2]; config.model.layers as usize]))
-        .unwrap_or_default();
+    let measured = options.kv_scales.clone().filter(|_| is_fp8(kv_format));
+    let ones = if is_fp8(kv_format) { vec![[1.0; 2]; config.model.layers as usize] } else { vec![] };
+    let scales = measured.unwrap_or(ones);
     Ok(PipelineInputs {
         target: options.target,
         recipe,

@@ -8,7 +8,7 @@ use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
     Changed, Explanation, MemoryInputs, Quality, Selection, Sensitivities, annotate_sensitivity,
     assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
-    legal_ops, legalize, plan_memory, recipe::Recipe, round_weights, select_kernels,
+    legal_ops, legalize, plan_memory, recipe::Recipe, rotate, round_weights, select_kernels,
 };
 
 /// What the passes need to know besides the graph.
@@ -104,6 +104,16 @@ const PIPELINE: &[Row] = &[
         name: "equalize",
         phase: Phase::Fused,
         pass: |m, s| if s.inputs.quality.equalize { equalize(m) } else { Ok(Changed(0)) },
+    },
+    Row {
+        name: "rotate",
+        phase: Phase::Fused,
+        pass: |m, s| {
+            let Some(seed) = s.inputs.quality.rotate else { return Ok(Changed(0)) };
+            let (changed, warning) = rotate(m, seed)?;
+            s.warnings.extend(warning);
+            Ok(changed)
+        },
     },
     Row {
         name: "correct_weights",

@@ -29,10 +29,10 @@ pub fn equalize(module: &mut Module) -> Result<Changed, Diagnostic> {
 }
 
 /// Weights and biases whose last rows are read by the columns of `consumer`.
-struct Match {
-    pair: Pair,
-    producers: Vec<OpId>,
-    consumer: OpId,
+pub(crate) struct Match {
+    pub pair: Pair,
+    pub producers: Vec<OpId>,
+    pub consumer: OpId,
 }
 
 fn match_silu_mul(module: &Module, silu_mul: SiluMulOp<'_>) -> Option<Match> {
@@ -45,7 +45,7 @@ fn match_silu_mul(module: &Module, silu_mul: SiluMulOp<'_>) -> Option<Match> {
     match_pair(module, producer, y, pair)
 }
 
-fn match_attention(module: &Module, attention: PagedAttentionOp<'_>) -> Option<Match> {
+pub(crate) fn match_attention(module: &Module, attention: PagedAttentionOp<'_>) -> Option<Match> {
     let append: RopeAppendOp = module.defined_by(attention.kv())?;
     let producer = module.defined_by(append.qkv())?;
     let spec = attention.spec();

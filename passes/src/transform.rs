@@ -13,6 +13,8 @@ pub struct Quality {
     pub fold_norms: bool,
     /// Even out linears and those that read them.
     pub equalize: bool,
+    /// Turn the residual stream, and values, by the rotations of this seed.
+    pub rotate: Option<u64>,
     /// Move weights to make up for what rounding those before them changed.
     pub correct: bool,
     /// How weights are rounded.
@@ -21,11 +23,21 @@ pub struct Quality {
 
 impl Quality {
     /// Weights as they are, rounded each by itself: all that can be done without calibration.
-    pub const NONE: Quality =
-        Quality { fold_norms: false, equalize: false, correct: false, rounding: Rounding::Nearest };
-    /// Everything.
-    pub const ALL: Quality =
-        Quality { fold_norms: true, equalize: true, correct: true, rounding: Rounding::Compensate };
+    pub const NONE: Quality = Quality {
+        fold_norms: false,
+        equalize: false,
+        rotate: None,
+        correct: false,
+        rounding: Rounding::Nearest,
+    };
+    /// Everything but rotation, which gains nothing where weights are evened out.
+    pub const ALL: Quality = Quality {
+        fold_norms: true,
+        equalize: true,
+        rotate: None,
+        correct: true,
+        rounding: Rounding::Compensate,
+    };
 }
 
 /// How weights are rounded.
@@ -92,6 +104,40 @@ impl FromStr for Pair {
     }
 }
 
+/// Runs of channels, each turned by the same rotation. Its text is `SEED/WIDTHxRUNS`.
+///
+/// The residual stream is one run; every head of values is one, and so is every head that reads them: one rotation for
+/// all needs not know which heads share values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    /// Seed of the rotation.
+    pub seed: u64,
+    /// Channels of a run.
+    pub width: u64,
+    /// Number of runs.
+    pub runs: u64,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}x{}", self.seed, self.width, self.runs)
+    }
+}
+
+impl FromStr for Turn {
+    type Err = UnknownTransform;
+
+    fn from_str(text: &str) -> Result<Turn, UnknownTransform> {
+        let parse = || {
+            let (seed, numbers) = text.split_once('/')?;
+            let (width, runs) = numbers.split_once('x')?;
+            let (seed, width, runs) = (seed.parse().ok()?, width.parse().ok()?, runs.parse().ok()?);
+            (width > 0 && runs > 0).then_some(Turn { seed, width, runs })
+        };
+        parse().ok_or_else(|| UnknownTransform(text.into()))
+    }
+}
+
 /// One transform. Its text in the graph is its name, with its argument in parentheses where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transform {
@@ -105,6 +151,10 @@ pub enum Transform {
     EvenRows(Pair),
     /// Each column is multiplied by a scale of this pair.
     EvenColumns(Pair),
+    /// All columns are turned: what reads turned inputs, or looks up turned rows.
+    RotateColumns(Turn),
+    /// The last rows are turned, and so the outputs.
+    RotateRows(Turn),
     /// Moved to make up for what rounding the weights before it changed.
     Correct,
     /// Rounded with knowledge of the inputs: later columns make up for the errors of earlier ones (GPTQ).
@@ -122,6 +172,8 @@ impl Transform {
             Transform::FoldColumns(_) => "fold_columns",
             Transform::EvenRows(_) => "even_rows",
             Transform::EvenColumns(_) => "even_columns",
+            Transform::RotateColumns(_) => "rotate_columns",
+            Transform::RotateRows(_) => "rotate_rows",
             Transform::Correct => "correct",
             Transform::Compensate => "gptq",
             Transform::Refine => "refine",
@@ -132,6 +184,7 @@ impl Transform {
         match self {
             Transform::FoldColumns(norm) => Some(norm.clone()),
             Transform::EvenRows(pair) | Transform::EvenColumns(pair) => Some(pair.to_string()),
+            Transform::RotateColumns(turn) | Transform::RotateRows(turn) => Some(turn.to_string()),
             _ => None,
         }
     }
@@ -167,6 +220,8 @@ impl FromStr for Transform {
             ("fold_columns", Some(norm)) => Ok(Transform::FoldColumns(norm)),
             ("even_rows", Some(pair)) => Ok(Transform::EvenRows(pair.parse()?)),
             ("even_columns", Some(pair)) => Ok(Transform::EvenColumns(pair.parse()?)),
+            ("rotate_columns", Some(turn)) => Ok(Transform::RotateColumns(turn.parse()?)),
+            ("rotate_rows", Some(turn)) => Ok(Transform::RotateRows(turn.parse()?)),
             _ => Err(UnknownTransform(text.into())),
         }
     }
@@ -197,10 +252,20 @@ mod tests {
             Transform::FoldColumns(norm()),
             Transform::EvenRows(pair()),
             Transform::EvenColumns(pair()),
+            Transform::RotateColumns(Turn { seed: u64::MAX, width: 64, runs: 1 }),
+            Transform::RotateRows(Turn { seed: 0, width: 16, runs: 2 }),
         ] {
             assert_eq!(transform.to_string().parse(), Ok(transform));
         }
-        for text in ["", "fold_columns", "ones(x)", "gptq(", "even_rows(a/0x1)"] {
+        for text in [
+            "",
+            "fold_columns",
+            "ones(x)",
+            "gptq(",
+            "even_rows(a/0x1)",
+            "rotate_rows(7)",
+            "rotate_rows(-1/2x1)",
+        ] {
             assert!(text.parse::<Transform>().is_err(), "{text}");
         }
     }

@@ -11,7 +11,7 @@ use samp_passes::{
     annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize, fold_norms,
     fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
     recipe::{Recipe, Rule},
-    round_weights, select_kernels,
+    rotate, round_weights, select_kernels,
     transform::Rounding,
 };
 
@@ -52,6 +52,18 @@ fn equalize_cases() {
     cases("equalize", |_, module| {
         equalize(module)?;
         verify(module, Phase::Fused)
+    });
+}
+
+/// `rotate SEED`, norms folded before. A warning stands before the graph.
+#[test]
+fn rotate_cases() {
+    filetest::run("rotate", |case| {
+        let mut module = case.module(&Context::new())?;
+        fold_norms(&mut module)?;
+        let (_, warning) = rotate(&mut module, case.word(1))?;
+        verify(&module, Phase::Fused)?;
+        Ok(warning.map_or(String::new(), |warning| format!("{warning}\n\n")) + &module.to_string())
     });
 }
 

@@ -1,11 +1,11 @@
-//! The scales by which pairs of linears are evened out, and what transforms do to a weight's values.
+//! The scales by which pairs of linears are evened out.
 
 use std::collections::BTreeMap;
 
 use samp_ir::Diagnostic;
-use samp_kernels::format::RowSource;
 use samp_passes::transform::{Pair, Transform};
 
+use super::values;
 use crate::{
     emit::{PlanSpec, TensorSpec},
     import::Checkpoint,
@@ -23,14 +23,14 @@ impl Evenings {
         let mut columns: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for tensor in spec.tensors.iter().filter(|t| t.rows > 1) {
             let cols = tensor.cols as usize;
-            for transform in &tensor.transforms {
+            for (index, transform) in tensor.transforms.iter().enumerate() {
                 match transform {
                     Transform::EvenRows(pair) => {
-                        let values = folded(tensor, checkpoint)?;
+                        let values = before(tensor, index, checkpoint)?;
                         rows.insert(&pair.name, values.chunks_exact(cols).map(mean_square).collect());
                     }
                     Transform::EvenColumns(pair) => {
-                        let values = folded(tensor, checkpoint)?;
+                        let values = before(tensor, index, checkpoint)?;
                         columns.insert(&pair.name, channel_energies(&values, cols, pair));
                     }
                     _ => {}
@@ -45,59 +45,21 @@ impl Evenings {
         Ok(Evenings(scales.collect()))
     }
 
-    /// The values of a tensor after all its transforms but rounding, row-major.
-    pub fn transformed(&self, tensor: &TensorSpec, checkpoint: &Checkpoint) -> Result<Vec<f32>, Diagnostic> {
-        let mut values = folded(tensor, checkpoint)?;
-        let cols = tensor.cols as usize;
-        for transform in &tensor.transforms {
-            match transform {
-                Transform::EvenRows(pair) => {
-                    let Some(scales) = self.0.get(&pair.name) else { continue };
-                    // A bias is one row whose columns are the producer's rows.
-                    let width = if tensor.rows == 1 { 1 } else { cols };
-                    let start = values.len() - scales.len() * width;
-                    for (row, scale) in values[start..].chunks_exact_mut(width).zip(scales) {
-                        row.iter_mut().for_each(|w| *w /= scale);
-                    }
-                }
-                Transform::EvenColumns(pair) => {
-                    let Some(scales) = self.0.get(&pair.name) else { continue };
-                    for row in values.chunks_exact_mut(cols) {
-                        row.iter_mut().enumerate().for_each(|(c, w)| *w *= scales[pair.channel(c)]);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(values)
+    /// The scales of a pair, if it is evened out.
+    pub fn scales(&self, pair: &Pair) -> Option<&[f32]> {
+        self.0.get(&pair.name).map(Vec::as_slice)
     }
+}
+
+/// The values that a tensor has before it is evened out.
+fn before(tensor: &TensorSpec, index: usize, checkpoint: &Checkpoint) -> Result<Vec<f32>, Diagnostic> {
+    values::after(tensor, &tensor.transforms[..index], checkpoint, &Evenings::default())
 }
 
 /// The scale between a row's mean square and that of the columns that read it; 1 where either is zero.
 fn even(row: f64, columns: f64) -> f32 {
     let scale = (row / columns).powf(0.25) as f32;
     if scale.is_normal() { scale } else { 1.0 }
-}
-
-/// The values of a tensor with its norm folded in, row-major.
-fn folded(tensor: &TensorSpec, checkpoint: &Checkpoint) -> Result<Vec<f32>, Diagnostic> {
-    let names: Vec<&str> = tensor.sources.iter().map(|s| s.name.as_str()).collect();
-    let mut values = vec![0.0; tensor.elements() as usize];
-    checkpoint.rows(&names)?.read(0, &mut values);
-    for transform in &tensor.transforms {
-        match transform {
-            Transform::Ones => values.fill(1.0),
-            Transform::FoldColumns(norm) => {
-                let mut factors = vec![0.0; tensor.cols as usize];
-                checkpoint.rows(&[norm])?.read(0, &mut factors);
-                for row in values.chunks_exact_mut(factors.len()) {
-                    row.iter_mut().zip(&factors).for_each(|(w, factor)| *w *= factor);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(values)
 }
 
 fn mean_square(row: &[f32]) -> f64 {

@@ -11,7 +11,7 @@ use samp_kernels::{
 };
 use samp_runtime::Weights;
 
-use super::Evenings;
+use super::{Evenings, values::transformed};
 use crate::{
     emit::{PlanSpec, TensorSpec},
     import::Checkpoint,
@@ -31,10 +31,7 @@ impl MasterWeights {
         evenings: &Evenings,
     ) -> Result<MasterWeights, Diagnostic> {
         let load = |tensor: &TensorSpec| {
-            let values = evenings.transformed(tensor, checkpoint)?;
-            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-                return Err(not_finite(tensor, at, values[at]));
-            }
+            let values = transformed(tensor, checkpoint, evenings)?;
             tensor.sources.iter().for_each(|source| checkpoint.release(&source.name));
             Ok(stored(&values, tensor.cols as usize, tensor.layout))
         };
@@ -62,19 +59,6 @@ impl MasterWeights {
     pub fn restore(&mut self, id: TensorId, tensor: Encoded) -> Encoded {
         std::mem::replace(&mut self.tensors[id.0 as usize], tensor)
     }
-}
-
-/// A weight that cannot be calibrated.
-pub const NOT_FINITE: &str = "E1104";
-
-fn not_finite(tensor: &TensorSpec, at: usize, value: f32) -> Diagnostic {
-    let (row, col) = (at / tensor.cols as usize, at % tensor.cols as usize);
-    let names: Vec<&str> = tensor.sources.iter().map(|source| source.name.as_str()).collect();
-    let message =
-        format!("expected finite weights, found {value} in row {row}, column {col} of them together");
-    Diagnostic::bad_input(NOT_FINITE, message)
-        .at_tensor(names.join(" + "))
-        .hint("the checkpoint is damaged or its training diverged: fetch or save it again")
 }
 
 impl Weights for MasterWeights {

@@ -18,6 +18,7 @@ mod measure;
 mod profile;
 mod round;
 mod store;
+mod values;
 
 pub use divergence::{Baseline, RecordDivergence, mean};
 pub use error::CalibrationError;

@@ -1,10 +1,11 @@
 //! The flags of calibration data and of measurement, which `compile` and `measure` share.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
 use samp_abi::{Format, Group, ScaleAxis};
-use samp_passes::transform::Rounding;
+use samp_passes::{Quality, transform::Rounding};
 
 use crate::{
     calibrate::{
@@ -44,7 +45,7 @@ pub struct DataArgs {
     /// Most tokens of a record; longer ones, and those over the model's context, are cut to their first tokens
     #[arg(long, value_name = "N", requires = "calib", default_value_t = 2048)]
     pub record_tokens: usize,
-    /// Seed of sampling, of what is held out, and of the bootstrap
+    /// Seed of sampling, of what is held out, of the rotation, and of the bootstrap
     #[arg(long, value_name = "N", requires = "calib", default_value_t = 0)]
     pub seed: u64,
 }
@@ -59,7 +60,52 @@ pub struct MeasureArgs {
     /// Formats to choose from
     #[arg(long, value_name = "FORMAT,…", requires = "calib", value_delimiter = ',', default_values_t = FORMATS)]
     pub formats: Vec<Format>,
+    /// What is done to weights for quality, and how they are rounded
+    ///
+    /// Any of fold, equalize, rotate (which needs fold) and correct, and one of nearest, refine and gptq.
+    #[arg(long, value_name = "PASS,…", requires = "calib", value_delimiter = ',', default_values_t = QUALITY)]
+    pub quality: Vec<QualityPass>,
 }
+
+/// What can be done to weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum QualityPass {
+    /// Fold norm weights into the linears that read the norm.
+    Fold,
+    /// Even out the channels between a linear and the one after it.
+    Equalize,
+    /// Turn the residual stream, and values, by random rotations that the weights take up; not where embeddings are tied.
+    Rotate,
+    /// Move weights to make up for what rounding those before them changed.
+    Correct,
+    /// Round to the nearest value.
+    Nearest,
+    /// Round to the nearest value under the best scale.
+    Refine,
+    /// Round so that later columns make up for the errors of earlier ones.
+    Gptq,
+}
+
+impl QualityPass {
+    fn rounding(self) -> Option<Rounding> {
+        match self {
+            QualityPass::Nearest => Some(Rounding::Nearest),
+            QualityPass::Refine => Some(Rounding::Refine),
+            QualityPass::Gptq => Some(Rounding::Compensate),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for QualityPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("no pass is hidden").get_name())
+    }
+}
+
+/// What is done unless told otherwise: [`Quality::ALL`].
+const QUALITY: [QualityPass; 4] =
+    [QualityPass::Fold, QualityPass::Equalize, QualityPass::Correct, QualityPass::Gptq];
 
 /// The formats that are tried unless told otherwise, the cheapest first.
 const FORMATS: [Format; 8] = [
@@ -106,6 +152,31 @@ impl MeasureArgs {
         self.tokens(ROUND_TOKENS)
     }
 
+    /// The quality passes that run; rotations belong to `seed`.
+    pub fn quality(&self, seed: u64) -> anyhow::Result<Quality> {
+        let has = |pass| self.quality.contains(&pass);
+        let roundings = self.quality.iter().filter(|pass| pass.rounding().is_some()).count();
+        ensure!(
+            roundings == 1,
+            "--quality: expected one of nearest, refine and gptq, found {roundings}: say how weights are rounded"
+        );
+        ensure!(
+            has(QualityPass::Fold) || !has(QualityPass::Rotate),
+            "--quality: expected fold with rotate, found rotate alone: add fold, since only norms of ones let rotations through"
+        );
+        Ok(Quality {
+            fold_norms: has(QualityPass::Fold),
+            equalize: has(QualityPass::Equalize),
+            rotate: has(QualityPass::Rotate).then_some(seed),
+            correct: has(QualityPass::Correct),
+            rounding: self.rounding(),
+        })
+    }
+
+    fn rounding(&self) -> Rounding {
+        self.quality.iter().find_map(|pass| pass.rounding()).unwrap_or(Rounding::Nearest)
+    }
+
     /// The number for fast or for exact measurements.
     fn tokens(&self, [fast, exact]: [usize; 2]) -> usize {
         match self.sensitivity {
@@ -118,7 +189,7 @@ impl MeasureArgs {
     pub fn options(&self) -> MeasureOptions {
         MeasureOptions {
             formats: self.formats.clone(),
-            rounding: Rounding::Compensate,
+            rounding: self.rounding(),
             thoroughness: self.sensitivity,
             judged_tokens: self.tokens(JUDGED_TOKENS),
             moment_tokens: self.tokens(MOMENT_TOKENS),
@@ -130,4 +201,48 @@ impl MeasureArgs {
 pub fn records(records: Vec<DataRecord>) -> Records {
     let (tokens, strata) = records.into_iter().map(|record| (record.tokens, record.stratum)).unzip();
     Records { tokens, strata }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        measure: MeasureArgs,
+    }
+
+    fn quality(list: &[&str]) -> Result<Quality, String> {
+        let args = ["samp", "--calib", "a.jsonl", "--seed", "7"].iter().chain(list);
+        let flags = Flags::try_parse_from(args).map_err(|error| error.to_string())?;
+        flags.measure.quality(flags.data.seed).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn quality_passes_are_chosen_by_name() {
+        assert_eq!(quality(&[]), Ok(Quality::ALL));
+        assert_eq!(quality(&["--quality", "nearest"]), Ok(Quality::NONE));
+        let rotated =
+            Quality { equalize: false, rotate: Some(7), rounding: Rounding::Refine, ..Quality::ALL };
+        assert_eq!(quality(&["--quality", "fold,rotate,correct,refine"]), Ok(rotated));
+    }
+
+    #[test]
+    fn lists_that_say_too_little_or_too_much_are_refused() {
+        for (list, why) in [
+            ("rotate,gptq", "found rotate alone"),
+            ("fold,correct", "found 0"),
+            ("gptq,nearest", "found 2"),
+            ("fold,gptq,spin", "'spin'"),
+            ("", "a value is required"),
+        ] {
+            let error = quality(&["--quality", list]).unwrap_err();
+            assert!(error.contains(why), "{list}: {error}");
+        }
+    }
 }

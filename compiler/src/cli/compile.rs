@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
-use samp_passes::Quality;
 
 use self::{
     demands::{DemandArgs, routed, work_folder},
@@ -115,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut options = options(args)?;
     let calibrated = args.data.calib.is_some();
     if calibrated {
-        options.quality = Quality::ALL;
+        options.quality = args.measure.quality(args.data.seed)?;
         return run_calibrated(args, &source, &options);
     }
     let mut graphs = vec![];
@@ -160,7 +159,11 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
         print(&decided.to_string())?;
     }
     let held_out = Some(&routed.quality.held_out);
-    let mut report = Report { warnings: &warnings, held_out, decided, ..Report::new(args) };
+    let trace = args.explain.then(|| Explained::of(&routed.trace));
+    if let Some(trace) = trace.as_ref().filter(|_| !args.json) {
+        print(&trace.to_string())?;
+    }
+    let mut report = Report { warnings: &warnings, held_out, decided, trace, ..Report::new(args) };
     let rounded = Some((&routed.rounded, &routed.quality));
     let made = finish(args, source, &routed.spec, rounded, &mut report)?;
     if let Some(work) = work_folder(args) {

@@ -4,7 +4,6 @@ use std::{fs, ops::Range, path::PathBuf, str::FromStr};
 
 use anyhow::Context;
 use samp_abi::TargetName;
-use samp_passes::Quality;
 
 use super::{
     Outcome,
@@ -65,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     source.warnings().iter().chain(&data.warnings).for_each(|warning| eprintln!("{warning}"));
     let options = CompileOptions {
         max_context: args.max_model_len,
-        quality: Quality::ALL,
+        quality: args.measure.quality(args.data.seed)?,
         ..CompileOptions::new(TargetName::Cpu, recipe::load("samp")?)
     };
     let say = |text: &str| {

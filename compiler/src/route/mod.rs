@@ -37,6 +37,7 @@ use crate::{
     compile::{CompileOptions, Lowered, Source, lower_model},
     emit::{Held, PlanSpec, Quality},
     import::Import,
+    pipeline::Trace,
     recipe::LoadedRecipe,
 };
 
@@ -83,6 +84,8 @@ pub struct Routed {
     pub quality: Quality,
     /// How it was decided.
     pub decision: Decision,
+    /// What the passes did and why.
+    pub trace: Trace,
     /// What to know before relying on it.
     pub warnings: Vec<Diagnostic>,
 }
@@ -176,6 +179,8 @@ fn unseen_strata(calibration: &Records, held_out: &Held) -> Option<Diagnostic> {
 /// The f32 program with the function-preserving transforms, and its weights.
 struct Master<'a> {
     spec: PlanSpec,
+    /// What lowering it warned of.
+    warnings: Vec<Diagnostic>,
     import: &'a Import,
     source: &'a Source,
     options: &'a CompileOptions,
@@ -189,8 +194,8 @@ impl<'a> Master<'a> {
         options: &'a CompileOptions,
         longest: u64,
     ) -> Result<Master<'a>, Diagnostic> {
-        let spec = Master::lowered(source, options, PASS_TOKENS.max(longest), Format::F32)?;
-        Ok(Master { spec, import, source, options })
+        let (spec, warnings) = Master::lowered(source, options, PASS_TOKENS.max(longest), Format::F32)?;
+        Ok(Master { spec, warnings, import, source, options })
     }
 
     /// The program with keys and values in a format.
@@ -199,7 +204,7 @@ impl<'a> Master<'a> {
         options: &CompileOptions,
         max_tokens: u64,
         kv: Format,
-    ) -> Result<PlanSpec, Diagnostic> {
+    ) -> Result<(PlanSpec, Vec<Diagnostic>), Diagnostic> {
         let recipe = Recipe::uniform(Format::F32);
         let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
         let master = CompileOptions {
@@ -210,8 +215,8 @@ impl<'a> Master<'a> {
             quality: samp_passes::Quality { correct: false, rounding: Rounding::Nearest, ..options.quality },
             ..CompileOptions::new(TargetName::Cpu, recipe)
         };
-        let Lowered { spec, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;
-        Ok(spec.expect("lowered to the end"))
+        let Lowered { spec, warnings, .. } = lower_model(source, &master, Phase::Planned, &mut |_, _| {})?;
+        Ok((spec.expect("lowered to the end"), warnings))
     }
 
     /// Does something with the weights of `forward` while keys and values are kept as `kv`.
@@ -224,7 +229,7 @@ impl<'a> Master<'a> {
         if kv == self.spec.kv.format {
             return Ok(run(forward)?);
         }
-        let spec = Master::lowered(self.source, self.options, self.spec.limits.max_tokens, kv)?;
+        let (spec, _) = Master::lowered(self.source, self.options, self.spec.limits.max_tokens, kv)?;
         let mut cached = Forward::new(&spec, MasterWeights::default())?;
         std::mem::swap(forward.weights_mut(), cached.weights_mut());
         let result = run(&mut cached);
@@ -256,11 +261,15 @@ struct Router<'a> {
 
 impl Router<'_> {
     /// The plan with the formats of `recipe`.
-    fn spec(&self, recipe: Recipe, known: &Sensitivities) -> Result<PlanSpec, Diagnostic> {
-        let recipe = LoadedRecipe { source: recipe.to_toml(), recipe };
+    fn spec(&self, recipe: &Recipe, known: &Sensitivities) -> Result<PlanSpec, Diagnostic> {
+        Ok(self.lowered(recipe, known)?.spec.expect("lowered to the end"))
+    }
+
+    /// The same with all that lowering had to say.
+    fn lowered(&self, recipe: &Recipe, known: &Sensitivities) -> Result<Lowered, Diagnostic> {
+        let recipe = LoadedRecipe { source: recipe.to_toml(), recipe: recipe.clone() };
         let options = CompileOptions { recipe, sensitivities: Some(known.clone()), ..self.options.clone() };
-        let Lowered { spec, .. } = lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})?;
-        Ok(spec.expect("lowered to the end"))
+        lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})
     }
 }
 

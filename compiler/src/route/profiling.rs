@@ -39,6 +39,7 @@ pub fn profile(
     };
     let longest = part.records.tokens.iter().map(Vec::len).max().unwrap_or(0) as u64;
     let master = Master::of(source, import, options, longest)?;
+    master.warnings.iter().for_each(|warning| say(&warning.to_string()));
     let page = master.spec.kv.page_tokens as usize;
     let batches = TokenBatch::pack(&part.records.tokens, master.pass_tokens(), page);
     Profiling { master: &master, import, options, part, work, say }.run(

@@ -15,7 +15,7 @@ use samp_passes::{
 use super::{Audit, Routed, Router, bits_per_weight};
 use crate::{
     calibrate::{Forward, Profile, Programs, RoundedStore, TokenBatch, round},
-    compile::selection,
+    compile::{Lowered, selection},
     emit::{CacheLoss, Held, PlanSpec, Quality, Round, ShadowPrice, SourceSpec, Uniform},
 };
 
@@ -87,7 +87,8 @@ impl Search<'_> {
         let calibration = self.router.route.calibration.clone();
         let quality =
             Quality { calibration, profile, kv, rounds, held_out, best_uniform, rounded: fingerprint };
-        Ok(Routed { spec, rounded, quality, decision, warnings: vec![] })
+        let Lowered { trace, warnings, .. } = self.router.lowered(&decision.recipe, self.known)?;
+        Ok(Routed { spec, rounded, quality, decision, trace, warnings })
     }
 
     /// Rounds every weight as the recipe says, keeps them in a folder of this name, and audits them.
@@ -99,7 +100,7 @@ impl Search<'_> {
     ) -> anyhow::Result<Candidate> {
         let dir = self.work.join(folder);
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let spec = self.router.spec(recipe.clone(), self.known)?;
+        let spec = self.router.spec(recipe, self.known)?;
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
         round(programs, &spec, batches, &mut rounded, self.say)?;

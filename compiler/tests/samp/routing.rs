@@ -15,13 +15,17 @@ use samp_compiler::{
     recipe::LoadedRecipe,
 };
 use samp_ir::Phase;
-use samp_passes::{Quality, recipe::Recipe, transform::Rounding};
+use samp_passes::{
+    Quality,
+    recipe::Recipe,
+    transform::{Rounding, Transform},
+};
 use serde_json::{Value, json};
 
 use crate::{
     logits::{largest_difference, reference, saved_logits},
     twin::write_outlier_twin,
-    workbench::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, tiny_llama},
+    workbench::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, text, tiny_llama},
 };
 
 /// The f32 program of a checkpoint after some transforms, and its logits.
@@ -41,7 +45,8 @@ fn logits(model: &Path, quality: Quality, ids: &[Vec<u32>]) -> (PlanSpec, Vec<f3
     (spec, all)
 }
 
-/// Folding and evening change weights, by orders of magnitude in the twin, and no logit by more than 1e-4.
+/// Folding, evening and rotating change weights, by orders of magnitude in the twin, and no logit by more than 1e-4.
+/// Where the embedding is tied nothing rotates.
 #[test]
 fn quality_passes_keep_the_function() {
     let bench = Bench::new();
@@ -51,17 +56,30 @@ fn quality_passes_keep_the_function() {
     let mut models: Vec<_> = checkpoints.map(|name| root().join("testdata/checkpoints").join(name)).into();
     let tiny = tiny_llama();
     models.extend([tiny.clone(), twin]);
+    let evened = Quality { correct: false, rounding: Rounding::Nearest, ..Quality::ALL };
+    let both = Quality { rotate: Some(7), ..evened };
+    let rotated = Quality { equalize: false, ..both };
     for model in &models {
         let own = model.join("reference.safetensors").is_file();
         let ids = reference(if own { model } else { &tiny }).ids;
-        let kept = Quality { correct: false, rounding: Rounding::Nearest, ..Quality::ALL };
         let (plain, before) = logits(model, Quality::NONE, &ids);
-        let (changed, after) = logits(model, kept, &ids);
-        let transformed = changed.tensors.iter().filter(|t| t.transforms.len() > 1).count();
-        assert!(transformed as u64 >= 2 * plain.model.layers, "{}: {transformed}", model.display());
-        let difference = largest_difference(&before, &after);
-        println!("{}: folding and evening move the logits by {difference:.1e}", model.display());
-        assert!(difference <= 1e-4, "{}: {difference}", model.display());
+        for (done, quality) in [("evening", evened), ("rotating", rotated), ("evening, then rotating", both)]
+        {
+            let (changed, after) = logits(model, quality, &ids);
+            let transformed = changed.tensors.iter().filter(|t| t.transforms.len() > 1).count();
+            let turns =
+                changed.tensors[0].transforms.iter().any(|t| matches!(t, Transform::RotateColumns(_)));
+            let tied = model.file_name().is_some_and(|name| name == "tied");
+            assert_eq!(turns, quality.rotate.is_some() && !tied, "{}", model.display());
+            if quality.rotate.is_some() && tied {
+                println!("{}: nothing rotates, the embedding is tied", model.display());
+            } else {
+                assert!(transformed as u64 >= 2 * plain.model.layers, "{}: {transformed}", model.display());
+            }
+            let difference = largest_difference(&before, &after);
+            println!("{}: folding and {done} move the logits by {difference:.1e}", model.display());
+            assert!(difference <= 1e-4, "{}: {difference}", model.display());
+        }
     }
 }
 
@@ -119,7 +137,8 @@ fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
 #[test]
 fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
     let bench = Bench::new();
-    let args = ["--max-bits", "5", "--formats", "nf4,int6,f16"];
+    let args =
+        ["--max-bits", "5", "--formats", "nf4,int6,f16", "--quality", "fold,equalize,rotate,correct,gptq"];
     ok(routing(&bench, "whole", &data(), &args));
     let mut child = routing(&bench, "killed", &data(), &args).spawn().unwrap();
     let journal = bench.path("killed.calibration.partial/measured.jsonl");
@@ -141,6 +160,39 @@ fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
     assert!(out.status.success(), "{said}");
     assert!(said.matches("measured ").count() <= 26 - (measured - 2), "{said}");
     assert_same(&bench.path("whole"), &bench.path("killed"));
+}
+
+/// The twin rotated instead of evened out, within the size of nf4 alone: valid, the same for the same seed, and what is
+/// exported computes the same.
+#[test]
+fn a_rotated_plan_is_valid_seeded_and_exported_right() {
+    let bench = Bench::new();
+    let twin = bench.path("twin");
+    write_outlier_twin(&twin);
+    let passes = ["--quality", "fold,rotate,correct,gptq", "--max-bits", "4.13", "--formats", "nf4,f16"];
+    let compile = |name: &str, model: &Path, args: &[&str]| {
+        let mut command = bench.compiling_model(model, name, &[&passes[..], args].concat());
+        command.args(["--calib-tokens", "2000", "--calib"]).arg(data());
+        ok(command);
+        bench.path(name)
+    };
+    let plan = compile("plan", &twin, &[]);
+    ok(samp(["validate".as_ref(), plan.as_os_str()]));
+    let held_out = certificate(&plan)["quality"]["held_out"]["overall"]["kl_nats"].as_f64().unwrap();
+    println!("rotated instead of evened out: {held_out:.6} nats per token");
+    assert!(held_out > 0.0 && held_out < 0.02, "{held_out}");
+    assert_same(&plan, &compile("again", &twin, &["--threads", "1"]));
+    let mlir = |plan: &Path| fs::read_to_string(plan.join("plan.mlir")).unwrap();
+    assert!(mlir(&plan).contains("rotate_columns(0/") && !mlir(&plan).contains("even_rows"));
+    assert!(mlir(&compile("seven", &twin, &["--seed", "7"])).contains("rotate_columns(7/"));
+    let exported = bench.path("hf");
+    ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
+    ok(bench.compiling_model(&exported, "exported", &["--recipe", "uniform:f32"]));
+    let [ours, theirs] =
+        [plan, bench.path("exported")].map(|plan| saved_logits(&bench, &plan, "cpu", &tiny_llama()));
+    let difference = largest_difference(&ours, &theirs);
+    println!("the plan and its export differ by {difference:.1e}");
+    assert!(difference <= 1e-4, "{difference}");
 }
 
 /// What a plan that is calibrated on one stratum alone loses on the others, and that the report says so.
@@ -193,22 +245,31 @@ pub fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
     (model, texts)
 }
 
-/// Tied heads, biases everywhere, odd widths, grouped heads, windows: with bits to spare nothing is lost but what rounding
-/// to 8 bits loses, as predicted.
+/// Tied heads, biases everywhere, odd widths, grouped heads, windows, rotated or not: with bits to spare nothing is lost but
+/// what rounding to 8 bits loses, as predicted. Where the head is tied nothing rotates, and that is said.
 #[test]
 fn checkpoints_of_any_shape_are_routed() {
+    let rotated = ["--quality", "fold,equalize,rotate,correct,gptq", "--formats", "fp8_e4m3,nf4,f16"];
     for name in ["tied-odd", "all-biases", "odd-sizes", "gqa-head-dim", "mistral-window"] {
         let bench = Bench::new();
         let (model, texts) = with_words(&bench, name);
-        let mut command =
-            bench.compiling_model(&model, "plan", &["--max-bits", "12", "--record-tokens", "24"]);
-        command.arg("--calib").arg(texts);
-        ok(command);
-        ok(samp(["validate".as_ref(), bench.path("plan").as_os_str()]));
-        let round = certificate(&bench.path("plan"))["quality"]["rounds"][0].clone();
-        let nats = |key: &str| round[key].as_f64().unwrap();
-        println!("{name}: predicted {:.1e}, audited {:.1e}", nats("predicted_nats"), nats("audited_nats"));
-        assert!(nats("audited_nats") <= 2.0 * nats("predicted_nats") + 1e-5, "{name}: {round}");
+        for (plan, flags) in [("plan", &[][..]), ("rotated", &rotated)] {
+            let args = [&["--max-bits", "12", "--record-tokens", "24"], flags].concat();
+            let mut command = bench.compiling_model(&model, plan, &args);
+            command.arg("--calib").arg(&texts);
+            let out = output(command);
+            let said = text(&out.stderr);
+            assert!(out.status.success(), "{name}: {said}");
+            ok(samp(["validate".as_ref(), bench.path(plan).as_os_str()]));
+            let turned = fs::read_to_string(bench.path(plan).join("plan.mlir")).unwrap().contains("rotate_");
+            assert_eq!(turned, plan == "rotated" && name != "tied-odd", "{name}");
+            assert_eq!(said.contains("E0504"), plan == "rotated" && !turned, "{name}: {said}");
+            let round = certificate(&bench.path(plan))["quality"]["rounds"][0].clone();
+            let [predicted, audited] =
+                ["predicted_nats", "audited_nats"].map(|key| round[key].as_f64().unwrap());
+            println!("{name}, {plan}: predicted {predicted:.1e}, audited {audited:.1e}");
+            assert!(audited <= 2.0 * predicted + 1e-5, "{name}: {round}");
+        }
     }
 }
 
