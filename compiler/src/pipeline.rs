@@ -8,7 +8,7 @@ use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
     Changed, Explanation, MemoryInputs, Quality, Selection, Sensitivities, annotate_sensitivity,
     assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
-    legal_ops, legalize, plan_memory, recipe::Recipe, rotate, round_weights, select_kernels,
+    keep_outliers, legal_ops, legalize, plan_memory, recipe::Recipe, rotate, round_weights, select_kernels,
 };
 
 /// What the passes need to know besides the graph.
@@ -133,6 +133,11 @@ const PIPELINE: &[Row] = &[
             s.warnings.extend(warning);
             Ok(changed)
         },
+    },
+    Row {
+        name: "keep_outliers",
+        phase: Phase::Typed,
+        pass: |m, s| keep_outliers(m, s.inputs.sensitivities.as_ref()),
     },
     Row {
         name: "round_weights",

@@ -26,6 +26,8 @@ pub struct Sensitivities {
 pub struct WeightSensitivity {
     /// Its name in the graph.
     pub key: String,
+    /// Its outlier columns, ascending: those whose input channels are far above the others.
+    pub outliers: Vec<u32>,
     /// The formats that it can have.
     pub formats: Vec<FormatCost>,
 }

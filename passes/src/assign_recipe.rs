@@ -78,7 +78,7 @@ fn agree(module: &Module, projection: &Projection, first: Format, format: Format
     .hint("give the members of a fused projection (q, k, v; gate, up) the same format"))
 }
 
-/// `format`, if the weight's shape and what is known of it allow it.
+/// `format`, if the weight's shape allows it.
 fn storable(module: &Module, weight: OpId, format: Format) -> Result<Format, Diagnostic> {
     let weight: WeightOp = module.view(weight).expect("collected as such");
     let (cols, multiple) = (weight.tensor_type().width(), format.column_multiple());
@@ -87,11 +87,6 @@ fn storable(module: &Module, weight: OpId, format: Format) -> Result<Format, Dia
         return Err(Diagnostic::unsupported("E0406", message)
             .at_op(weight.key())
             .hint("choose a format without blocks (f16, bf16, fp8_e4m3, int8) for this projection"));
-    }
-    if format == (Format::Int8 { outliers: true }) {
-        let message =
-            format!("{format} needs to know the outlier columns of the input, which a fixed recipe does not");
-        return Err(Diagnostic::unsupported("E0407", message).at_op(weight.key()).hint("use int8"));
     }
     Ok(format)
 }

@@ -47,9 +47,11 @@ impl Matrix {
         self.key.starts_with("layers.")
     }
 
-    /// Bytes in a format. The layout is chosen later; none takes more than this.
-    pub fn bytes(&self, format: Format) -> u64 {
-        Layout::ALL.iter().map(|l| l.bytes(format, self.rows, self.cols)).max().unwrap_or(0)
+    /// Bytes in a format, with so many outlier columns if it keeps them apart. The layout is chosen later; none takes
+    /// more than this.
+    pub fn bytes(&self, format: Format, outliers: usize) -> u64 {
+        let bytes = |layout: &Layout| layout.bytes_with(format, self.rows, self.cols, outliers as u64);
+        Layout::ALL.iter().map(bytes).max().unwrap_or(0)
     }
 }
 
@@ -159,7 +161,7 @@ impl Pricing<'_> {
     /// Each format that some kernel of the target takes.
     fn choices(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Vec<(Format, Choice)> {
         let choice = |cost: &FormatCost| {
-            let bytes = matrix.bytes(cost.format) as f64;
+            let bytes = matrix.bytes(cost.format, measured.outliers.len()) as f64;
             let bits = if matrix.is_decoder_linear() { 8.0 * bytes / self.decoder_weights } else { 0.0 };
             // A measured divergence may be a little below zero; a plan is no better for it.
             let mut costs = vec![cost.nats.max(0.0), bytes, bits, bytes];
@@ -194,7 +196,7 @@ mod tests {
     fn known(keys: [&str; 2]) -> Sensitivities {
         let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
         let formats = vec![cost(Format::Nf4, 1e-3), cost(Format::F16, -1e-9)];
-        let weight = |key: &str| WeightSensitivity { key: key.into(), formats: formats.clone() };
+        let weight = |key: &str| WeightSensitivity { key: key.into(), outliers: vec![], formats: formats.clone() };
         Sensitivities { weights: keys.map(weight).into(), strata: vec![] }
     }
 
@@ -212,7 +214,7 @@ mod tests {
         let solution = solve(&formulation.problem, &request).unwrap();
         let formats: Vec<Format> = formulation.formats(&solution).into_iter().map(|f| f.1).collect();
         assert_eq!(formats, [Format::F16, Format::Nf4], "only the decoder's linear is limited");
-        let bytes = [matrices[0].bytes(Format::F16), matrices[1].bytes(Format::Nf4)];
+        let bytes = [matrices[0].bytes(Format::F16, 0), matrices[1].bytes(Format::Nf4, 0)];
         assert_eq!(solution.totals[0], 1e-3, "a loss below zero counts as none");
         assert_eq!(solution.totals[1], (bytes[0] + bytes[1] + 12) as f64);
         assert_eq!(solution.totals[2], 8.0 * bytes[1] as f64 / (256.0 * 128.0));
@@ -233,7 +235,7 @@ mod tests {
     fn the_cache_and_the_weights_share_the_device() {
         let matrices = [matrix("layers.0.a", OpKind::Linear)];
         let known = known(["embed_tokens", "layers.0.a"]);
-        let [small, large] = [Format::Nf4, Format::F16].map(|format| matrices[0].bytes(format));
+        let [small, large] = [Format::Nf4, Format::F16].map(|format| matrices[0].bytes(format, 0));
         let chosen = |cache_nats: f64, most: u64| {
             let rest = [rest(Format::F32, 0.0, 100_000), rest(Format::F16, cache_nats, 50_000)];
             let formulation = formulate(&matrices, &rest, &known, &[], &selection()).unwrap();
@@ -245,6 +247,15 @@ mod tests {
         assert_eq!(chosen(1e-4, roomy), (Format::F16, Format::F32), "nothing has to give");
         assert_eq!(chosen(1e-4, tight), (Format::F16, Format::F16), "the cache gives the room");
         assert_eq!(chosen(1e-2, tight), (Format::Nf4, Format::F32), "the weight gives the room");
+    }
+
+    /// 256 rows of two bytes, and an index of four, for each column kept.
+    #[test]
+    fn outlier_columns_take_bytes_in_the_format_that_keeps_them_alone() {
+        let matrix = matrix("layers.0.a", OpKind::Linear);
+        for (format, more) in [(Format::INT8_OUTLIERS, 3 * (2 * 256 + 4)), (Format::INT8, 0)] {
+            assert_eq!(matrix.bytes(format, 3) - matrix.bytes(Format::INT8, 0), more, "{format}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod formulation;
 mod fuse_add_rms_norm;
 mod fuse_gate_up;
 mod fuse_qkv;
+mod keep_outliers;
 mod legalize;
 mod plan_memory;
 mod reason;
@@ -36,6 +37,7 @@ pub use formulation::{BITS, BYTES, DEVICE, Formulation, LOSS, Matrix, Rest, UNME
 pub use fuse_add_rms_norm::fuse_add_rms_norm;
 pub use fuse_gate_up::fuse_gate_up;
 pub use fuse_qkv::fuse_qkv;
+pub use keep_outliers::{NO_OUTLIERS, keep_outliers};
 pub use legalize::{legal_ops, legalize};
 pub use plan_memory::{MemoryInputs, plan_memory};
 pub use reason::{Dearer, Reason};

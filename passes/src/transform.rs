@@ -157,6 +157,8 @@ pub enum Transform {
     RotateRows(Turn),
     /// Moved to make up for what rounding the weights before it changed.
     Correct,
+    /// These columns, ascending, are kept in f16 beside the codes: those of outlier channels.
+    KeepColumns(Vec<u32>),
     /// Rounded with knowledge of the inputs: later columns make up for the errors of earlier ones (GPTQ).
     Compensate,
     /// Scales searched for the least error under the inputs' energy.
@@ -175,6 +177,7 @@ impl Transform {
             Transform::RotateColumns(_) => "rotate_columns",
             Transform::RotateRows(_) => "rotate_rows",
             Transform::Correct => "correct",
+            Transform::KeepColumns(_) => "keep_columns",
             Transform::Compensate => "gptq",
             Transform::Refine => "refine",
         }
@@ -185,6 +188,9 @@ impl Transform {
             Transform::FoldColumns(norm) => Some(norm.clone()),
             Transform::EvenRows(pair) | Transform::EvenColumns(pair) => Some(pair.to_string()),
             Transform::RotateColumns(turn) | Transform::RotateRows(turn) => Some(turn.to_string()),
+            Transform::KeepColumns(columns) => {
+                Some(columns.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
+            }
             _ => None,
         }
     }
@@ -217,6 +223,10 @@ impl FromStr for Transform {
             ("correct", None) => Ok(Transform::Correct),
             ("gptq", None) => Ok(Transform::Compensate),
             ("refine", None) => Ok(Transform::Refine),
+            ("keep_columns", Some(columns)) => {
+                let columns: Result<Vec<u32>, _> = columns.split(',').map(str::parse).collect();
+                Ok(Transform::KeepColumns(columns.map_err(|_| UnknownTransform(text.into()))?))
+            }
             ("fold_columns", Some(norm)) => Ok(Transform::FoldColumns(norm)),
             ("even_rows", Some(pair)) => Ok(Transform::EvenRows(pair.parse()?)),
             ("even_columns", Some(pair)) => Ok(Transform::EvenColumns(pair.parse()?)),
@@ -249,6 +259,7 @@ mod tests {
             Transform::Correct,
             Transform::Compensate,
             Transform::Refine,
+            Transform::KeepColumns(vec![3, 17]),
             Transform::FoldColumns(norm()),
             Transform::EvenRows(pair()),
             Transform::EvenColumns(pair()),
@@ -261,6 +272,7 @@ mod tests {
             "",
             "fold_columns",
             "ones(x)",
+            "keep_columns()",
             "gptq(",
             "even_rows(a/0x1)",
             "rotate_rows(7)",

@@ -9,7 +9,7 @@ use samp_ir::{
 use samp_passes::{
     Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity,
     annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize, fold_norms,
-    fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
+    fuse_add_rms_norm, fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize, plan_memory,
     recipe::{Recipe, Rule},
     rotate, round_weights, select_kernels,
     transform::Rounding,
@@ -84,8 +84,8 @@ fn annotate_sensitivity_cases() {
             let (format, nats) = (format.parse().expect("a format"), nats.parse().expect("a number"));
             FormatCost { format, nats, strata: vec![] }
         };
-        let weight =
-            WeightSensitivity { key: case.word(1), formats: case.command[2..].iter().map(cost).collect() };
+        let formats = case.command[2..].iter().map(cost).collect();
+        let weight = WeightSensitivity { key: case.word(1), outliers: vec![], formats };
         annotate_sensitivity(module, &Sensitivities { weights: vec![weight], strata: vec![] })?;
         verify(module, Phase::Annotated)
     });
@@ -105,6 +105,7 @@ fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
     let matrices = module.views::<WeightOp>().filter(|w| w.tensor_type().rows().is_some_and(|rows| rows > 1));
     let weight = |(index, weight): (usize, WeightOp<'_>)| WeightSensitivity {
         key: weight.key().into(),
+        outliers: vec![],
         formats: vec![cost(Format::Nf4, 1e-3 * (1 + index) as f64), cost(Format::F16, 0.0)],
     };
     let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
@@ -141,6 +142,26 @@ fn round_weights_cases() {
             _ => Rounding::Compensate,
         };
         round_weights(module, rounding)?;
+        verify(module, Phase::Typed)
+    });
+}
+
+/// `keep_outliers KEY=COLUMN,…`: these weights are in int8 with outliers, all others in f32.
+#[test]
+fn keep_outliers_cases() {
+    cases("keep_outliers", |case, module| {
+        let measured = |word: &String| {
+            let (key, columns) = word.split_once('=').expect("KEY=COLUMN,…");
+            let outliers = columns.split(',').filter_map(|column| column.parse().ok()).collect();
+            WeightSensitivity { key: key.into(), outliers, formats: vec![] }
+        };
+        let weights: Vec<WeightSensitivity> = case.command[1..].iter().map(measured).collect();
+        for weight in module.views::<WeightOp>().map(|w| w.id()).collect::<Vec<_>>() {
+            let key = module.view::<WeightOp>(weight).expect("a weight").key().to_owned();
+            let keeps = weights.iter().any(|w| w.key == key);
+            module.set_format(weight, if keeps { Format::INT8_OUTLIERS } else { Format::F32 });
+        }
+        keep_outliers(module, Some(&Sensitivities { weights, strata: vec![] }))?;
         verify(module, Phase::Typed)
     });
 }

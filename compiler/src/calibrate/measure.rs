@@ -6,13 +6,14 @@ use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
     format::encode,
-    quantize::{Rows, output_energy, output_error},
+    quantize::{self, Rows, output_energy, output_error},
 };
 use samp_passes::transform::{Rounding, Transform};
 
 use super::{
     Baseline, CalibrationError, Divergence, Forward, LinearInputs, LinearStep, RecordDivergence, Sensitivity,
-    State, TokenBatch, WeightProfile, mean, round, rounded,
+    State, TokenBatch, WeightProfile, mean,
+    profile::tried, round, rounded,
 };
 
 /// How thorough a measurement is.
@@ -138,17 +139,21 @@ impl Trial<'_> {
         let energy = output_energy(&source, rows, moment).max(f64::MIN_POSITIVE);
         // A table keeps its own values for every token: none makes up for another.
         let how = self.options.rounding.transform().filter(|_| !linear.tied);
+        let inputs = inputs.statistics();
+        let outliers = inputs.outlier_columns();
         let mut formats = vec![];
-        for format in self.formats(cols) {
+        for format in self.formats(cols, !outliers.is_empty()) {
             let factor = round::factor(moment, format);
             let how = rounds(format, how.as_ref());
-            let encoded = rounded(&values, format, how, (moment, &factor))
+            let rounding =
+                quantize::Rounding { outlier_columns: &outliers, ..quantize::Rounding::to(format) };
+            let encoded = rounded(&values, rounding, how, (moment, &factor))
                 .map_err(|source| CalibrationError::Encode { tensor: linear.key.clone(), source })?;
             let error = output_error(&source, encoded.view(), moment) / energy;
             formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
         }
-        let inputs = Some(inputs.statistics());
-        Ok(WeightProfile { key: linear.key.clone(), rows: rows as u64, cols: cols as u64, inputs, formats })
+        let (rows, cols, inputs) = (rows as u64, cols as u64, Some(inputs));
+        Ok(WeightProfile { key: linear.key.clone(), rows, cols, inputs, formats })
     }
 
     fn table(&mut self, table: &TableWeight<'_>) -> Result<WeightProfile, CalibrationError> {
@@ -156,7 +161,7 @@ impl Trial<'_> {
         let cols = self.forward.weights().cols(table.id);
         let (rows, source) = (values.len() / cols, Rows { cols, values: &values });
         let mut formats = vec![];
-        for format in self.formats(cols) {
+        for format in self.formats(cols, false) {
             let encoded = encode(format, rows, cols, &source, &[])
                 .map_err(|source| CalibrationError::Encode { tensor: table.key.into(), source })?;
             let error = relative_error(&values, &encoded);
@@ -166,9 +171,9 @@ impl Trial<'_> {
         Ok(WeightProfile { key: table.key.into(), rows, cols, inputs: None, formats })
     }
 
-    fn formats(&self, cols: usize) -> Vec<Format> {
-        let fits = |format: &&Format| (cols as u64).is_multiple_of(format.column_multiple());
-        self.options.formats.iter().filter(fits).copied().collect()
+    fn formats(&self, cols: usize, outliers: bool) -> Vec<Format> {
+        let fits = |format: &Format| (cols as u64).is_multiple_of(format.column_multiple());
+        tried(&self.options.formats, outliers).into_iter().filter(fits).collect()
     }
 
     /// The first format is always measured; a fast measurement scales the others from it.

@@ -72,6 +72,26 @@ pub struct InputStatistics {
     pub heads: Vec<HeadRange>,
 }
 
+impl InputStatistics {
+    /// The columns of the weight that read outlier channels, ascending.
+    pub fn outlier_columns(&self) -> Vec<u32> {
+        self.outlier_channels.iter().map(|&channel| channel as u32).collect()
+    }
+}
+
+/// The formats that are tried on a weight where `formats` are asked for: int8 with outliers is plain int8 where there are
+/// none. Each stands once.
+pub fn tried(formats: &[Format], outliers: bool) -> Vec<Format> {
+    let mut tried: Vec<Format> = vec![];
+    for &format in formats {
+        let format = if format == Format::INT8_OUTLIERS && !outliers { Format::INT8 } else { format };
+        if !tried.contains(&format) {
+            tried.push(format);
+        }
+    }
+    tried
+}
+
 /// How large the keys and values of one head are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +124,13 @@ pub struct Divergence {
     pub nats: f64,
     /// Over the records of each stratum.
     pub strata: BTreeMap<String, f64>,
+}
+
+impl WeightProfile {
+    /// The columns that read outlier channels, ascending; none of a table.
+    pub fn outlier_columns(&self) -> Vec<u32> {
+        self.inputs.as_ref().map_or(vec![], InputStatistics::outlier_columns)
+    }
 }
 
 impl Divergence {
@@ -191,9 +218,12 @@ impl Profile {
         Ok(whole)
     }
 
-    /// Keeps these formats alone.
+    /// Keeps alone what is tried where these formats are asked for.
     pub fn keep(&mut self, formats: &[Format]) {
-        self.weights.iter_mut().for_each(|w| w.formats.retain(|s| formats.contains(&s.format)));
+        for weight in &mut self.weights {
+            let tried = tried(formats, !weight.outlier_columns().is_empty());
+            weight.formats.retain(|s| tried.contains(&s.format));
+        }
     }
 
     /// Scales of fp8 keys and values for each layer; `None` unless every layer's were seen. Powers of two, which leave

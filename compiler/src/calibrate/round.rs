@@ -78,7 +78,8 @@ impl Walk<'_> {
             (self.say)(&format!("{}: {note}", tensor.name));
         }
         let values = if corrects { self.corrected(linear, &values, &factor) } else { values };
-        rounded(&values, tensor.format, how, (&moment, &factor))
+        let rounding = Rounding { outlier_columns: tensor.kept_columns(), ..Rounding::to(tensor.format) };
+        rounded(&values, rounding, how, (&moment, &factor))
             .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })
     }
 
@@ -150,25 +151,25 @@ pub fn factor(moment: &SecondMoment, format: Format) -> Factor {
     Factor::new(moment, Order::Descending { block: format.column_multiple() as usize }, Damping::default())
 }
 
-/// `values` in `format`, rounded as the transform `how` says under a second moment with its factor.
+/// `values` as `rounding` says, rounded as the transform `how` says under a second moment with its factor.
 pub fn rounded(
     values: &[f32],
-    format: Format,
+    rounding: Rounding<'_>,
     how: Option<&Transform>,
     (moment, factor): (&SecondMoment, &Factor),
 ) -> Result<Encoded, EncodeError> {
-    let (cols, rounding) = (moment.cols(), Rounding::to(format));
+    let cols = moment.cols();
     let (rows, source) = (values.len() / cols, Rows { cols, values });
     match how {
         Some(Transform::Compensate) => Ok(gptq(&source, rows, factor, rounding)?.encoded),
         Some(Transform::Refine) => nearest(&source, rows, &moment.diagonal(), rounding),
-        _ => encode(format, rows, cols, &source, &[]),
+        _ => encode(rounding.format, rows, cols, &source, rounding.outlier_columns),
     }
 }
 
 /// A tensor encoded as it is.
 fn plain(values: &[f32], tensor: &TensorSpec) -> Result<Encoded, CalibrationError> {
     let cols = tensor.cols as usize;
-    encode(tensor.format, tensor.rows as usize, cols, &Rows { cols, values }, &[])
+    encode(tensor.format, tensor.rows as usize, cols, &Rows { cols, values }, tensor.kept_columns())
         .map_err(|source| CalibrationError::Encode { tensor: tensor.name.clone(), source })
 }

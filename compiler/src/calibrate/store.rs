@@ -40,8 +40,8 @@ impl RoundedStore {
 
     /// Reads the weight of `spec`. Refuses, as invalid data, bytes that are not those that were put.
     pub fn get(&self, spec: &TensorSpec) -> io::Result<Encoded> {
-        let mut encoded =
-            Encoded::zeroed(spec.format, Layout::RowMajor, spec.rows as usize, spec.cols as usize, 0);
+        let (rows, cols, kept) = (spec.rows as usize, spec.cols as usize, spec.kept_columns().len());
+        let mut encoded = Encoded::zeroed(spec.format, Layout::RowMajor, rows, cols, kept);
         let (mut file, mut hasher) = (File::open(self.path(&spec.name))?, blake3::Hasher::new());
         for (_, bytes) in &mut encoded.parts {
             file.read_exact(bytes)?;

@@ -49,7 +49,11 @@ pub(super) fn after(
             }
             Transform::RotateColumns(turn) => rotation(turn).turn_rows(&mut values),
             Transform::RotateRows(turn) => rotate_last_rows(&mut values, output_width, turn),
-            Transform::Concat | Transform::Correct | Transform::Compensate | Transform::Refine => {}
+            Transform::Concat
+            | Transform::Correct
+            | Transform::KeepColumns(_)
+            | Transform::Compensate
+            | Transform::Refine => {}
         }
     }
     check_finite(tensor, &values)?;

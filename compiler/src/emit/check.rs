@@ -27,7 +27,7 @@ pub fn check(spec: &PlanSpec, checkpoint: &Checkpoint) -> Result<(), EmitError> 
 }
 
 fn check_format(tensor: &TensorSpec) -> Result<(), EmitError> {
-    if matches!(tensor.format, Format::Int8 { outliers: true }) {
+    if tensor.format == Format::INT8_OUTLIERS && tensor.kept_columns().is_empty() {
         return Err(EmitError::OutlierStatistics(tensor.name.clone()));
     }
     let (cols, multiple) = (tensor.cols, tensor.format.column_multiple());

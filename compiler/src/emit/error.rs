@@ -57,7 +57,7 @@ pub enum EmitError {
     /// The format needs activation statistics.
     #[error(
         "tensor `{0}`: int8_outliers needs activation statistics to choose its outlier columns, and there are none; \
-         use int8, or another format, for it"
+         calibrate with --calib and int8_outliers in --formats, or use int8"
     )]
     OutlierStatistics(String),
     /// A tensor has transforms that only calibration carries out.

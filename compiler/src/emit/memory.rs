@@ -57,7 +57,7 @@ pub fn workers(threads: usize) -> usize {
 /// 64 weights for the formats that quantize these too), and the packed arrays if packing reorders them.
 pub fn in_flight_bytes(tensor: &TensorSpec) -> u64 {
     let sources: u64 = tensor.sources.iter().map(|s| s.bytes()).sum();
-    let encoded = tensor.format.bytes(tensor.rows, tensor.cols) + tensor.elements() / 16;
+    let encoded = tensor.bytes_in(Layout::RowMajor) + tensor.elements() / 16;
     let packed = if tensor.layout == Layout::RowMajor { 0 } else { tensor.stored_bytes() };
     sources + encoded + packed
 }

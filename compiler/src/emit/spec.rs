@@ -92,7 +92,21 @@ impl SourceSpec {
 impl TensorSpec {
     /// Bytes of its stored arrays, padding between them not counted.
     pub fn stored_bytes(&self) -> u64 {
-        self.layout.bytes(self.format, self.rows, self.cols)
+        self.bytes_in(self.layout)
+    }
+
+    /// The same in another layout.
+    pub fn bytes_in(&self, layout: Layout) -> u64 {
+        layout.bytes_with(self.format, self.rows, self.cols, self.kept_columns().len() as u64)
+    }
+
+    /// The columns that are kept in f16 beside the codes, ascending.
+    pub fn kept_columns(&self) -> &[u32] {
+        let kept = self.transforms.iter().find_map(|transform| match transform {
+            Transform::KeepColumns(columns) => Some(columns.as_slice()),
+            _ => None,
+        });
+        kept.unwrap_or_default()
     }
 
     /// Weights in it.

@@ -21,15 +21,15 @@ use crate::{calibrate::WeightProfile, size::Bytes};
 pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
     let counts = counts_outside(inputs);
     let rows = matrices(inputs.plan).into_iter().map(|matrix| {
-        let chosen = inputs.plan.tensors.iter().find(|t| t.name == matrix.key).map(|t| t.format);
+        let tensor = inputs.plan.tensors.iter().find(|t| t.name == matrix.key);
         let profile = inputs.quality().and_then(|q| q.profile.weights.iter().find(|w| w.key == matrix.key));
-        let chosen = chosen.expect("the matrices are the plan's own");
+        let tensor = tensor.expect("the matrices are the plan's own");
         match (profile, front) {
             (Some(profile), Some(front)) => {
                 let price = (counts || matrix.is_decoder_linear()).then_some(front.nats_per_byte);
-                Decided::of(&matrix, profile, chosen).row(price)
+                Decided::of(&matrix, profile, tensor.format).row(price)
             }
-            _ => row(&matrix.key, [el("td").add(swatch(chosen)), number(Bytes(matrix.bytes(chosen)))]),
+            _ => row(&matrix.key, [el("td").add(swatch(tensor.format)), number(Bytes(tensor.bytes()))]),
         }
     });
     let Some(front) = front else {
@@ -113,9 +113,10 @@ struct Decided<'a> {
 
 impl Decided<'_> {
     fn of<'a>(matrix: &'a Matrix, profile: &WeightProfile, chosen: Format) -> Decided<'a> {
+        let bytes = |format| matrix.bytes(format, profile.outlier_columns().len());
         let priced = profile.formats.iter().map(|s| Priced {
             format: s.format,
-            bytes: matrix.bytes(s.format) as f64,
+            bytes: bytes(s.format) as f64,
             nats: s.divergence.nats.max(0.0),
         });
         let all: Vec<Priced> = priced.collect();
@@ -130,7 +131,7 @@ impl Decided<'_> {
             key: &matrix.key,
             own,
             chosen,
-            bytes: matrix.bytes(chosen),
+            bytes: bytes(chosen),
             smaller: smaller.into_iter().min_by(|a, b| rate(a).total_cmp(&rate(b))),
             better: better.into_iter().max_by(|a, b| rate(a).total_cmp(&rate(b))),
         }

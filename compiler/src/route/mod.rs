@@ -292,6 +292,7 @@ pub fn sensitivities(profile: &Profile) -> Sensitivities {
     strata.sort();
     let weights = profile.weights.iter().map(|weight| WeightSensitivity {
         key: weight.key.clone(),
+        outliers: weight.outlier_columns(),
         formats: (weight.formats.iter())
             .map(|s| FormatCost {
                 format: s.format,

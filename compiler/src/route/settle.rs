@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use samp_abi::Format;
+use samp_abi::{Format, Layout};
 use samp_ir::{Diagnostic, Module};
 use samp_passes::{
     Decision, Device, LOSS, Sensitivities, assign_precision,
@@ -124,10 +124,11 @@ impl Search<'_> {
     fn best_uniform(&self, decision: &Decision) -> Option<(Format, Vec<(String, Format)>)> {
         let cost = |formats: &[(String, Format)]| -> Option<(f64, u64)> {
             let each = formats.iter().map(|(key, format)| {
-                let weight = self.known.weights.iter().find(|w| w.key == *key)?;
-                let known = weight.formats.iter().find(|f| f.format == *format)?;
+                let measured = self.known.weights.iter().find(|w| w.key == *key)?;
+                let known = measured.formats.iter().find(|f| f.format == *format)?;
                 let weight = self.router.master.spec.tensors.iter().find(|t| t.name == *key)?;
-                Some((known.nats, format.bytes(weight.rows, weight.cols)))
+                let kept = measured.outliers.len() as u64;
+                Some((known.nats, Layout::RowMajor.bytes_with(*format, weight.rows, weight.cols, kept)))
             });
             let each: Vec<(f64, u64)> = each.collect::<Option<_>>()?;
             Some((each.iter().map(|c| c.0).sum(), each.iter().map(|c| c.1).sum()))

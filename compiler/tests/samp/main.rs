@@ -7,6 +7,7 @@ mod export;
 mod faults;
 mod limits;
 mod logits;
+mod outliers;
 mod rebuild;
 mod report;
 mod routing;

@@ -90,7 +90,7 @@ fn routing(bench: &Bench, name: &str, calib: &Path, args: &[&str]) -> std::proce
     command
 }
 
-fn data() -> PathBuf {
+pub fn data() -> PathBuf {
     root().join("testdata/data/eval.jsonl")
 }
 

@@ -184,6 +184,11 @@ impl ComponentSpec {
 }
 
 impl Format {
+    /// Int8 without outlier columns.
+    pub const INT8: Format = Format::Int8 { outliers: false };
+    /// Int8 with outlier columns.
+    pub const INT8_OUTLIERS: Format = Format::Int8 { outliers: true };
+
     /// Every format, plainest first.
     pub const ALL: [Format; 17] = [
         Format::F32,

@@ -50,7 +50,12 @@ impl Layout {
 
     /// Bytes of a `[rows, cols]` tensor with all its scales in this layout, without outlier columns.
     pub fn bytes(self, format: Format, rows: u64, cols: u64) -> u64 {
-        self.components(format, rows, cols, 0).iter().map(ComponentSpec::bytes).sum()
+        self.bytes_with(format, rows, cols, 0)
+    }
+
+    /// The same with so many outlier columns, which only count for formats that keep them apart.
+    pub fn bytes_with(self, format: Format, rows: u64, cols: u64, outliers: u64) -> u64 {
+        self.components(format, rows, cols, outliers).iter().map(ComponentSpec::bytes).sum()
     }
 }
 

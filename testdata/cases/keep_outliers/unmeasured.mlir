@@ -1,4 +1,4 @@
-// assign_recipe *=int8_outliers
+// keep_outliers lm_head=
 // Outlier columns need calibration.
 func.func @forward(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>, %arg3: !samp.kv) -> tensor<?x256xf32> {
   %0 = "samp.weight"() {key = "embed_tokens", sources = ["model.embed_tokens.weight"], transforms = []} : () -> tensor<256x64xbf16>
