@@ -9,10 +9,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::quality::{QualityPass, chosen};
+
 /// The text cannot be read as a recipe.
 pub const MALFORMED: &str = "E0403";
 /// There is no recipe of this name.
 pub const UNKNOWN: &str = "E0404";
+/// The recipe says what is not decided by it: quality passes without calibration, or formats with it.
+pub const MISPLACED: &str = "E0412";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A recipe with the text that it was made from.
@@ -37,44 +41,108 @@ pub fn load(spec: &str) -> Result<LoadedRecipe, Diagnostic> {
             Err(e) => refuse(UNKNOWN, format!("expected uniform:FORMAT, found `{spec}`: {e}")),
         };
     }
-    let path = Path::new(spec);
-    if !path.is_file() {
+    if !Path::new(spec).is_file() {
         let message = format!("expected `samp`, `uniform:FORMAT` or the path of a TOML file, found `{spec}`");
         return refuse(UNKNOWN, message);
     }
+    let source = read(spec)?;
+    Ok(LoadedRecipe { recipe: parse_recipe(&source, spec)?, source })
+}
+
+/// What a recipe says where measurements decide the formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeasuredRecipe {
+    /// Format of the KV cache; `None` leaves it open.
+    pub kv: Option<Format>,
+    /// The quality passes; `None` leaves them open, too.
+    pub quality: Option<Vec<QualityPass>>,
+}
+
+/// Loads the TOML file at a path, which has no rules: measurements decide the formats.
+pub fn load_measured(path: &str) -> Result<MeasuredRecipe, Diagnostic> {
+    if !Path::new(path).is_file() {
+        let message = format!(
+            "with --calib measurements decide the formats: expected the path of a TOML file of `quality` and `kv`, \
+             found `{path}`"
+        );
+        return Err(Diagnostic::bad_input(UNKNOWN, message));
+    }
+    parse_measured(&read(path)?, path)
+}
+
+/// Reads such a recipe; `file` is its name in messages.
+pub fn parse_measured(text: &str, file: &str) -> Result<MeasuredRecipe, Diagnostic> {
+    let (recipe, source) = (parse(text, file)?, SourceText { text, file });
+    if let Some(rule) = recipe.rule.iter().flatten().next() {
+        let message = "expected no rules with --calib, since measurements decide the formats; found one";
+        return Err(source
+            .refuse(MISPLACED, message.into(), Some(rule.pattern.span().start))
+            .hint("remove the rules, or compile without --calib; --formats limits what is chosen from"));
+    }
+    if let Some(passes) = &recipe.quality {
+        let at = Some(passes.span().start);
+        chosen(passes.get_ref(), 0).map_err(|why| source.refuse(MALFORMED, format!("quality: {why}"), at))?;
+    }
+    Ok(MeasuredRecipe { kv: recipe.kv.format(), quality: recipe.quality.map(Spanned::into_inner) })
+}
+
+fn read(path: &str) -> Result<String, Diagnostic> {
     let read = fs::metadata(path).and_then(|m| match m.len() {
         0..=MAX_BYTES => fs::read_to_string(path),
         bytes => Err(std::io::Error::other(format!("{bytes} bytes, more than a recipe has"))),
     });
-    match read {
-        Ok(source) => Ok(LoadedRecipe { recipe: parse_recipe(&source, spec)?, source }),
-        Err(e) => {
-            refuse(MALFORMED, format!("expected a readable recipe, found: {e}")).map_err(|d| d.in_file(spec))
-        }
-    }
+    let message = |e| format!("expected a readable recipe, found: {e}");
+    read.map_err(|e| Diagnostic::bad_input(MALFORMED, message(e)).in_file(path))
 }
 
 /// Reads a TOML recipe; `file` is its name in messages, which add line and column. Never panics, whatever the text.
 pub fn parse_recipe(text: &str, file: &str) -> Result<Recipe, Diagnostic> {
-    let refuse = |message: String, at: Option<usize>| {
-        let place = at.map_or(file.to_owned(), |at| format!("{file}:{}", line_and_column(text, at)));
-        Diagnostic::bad_input(MALFORMED, message).in_file(place)
+    let (recipe, source) = (parse(text, file)?, SourceText { text, file });
+    if let Some(passes) = &recipe.quality {
+        let message = "expected calibration data for quality passes, found none";
+        return Err(source
+            .refuse(MISPLACED, message.into(), Some(passes.span().start))
+            .hint("decide by measurements with --calib DATA, or remove `quality`"));
+    }
+    let Some(rules) = recipe.rule else {
+        let message = "expected a recipe, found: missing field `rule`";
+        return Err(source.refuse(MALFORMED, message.into(), Some(0)));
     };
-    let file: RecipeFile = toml::from_str(text).map_err(|e| {
+    let rule = |r: RuleEntry| Rule { pattern: r.pattern.into_inner(), format: r.format };
+    let rules = rules.into_iter().map(rule).collect();
+    Ok(Recipe { name: recipe.name.into_inner(), kv: recipe.kv.format(), rules })
+}
+
+/// A recipe's text with its name.
+struct SourceText<'a> {
+    text: &'a str,
+    file: &'a str,
+}
+
+impl SourceText<'_> {
+    fn refuse(&self, code: &'static str, message: String, at: Option<usize>) -> Diagnostic {
+        let place =
+            at.map_or(self.file.to_owned(), |at| format!("{}:{}", self.file, line_and_column(self.text, at)));
+        Diagnostic::bad_input(code, message).in_file(place)
+    }
+}
+
+/// A recipe of either kind, whose name and patterns are not empty.
+fn parse(text: &str, file: &str) -> Result<RecipeFile, Diagnostic> {
+    let source = SourceText { text, file };
+    let refuse = |message: String, at| source.refuse(MALFORMED, message, at);
+    let recipe: RecipeFile = toml::from_str(text).map_err(|e| {
         refuse(format!("expected a recipe, found: {}", e.message().trim()), e.span().map(|s| s.start))
     })?;
-    if file.name.get_ref().trim().is_empty() {
-        return Err(refuse("expected a name, found an empty one".into(), Some(file.name.span().start)));
+    if recipe.name.get_ref().trim().is_empty() {
+        return Err(refuse("expected a name, found an empty one".into(), Some(recipe.name.span().start)));
     }
-    for rule in &file.rule {
-        if rule.pattern.get_ref().is_empty() {
-            let at = Some(rule.pattern.span().start);
-            return Err(refuse("expected a pattern, found an empty one".into(), at));
-        }
+    let empty = recipe.rule.iter().flatten().find(|rule| rule.pattern.get_ref().is_empty());
+    if let Some(rule) = empty {
+        let at = Some(rule.pattern.span().start);
+        return Err(refuse("expected a pattern, found an empty one".into(), at));
     }
-    let rules =
-        file.rule.into_iter().map(|r| Rule { pattern: r.pattern.into_inner(), format: r.format }).collect();
-    Ok(Recipe { name: file.name.into_inner(), kv: file.kv.format(), rules })
+    Ok(recipe)
 }
 
 fn line_and_column(text: &str, at: usize) -> String {
@@ -96,8 +164,14 @@ struct RecipeFile {
     /// Format of the KV cache; `auto` is the target's activation type.
     #[serde(default)]
     kv: KvName,
-    /// The rules; the last one that matches a projection decides.
-    rule: Vec<RuleEntry>,
+    /// The passes that are done for quality, as with `--quality`; only with calibration data.
+    #[serde(default)]
+    #[schemars(with = "Vec<QualityPass>")]
+    quality: Option<Spanned<Vec<QualityPass>>>,
+    /// The rules; the last one that matches a projection decides. None with calibration data, which then decides.
+    #[serde(default)]
+    #[schemars(with = "Vec<RuleEntry>")]
+    rule: Option<Vec<RuleEntry>>,
 }
 
 /// One rule.

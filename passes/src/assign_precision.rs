@@ -96,6 +96,13 @@ impl Decision {
         self.solution.totals[0]
     }
 
+    /// The same over one stratum; `None` of one that was not measured.
+    pub fn predicted_nats_of(&self, stratum: &str) -> Option<f64> {
+        let name = stratum_name(stratum);
+        let at = self.problem.resources.iter().position(|resource| resource.name == name)?;
+        Some(self.solution.totals[at])
+    }
+
     /// Whether other formats of the weights, in the graph's order, would keep every limit and have no more of what was
     /// minimised. Losses do not count: they are for the audit.
     pub fn admits(&self, formats: &[(String, Format)]) -> bool {

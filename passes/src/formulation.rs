@@ -196,7 +196,8 @@ mod tests {
     fn known(keys: [&str; 2]) -> Sensitivities {
         let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
         let formats = vec![cost(Format::Nf4, 1e-3), cost(Format::F16, -1e-9)];
-        let weight = |key: &str| WeightSensitivity { key: key.into(), outliers: vec![], formats: formats.clone() };
+        let weight =
+            |key: &str| WeightSensitivity { key: key.into(), outliers: vec![], formats: formats.clone() };
         Sensitivities { weights: keys.map(weight).into(), strata: vec![] }
     }
 

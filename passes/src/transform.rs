@@ -38,6 +38,15 @@ impl Quality {
         correct: true,
         rounding: Rounding::Compensate,
     };
+
+    /// The passes that shape the weights that are measured, as `--quality` names them, a rotation with its seed.
+    /// Corrections come after the measurement and do not count.
+    pub fn shaping(&self) -> Vec<String> {
+        let named = |does: bool, name: &str| does.then(|| name.to_owned());
+        let rotation = self.rotate.map(|seed| format!("rotate({seed})"));
+        let passes = [named(self.fold_norms, "fold"), named(self.equalize, "equalize"), rotation];
+        passes.into_iter().flatten().collect()
+    }
 }
 
 /// How weights are rounded.

@@ -12,8 +12,7 @@ use samp_passes::transform::{Rounding, Transform};
 
 use super::{
     Baseline, CalibrationError, Divergence, Forward, LinearInputs, LinearStep, RecordDivergence, Sensitivity,
-    State, TokenBatch, WeightProfile, mean,
-    profile::tried, round, rounded,
+    State, TokenBatch, WeightProfile, mean, profile::tried, round, rounded,
 };
 
 /// How thorough a measurement is.

@@ -28,8 +28,8 @@ pub use inputs::LinearInputs;
 pub use master::MasterWeights;
 pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, by_stratum, measure};
 pub use profile::{
-    Divergence, HeadRange, InputStatistics, PROFILE, PROFILE_VERSION, Profile, Sensitivity, WeightProfile,
-    layer_of,
+    Divergence, HeadRange, InputStatistics, OTHER_DATA, PROFILE, PROFILE_VERSION, Profile, Sensitivity,
+    WeightProfile, layer_of, tried,
 };
 pub use round::{Programs, round, rounded};
 pub use store::RoundedStore;

@@ -1,9 +1,8 @@
 //! The flags of calibration data and of measurement, which `compile` and `measure` share.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
-use clap::ValueEnum;
+use anyhow::{Context, anyhow, bail};
 use samp_abi::{Format, Group, ScaleAxis};
 use samp_passes::{Quality, transform::Rounding};
 
@@ -13,6 +12,7 @@ use crate::{
         data::{CalibrationData, DataOptions, DataRecord, Encoder, load},
     },
     compile::Source,
+    quality::{QUALITY, QualityPass, chosen},
     route::Records,
 };
 
@@ -62,50 +62,11 @@ pub struct MeasureArgs {
     pub formats: Vec<Format>,
     /// What is done to weights for quality, and how they are rounded
     ///
-    /// Any of fold, equalize, rotate (which needs fold) and correct, and one of nearest, refine and gptq.
-    #[arg(long, value_name = "PASS,…", requires = "calib", value_delimiter = ',', default_values_t = QUALITY)]
+    /// Any of fold, equalize, rotate (which needs fold) and correct, and one of nearest, refine and gptq. Counts more than
+    /// a recipe's `quality` [default: fold,equalize,correct,gptq]
+    #[arg(long, value_name = "PASS,…", requires = "calib", value_delimiter = ',')]
     pub quality: Vec<QualityPass>,
 }
-
-/// What can be done to weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum QualityPass {
-    /// Fold norm weights into the linears that read the norm.
-    Fold,
-    /// Even out the channels between a linear and the one after it.
-    Equalize,
-    /// Turn the residual stream, and values, by random rotations that the weights take up; not where embeddings are tied.
-    Rotate,
-    /// Move weights to make up for what rounding those before them changed.
-    Correct,
-    /// Round to the nearest value.
-    Nearest,
-    /// Round to the nearest value under the best scale.
-    Refine,
-    /// Round so that later columns make up for the errors of earlier ones.
-    Gptq,
-}
-
-impl QualityPass {
-    fn rounding(self) -> Option<Rounding> {
-        match self {
-            QualityPass::Nearest => Some(Rounding::Nearest),
-            QualityPass::Refine => Some(Rounding::Refine),
-            QualityPass::Gptq => Some(Rounding::Compensate),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for QualityPass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_possible_value().expect("no pass is hidden").get_name())
-    }
-}
-
-/// What is done unless told otherwise: [`Quality::ALL`].
-const QUALITY: [QualityPass; 4] =
-    [QualityPass::Fold, QualityPass::Equalize, QualityPass::Correct, QualityPass::Gptq];
 
 /// The formats that are tried unless told otherwise, the cheapest first.
 const FORMATS: [Format; 8] = [
@@ -152,29 +113,13 @@ impl MeasureArgs {
         self.tokens(ROUND_TOKENS)
     }
 
-    /// The quality passes that run; rotations belong to `seed`.
-    pub fn quality(&self, seed: u64) -> anyhow::Result<Quality> {
-        let has = |pass| self.quality.contains(&pass);
-        let roundings = self.quality.iter().filter(|pass| pass.rounding().is_some()).count();
-        ensure!(
-            roundings == 1,
-            "--quality: expected one of nearest, refine and gptq, found {roundings}: say how weights are rounded"
-        );
-        ensure!(
-            has(QualityPass::Fold) || !has(QualityPass::Rotate),
-            "--quality: expected fold with rotate, found rotate alone: add fold, since only norms of ones let rotations through"
-        );
-        Ok(Quality {
-            fold_norms: has(QualityPass::Fold),
-            equalize: has(QualityPass::Equalize),
-            rotate: has(QualityPass::Rotate).then_some(seed),
-            correct: has(QualityPass::Correct),
-            rounding: self.rounding(),
-        })
-    }
-
-    fn rounding(&self) -> Rounding {
-        self.quality.iter().find_map(|pass| pass.rounding()).unwrap_or(Rounding::Nearest)
+    /// The quality passes that run: those named here, else the recipe's, else all but rotation. Rotations belong to `seed`.
+    pub fn quality(&self, seed: u64, recipe: Option<&[QualityPass]>) -> anyhow::Result<Quality> {
+        let passes = match self.quality.as_slice() {
+            [] => recipe.unwrap_or(&QUALITY),
+            own => own,
+        };
+        chosen(passes, seed).map_err(|why| anyhow!("--quality: {why}"))
     }
 
     /// The number for fast or for exact measurements.
@@ -185,11 +130,11 @@ impl MeasureArgs {
         }
     }
 
-    /// As the measurement takes it.
-    pub fn options(&self) -> MeasureOptions {
+    /// As the measurement takes it, for weights that are rounded so.
+    pub fn options(&self, rounding: Rounding) -> MeasureOptions {
         MeasureOptions {
             formats: self.formats.clone(),
-            rounding: self.rounding(),
+            rounding,
             thoroughness: self.sensitivity,
             judged_tokens: self.tokens(JUDGED_TOKENS),
             moment_tokens: self.tokens(MOMENT_TOKENS),
@@ -218,9 +163,13 @@ mod tests {
     }
 
     fn quality(list: &[&str]) -> Result<Quality, String> {
+        beside(None, list)
+    }
+
+    fn beside(recipe: Option<&[QualityPass]>, list: &[&str]) -> Result<Quality, String> {
         let args = ["samp", "--calib", "a.jsonl", "--seed", "7"].iter().chain(list);
         let flags = Flags::try_parse_from(args).map_err(|error| error.to_string())?;
-        flags.measure.quality(flags.data.seed).map_err(|error| error.to_string())
+        flags.measure.quality(flags.data.seed, recipe).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -230,6 +179,15 @@ mod tests {
         let rotated =
             Quality { equalize: false, rotate: Some(7), rounding: Rounding::Refine, ..Quality::ALL };
         assert_eq!(quality(&["--quality", "fold,rotate,correct,refine"]), Ok(rotated));
+    }
+
+    #[test]
+    fn a_recipe_counts_less_than_the_command_line() {
+        let recipe = [QualityPass::Fold, QualityPass::Nearest];
+        let folded = Quality { fold_norms: true, ..Quality::NONE };
+        assert_eq!(beside(Some(&recipe), &[]), Ok(folded));
+        let refined = Quality { rounding: Rounding::Refine, ..Quality::NONE };
+        assert_eq!(beside(Some(&recipe), &["--quality", "refine"]), Ok(refined));
     }
 
     #[test]

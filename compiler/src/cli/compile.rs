@@ -34,9 +34,11 @@ pub struct Args {
     /// Machine that the plan is for
     #[arg(long, default_value_t = TargetName::Cpu)]
     target: TargetName,
-    /// `samp`, `uniform:FORMAT`, or a TOML file of patterns and formats
-    #[arg(long, default_value = "samp", conflicts_with = "calib")]
-    recipe: String,
+    /// `samp`, `uniform:FORMAT`, or a TOML file of patterns and formats [default: samp]
+    ///
+    /// With --calib measurements decide the formats: a recipe is then a TOML file of `quality` and `kv` without rules.
+    #[arg(long)]
+    recipe: Option<String>,
     /// Plan directory to make
     #[arg(short, long, value_name = "PLAN", required_unless_present_any = ["dry_run", "stop_after"])]
     output: Option<PathBuf>,
@@ -114,7 +116,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut options = options(args)?;
     let calibrated = args.data.calib.is_some();
     if calibrated {
-        options.quality = args.measure.quality(args.data.seed)?;
+        let recipe = args.recipe.as_deref().map(recipe::load_measured).transpose()?.unwrap_or_default();
+        options.kv = options.kv.or(recipe.kv);
+        options.quality = args.measure.quality(args.data.seed, recipe.quality.as_deref())?;
         return run_calibrated(args, &source, &options);
     }
     let mut graphs = vec![];
@@ -194,12 +198,13 @@ fn over_budget(
 }
 
 fn options(args: &Args) -> anyhow::Result<CompileOptions> {
+    let fixed = args.recipe.as_deref().filter(|_| args.data.calib.is_none());
     Ok(CompileOptions {
         kv: args.kv_cache_dtype.0,
         max_context: args.max_model_len,
         max_sequences: args.max_num_seqs.unwrap_or(args.demands.optimize_for.sequences()),
         max_tokens: args.max_num_batched_tokens,
-        ..CompileOptions::new(args.target, recipe::load(&args.recipe)?)
+        ..CompileOptions::new(args.target, recipe::load(fixed.unwrap_or("samp"))?)
     })
 }
 

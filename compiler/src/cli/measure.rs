@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     source.warnings().iter().chain(&data.warnings).for_each(|warning| eprintln!("{warning}"));
     let options = CompileOptions {
         max_context: args.max_model_len,
-        quality: args.measure.quality(args.data.seed)?,
+        quality: args.measure.quality(args.data.seed, None)?,
         ..CompileOptions::new(TargetName::Cpu, recipe::load("samp")?)
     };
     let say = |text: &str| {
@@ -77,7 +77,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let work = PathBuf::from(work);
     fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
     let layers = args.layers.as_ref().map(|layers| layers.0.clone());
-    let (records, measure) = (records(data.calibration), args.measure.options());
+    let records = records(data.calibration);
+    let measure = args.measure.options(options.quality.rounding);
     let part = Part { records: &records, measure: &measure, layers };
     profile(&source, &options, &part, &work, &say)?.write(&args.output)?;
     fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;

@@ -13,7 +13,7 @@ use crate::calibrate::{Divergence, Profile, data::Fingerprint};
 /// File name of the certificate inside a plan.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
 /// Version of the certificate's schema.
-pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 2, patch: 0 };
+pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 3, patch: 0 };
 
 /// What is known of a plan's precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +52,10 @@ pub struct Quality {
     pub held_out: Held,
     /// The best uniform plan that is no larger, on the same records; null if none is.
     pub best_uniform: Option<Uniform>,
+    /// Every uniform plan that was audited: all that are no larger and within the limits after exact measurements, the one
+    /// with the least predicted loss after fast ones.
+    #[serde(default)]
+    pub uniforms: Vec<Uniform>,
     /// BLAKE3 of all rounded weights, by name.
     pub rounded: String,
 }
@@ -83,6 +87,9 @@ pub struct Round {
     pub prices: Vec<ShadowPrice>,
     /// Loss as then found on the held-out records, nats per token.
     pub audited_nats: f64,
+    /// How many times the predicted loss of each stratum was found.
+    #[serde(default)]
+    pub factors: BTreeMap<String, f64>,
 }
 
 /// What a higher limit would buy.

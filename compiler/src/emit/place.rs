@@ -53,7 +53,8 @@ pub fn aligned(bytes: u64) -> u64 {
 }
 
 fn without_place(spec: &TensorSpec) -> Tensor {
-    let components = spec.layout.components(spec.format, spec.rows, spec.cols, spec.kept_columns().len() as u64);
+    let components =
+        spec.layout.components(spec.format, spec.rows, spec.cols, spec.kept_columns().len() as u64);
     let part = |spec: samp_abi::ComponentSpec| Part {
         component: spec.component,
         dtype: spec.dtype,

@@ -10,6 +10,7 @@ mod device;
 mod journal;
 mod profiling;
 mod promise;
+mod rivals;
 mod settle;
 mod trials;
 
@@ -123,7 +124,7 @@ pub fn route(
     let batches = TokenBatch::pack(&calibration.tokens, pass, page);
     let part = Part { records: calibration, measure: &route.measure, layers: None };
     let profiling = Profiling { master: &master, import, options, part: &part, work, say };
-    let mut profile = profiling.run(&mut programs.rounded, &batches, route.profile.as_ref())?;
+    let (mut profile, reused) = profiling.run(&mut programs.rounded, &batches, route.profile.as_ref())?;
     profile.keep(&route.measure.formats);
     let options =
         &CompileOptions { kv_scales: profile.kv_scales(master.spec.model.layers), ..options.clone() };
@@ -146,6 +147,7 @@ pub fn route(
         ));
     }
     let mut routed = search.run(&mut programs, (profile, caches))?;
+    routed.warnings.extend(reused);
     routed.warnings.extend(unseen_strata(calibration, &routed.quality.held_out));
     Ok(routed)
 }

@@ -1,6 +1,6 @@
 //! Measuring a checkpoint on records, continuing what an interrupted run, or another machine, had measured.
 
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
 use anyhow::anyhow;
 use samp_abi::plan::TensorId;
@@ -9,8 +9,8 @@ use samp_ir::Diagnostic;
 use super::{Master, Records, journal};
 use crate::{
     calibrate::{
-        Forward, MeasureOptions, PROFILE, PROFILE_VERSION, Profile, TableWeight, TokenBatch, Tokens, Wanted,
-        WeightProfile, layer_of, measure,
+        Forward, MeasureOptions, PROFILE_VERSION, Profile, TableWeight, TokenBatch, Tokens, Wanted, layer_of,
+        measure,
     },
     compile::{CompileOptions, Source},
     import::Import,
@@ -42,11 +42,8 @@ pub fn profile(
     master.warnings.iter().for_each(|warning| say(&warning.to_string()));
     let page = master.spec.kv.page_tokens as usize;
     let batches = TokenBatch::pack(&part.records.tokens, master.pass_tokens(), page);
-    Profiling { master: &master, import, options, part, work, say }.run(
-        &mut master.forward()?,
-        &batches,
-        None,
-    )
+    let profiling = Profiling { master: &master, import, options, part, work, say };
+    Ok(profiling.run(&mut master.forward()?, &batches, None)?.0)
 }
 
 /// One measurement.
@@ -60,13 +57,14 @@ pub(super) struct Profiling<'a> {
 }
 
 impl Profiling<'_> {
-    /// Measures what `before` has not; `forward` holds the unquantized weights.
+    /// Measures what `before` has not; `forward` holds the unquantized weights. The warning, if there is one, is of what
+    /// `before` was measured on. Where nothing is left to measure the profile is that of `before`.
     pub fn run(
         &self,
         forward: &mut Forward,
         batches: &[TokenBatch],
         before: Option<&Profile>,
-    ) -> anyhow::Result<Profile> {
+    ) -> anyhow::Result<(Profile, Option<Diagnostic>)> {
         let options = self.part.measure;
         let judged = at_least(batches, options.judged_tokens, TokenBatch::outputs);
         let moments = at_least(batches, options.moment_tokens, |batch| batch.token_ids.len()).max(judged);
@@ -74,7 +72,20 @@ impl Profiling<'_> {
         let model = self.import.checkpoint.content_blake3();
         let fingerprint = self.fingerprint(&model, batches, judged);
         let (journal, mut known) = journal::open(self.work, &fingerprint)?;
-        known.extend(taken_over(before, &model)?);
+        let mut profile = Profile {
+            schema: PROFILE_VERSION,
+            model,
+            fingerprint,
+            data: Some(data_blake3(&self.part.records.tokens)),
+            quality: Some(self.options.quality.shaping()),
+            rounding: options.rounding.transform().map_or("nearest".into(), |t| t.to_string()),
+            moment_tokens: batches.iter().map(|b| b.token_ids.len() as u64).sum(),
+            divergence_tokens: batches[..judged].iter().map(|b| b.outputs() as u64).sum(),
+            weights: vec![],
+        };
+        let warning = before.map_or(Ok(None), |before| profile.check_reuse(before))?;
+        let earlier = before.map_or(&[][..], |before| &before.weights);
+        known.extend(earlier.iter().map(|weight| (weight.key.clone(), weight.clone())));
         let tables: Vec<TableWeight<'_>> = self.tables(forward);
         let layers = self.master.spec.model.layers;
         let inside = |key: &str| {
@@ -87,20 +98,16 @@ impl Profiling<'_> {
         let mut done = keys.iter().filter(|key| known.contains_key(**key)).count();
         let wanted = Wanted { keys: &inside, known: &known };
         let tokens = Tokens { batches, judged, strata: &self.part.records.strata };
-        let weights = measure(forward, &tables, &tokens, options, &wanted, &mut |weight| {
+        if let Some(before) = before.filter(|_| keys.iter().all(|key| earlier.iter().any(|w| w.key == *key)))
+        {
+            profile = Profile { schema: PROFILE_VERSION, ..before.clone() };
+        }
+        profile.weights = measure(forward, &tables, &tokens, options, &wanted, &mut |weight| {
             done += 1;
             (self.say)(&format!("measured {done} of {}: {}", keys.len(), weight.key));
             journal.append(weight)
         })?;
-        Ok(Profile {
-            schema: PROFILE_VERSION,
-            model,
-            fingerprint,
-            rounding: options.rounding.transform().map_or("nearest".into(), |t| t.to_string()),
-            moment_tokens: batches.iter().map(|b| b.token_ids.len() as u64).sum(),
-            divergence_tokens: batches[..judged].iter().map(|b| b.outputs() as u64).sum(),
-            weights,
-        })
+        Ok((profile, warning))
     }
 
     /// Matrices that no linear reads.
@@ -137,14 +144,11 @@ pub(super) fn at_least(batches: &[TokenBatch], most: usize, tokens: fn(&TokenBat
     (sums.take_while(|&sum| sum < most).count() + 1).min(batches.len())
 }
 
-/// What a profile of the same model had measured.
-fn taken_over(before: Option<&Profile>, model: &str) -> Result<BTreeMap<String, WeightProfile>, Diagnostic> {
-    let Some(before) = before else { return Ok(BTreeMap::new()) };
-    if before.model != model {
-        let message =
-            format!("expected a profile of this checkpoint ({model}), found one of {}", before.model);
-        return Err(Diagnostic::bad_input(PROFILE, message)
-            .hint("measure this checkpoint, or compile the one that was measured"));
+/// Names records by their tokens.
+fn data_blake3(records: &[Vec<u32>]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for record in records {
+        hasher.update(&(record.len() as u64).to_le_bytes()).update(bytemuck::cast_slice(record));
     }
-    Ok(before.weights.iter().map(|weight| (weight.key.clone(), weight.clone())).collect())
+    hasher.finalize().to_hex().to_string()
 }

@@ -32,20 +32,6 @@ impl Promise {
         Err(Diagnostic::bad_input(NO_STRATUM, message).note(format!("there are {}", known.join(", "))))
     }
 
-    /// Limits the predicted losses, overall and of each stratum that was measured, to what is allowed over `correction`.
-    pub(super) fn limit(&self, demands: &mut Demands, measured: &[String], correction: f64) {
-        let nats = |growth: f64| (1.0 + growth).ln() / correction;
-        if let Some(growth) = self.overall {
-            demands.nats = Some(demands.nats.map_or(nats(growth), |most| most.min(nats(growth))));
-        }
-        for stratum in measured {
-            if let Some(growth) = self.of(stratum) {
-                let most = demands.stratum_nats.entry(stratum.clone()).or_insert(f64::INFINITY);
-                *most = most.min(nats(growth));
-            }
-        }
-    }
-
     /// How many times the allowed loss the audit found, where more than once: overall or in any stratum.
     pub(super) fn excess(&self, held: &Held) -> Option<f64> {
         let strata = held.strata.iter().map(|(name, quality)| (self.of(name), quality));
@@ -84,6 +70,88 @@ impl std::fmt::Display for Promise {
         let overall = self.overall.map(percentage);
         let strata = self.strata.iter().map(|(name, growth)| format!("{name}={}", percentage(*growth)));
         f.write_str(&overall.into_iter().chain(strata).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// The losses that a decision predicts, nats per token.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Predicted {
+    pub overall: f64,
+    /// Of the strata that were measured.
+    pub strata: BTreeMap<String, f64>,
+}
+
+impl Predicted {
+    /// How many times the predicted loss of each stratum the audit found.
+    pub fn factors(&self, held: &Held) -> BTreeMap<String, f64> {
+        let factor = |(name, predicted): (&String, &f64)| {
+            let found = held.strata.get(name)?.kl_nats;
+            (*predicted > 0.0).then(|| (name.clone(), found / predicted))
+        };
+        self.strata.iter().filter_map(factor).collect()
+    }
+}
+
+/// The most that may be predicted of each loss: what is promised, until audits find that predictions fall short.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ceilings {
+    overall: f64,
+    /// Of the strata that were measured.
+    strata: BTreeMap<String, f64>,
+}
+
+impl Ceilings {
+    /// As promised, for the strata that were measured.
+    pub fn of(promise: &Promise, measured: &[String]) -> Ceilings {
+        let nats = |growth: Option<f64>| growth.map_or(f64::INFINITY, f64::ln_1p);
+        let strata = measured.iter().map(|name| (name.clone(), nats(promise.of(name)))).collect();
+        Ceilings { overall: nats(promise.overall), strata }
+    }
+
+    /// Adds the ceilings to what is demanded.
+    pub fn limit(&self, demands: &mut Demands) {
+        if self.overall.is_finite() {
+            demands.nats = Some(demands.nats.map_or(self.overall, |most| most.min(self.overall)));
+        }
+        for (name, nats) in self.strata.iter().filter(|(_, nats)| nats.is_finite()) {
+            let most = demands.stratum_nats.entry(name.clone()).or_insert(f64::INFINITY);
+            *most = most.min(*nats);
+        }
+    }
+
+    /// Lowers the ceilings after the audit of a decision that missed its promise, each by how many times its own predicted
+    /// loss was found; where the promise is kept, to where it just would be. Says what was missed. `attempts` audits were
+    /// made: where one step did not help, losses are not in proportion, and the next steps are longer.
+    pub fn lower(
+        &mut self,
+        promise: &Promise,
+        predicted: &Predicted,
+        held: &Held,
+        attempts: usize,
+    ) -> String {
+        let mut missed = vec![];
+        let strata = held.strata.iter().map(|(name, quality)| (Some(name), quality));
+        for (name, quality) in strata.chain([(None, &held.overall)]) {
+            let growth = name.map_or(promise.overall, |name| promise.of(name));
+            let (Some(growth), found) = (growth, quality.perplexity_ratio_at_most.ln()) else { continue };
+            let excess = found / growth.ln_1p();
+            let known = name.and_then(|name| Some((predicted.strata.get(name)?, self.strata.get_mut(name)?)));
+            // What calibration did not see can be lowered with all the rest alone.
+            let other = known.is_none() && name.is_some();
+            let (nats, ceiling) = known.unwrap_or((&predicted.overall, &mut self.overall));
+            if excess > 1.0 {
+                *ceiling = ceiling.min(nats / (1.05 * excess).powi(attempts as i32));
+                missed.push(format!(
+                    "{excess:.2} times the loss allowed {} where {:.2} times was predicted",
+                    name.map_or("overall".into(), |name| format!("in {name}")),
+                    nats / growth.ln_1p()
+                ));
+            } else if excess > 0.0 && !other {
+                // A little above what was predicted, or rounding could rule out the very decision.
+                *ceiling = ceiling.min((nats / excess).max(nats * (1.0 + 1e-6)));
+            }
+        }
+        missed.join(", ")
     }
 }
 
@@ -127,15 +195,52 @@ mod tests {
 
     #[test]
     fn predictions_are_limited_by_stratum() {
-        let mut demands = Demands::default();
-        let measured = ["code", "json"].map(String::from);
-        promise(Some(0.01), 0.003).limit(&mut demands, &measured, 2.0);
-        assert_eq!(demands.nats, Some(1.01f64.ln() / 2.0));
-        assert_eq!(demands.stratum_nats["code"], 1.003f64.ln() / 2.0);
-        assert_eq!(demands.stratum_nats["json"], 1.01f64.ln() / 2.0);
-        let mut demands = Demands::default();
-        promise(None, 0.003).limit(&mut demands, &measured, 1.0);
+        let limited = |promise: Promise, measured: &[&str]| {
+            let measured: Vec<String> = measured.iter().map(|name| (*name).into()).collect();
+            let mut demands = Demands::default();
+            Ceilings::of(&promise, &measured).limit(&mut demands);
+            demands
+        };
+        let demands = limited(promise(Some(0.01), 0.003), &["code", "json"]);
+        assert_eq!(demands.nats, Some(0.01f64.ln_1p()));
+        assert_eq!(demands.stratum_nats["code"], 0.003f64.ln_1p());
+        assert_eq!(demands.stratum_nats["json"], 0.01f64.ln_1p());
+        let demands = limited(promise(None, 0.003), &["code", "json"]);
         assert_eq!((demands.nats, demands.stratum_nats.len()), (None, 1));
+    }
+
+    fn predicted(overall: f64, strata: &[(&str, f64)]) -> Predicted {
+        Predicted { overall, strata: strata.iter().map(|&(name, nats)| (name.into(), nats)).collect() }
+    }
+
+    /// Code was missed by half and prose kept with room for twice what was found: each has its own ceiling.
+    #[test]
+    fn strata_are_lowered_by_their_own_factors() {
+        let promise = promise(Some(0.01), 0.01);
+        let mut ceilings = Ceilings::of(&promise, &["code".into(), "prose".into()]);
+        let audit = held(0.008, 0.015, 0.005);
+        let predictions = predicted(0.004, &[("code", 0.006), ("prose", 0.002)]);
+        let missed = ceilings.lower(&promise, &predictions, &audit, 1);
+        assert_eq!(missed, "1.50 times the loss allowed in code where 0.60 times was predicted");
+        let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+        let ratio = |growth: f64| growth.ln_1p() / 0.01f64.ln_1p();
+        assert!(near(ceilings.strata["code"], 0.006 / (1.05 * ratio(0.015))), "{ceilings:?}");
+        assert!(near(ceilings.strata["prose"], 0.002 / ratio(0.005)), "{ceilings:?}");
+        assert!(near(ceilings.overall, 0.004 / ratio(0.008)), "{ceilings:?}");
+        assert_eq!(predictions.factors(&audit)["code"], 0.015 / 0.006);
+        // Nothing is ever allowed more again, and later steps are longer.
+        let before = ceilings.clone();
+        ceilings.lower(&promise, &predicted(0.003, &[("code", 0.004), ("prose", 0.003)]), &audit, 2);
+        assert!(near(ceilings.strata["code"], 0.004 / (1.05 * ratio(0.015)).powi(2)), "{ceilings:?}");
+        assert_eq!(ceilings.strata["prose"], before.strata["prose"]);
+    }
+
+    #[test]
+    fn a_stratum_that_was_not_measured_lowers_the_rest() {
+        let promise = promise(None, 0.01);
+        let mut ceilings = Ceilings::of(&promise, &["prose".into()]);
+        ceilings.lower(&promise, &predicted(0.004, &[("prose", 0.002)]), &held(0.008, 0.02, 0.005), 1);
+        assert!(ceilings.overall < 0.0021 && ceilings.strata["prose"] == f64::INFINITY, "{ceilings:?}");
     }
 
     #[test]

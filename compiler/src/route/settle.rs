@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use samp_abi::{Format, Layout};
+use samp_abi::Format;
 use samp_ir::{Diagnostic, Module};
 use samp_passes::{
     Decision, Device, LOSS, Sensitivities, assign_precision,
@@ -12,11 +12,14 @@ use samp_passes::{
     recipe::{Recipe, Rule},
 };
 
-use super::{Audit, Routed, Router, bits_per_weight};
+use super::{
+    Audit, Routed, Router,
+    promise::{Ceilings, Predicted},
+};
 use crate::{
     calibrate::{Forward, Profile, Programs, RoundedStore, TokenBatch, round},
     compile::{Lowered, selection},
-    emit::{CacheLoss, Held, PlanSpec, Quality, Round, ShadowPrice, SourceSpec, Uniform},
+    emit::{CacheLoss, Held, PlanSpec, Quality, Round, ShadowPrice, SourceSpec},
 };
 
 /// How often a plan that misses its promise is solved for again.
@@ -50,43 +53,38 @@ impl Search<'_> {
         (profile, kv): (Profile, Vec<CacheLoss>),
     ) -> anyhow::Result<Routed> {
         let promise = &self.router.route.promise;
-        let (mut rounds, mut correction) = (vec![], 1.0);
+        let (mut rounds, mut ceilings) = (vec![], Ceilings::of(promise, &self.known.strata));
         let (mut decision, mut best) = loop {
-            let decision = self.decide(correction)?;
+            let decision = self.decide(&ceilings)?;
             (self.say)(&format!("rounding, attempt {}", rounds.len() + 1));
             let candidate = self.audited(programs, &decision.recipe, "assigned")?;
-            rounds.push(described(&decision, &candidate.held));
-            let Some(excess) = promise.excess(&candidate.held) else { break (decision, candidate) };
+            let predicted = self.predicted(&decision);
+            rounds.push(described(&decision, &predicted, &candidate.held));
+            if promise.excess(&candidate.held).is_none() {
+                break (decision, candidate);
+            }
             if rounds.len() == MAX_ROUNDS {
                 return Err(promise.refusal(&rounds, &candidate.held).into());
             }
-            (self.say)(&format!("the audit found {excess:.2} times the loss allowed; solving again"));
-            // Where one step did not help, losses are not in proportion: the next steps are longer.
-            correction *= (1.05 * excess).powi(rounds.len() as i32);
+            let missed = ceilings.lower(promise, &predicted, &candidate.held, rounds.len());
+            (self.say)(&format!("the audit found {missed}; solving again, each by its own factor"));
         };
-        let mut best_uniform = None;
-        if let Some((format, formats)) = self.best_uniform(&decision) {
-            (self.say)(&format!("auditing uniform {format}, the best uniform plan of no greater size"));
-            let recipe = self.recipe_of(&formats, decision.recipe.kv);
-            let uniform = self.audited(programs, &recipe, "uniform")?;
-            best_uniform = Some(Uniform {
-                format,
-                bits_per_weight: bits_per_weight(&uniform.spec),
-                kl_nats: uniform.held.overall.kl_nats,
-            });
-            let better = uniform.held.overall.kl_nats < best.held.overall.kl_nats;
-            if better && promise.excess(&uniform.held).is_none() && decision.admits(&formats) {
-                (self.say)("the uniform plan loses less and is taken");
-                best = uniform;
-                (decision.recipe, decision.formats) = (recipe, formats);
-            }
-        }
+        let uniforms = self.rivals(programs, &mut decision, &mut best)?;
+        let best_uniform = uniforms.iter().min_by(|a, b| a.kl_nats.total_cmp(&b.kl_nats)).cloned();
         let Candidate { mut spec, rounded, held: held_out } = best;
         let fingerprint = rounded.fingerprint();
         spec.rounded = Some(fingerprint.clone());
         let calibration = self.router.route.calibration.clone();
-        let quality =
-            Quality { calibration, profile, kv, rounds, held_out, best_uniform, rounded: fingerprint };
+        let quality = Quality {
+            calibration,
+            profile,
+            kv,
+            rounds,
+            held_out,
+            best_uniform,
+            uniforms,
+            rounded: fingerprint,
+        };
         let Lowered { trace, warnings, .. } = self.router.lowered(&decision.recipe, self.known)?;
         Ok(Routed { spec, rounded, quality, decision, trace, warnings })
     }
@@ -110,40 +108,19 @@ impl Search<'_> {
         Ok(Candidate { spec, rounded, held })
     }
 
-    /// Solves with loss limits that are tightened by `correction`.
-    fn decide(&self, correction: f64) -> Result<Decision, Diagnostic> {
+    /// Solves with these ceilings of the predicted losses.
+    fn decide(&self, ceilings: &Ceilings) -> Result<Decision, Diagnostic> {
         let router = self.router;
         let mut demands = router.route.demands.clone();
-        router.route.promise.limit(&mut demands, &self.known.strata, correction);
+        ceilings.limit(&mut demands);
         let selection = selection(router.source, router.options)?;
         assign_precision(self.module, self.known, (&demands, self.device), &selection)
     }
 
-    /// The uniform assignment (embedding and head as decided) with the least predicted loss among those no larger than
-    /// the decision, unless that is the decision itself.
-    fn best_uniform(&self, decision: &Decision) -> Option<(Format, Vec<(String, Format)>)> {
-        let cost = |formats: &[(String, Format)]| -> Option<(f64, u64)> {
-            let each = formats.iter().map(|(key, format)| {
-                let measured = self.known.weights.iter().find(|w| w.key == *key)?;
-                let known = measured.formats.iter().find(|f| f.format == *format)?;
-                let weight = self.router.master.spec.tensors.iter().find(|t| t.name == *key)?;
-                let kept = measured.outliers.len() as u64;
-                Some((known.nats, Layout::RowMajor.bytes_with(*format, weight.rows, weight.cols, kept)))
-            });
-            let each: Vec<(f64, u64)> = each.collect::<Option<_>>()?;
-            Some((each.iter().map(|c| c.0).sum(), each.iter().map(|c| c.1).sum()))
-        };
-        let (_, most) = cost(&decision.formats)?;
-        let uniform = |&format: &Format| {
-            let replace = |(key, own): &(String, Format)| {
-                (key.clone(), if key.starts_with("layers.") { format } else { *own })
-            };
-            let formats: Vec<(String, Format)> = decision.formats.iter().map(replace).collect();
-            let (nats, bytes) = cost(&formats)?;
-            (bytes <= most && formats != decision.formats).then_some((nats, format, formats))
-        };
-        let candidates = self.router.route.measure.formats.iter().filter_map(uniform);
-        candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, format, formats)| (format, formats))
+    fn predicted(&self, decision: &Decision) -> Predicted {
+        let of = |name: &String| Some((name.clone(), decision.predicted_nats_of(name)?));
+        let strata = self.known.strata.iter().filter_map(of).collect();
+        Predicted { overall: decision.predicted_nats(), strata }
     }
 
     pub fn recipe_of(&self, formats: &[(String, Format)], kv: Option<Format>) -> Recipe {
@@ -160,7 +137,7 @@ impl Search<'_> {
     }
 }
 
-fn described(decision: &Decision, held: &Held) -> Round {
+fn described(decision: &Decision, predicted: &Predicted, held: &Held) -> Round {
     let solution: &Solution = &decision.solution;
     let price = |limit: &LimitReport| ShadowPrice {
         resource: limit.resource.clone(),
@@ -169,10 +146,11 @@ fn described(decision: &Decision, held: &Held) -> Round {
     };
     Round {
         limits: solution.limits.iter().map(ToString::to_string).collect(),
-        predicted_nats: decision.predicted_nats(),
+        predicted_nats: predicted.overall,
         bound_nats: (decision.minimised == LOSS).then_some(solution.bound),
         gap: solution.gap,
         prices: solution.limits.iter().map(price).collect(),
         audited_nats: held.overall.kl_nats,
+        factors: predicted.factors(held),
     }
 }

@@ -1,7 +1,8 @@
 use samp_abi::{Format, ScaleAxis};
 use samp_compiler::{
     import::{import_config, parameters},
-    recipe::{load, parse_recipe, recipe_schema},
+    quality::QualityPass,
+    recipe::{load, load_measured, parse_measured, parse_recipe, recipe_schema},
 };
 use samp_ir::Diagnostic;
 
@@ -44,11 +45,25 @@ fn toml_recipes() {
     assert_eq!(recipe.rules[1].pattern, "layers.*.mlp.*");
 }
 
+/// Where measurements decide, a recipe says the rest.
+#[test]
+fn measured_recipes() {
+    let text = "name = \"r\"\nkv = \"f16\"\nquality = [\"fold\", \"gptq\"]\n";
+    let recipe = parse_measured(text, "r.toml").unwrap();
+    assert_eq!(recipe.kv, Some(Format::F16));
+    assert_eq!(recipe.quality, Some(vec![QualityPass::Fold, QualityPass::Gptq]));
+    assert_eq!(parse_measured("name = \"r\"", "r.toml").unwrap().quality, None);
+    let value: serde_json::Value = toml::from_str(text).unwrap();
+    let schema = serde_json::from_str(&recipe_schema()).unwrap();
+    assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&value));
+}
+
 #[test]
 fn refused_recipes() {
     let parse = |text: &str| parse_recipe(text, "r.toml").map(drop);
     let named = |spec: &str| load(spec).map(drop);
     let rule = |rule: &str| parse_recipe(&format!("name = \"r\"\n\n[[rule]]\n{rule}\n"), "r.toml");
+    let measured = |text: &str| parse_measured(text, "r.toml").map(drop);
     let resolve = |text: &str| -> Result<(), Diagnostic> {
         let keys = ["embed_tokens", "layers.0.self_attn.q_proj", "layers.0.mlp.up_proj"];
         rule(text)?.resolve(&keys).map(drop)
@@ -71,6 +86,12 @@ fn refused_recipes() {
             "unused rule",
             resolve("match = \"*\"\nformat = \"nf4\"\n[[rule]]\nmatch = \"lm_head\"\nformat = \"f16\""),
         ),
+        ("quality without data", parse("name = \"r\"\nquality = [\"gptq\"]\nrule = []")),
+        ("built-in name with data", load_measured("samp").map(drop)),
+        ("rules with data", measured("name = \"r\"\n[[rule]]\nmatch = \"*\"\nformat = \"nf4\"")),
+        ("unknown pass", measured("name = \"r\"\nquality = [\"spin\"]")),
+        ("no rounding", measured("name = \"r\"\nquality = [\"fold\"]")),
+        ("rotation alone", measured("name = \"r\"\nquality = [\"rotate\", \"gptq\"]")),
     ];
     assert_case("bad_recipes", &report(cases));
 }

@@ -12,20 +12,20 @@ use crate::{
 };
 
 /// A small checkpoint whose KV cache at the limits (786 KB in f32) outweighs its weights (149 KB in f16).
-struct Small {
-    bench: Bench,
-    model: PathBuf,
-    texts: PathBuf,
+pub struct Small {
+    pub bench: Bench,
+    pub model: PathBuf,
+    pub texts: PathBuf,
 }
 
 impl Small {
-    fn new() -> Small {
+    pub fn new() -> Small {
         let bench = Bench::new();
         let (model, texts) = with_words(&bench, "gqa-head-dim");
         Small { bench, model, texts }
     }
 
-    fn compiling(&self, name: &str, args: &[&str]) -> Command {
+    pub fn compiling(&self, name: &str, args: &[&str]) -> Command {
         let small = ["--record-tokens", "24", "--max-num-batched-tokens", "64"];
         let mut command = self.bench.compiling_model(&self.model, name, &small);
         command.arg("--calib").arg(&self.texts).args(args);
@@ -33,7 +33,7 @@ impl Small {
     }
 
     /// Compiles, validates, and gives the manifest.
-    fn plan(&self, name: &str, args: &[&str]) -> Plan {
+    pub fn plan(&self, name: &str, args: &[&str]) -> Plan {
         ok(self.compiling(name, args));
         self.manifest(name)
     }
@@ -45,7 +45,7 @@ impl Small {
         unseal(&bytes, |b| blake3::hash(b).to_string()).unwrap()
     }
 
-    fn certificate(&self, name: &str) -> Value {
+    pub fn certificate(&self, name: &str) -> Value {
         certificate(&self.bench.path(name))
     }
 }
@@ -145,6 +145,29 @@ fn strata_have_limits_of_their_own() {
     assert!(limits.contains("loss of odd") && limits.contains("loss of even"), "{limits}");
 }
 
+/// After exact measurements every uniform plan that is no larger is audited, after fast ones the likeliest alone; the plan
+/// is never worse than any of them.
+#[test]
+fn no_audited_uniform_plan_of_no_greater_size_is_better() {
+    let small = Small::new();
+    let args = ["--max-bits", "9", "--formats", "nf4,fp8_e4m3,int8,int6,f16"];
+    for (how, least) in [("fast", 1), ("exact", 3)] {
+        small.plan(how, &[&args[..], &["--sensitivity", how]].concat());
+        let certificate = small.certificate(how);
+        let quality = &certificate["quality"];
+        let own = quality["held_out"]["overall"]["kl_nats"].as_f64().unwrap();
+        let uniforms = quality["uniforms"].as_array().unwrap();
+        let nats: Vec<f64> = uniforms.iter().map(|u| u["kl_nats"].as_f64().unwrap()).collect();
+        println!("{how}: {own:.3e} against {nats:.3?}");
+        assert!(nats.len() >= least && (how == "exact" || nats.len() == 1), "{uniforms:?}");
+        assert!(nats.iter().all(|&nats| nats >= own), "{own}: {nats:?}");
+        let best = quality["best_uniform"]["kl_nats"].as_f64().unwrap();
+        assert_eq!(best, nats.iter().copied().fold(f64::INFINITY, f64::min));
+        let bits = certificate["decoder_linears"]["bits_per_weight"].as_f64().unwrap();
+        assert!(uniforms.iter().all(|u| u["bits_per_weight"].as_f64().unwrap() <= bits));
+    }
+}
+
 #[test]
 fn certificates_without_caches_and_prices_are_still_read() {
     let small = Small::new();
@@ -152,8 +175,10 @@ fn certificates_without_caches_and_prices_are_still_read() {
     let mut old = small.certificate("plan");
     old["schema"] = json!("1.1.0");
     old["quality"].as_object_mut().unwrap().remove("kv");
+    old["quality"].as_object_mut().unwrap().remove("uniforms");
     for round in old["quality"]["rounds"].as_array_mut().unwrap() {
-        round.as_object_mut().unwrap().remove("prices");
+        let round = round.as_object_mut().unwrap();
+        assert!(round.remove("prices").is_some() && round.remove("factors").is_some());
     }
     let old: Certificate = serde_json::from_value(old).unwrap();
     let quality = old.quality.unwrap();

@@ -3,6 +3,7 @@
 mod calibration;
 mod checkpoints;
 mod commands;
+mod conditions;
 mod export;
 mod faults;
 mod limits;

@@ -86,9 +86,11 @@ fn audited(profile: Profile) -> Quality {
             gap: 0.0,
             prices: vec![],
             audited_nats: 1.5e-3,
+            factors: BTreeMap::from([("code".into(), 1.5)]),
         }],
         held_out: Held { fingerprint: "f".into(), overall: stratum(1.5e-3), strata },
         best_uniform: Some(Uniform { format: Format::Nf4, bits_per_weight: 4.127, kl_nats: 3e-3 }),
+        uniforms: vec![],
         rounded: "r".into(),
     }
 }

@@ -201,7 +201,7 @@ fn route_options(
             ..Demands::default()
         },
         promise: promise(&own.max_loss, own.optimize_for),
-        measure: args.measure.options(),
+        measure: args.measure.options(options.quality.rounding),
         round_tokens: args.measure.round_tokens(),
         profile: own.profile.as_deref().map(Profile::read).transpose()?,
         seed: args.data.seed,
