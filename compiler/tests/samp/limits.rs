@@ -150,7 +150,7 @@ fn strata_have_limits_of_their_own() {
 #[test]
 fn no_audited_uniform_plan_of_no_greater_size_is_better() {
     let small = Small::new();
-    let args = ["--max-bits", "9", "--formats", "nf4,fp8_e4m3,int8,int6,f16"];
+    let args = ["--max-bits", "9", "--formats", "fp8_e4m3,fp8_e4m3_tensor,int8,f16"];
     for (how, least) in [("fast", 1), ("exact", 3)] {
         small.plan(how, &[&args[..], &["--sensitivity", how]].concat());
         let certificate = small.certificate(how);
@@ -158,7 +158,7 @@ fn no_audited_uniform_plan_of_no_greater_size_is_better() {
         let own = quality["held_out"]["overall"]["kl_nats"].as_f64().unwrap();
         let uniforms = quality["uniforms"].as_array().unwrap();
         let nats: Vec<f64> = uniforms.iter().map(|u| u["kl_nats"].as_f64().unwrap()).collect();
-        println!("{how}: {own:.3e} against {nats:.3?}");
+        println!("{how}: {own:.3e} against {nats:?}");
         assert!(nats.len() >= least && (how == "exact" || nats.len() == 1), "{uniforms:?}");
         assert!(nats.iter().all(|&nats| nats >= own), "{own}: {nats:?}");
         let best = quality["best_uniform"]["kl_nats"].as_f64().unwrap();
