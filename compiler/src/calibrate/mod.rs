@@ -16,6 +16,7 @@ mod inputs;
 mod master;
 mod measure;
 mod profile;
+mod reuse;
 mod round;
 mod store;
 mod values;
@@ -28,8 +29,9 @@ pub use inputs::LinearInputs;
 pub use master::MasterWeights;
 pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, by_stratum, measure};
 pub use profile::{
-    Divergence, HeadRange, InputStatistics, OTHER_DATA, PROFILE, PROFILE_VERSION, Profile, Sensitivity,
-    WeightProfile, layer_of, tried,
+    Divergence, HeadRange, InputStatistics, PROFILE, PROFILE_VERSION, Profile, Sensitivity, WeightProfile,
+    layer_of, tried,
 };
+pub use reuse::OTHER_DATA;
 pub use round::{Programs, round, rounded};
 pub use store::RoundedStore;
