@@ -17,6 +17,7 @@ mod master;
 mod measure;
 mod profile;
 mod round;
+mod spill;
 mod store;
 mod values;
 
@@ -32,4 +33,5 @@ pub use profile::{
     layer_of,
 };
 pub use round::{Programs, round, rounded};
+pub use spill::Held;
 pub use store::RoundedStore;
