@@ -1,0 +1,83 @@
+//! The CUDA sources: one file for each kernel, named by its stem, beside the headers that they share.
+//!
+//! A source is specialised by definitions alone: what a model fixes is a constant, what a step brings is an argument.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
+
+/// A file that kernels include.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Name as included.
+    pub name: &'static str,
+    /// Text.
+    pub text: &'static str,
+}
+
+/// One kernel, ready to be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Name of the kernel: of its file, its symbol, and of its variants in the registry.
+    pub stem: &'static str,
+    /// Text of the file; it includes only [`HEADERS`].
+    pub text: Cow<'static, str>,
+    /// Values of the constants that specialise it, by name.
+    pub defines: BTreeMap<&'static str, String>,
+}
+
+impl Source {
+    /// The kernel of this stem, without constants.
+    pub fn of(stem: &str) -> Option<Source> {
+        let (stem, text) = KERNELS.iter().find(|(name, _)| *name == stem)?;
+        Some(Source { stem, text: Cow::Borrowed(text), defines: BTreeMap::new() })
+    }
+
+    /// Sets a constant.
+    pub fn define(mut self, name: &'static str, value: impl Display) -> Source {
+        self.defines.insert(name, value.to_string());
+        self
+    }
+}
+
+macro_rules! headers {
+    ($($name:literal),* $(,)?) => {
+        /// Every header.
+        pub const HEADERS: &[Header] =
+            &[$(Header { name: $name, text: include_str!(concat!("../cuda/", $name)) }),*];
+    };
+}
+
+macro_rules! kernels {
+    ($($stem:literal),* $(,)?) => {
+        /// Stem and text of every kernel.
+        pub const KERNELS: &[(&str, &str)] = &[$(($stem, include_str!(concat!("../cuda/", $stem, ".cu")))),*];
+    };
+}
+
+headers![
+    "dev.cuh",
+    "linear_gemv.cuh",
+    "linear_mma.cuh",
+    "linear_wgmma.cuh",
+    "output.cuh",
+    "stream_k.cuh",
+    "tables.cuh",
+    "weights.cuh",
+];
+
+kernels![
+    "linear_f16_gemv",
+    "linear_f16_mma",
+    "linear_f16_wgmma",
+    "linear_fp8_gemv",
+    "linear_fp8_mma",
+    "linear_fp8_wgmma",
+    "linear_int4_gemv",
+    "linear_int4_mma",
+    "linear_int4_wgmma",
+    "linear_int8_gemv",
+    "linear_int8_mma",
+    "linear_int8_wgmma",
+    "linear_nf4_gemv",
+    "linear_nf4_mma",
+    "linear_nf4_wgmma",
+];
