@@ -99,6 +99,8 @@ pub struct LinearStep {
     pub x: BufferId,
     /// The residual stream after it, if it adds to that.
     pub sum: Option<Sum>,
+    /// The step since the linear before that appends keys and values.
+    pub appended: Option<usize>,
 }
 
 /// An addition of a linear's result to the residual stream.
@@ -116,6 +118,7 @@ pub struct Sum {
 pub struct Forward {
     replay: Replay<MasterWeights>,
     vocab: usize,
+    kv_heads: usize,
     /// Of the tensors.
     names: Vec<String>,
 }
@@ -133,7 +136,8 @@ impl Forward {
         let pages = spec.limits.max_tokens as u32;
         let replay = Replay::new(executable, weights, pages)?;
         let names = spec.tensors.iter().map(|tensor| tensor.name.clone()).collect();
-        Ok(Forward { replay, vocab: spec.model.vocab_size as usize, names })
+        let (vocab, kv_heads) = (spec.model.vocab_size as usize, spec.model.kv_heads as usize);
+        Ok(Forward { replay, vocab, kv_heads, names })
     }
 
     /// The weights.
@@ -161,6 +165,11 @@ impl Forward {
         self.vocab
     }
 
+    /// Heads of keys and values in each layer.
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads
+    }
+
     /// Every linear, in program order.
     pub fn linears(&self) -> Vec<LinearStep> {
         let steps = &self.replay.program().steps;
@@ -179,10 +188,16 @@ impl Forward {
         };
         let tied =
             |id: TensorId| steps.iter().any(|s| matches!(s.op, Op::Embed { weight, .. } if weight == id));
+        let appended = |linear: usize| {
+            let since = steps[..linear].iter().enumerate().rev();
+            let mut since = since.take_while(|(_, s)| !matches!(s.op, Op::Linear { .. }));
+            since.find(|(_, s)| matches!(s.op, Op::RopeAppend { .. })).map(|(step, _)| step)
+        };
         let linear = |(step, s): (usize, &samp_abi::plan::Step)| match s.op {
             Op::Linear { x, weight, bias, out } => {
                 let key = self.names[weight.0 as usize].clone();
-                Some(LinearStep { step, key, tied: tied(weight), weight, bias, x, sum: sum(step, out) })
+                let (sum, appended) = (sum(step, out), appended(step));
+                Some(LinearStep { step, key, tied: tied(weight), weight, bias, x, sum, appended })
             }
             _ => None,
         };

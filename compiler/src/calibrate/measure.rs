@@ -6,13 +6,13 @@ use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
     format::encode,
-    quantize::{Rows, SecondMoment, output_energy, output_error},
+    quantize::{Rows, output_energy, output_error},
 };
 use samp_passes::transform::{Rounding, Transform};
 
 use super::{
-    Baseline, CalibrationError, Divergence, Forward, InputStatistics, LinearStep, RecordDivergence,
-    Sensitivity, State, TokenBatch, WeightProfile, mean, round, rounded,
+    Baseline, CalibrationError, Divergence, Forward, LinearInputs, LinearStep, RecordDivergence, Sensitivity,
+    State, TokenBatch, WeightProfile, mean, round, rounded,
 };
 
 /// How thorough a measurement is.
@@ -38,9 +38,6 @@ pub struct MeasureOptions {
     /// Tokens behind an output error.
     pub moment_tokens: usize,
 }
-
-/// A channel whose root mean square is so many times that of all is an outlier (as LLM.int8() puts it: 6).
-const OUTLIER: f64 = 6.0;
 
 /// Calibration tokens as the measurement takes them.
 pub struct Tokens<'a> {
@@ -108,13 +105,13 @@ pub fn measure(
             finish(weight.clone())?;
             continue;
         }
-        let moment = round::advance_all(forward, tokens.batches, &mut states, &linear)?;
+        let inputs = LinearInputs::collect(forward, tokens.batches, &mut states, &linear)?;
         let mut trial = Trial { forward, tokens, options, baseline: &baseline, states: &states };
         if linear.tied {
             // What the tokens are looked up in changes too.
             trial.states = &begin;
         }
-        finish(trial.linear(&linear, &moment)?)?;
+        finish(trial.linear(&linear, &inputs)?)?;
     }
     Ok(measured)
 }
@@ -132,8 +129,9 @@ impl Trial<'_> {
     fn linear(
         &mut self,
         linear: &LinearStep,
-        moment: &SecondMoment,
+        inputs: &LinearInputs,
     ) -> Result<WeightProfile, CalibrationError> {
+        let moment = &inputs.moment;
         let values = self.forward.weights().matrix(linear.weight);
         let (cols, rows) = (moment.cols(), values.len() / moment.cols());
         let source = Rows { cols, values: &values };
@@ -149,7 +147,7 @@ impl Trial<'_> {
             let error = output_error(&source, encoded.view(), moment) / energy;
             formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
         }
-        let inputs = Some(statistics(moment));
+        let inputs = Some(inputs.statistics());
         Ok(WeightProfile { key: linear.key.clone(), rows: rows as u64, cols: cols as u64, inputs, formats })
     }
 
@@ -213,18 +211,6 @@ pub fn by_stratum(records: &[RecordDivergence], strata: &[String]) -> Divergence
     }
     let strata = parts.into_iter().map(|(name, records)| (name, mean(&records))).collect();
     Divergence { measured: true, nats: mean(records), strata }
-}
-
-fn statistics(moment: &SecondMoment) -> InputStatistics {
-    let tokens = moment.tokens().max(1) as f64;
-    let channels: Vec<f64> = moment.diagonal().iter().map(|energy| (energy / tokens).sqrt()).collect();
-    let rms = (moment.mean_diagonal() / tokens).sqrt();
-    let outliers = channels.iter().enumerate().filter(|(_, channel)| **channel > OUTLIER * rms);
-    InputStatistics {
-        rms,
-        largest_channel_rms: channels.iter().copied().fold(0.0, f64::max),
-        outlier_channels: outliers.map(|(index, _)| index as u64).collect(),
-    }
 }
 
 /// Squared error over the energy.

@@ -12,6 +12,7 @@ mod divergence;
 mod error;
 mod evening;
 mod forward;
+mod inputs;
 mod master;
 mod measure;
 mod profile;
@@ -22,10 +23,12 @@ pub use divergence::{Baseline, RecordDivergence, mean};
 pub use error::CalibrationError;
 pub use evening::Evenings;
 pub use forward::{Forward, LinearStep, State, TokenBatch};
+pub use inputs::LinearInputs;
 pub use master::MasterWeights;
 pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, by_stratum, measure};
 pub use profile::{
-    Divergence, InputStatistics, PROFILE, PROFILE_VERSION, Profile, Sensitivity, WeightProfile, layer_of,
+    Divergence, HeadRange, InputStatistics, PROFILE, PROFILE_VERSION, Profile, Sensitivity, WeightProfile,
+    layer_of,
 };
 pub use round::{Programs, round, rounded};
 pub use store::RoundedStore;

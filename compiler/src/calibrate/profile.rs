@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the profile's schema.
-pub const PROFILE_VERSION: Version = Version { major: 1, minor: 0, patch: 0 };
+pub const PROFILE_VERSION: Version = Version { major: 1, minor: 1, patch: 0 };
 
 /// What was measured of a model on calibration data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,10 +54,32 @@ pub struct WeightProfile {
 pub struct InputStatistics {
     /// Root mean square over all channels.
     pub rms: f64,
+    /// Largest magnitude.
+    #[serde(default)]
+    pub absmax: f64,
+    /// The scale that brings the largest magnitude to that of fp8 e4m3, 448.
+    #[serde(default)]
+    pub fp8_scale: f64,
+    /// The scale that brings the largest magnitude to that of int8, 127.
+    #[serde(default)]
+    pub int8_scale: f64,
     /// Largest root mean square of a channel.
     pub largest_channel_rms: f64,
     /// Channels whose root mean square exceeds six times that of all.
     pub outlier_channels: Vec<u64>,
+    /// The keys and values behind these inputs, by head; of the linear after attention alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<HeadRange>,
+}
+
+/// How large the keys and values of one head are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeadRange {
+    /// The longest pair of channels that turn together: no position makes one of them larger.
+    pub keys: f64,
+    /// The largest magnitude of a value.
+    pub values: f64,
 }
 
 /// What one format costs one weight.
@@ -229,7 +251,7 @@ mod tests {
         assert!(error(vec![]).contains("none"));
         assert!(error(vec![part("f", &["a"]), part("g", &["b"])]).contains("different measurements"));
         assert!(error(vec![part("f", &["a"]), part("f", &["a"])]).contains("two parts"));
-        let newer = serde_json::to_string(&part("f", &[])).unwrap().replace("1.0.0", "2.0.0");
+        let newer = serde_json::to_string(&part("f", &[])).unwrap().replace("1.1.0", "2.0.0");
         assert!(Profile::parse(&newer, "p.json").unwrap_err().to_string().contains("2.0.0"));
     }
 

@@ -9,7 +9,7 @@ use samp_kernels::{
 };
 use samp_passes::transform::Transform;
 
-use super::{CalibrationError, Forward, LinearStep, RoundedStore, State, TokenBatch};
+use super::{CalibrationError, Forward, LinearInputs, LinearStep, RoundedStore, State, TokenBatch};
 use crate::emit::{PlanSpec, TensorSpec};
 
 /// The unquantized program, and the same program whose weights are rounded one after another.
@@ -70,7 +70,9 @@ impl Walk<'_> {
         if how.is_none() && !corrects {
             return plain(&values, tensor);
         }
-        let moment = advance_all(&mut self.programs.rounded, self.batches, &mut self.rounded, linear)?;
+        let forward = &mut self.programs.rounded;
+        let LinearInputs { moment, .. } =
+            LinearInputs::collect(forward, self.batches, &mut self.rounded, linear)?;
         let factor = factor(&moment, tensor.format);
         if let Some(note) = note(factor.damped()) {
             (self.say)(&format!("{}: {note}", tensor.name));
@@ -140,21 +142,6 @@ fn settle(
     } else {
         store.put(&tensor.name, encoded).map_err(CalibrationError::Store)
     }
-}
-
-/// Brings every batch before `linear` and sums the second moment of its inputs.
-pub fn advance_all(
-    forward: &mut Forward,
-    batches: &[TokenBatch],
-    states: &mut [State],
-    linear: &LinearStep,
-) -> Result<SecondMoment, CalibrationError> {
-    let mut moment = SecondMoment::new(forward.weights().cols(linear.weight));
-    for (batch, state) in batches.iter().zip(states) {
-        *state = forward.advance(batch, state, linear.step, None);
-        moment.add(state.get(linear.x)).map_err(|source| CalibrationError::inputs(&linear.key, source))?;
-    }
-    Ok(moment)
 }
 
 /// The factor of a second moment for rounding to `format`: what matters most is rounded first and made up for by the

@@ -34,7 +34,7 @@ pub use golden::Probe;
 pub use lower::{FindSource, LowerInputs, lower};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
 pub use progress::{Bar, Progress, Silent};
-pub use schema::{certificate_schema, plan_schema};
+pub use schema::{certificate_schema, plan_schema, profile_schema};
 pub use spec::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};
 
 use self::{

@@ -1,6 +1,7 @@
-//! The published JSON Schemas: `docs/plan.schema.json` and `docs/certificate.schema.json`.
+//! The published JSON Schemas: `docs/plan.schema.json`, `docs/certificate.schema.json` and `docs/profile.schema.json`.
 
 use super::certificate::Certificate;
+use crate::calibrate::Profile;
 
 /// JSON Schema of `plan.json`.
 pub fn plan_schema() -> String {
@@ -10,6 +11,11 @@ pub fn plan_schema() -> String {
 /// JSON Schema of `certificate.json`.
 pub fn certificate_schema() -> String {
     text(schemars::schema_for!(Certificate))
+}
+
+/// JSON Schema of a profile, as `samp measure` writes it.
+pub fn profile_schema() -> String {
+    text(schemars::schema_for!(Profile))
 }
 
 fn text(schema: schemars::Schema) -> String {

@@ -29,6 +29,7 @@ pub fn outliers(inputs: &ReportInputs<'_>) -> Option<Section> {
             number(format!("{times:.2}")),
             number(format!("{:.3}", inputs.rms)),
             number(format!("{:.3}", inputs.largest_channel_rms)),
+            number(format!("{:.3}", inputs.absmax)),
             number(inputs.outlier_channels.len()),
             cell(named(&inputs.outlier_channels)),
         ];
@@ -40,6 +41,7 @@ pub fn outliers(inputs: &ReportInputs<'_>) -> Option<Section> {
         Number("times"),
         Number("RMS"),
         Number("largest channel"),
+        Number("largest value"),
         Number("outliers"),
         Text("which"),
     ];

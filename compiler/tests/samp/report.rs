@@ -45,6 +45,10 @@ fn measured(certificate: Certificate, plan: &Plan) -> Certificate {
             cols: tensor.cols,
             inputs: Some(InputStatistics {
                 rms: 1.0,
+                absmax: 9.0,
+                fp8_scale: 9.0 / 448.0,
+                int8_scale: 9.0 / 127.0,
+                heads: vec![],
                 largest_channel_rms: 8.0,
                 outlier_channels: (0..index as u64).collect(),
             }),

@@ -96,6 +96,11 @@ fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
     assert!(held_out > 0.0 && held_out < 0.05, "{held_out}");
     assert!(quality["best_uniform"]["kl_nats"].as_f64().unwrap() >= held_out);
     assert!(!bench.path("one.calibration.partial").exists());
+    let weights = quality["profile"]["weights"].as_array().unwrap();
+    let inputs = |key: &str| &weights.iter().find(|w| w["key"] == key).unwrap()["inputs"];
+    let heads = inputs("layers.0.self_attn.o_proj")["heads"].as_array().unwrap();
+    assert!(heads.len() == 2 && heads.iter().all(|h| h["keys"].as_f64() > Some(0.0)), "{heads:?}");
+    assert!(inputs("layers.0.mlp.down_proj")["absmax"].as_f64() > Some(0.0));
     // What other tools are given is what the plan computes.
     let exported = bench.path("exported");
     ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));

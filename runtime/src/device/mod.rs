@@ -182,6 +182,11 @@ impl BufferView<'_> {
     pub fn get(&self, id: BufferId) -> &[f32] {
         &self.arena[self.spans[id.0 as usize].range(self.rows)]
     }
+
+    /// Elements of a row of a buffer.
+    pub fn width(&self, id: BufferId) -> usize {
+        self.spans[id.0 as usize].width
+    }
 }
 
 /// How many rows the buffers of a batch have.

@@ -1,6 +1,7 @@
 //! What a finished plan is like.
 
 use super::*;
+use crate::calibrate::Profile;
 
 #[test]
 fn the_number_of_threads_changes_no_byte() {
@@ -58,11 +59,14 @@ fn other_readers_of_safetensors_accept_the_weights_files() {
 }
 
 #[test]
-fn plans_and_certificates_follow_their_published_schemas() {
+fn what_samp_writes_follows_its_published_schema() {
     let fixture = Fixture::new();
     fixture.emit("plan", 2, &Silent).unwrap();
+    Profile::empty().write(&fixture.path("plan/profile.json")).unwrap();
     let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-    for (name, schema) in [("plan", plan_schema()), ("certificate", certificate_schema())] {
+    let schemas =
+        [("plan", plan_schema()), ("certificate", certificate_schema()), ("profile", profile_schema())];
+    for (name, schema) in schemas {
         let path = published.join(format!("{name}.schema.json"));
         if std::env::var_os("SAMP_UPDATE_SCHEMAS").is_some() {
             fs::write(&path, &schema).unwrap();
