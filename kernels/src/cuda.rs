@@ -55,7 +55,10 @@ macro_rules! kernels {
 
 headers![
     "activation.cuh",
+    "attention.cuh",
     "dev.cuh",
+    "embed.cuh",
+    "kv_cache.cuh",
     "linear_gemv.cuh",
     "linear_mma.cuh",
     "linear_wgmma.cuh",
@@ -67,7 +70,16 @@ headers![
 ];
 
 kernels![
+    "add",
     "add_rms_norm",
+    "attention_decode",
+    "attention_prefill",
+    "embed_bf16",
+    "embed_f16",
+    "embed_f32",
+    "embed_fp8",
+    "embed_nf4",
+    "gather",
     "linear_f16_gemv",
     "linear_f16_mma",
     "linear_f16_wgmma",
@@ -84,4 +96,6 @@ kernels![
     "linear_nf4_mma",
     "linear_nf4_wgmma",
     "rms_norm",
+    "rope_append",
+    "silu_mul",
 ];

@@ -27,7 +27,7 @@ const INSTRUMENT: (&str, &str) = ("instrument.cpp", include_str!("../cpp/instrum
 const FLAGS: [&str; 9] = [
     "-std=gnu++20",
     "-w",
-    "-O2",
+    "-O1",
     "-fPIC",
     "-fvisibility=hidden",
     "-fno-exceptions",
@@ -174,7 +174,7 @@ impl Emulator {
         run(&[flags, &arguments(&["-c", "unit.cpp", "-o", "unit.o"])].concat())?;
         // Without the sanitizer's flag, so that its library stays out.
         let link =
-            ["-O2", "-fPIC", "-fvisibility=hidden", "-shared", "unit.o", INSTRUMENT.0, "-o", "unit.so"];
+            ["-O1", "-fPIC", "-fvisibility=hidden", "-shared", "unit.o", INSTRUMENT.0, "-o", "unit.so"];
         run(&arguments(&link))?;
         fs::rename(folder.path().join("unit.so"), path).map_err(io(path))
     }

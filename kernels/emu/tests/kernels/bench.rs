@@ -12,7 +12,7 @@ pub fn emulator() -> Emulator {
 }
 
 /// A kernel of `samp_kernels::cuda` with constants.
-pub fn source(stem: &str, defines: &[(&'static str, &str)]) -> Source {
+pub fn source(stem: &str, defines: &[(&'static str, usize)]) -> Source {
     let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
     defines.iter().fold(source, |source, (name, value)| source.define(name, value))
 }
@@ -39,7 +39,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub fn new(stem: &str, defines: &[(&'static str, &str)]) -> Subject {
+    pub fn new(stem: &str, defines: &[(&'static str, usize)]) -> Subject {
         let source = source(stem, defines);
         let build = |build| compiled(&source, &[], build);
         Subject { name: stem.to_owned(), plain: build(Build::Plain), checked: build(Build::Checked) }

@@ -7,14 +7,14 @@ use samp_kernels::rms_norm::{AddRmsNormArgs, RmsNormArgs, reference};
 use crate::bench::*;
 
 const EPS: f32 = 1e-5;
-/// Threads and warps of a block.
-const THREADS: [(u32, &str); 2] = [(256, "256"), (64, "64")];
+/// Threads of a block.
+const THREADS: [u32; 2] = [256, 64];
 const SHAPES: [(usize, usize); 4] = [(1, 64), (3, 500), (7, 2048), (2, 4096)];
 
 #[test]
 fn rms_norm_is_the_references() {
-    for ((tokens, width), (threads, text)) in SHAPES.into_iter().zip(THREADS.into_iter().cycle()) {
-        let subject = Subject::new("rms_norm", &[("COLS", &width.to_string()), ("THREADS", text)]);
+    for ((tokens, width), threads) in SHAPES.into_iter().zip(THREADS.into_iter().cycle()) {
+        let subject = Subject::new("rms_norm", &[("COLS", width), ("THREADS", threads as usize)]);
         let mut numbers = Numbers::new(width as u64);
         let (x, weight) = (numbers.floats(tokens * width), numbers.floats(width));
         let mut expected = vec![0.0; x.len()];
@@ -36,7 +36,7 @@ fn rms_norm_is_the_references() {
 #[test]
 fn add_rms_norm_is_the_references() {
     for (tokens, width) in SHAPES {
-        let subject = Subject::new("add_rms_norm", &[("COLS", &width.to_string())]);
+        let subject = Subject::new("add_rms_norm", &[("COLS", width)]);
         let mut numbers = Numbers::new(width as u64);
         let x = numbers.halves(tokens * width);
         let (residual, weight) = (numbers.floats(x.len()), numbers.floats(width));
@@ -72,7 +72,7 @@ fn add_rms_norm_is_the_references() {
 
 fn launch_edited(edit: Edit<'_>, shared_bytes: usize) -> Option<LaunchError> {
     let (tokens, width) = (2, 500);
-    let source = source("rms_norm", &[("COLS", "500")]);
+    let source = source("rms_norm", &[("COLS", width)]);
     let kernel = compiled(&source, &[edit], Build::Checked);
     let x = Buffer::from(&vec![1.0f32; tokens * width][..]);
     let weight = Buffer::from(&vec![1.0f32; width][..]);
