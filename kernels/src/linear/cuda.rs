@@ -221,12 +221,22 @@ fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
     let plain =
         Tiling { row_warps: 8, k_warps: 1, tiles_per_warp: 1, stage_blocks: 1, stages: (32 / bits).max(3) };
     match kind {
-        Kind::Gemv => plain,
+        Kind::Gemv => {
+            // Of 160 KiB, which every target has, what tables, x and sums leave.
+            let (codes, extra, table) = staged_bytes(format);
+            let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 1024));
+            Tiling { stages: plain.stages.min(left / (8 * (codes + extra))).max(2), ..plain }
+        }
         Kind::Mma if tokens < 32 => Tiling { row_warps: 4, k_warps: 2, ..plain },
         Kind::Mma => Tiling { stages: 4, ..plain },
         Kind::Wgmma => {
             let pairs = bits == 4 && (cols / BLOCK as u32).is_multiple_of(2);
-            Tiling { row_warps: 2, stage_blocks: if pairs { 2 } else { 1 }, stages: 4, ..plain }
+            Tiling {
+                row_warps: 2,
+                stage_blocks: if pairs && tokens < 128 { 2 } else { 1 },
+                stages: 4,
+                ..plain
+            }
         }
     }
 }
