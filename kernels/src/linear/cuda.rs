@@ -12,7 +12,7 @@ use crate::cuda::Source;
 /// The ways of computing a linear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// One or two tokens on CUDA cores.
+    /// 1 to 8 tokens, all of x in shared memory.
     Gemv,
     /// 8 tokens or a multiple of 16 at a time on `mma` units.
     Mma,
@@ -34,7 +34,7 @@ pub struct Tiling {
     pub k_warps: u32,
     /// Tiles of 16 rows that a warp computes (mma).
     pub tiles_per_warp: u32,
-    /// Blocks of 64 columns of one stage (wgmma).
+    /// Blocks of 64 columns of one stage (gemv, wgmma).
     pub stage_blocks: u32,
     /// Stages of the ring of copies.
     pub stages: u32,
@@ -63,16 +63,25 @@ pub struct Linear {
 
 impl Linear {
     /// The kernel for a weight, without bias and with f16 outputs. `None` where there is none of this kind for the format,
-    /// the columns or the number of tokens.
+    /// the columns or the number of tokens, or x does not fit shared memory.
     pub fn new(kind: Kind, format: Format, (rows, cols): (u32, u32), tokens: u32) -> Option<Linear> {
         let tokens_fit = match kind {
-            Kind::Gemv => (1..=2).contains(&tokens),
+            Kind::Gemv => (1..=8).contains(&tokens),
             Kind::Mma => matches!(tokens, 8 | 16 | 32 | 64),
             Kind::Wgmma => matches!(tokens, 16 | 32 | 64 | 128),
         };
         let fits = tokens_fit && stem(kind, format).is_some() && Layout::Fragments.holds(format, cols.into());
         let tiling = tiling(kind, format, cols, tokens);
-        fits.then_some(Linear { kind, format, rows, cols, tokens, bias: false, f32_out: false, tiling })
+        (fits && tiling.stages > 1).then_some(Linear {
+            kind,
+            format,
+            rows,
+            cols,
+            tokens,
+            bias: false,
+            f32_out: false,
+            tiling,
+        })
     }
 
     /// The source with its constants.
@@ -86,7 +95,7 @@ impl Linear {
             .define("TOKENS", self.tokens)
             .define("STAGES", tiling.stages);
         source = match self.kind {
-            Kind::Gemv => source.define("WARPS", tiling.row_warps),
+            Kind::Gemv => source.define("WARPS", tiling.row_warps).define("TURN_BLOCKS", tiling.stage_blocks),
             Kind::Mma => source
                 .define("ROW_WARPS", tiling.row_warps)
                 .define("K_WARPS", tiling.k_warps)
@@ -124,10 +133,8 @@ impl Linear {
         match self.kind {
             Kind::Gemv => {
                 let sums = 2 * tiling.row_warps * TILE_ROWS as u32 * self.tokens * 4;
-                table
-                    + self.tokens * self.cols * 2
-                    + tiling.row_warps * tiling.stages * (codes + extra)
-                    + sums
+                let rings = tiling.row_warps * tiling.stages * tiling.stage_blocks * (codes + extra);
+                table + self.tokens * (self.cols * 2 + 16) + rings + sums
             }
             Kind::Mma => {
                 let warps = tiling.row_warps * tiling.k_warps;
@@ -215,29 +222,25 @@ fn staged_bytes(format: Format) -> (u32, u32, u32) {
     }
 }
 
-/// A tiling that keeps some 32 KiB of weights in flight in each block.
+/// A tiling that keeps some 32 KiB of weights in flight in each block, as far as shared memory goes.
 fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
     let bits = format.code_bits() as u32;
-    let plain =
-        Tiling { row_warps: 8, k_warps: 1, tiles_per_warp: 1, stage_blocks: 1, stages: (32 / bits).max(3) };
+    let pairs = if bits == 4 && (cols / BLOCK as u32).is_multiple_of(2) { 2 } else { 1 };
+    let plain = Tiling { row_warps: 8, k_warps: 1, tiles_per_warp: 1, stage_blocks: 1, stages: 4 };
     match kind {
         Kind::Gemv => {
             // Of 160 KiB, which every target has, what tables, x and sums leave.
             let (codes, extra, table) = staged_bytes(format);
-            let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 1024));
-            Tiling { stages: plain.stages.min(left / (8 * (codes + extra))).max(2), ..plain }
+            let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 16 + 1024));
+            let stages = |blocks| (left / (8 * blocks * (codes + extra))).min(64 / (bits * blocks));
+            let stage_blocks = if stages(pairs) > 2 { pairs } else { 1 };
+            Tiling { stage_blocks, stages: stages(stage_blocks), ..plain }
         }
-        Kind::Mma if tokens < 32 => Tiling { row_warps: 4, k_warps: 2, ..plain },
-        Kind::Mma => Tiling { stages: 4, ..plain },
-        Kind::Wgmma => {
-            let pairs = bits == 4 && (cols / BLOCK as u32).is_multiple_of(2);
-            Tiling {
-                row_warps: 2,
-                stage_blocks: if pairs && tokens < 128 { 2 } else { 1 },
-                stages: 4,
-                ..plain
-            }
-        }
+        Kind::Mma if tokens < 32 => Tiling { row_warps: 4, k_warps: 2, stages: (32 / bits).max(3), ..plain },
+        Kind::Mma => plain,
+        // Twice the columns would take more registers than there are.
+        Kind::Wgmma if tokens == 128 => Tiling { row_warps: 2, ..plain },
+        Kind::Wgmma => Tiling { row_warps: 2, stage_blocks: pairs, ..plain },
     }
 }
 
