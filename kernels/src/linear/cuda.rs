@@ -232,7 +232,7 @@ fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
             // Of 160 KiB, which every target has, what tables, x and sums leave.
             let (codes, extra, table) = staged_bytes(format);
             let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 16 + 1024));
-            let stages = |blocks| (left / (8 * blocks * (codes + extra))).min(64 / (bits * blocks));
+            let stages = |blocks: u32| (left / (8 * blocks * (codes + extra))).min(64 / (bits * blocks));
             let stage_blocks = if stages(pairs) > 2 { pairs } else { 1 };
             Tiling { stage_blocks, stages: stages(stage_blocks), ..plain }
         }
