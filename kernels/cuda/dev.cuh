@@ -8,6 +8,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef int i32;
 
 #ifdef SAMP_EMULATE
 #include "emulate.h"
@@ -52,6 +53,77 @@ DEV u32 fma_f16x2(u32 a, u32 b, u32 c) {
   return r;
 }
 
+DEV u32 bits_of(float x) { return __float_as_uint(x); }
+DEV float float_of(u32 bits) { return __uint_as_float(bits); }
+
+DEV u16 to_bf16(float x) {
+  u16 r;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x));
+  return r;
+}
+
+DEV float from_bf16(u16 x) { return float_of((u32)x << 16); }
+
+DEV u32 pack_bf16x2(float low, float high) {
+  u32 r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+
+// OCP E4M3, to nearest even; magnitudes beyond 448 become 448.
+DEV u8 to_e4m3(float x) {
+#if __CUDA_ARCH__ >= 890
+  u16 r;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(0.0f), "f"(x));
+  return (u8)r;
+#else
+  const u32 magnitude = bits_of(x) & 0x7fffffff, sign = bits_of(x) >> 24 & 0x80;
+  if (magnitude > 0x7f800000) return 0x7f;
+  const u32 bits = magnitude < 0x43e00000 ? magnitude : 0x43e00000;
+  // Below 2^-6 codes are multiples of 2^-9, the last place of a float near 2^14, so that the addition rounds.
+  const u32 subnormal = bits_of(float_of(bits) + 16384.0f) - bits_of(16384.0f);
+  const u32 normal = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - (120 << 3);
+  return (u8)((bits < 0x3c800000 ? subnormal : normal) | sign);
+#endif
+}
+
+// Two values; those of the NaN codes are unspecified.
+DEV u32 e4m3x2_to_f16x2(u16 codes) {
+  u32 r;
+#if __CUDA_ARCH__ >= 890
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"(codes));
+#else
+  // Moved into f16, whose exponent has one bit more, the bits give 2^-8 of the value, subnormals too.
+  const u32 spread = (codes & 0x00ffu) << 8 | (codes & 0xff00u) << 16;
+  const u32 moved = (spread & 0x80008000) | (spread >> 1 & 0x3f803f80);
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(moved), "r"(0x5c005c00));  // 256
+#endif
+  return r;
+}
+
+DEV float from_e4m3(u8 code) { return from_f16((u16)e4m3x2_to_f16x2(code)); }
+
+DEV float exp2_approx(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+
+DEV float rsqrt_approx(float x) {
+  float r;
+  asm("rsqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+
+DEV double round_even(double x) {
+  double r;
+  asm("cvt.rni.f64.f64 %0, %1;" : "=d"(r) : "d"(x));
+  return r;
+}
+
+// Sine and cosine of x half turns.
+DEV void sincos_half_turns(float x, float* sine, float* cosine) { sincospif(x, sine, cosine); }
+
 // Bytes of a (0..=3) and b (4..=7) chosen by the nibbles of `selector`, the lowest first.
 DEV u32 byte_permute(u32 a, u32 b, u32 selector) {
   u32 r;
@@ -68,6 +140,15 @@ DEV u64 evict_first() {
   u64 policy;
   asm("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
   return policy;
+}
+
+// 16 bytes that nobody reads again.
+DEV uint4 load_once(const void* p) {
+  uint4 r;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w)
+               : "l"(p));
+  return r;
 }
 
 // Copies 16 bytes to shared memory asynchronously; zeros where `valid` is false, and then `from` is not read.
@@ -97,15 +178,40 @@ DEV float load_fresh(const float* p) {
 }
 
 DEV u32 atomic_add(u32* p, u32 x) { return atomicAdd(p, x); }
+DEV i32 atomic_add(i32* p, i32 x) { return atomicAdd(p, x); }
+DEV float atomic_add(float* p, float x) { return atomicAdd(p, x); }
 
 // ---- threads ----
 
 DEV void block_sync() { __syncthreads(); }
 DEV void warp_sync() { __syncwarp(); }
+DEV u32 ballot(bool vote) { return __ballot_sync(0xffffffffu, vote); }
+DEV u32 shuffle(u32 x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
+DEV float shuffle(float x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
+DEV u32 shuffle_xor(u32 x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 DEV float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+// Beyond the warp's ends each lane keeps its own.
+DEV u32 shuffle_down(u32 x, int distance) { return __shfl_down_sync(0xffffffffu, x, distance); }
+DEV float shuffle_down(float x, int distance) { return __shfl_down_sync(0xffffffffu, x, distance); }
+DEV u32 shuffle_up(u32 x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
+DEV float shuffle_up(float x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
 
 // A barrier of `threads` threads of the block; ids 1..=15.
 DEV void named_sync(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
+
+// Waits for the results of the launch before this one, where the two may overlap (programmatic dependent launch).
+DEV void grid_wait() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Lets the next launch begin, up to its `grid_wait`.
+DEV void grid_launch() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
 
 // ---- matrix units ----
 
@@ -117,9 +223,24 @@ DEV void load_matrix_x4(u32 (&r)[4], u32 address) {
                : "memory");
 }
 
+// The same, each matrix transposed.
+DEV void load_matrix_x4_transposed(u32 (&r)[4], u32 address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+
 // d += a · b, 16x16 by 16x8, f16 with f32 sums.
 DEV void mma_16x8x16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+               "{%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+DEV void mma_16x8x16_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                "{%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -153,7 +274,27 @@ DEV void barrier_wait(u64* barrier, u32 parity) {
       : "memory");
 }
 
-// Copies a multiple of 16 bytes that are read once; the barrier counts them.
+// Copies a multiple of 16 bytes; the barrier counts them.
+DEV void bulk_copy(void* to, const void* from, u32 bytes, u64* barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(smem(to)),
+               "l"(from), "r"(bytes), "r"(smem(barrier))
+               : "memory");
+}
+
+// A matrix in global memory as cuTensorMapEncodeTiled describes it; passed as a `const __grid_constant__` parameter.
+struct alignas(64) TensorMap {
+  u64 opaque[16];
+};
+
+// Copies the box at (row, column); what lies outside the matrix is zero. The barrier counts the whole box.
+DEV void tensor_copy(void* to, const TensorMap* from, int column, int row, u64* barrier) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
+                   smem(to)),
+               "l"(from), "r"(smem(barrier)), "r"(column), "r"(row)
+               : "memory");
+}
+
+// The same for bytes that are read once.
 DEV void bulk_copy_once(void* to, const void* from, u32 bytes, u64* barrier) {
   asm volatile(
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(

@@ -54,17 +54,20 @@ macro_rules! kernels {
 }
 
 headers![
+    "activation.cuh",
     "dev.cuh",
     "linear_gemv.cuh",
     "linear_mma.cuh",
     "linear_wgmma.cuh",
     "output.cuh",
+    "row_norm.cuh",
     "stream_k.cuh",
     "tables.cuh",
     "weights.cuh",
 ];
 
 kernels![
+    "add_rms_norm",
     "linear_f16_gemv",
     "linear_f16_mma",
     "linear_f16_wgmma",
@@ -80,4 +83,5 @@ kernels![
     "linear_nf4_gemv",
     "linear_nf4_mma",
     "linear_nf4_wgmma",
+    "rms_norm",
 ];
