@@ -1,4 +1,4 @@
-// Linear over f16, one or two tokens on CUDA cores.
+// Linear over f16, a few tokens.
 #include "linear_gemv.cuh"
 
 KERNEL(THREADS)

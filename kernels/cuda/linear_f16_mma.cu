@@ -1,4 +1,4 @@
-// Linear over f16, any number of tokens on matrix units.
+// Linear over f16, any number of tokens.
 #include "linear_mma.cuh"
 
 KERNEL(THREADS)

@@ -1,4 +1,4 @@
-// Linear over fp8 E4M3 (one scale: -DTENSOR_SCALE), one or two tokens on CUDA cores.
+// Linear over fp8 E4M3 (one scale: -DTENSOR_SCALE), a few tokens.
 #include "linear_gemv.cuh"
 
 KERNEL(THREADS)

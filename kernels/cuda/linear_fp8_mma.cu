@@ -1,4 +1,4 @@
-// Linear over fp8 E4M3 (one scale: -DTENSOR_SCALE), any number of tokens on matrix units.
+// Linear over fp8 E4M3 (one scale: -DTENSOR_SCALE), any number of tokens.
 #include "linear_mma.cuh"
 
 KERNEL(THREADS)

@@ -1,4 +1,4 @@
-// Linear over fp8 E4M3 (one scale: -DTENSOR_SCALE), many tokens on the matrix units of Hopper.
+// Linear over fp8 E4M3 (one scale: -DTENSOR_SCALE), many tokens on Hopper.
 #include "linear_wgmma.cuh"
 
 KERNEL(THREADS)

@@ -1,4 +1,4 @@
-// Linear over int4, GROUP columns to a scale (with zero points: -DZERO_POINT), one or two tokens on CUDA cores.
+// Linear over int4, GROUP columns to a scale (with zero points: -DZERO_POINT), a few tokens.
 #include "linear_gemv.cuh"
 
 KERNEL(THREADS)

@@ -1,4 +1,4 @@
-// Linear over int4, GROUP columns to a scale (with zero points: -DZERO_POINT), any number of tokens on matrix units.
+// Linear over int4, GROUP columns to a scale (with zero points: -DZERO_POINT), any number of tokens.
 #include "linear_mma.cuh"
 
 KERNEL(THREADS)

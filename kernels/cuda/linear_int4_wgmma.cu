@@ -1,4 +1,4 @@
-// Linear over int4, GROUP columns to a scale (with zero points: -DZERO_POINT), many tokens on the matrix units of Hopper.
+// Linear over int4, GROUP columns to a scale (with zero points: -DZERO_POINT), many tokens on Hopper.
 #include "linear_wgmma.cuh"
 
 KERNEL(THREADS)

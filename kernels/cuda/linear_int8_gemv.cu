@@ -1,4 +1,4 @@
-// Linear over int8, one or two tokens on CUDA cores.
+// Linear over int8, a few tokens.
 #include "linear_gemv.cuh"
 
 KERNEL(THREADS)

@@ -1,4 +1,4 @@
-// Linear over int8, any number of tokens on matrix units.
+// Linear over int8, any number of tokens.
 #include "linear_mma.cuh"
 
 KERNEL(THREADS)

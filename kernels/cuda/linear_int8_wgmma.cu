@@ -1,4 +1,4 @@
-// Linear over int8, many tokens on the matrix units of Hopper.
+// Linear over int8, many tokens on Hopper.
 #include "linear_wgmma.cuh"
 
 KERNEL(THREADS)

@@ -1,4 +1,4 @@
-// Linear over nf4 (fp4 with -DFP4), one or two tokens on CUDA cores.
+// Linear over nf4 (fp4 with -DFP4), a few tokens.
 #include "linear_gemv.cuh"
 
 KERNEL(THREADS)

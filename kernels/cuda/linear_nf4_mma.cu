@@ -1,4 +1,4 @@
-// Linear over nf4 (fp4 with -DFP4), any number of tokens on matrix units.
+// Linear over nf4 (fp4 with -DFP4), any number of tokens.
 #include "linear_mma.cuh"
 
 KERNEL(THREADS)

@@ -1,4 +1,4 @@
-// Linear over nf4 (fp4 with -DFP4), many tokens on the matrix units of Hopper.
+// Linear over nf4 (fp4 with -DFP4), many tokens on Hopper.
 #include "linear_wgmma.cuh"
 
 KERNEL(THREADS)

@@ -26,6 +26,8 @@ constexpr int GROUPS = (TILES + GROUP_TILES - 1) / GROUP_TILES;
 constexpr int PARTS = BLOCKS / STAGE_BLOCKS;
 constexpr int SUMS = TOKENS / 2;                   // of a lane
 constexpr int X_BYTES = TOKENS * BLOCK_COLS * 2;  // of one block of columns
+// x of a part is published when that of so many later parts is under way.
+constexpr int LAG = STAGES > 2 ? 2 : 1;
 static_assert(BLOCKS % STAGE_BLOCKS == 0, "a part has whole blocks");
 static_assert(TOKENS % 16 == 0, "TOKENS is 16, 32, 64 or 128");
 
@@ -86,13 +88,11 @@ DEV void produce(const W& w, const u16* x, u8* stages, const Ring& ring, int beg
     if (turn >= STAGES) barrier_wait(ring.empty + stage_of(turn), parity_of(turn) ^ 1);
     if (lane == 0) copy_weights(w, stage, part / PARTS, part % PARTS, ring.full + stage_of(turn));
     copy_x(stage, x, part % PARTS, first_token, tokens, lane);
-    // x of a part is published when that of later parts is under way.
-    copy_wait<STAGES - 1>();
-    if (turn >= STAGES - 1) publish(turn - (STAGES - 1));
+    copy_wait<LAG>();
+    if (turn >= LAG) publish(turn - LAG);
   }
   copy_wait<0>();
-  const int left = end - begin < STAGES - 1 ? end - begin : STAGES - 1;
-  for (int turn = end - begin - left; turn < end - begin; turn++) publish(turn);
+  for (int turn = end - begin > LAG ? end - begin - LAG : 0; turn < end - begin; turn++) publish(turn);
 }
 
 // Adds a warp's products of one block of columns.

@@ -15,10 +15,10 @@ struct Workspace {
 
 // One block's piece of `groups` groups of `parts` parts.
 struct Piece {
-  int parts, total;
+  int parts, total;  // total x gridDim.x is less than 2^32
 
   DEV Piece(int groups, int parts) : parts(parts), total(groups * parts) {}
-  DEV int begin(int block) const { return (int)((u64)block * (u32)total / gridDim.x); }
+  DEV int begin(int block) const { return (int)((u32)block * (u32)total / gridDim.x); }
   DEV int end(int block) const { return begin(block + 1); }
 };
 
@@ -53,7 +53,7 @@ DEV bool complete(float (&sums)[COUNT], const Workspace& workspace, const Piece&
 
 #pragma unroll
   for (int i = 0; i < COUNT; i++) sums[i] = 0;
-  int block = (int)((u64)first * gridDim.x / (u32)piece.total);
+  int block = (int)((u32)first * gridDim.x / (u32)piece.total);
   while (piece.end(block) <= first) block++;
   for (; block < (int)gridDim.x && piece.begin(block) < last; block++) {
     const float* part = slot(block);

@@ -79,14 +79,20 @@ fn list(folders: &[PathBuf]) -> String {
 }
 
 /// Machine code of one kernel for one architecture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cubin {
     /// An ELF file, as the driver loads it.
     pub bytes: Vec<u8>,
     /// What the code takes.
     pub report: Report,
-    /// The compiler's log.
+    /// The compiler's log, without the time it took.
     pub log: String,
+}
+
+impl std::fmt::Debug for Cubin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cubin {{ {} bytes, {:?} }}", self.bytes.len(), self.report)
+    }
 }
 
 /// The loaded compiler. Compilations may run on several threads at once.
@@ -159,7 +165,13 @@ impl Nvrtc {
         let options: Vec<_> = texts.options.iter().map(|option| &**option).collect();
         program.compile(&options).map_err(|answer| failed(answer, program.log()))?;
         let bytes = program.cubin().map_err(|answer| failed(answer, program.log()))?;
-        let log = program.log();
+        // A time differs from run to run, and nothing else does.
+        let log = program
+            .log()
+            .lines()
+            .filter(|line| !line.contains("Compile time"))
+            .collect::<Vec<_>>()
+            .join("\n");
         Ok(Cubin { bytes, report: Report::parse(&log), log })
     }
 }

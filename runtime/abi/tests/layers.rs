@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("samp-runtime", &["samp-abi", "samp-kernels"]),
     ("samp-ir", &["samp-abi"]),
     ("samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
-    ("samp-compiler", &["samp-abi", "samp-kernels", "samp-runtime", "samp-ir", "samp-passes"]),
+    ("samp-compiler", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-ir", "samp-passes"]),
 ];
 
 /// Crates and what their whole dependency tree must not hold.
