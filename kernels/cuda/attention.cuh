@@ -17,7 +17,7 @@ static_assert(HEADS % KV_HEADS == 0, "query heads share KV heads evenly");
 #define WINDOW 0
 #endif
 
-constexpr int least(int a, int b) { return a < b ? a : b; }
+DEV constexpr int least(int a, int b) { return a < b ? a : b; }
 // Neighbouring values that a lane loads at once: of a key, which four lanes share, and of a value, which eight share.
 constexpr int KEY_RUN = least(16 / (int)sizeof(Kv), HEAD_DIM / 4), KEY_LOADS = HEAD_DIM / 4 / KEY_RUN;
 constexpr int VALUE_RUN = least(16 / (int)sizeof(Kv), HEAD_DIM / 8), VALUE_LOADS = HEAD_DIM / 8 / VALUE_RUN;
