@@ -25,9 +25,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// The kernel of this stem, without constants.
+    /// The kernel or probe of this stem, without constants.
     pub fn of(stem: &str) -> Option<Source> {
-        let (stem, text) = KERNELS.iter().find(|(name, _)| *name == stem)?;
+        let (stem, text) = KERNELS.iter().chain(PROBES).find(|(name, _)| *name == stem)?;
         Some(Source { stem, text: Cow::Borrowed(text), defines: BTreeMap::new() })
     }
 
@@ -43,6 +43,14 @@ macro_rules! headers {
         /// Every header.
         pub const HEADERS: &[Header] =
             &[$(Header { name: $name, text: include_str!(concat!("../cuda/", $name)) }),*];
+    };
+}
+
+macro_rules! probes {
+    ($($stem:literal),* $(,)?) => {
+        /// Stem and text of kernels that show what the wrappers of `dev.cuh` do, one by one; no plan uses them.
+        pub const PROBES: &[(&str, &str)] =
+            &[$(($stem, include_str!(concat!("../cuda/probes/", $stem, ".cu")))),*];
     };
 }
 
@@ -98,4 +106,15 @@ kernels![
     "rms_norm",
     "rope_append",
     "silu_mul",
+];
+
+probes![
+    "probe_bulk",
+    "probe_copy",
+    "probe_fence",
+    "probe_matrix",
+    "probe_numbers",
+    "probe_sync",
+    "probe_warp",
+    "probe_wgmma",
 ];

@@ -34,9 +34,6 @@ struct Site {
   }
 };
 
-// The kinds of `Fault::kind`, in the order of the Rust enum.
-enum Kind : u32 { RACE, BOUNDS, ALIGNMENT, DEADLOCK, DIVERGENCE, MISUSE };
-
 // What a thread may know of itself.
 struct ThreadView {
   uint3 index;
@@ -50,7 +47,8 @@ struct View {
   ThreadView thread;
 };
 
-enum Element : u32 { F16, BF16 };
+// Names in capitals are left to the definitions that specialise kernels.
+enum class Element : u32 { Half, Bfloat };
 
 // One thread's part in an asynchronous warpgroup product.
 struct WarpgroupProduct {
@@ -96,12 +94,12 @@ struct Api {
 };
 
 // The kinds of `Parameter::kind`, in the order of the Rust enum.
-enum ParameterKind : u8 { POINTER, INTEGER, FLOAT, TENSOR };
+enum class ParameterKind : u8 { Pointer, Integer, Float, Tensor, Unknown };
 
 // What a kernel's shared object says of itself when it is bound.
 struct Entry {
   void (*run)(void** parameters);
-  const u8* parameters;  // a ParameterKind each
+  const ParameterKind* parameters;
   u64 parameter_count;
   u64 max_threads;
   const void *image, *image_end;  // where the shared object lies in memory

@@ -12,11 +12,11 @@ DEV void load_matrix_x4_transposed(u32 (&r)[4], u32 address, SAMP_SITE) {
 
 DEV void mma_16x8x16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, SAMP_SITE) {
   const u32 b[2] = {b0, b1};
-  samp_emu_runtime.multiply(d, a, b, samp_emu::F16, site);
+  samp_emu_runtime.multiply(d, a, b, samp_emu::Element::Half, site);
 }
 DEV void mma_16x8x16_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, SAMP_SITE) {
   const u32 b[2] = {b0, b1};
-  samp_emu_runtime.multiply(d, a, b, samp_emu::BF16, site);
+  samp_emu_runtime.multiply(d, a, b, samp_emu::Element::Bfloat, site);
 }
 
 // ---- Hopper ----
@@ -46,7 +46,7 @@ DEV u64 wgmma_rows64(u32 address) {
   return (u64)((address & 0x3ffff) >> 4) | 1ull << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
 }
 
-template <int SUMS> DEV void wgmma_64xNx16(float (&d)[SUMS], const u32 (&a)[4], u64 b, int add, SAMP_SITE) {
-  const samp_emu::WarpgroupProduct product{d, a, b, SUMS * 2, samp_emu::F16, add != 0};
+template <int Count> DEV void wgmma_64xNx16(float (&d)[Count], const u32 (&a)[4], u64 b, int add, SAMP_SITE) {
+  const samp_emu::WarpgroupProduct product{d, a, b, Count * 2, samp_emu::Element::Half, add != 0};
   samp_emu_runtime.warpgroup_multiply(&product, site);
 }

@@ -13,6 +13,9 @@ namespace samp_emu {
 
 constexpr int WARP = 32, WARPGROUP = 128, MAX_THREADS = 1024, NAMED_BARRIERS = 16;
 
+// The kinds of fault, in the order of the Rust enum.
+enum Kind : u32 { RACE, BOUNDS, ALIGNMENT, DEADLOCK, DIVERGENCE, MISUSE };
+
 // When asynchronous work takes effect: as soon as it is issued, as late as it may, or either.
 enum AsyncMode : u32 { EARLY, LATE, EITHER };
 

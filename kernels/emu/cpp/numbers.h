@@ -38,7 +38,7 @@ inline u16 to_bf16(float x) {
 
 inline float from_bf16(u16 bits) { return float_of((u32)bits << 16); }
 
-inline float from_element(Element element, u16 bits) { return element == F16 ? from_f16(bits) : from_bf16(bits); }
+inline float from_element(Element element, u16 bits) { return element == Element::Half ? from_f16(bits) : from_bf16(bits); }
 
 // OCP E4M3: bias 7, no infinities, NaN where all other bits are set.
 inline float from_e4m3(u8 code) {

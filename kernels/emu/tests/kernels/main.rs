@@ -3,6 +3,8 @@
 mod attention;
 mod bench;
 mod cache;
+mod mutations;
 mod norms;
+mod probes;
 mod rope;
 mod rows;
