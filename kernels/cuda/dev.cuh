@@ -12,6 +12,7 @@ typedef int i32;
 
 #ifdef SAMP_EMULATE
 #include "emulate.h"
+#include "e4m3.cuh"
 #else
 
 #define DEV __device__ __forceinline__
@@ -70,6 +71,8 @@ DEV u32 pack_bf16x2(float low, float high) {
   return r;
 }
 
+#include "e4m3.cuh"
+
 // OCP E4M3, to nearest even; magnitudes beyond 448 become 448.
 DEV u8 to_e4m3(float x) {
 #if __CUDA_ARCH__ >= 890
@@ -77,28 +80,19 @@ DEV u8 to_e4m3(float x) {
   asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(0.0f), "f"(x));
   return (u8)r;
 #else
-  const u32 magnitude = bits_of(x) & 0x7fffffff, sign = bits_of(x) >> 24 & 0x80;
-  if (magnitude > 0x7f800000) return 0x7f;
-  const u32 bits = magnitude < 0x43e00000 ? magnitude : 0x43e00000;
-  // Below 2^-6 codes are multiples of 2^-9, the last place of a float near 2^14, so that the addition rounds.
-  const u32 subnormal = bits_of(float_of(bits) + 16384.0f) - bits_of(16384.0f);
-  const u32 normal = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - (120 << 3);
-  return (u8)((bits < 0x3c800000 ? subnormal : normal) | sign);
+  return to_e4m3_by_bits(x);
 #endif
 }
 
 // Two values; those of the NaN codes are unspecified.
 DEV u32 e4m3x2_to_f16x2(u16 codes) {
-  u32 r;
 #if __CUDA_ARCH__ >= 890
+  u32 r;
   asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"(codes));
-#else
-  // Moved into f16, whose exponent has one bit more, the bits give 2^-8 of the value, subnormals too.
-  const u32 spread = (codes & 0x00ffu) << 8 | (codes & 0xff00u) << 16;
-  const u32 moved = (spread & 0x80008000) | (spread >> 1 & 0x3f803f80);
-  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(moved), "r"(0x5c005c00));  // 256
-#endif
   return r;
+#else
+  return e4m3x2_to_f16x2_by_bits(codes);
+#endif
 }
 
 DEV float from_e4m3(u8 code) { return from_f16((u16)e4m3x2_to_f16x2(code)); }

@@ -65,6 +65,7 @@ headers![
     "activation.cuh",
     "attention.cuh",
     "dev.cuh",
+    "e4m3.cuh",
     "embed.cuh",
     "kv_cache.cuh",
     "linear_gemv.cuh",

@@ -59,6 +59,10 @@ void prepare_stacks(int count) {
   }
 }
 
+void release_stacks(char* stacks) {
+  if (stacks) munmap(stacks, STACK * MAX_THREADS);
+}
+
 void prepare_fiber(Thread& thread, void (*entry)()) {
   char* top = machine().stacks + STACK * (thread.id + 1);
   // Tops at different places of a page keep the fibers' hot frames out of each other's cache sets.

@@ -10,13 +10,18 @@ namespace samp_emu {
 
 constexpr size_t SHARED = 256 << 10, GUARD = 64 << 10, PAGE = 4096;
 
-// Shared memory with unmapped space on both sides. Null if the system has none left.
+// Shared memory with unmapped space on both sides.
 static u8* reserve_shared() {
   void* all = mmap(nullptr, SHARED + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (all == MAP_FAILED) abort();
   u8* shared = (u8*)all + GUARD;
   if (mprotect(shared, SHARED, PROT_READ | PROT_WRITE) != 0) abort();
   return shared;
+}
+
+Machine::~Machine() {
+  release_stacks(stacks);
+  if (shared) munmap(shared - GUARD, SHARED + 2 * GUARD);
 }
 
 // What a fiber runs.

@@ -128,6 +128,8 @@ struct Shadow {
 };
 
 struct Machine {
+  ~Machine();  // gives stacks and shared memory back
+
   View view{};
   Launch launch{};
   Stats stats{};
@@ -163,6 +165,7 @@ Machine& machine();
 
 // ---- fibers.cpp, scheduler.cpp ----
 void prepare_stacks(int count);
+void release_stacks(char* stacks);
 void prepare_fiber(Thread& thread, void (*entry)());
 void run_fibers();                     // until all are done or one faults
 [[noreturn]] void leave_fibers();      // back to whoever called run_fibers

@@ -2,26 +2,19 @@
 
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
 
-use samp_kernels::cuda::{HEADERS, Source};
+use samp_kernels::cuda::Source;
 
-use crate::Kernel;
-
-/// The emulator's own headers, beside those of the kernels.
-const OWN_HEADERS: [(&str, &str); 5] = [
-    ("api.h", include_str!("../cpp/api.h")),
-    ("emulate.h", include_str!("../cpp/emulate.h")),
-    ("emulate_matrix.h", include_str!("../cpp/emulate_matrix.h")),
-    ("entry.h", include_str!("../cpp/entry.h")),
-    ("numbers.h", include_str!("../cpp/numbers.h")),
-];
-const INSTRUMENT: (&str, &str) = ("instrument.cpp", include_str!("../cpp/instrument.cpp"));
+use crate::{
+    Kernel,
+    unit::{self, Edit, Files},
+};
 
 /// Results must not depend on whether the compiler fuses products and sums.
 const FLAGS: [&str; 9] = [
@@ -43,17 +36,6 @@ pub enum Build {
     Plain,
     /// Every load and store is checked for bounds, those of shared memory for races; two to four times slower.
     Checked,
-}
-
-/// A change to a source or header, to see that tests notice it.
-#[derive(Clone, Copy, Debug)]
-pub struct Edit<'a> {
-    /// `<stem>.cu` or the header's name.
-    pub file: &'a str,
-    /// Text that the file holds exactly once.
-    pub from: &'a str,
-    /// What stands there instead.
-    pub to: &'a str,
 }
 
 /// Why a kernel could not be compiled.
@@ -109,9 +91,6 @@ pub struct Emulator {
     cache: PathBuf,
 }
 
-/// All files of one compilation, by name.
-type Files = Vec<(String, String)>;
-
 impl Emulator {
     /// An emulator that keeps compiled kernels in `cache`. Any of its files may be deleted.
     pub fn new(cache: &Path) -> Emulator {
@@ -130,77 +109,83 @@ impl Emulator {
         edits: &[Edit<'_>],
         build: Build,
     ) -> Result<Kernel, CompileError> {
-        let files = edited(files(source), edits)?;
-        let compiler = compiler()?;
-        let mut flags: Vec<OsString> = FLAGS.iter().map(OsString::from).collect();
-        flags.extend(native_flags().iter().map(OsString::from));
-        flags.extend(source.defines.iter().map(|(name, value)| format!("-D{name}={value}").into()));
-        if build == Build::Checked {
-            flags.extend(["-fsanitize=thread", "-g1"].map(OsString::from));
-        }
-        let path = self.cache.join(format!("{}-{}.so", source.stem, key(compiler, &flags, &files)));
-        if !path.exists() {
-            self.build(source.stem, compiler, &flags, &files, &path)?;
-        }
         let stem = source.stem;
+        let unit = Unit { stem, build, flags: flags(source, build), files: unit::files(source, edits)? };
+        let compiler = compiler()?;
+        let path = self.cache.join(format!("{stem}-{}.so", unit.key(compiler)));
+        if !path.exists() {
+            unit.compile(compiler, &self.cache, &path)?;
+        }
         Kernel::load(stem, path, build).map_err(|source| CompileError::Load { stem, source })
     }
+}
 
-    /// Compiles in a folder of its own; the result appears whole or not at all.
-    fn build(
-        &self,
-        stem: &'static str,
-        compiler: &Compiler,
-        flags: &[OsString],
-        files: &Files,
-        path: &Path,
-    ) -> Result<(), CompileError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CompileError::Io { path, source }
-        };
-        fs::create_dir_all(&self.cache).map_err(io(&self.cache))?;
-        let folder = tempfile::tempdir_in(&self.cache).map_err(io(&self.cache))?;
-        for (name, text) in files {
-            fs::write(folder.path().join(name), text).map_err(io(folder.path()))?;
+fn flags(source: &Source, build: Build) -> Vec<OsString> {
+    let mut flags: Vec<OsString> = FLAGS.iter().chain(native_flags()).map(OsString::from).collect();
+    flags.extend(source.defines.iter().map(|(name, value)| format!("-D{name}={value}").into()));
+    if build == Build::Checked {
+        flags.extend(["-fsanitize=thread", "-g1"].map(OsString::from));
+    }
+    flags
+}
+
+/// All that one shared object is made of.
+struct Unit {
+    stem: &'static str,
+    build: Build,
+    flags: Vec<OsString>,
+    files: Files,
+}
+
+impl Unit {
+    /// Compiles in a folder of its own within `cache`; the result appears whole at `path`, or not at all.
+    fn compile(&self, compiler: &Compiler, cache: &Path, path: &Path) -> Result<(), CompileError> {
+        fs::create_dir_all(cache).map_err(io_error(cache))?;
+        let folder = tempfile::tempdir_in(cache).map_err(io_error(cache))?;
+        for (name, text) in &self.files {
+            fs::write(folder.path().join(name), text).map_err(io_error(folder.path()))?;
         }
-        let run = |arguments: &[OsString]| -> Result<(), CompileError> {
-            let output = Command::new(&compiler.program).args(arguments).current_dir(folder.path()).output();
-            let output = output.map_err(io(Path::new(&compiler.program)))?;
-            let log = String::from_utf8_lossy(&output.stderr).into_owned();
-            if output.status.success() { Ok(()) } else { Err(CompileError::Refused { stem, log }) }
-        };
-        let arguments = |own: &[&str]| own.iter().map(OsString::from).collect::<Vec<_>>();
-        run(&[flags, &arguments(&["-c", "unit.cpp", "-o", "unit.o"])].concat())?;
+        let mut compile = Command::new(&compiler.program);
+        compile.args(&self.flags).args(["-c", unit::ROOT, "-o", "unit.o"]);
+        self.run(compile.current_dir(folder.path()))?;
         // Without the sanitizer's flag, so that its library stays out.
-        let link =
-            ["-O1", "-fPIC", "-fvisibility=hidden", "-shared", "unit.o", INSTRUMENT.0, "-o", "unit.so"];
-        run(&arguments(&link))?;
-        fs::rename(folder.path().join("unit.so"), path).map_err(io(path))
+        let mut link = Command::new(&compiler.program);
+        link.args(["-O1", "-fPIC", "-fvisibility=hidden", "-shared", "unit.o", "-o", "unit.so"]);
+        link.args((self.build == Build::Checked).then_some(unit::INSTRUMENT.0));
+        self.run(link.current_dir(folder.path()))?;
+        fs::rename(folder.path().join("unit.so"), path).map_err(io_error(path))
     }
-}
 
-/// Every file that the compiler sees.
-fn files(source: &Source) -> Files {
-    let own =
-        OWN_HEADERS.iter().chain([&INSTRUMENT]).map(|(name, text)| (name.to_string(), text.to_string()));
-    let headers = HEADERS.iter().map(|header| (header.name.to_string(), header.text.to_string()));
-    let kernel = format!("{}.cu", source.stem);
-    let unit = format!("#include \"{kernel}\"\n#include \"entry.h\"\nSAMP_EMU_EXPORT({})\n", source.stem);
-    let rest = [(kernel, source.text.to_string()), ("unit.cpp".to_owned(), unit)];
-    own.chain(headers).chain(rest).collect()
-}
-
-fn edited(mut files: Files, edits: &[Edit<'_>]) -> Result<Files, CompileError> {
-    for edit in edits {
-        let text = files.iter_mut().find(|(name, _)| name == edit.file).map(|(_, text)| text);
-        let found = text.as_ref().map_or(0, |text| text.matches(edit.from).count());
-        match text {
-            Some(text) if found == 1 => *text = text.replace(edit.from, edit.to),
-            _ => return Err(CompileError::Edit { file: edit.file.to_owned(), found }),
+    fn run(&self, command: &mut Command) -> Result<(), CompileError> {
+        let output = command.output().map_err(io_error(Path::new(command.get_program())))?;
+        let log = || String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(CompileError::Refused { stem: self.stem, log: log() })
         }
     }
-    Ok(files)
+
+    /// A name for what the compiler makes of this.
+    fn key(&self, compiler: &Compiler) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(&compiler.version);
+        self.flags.iter().for_each(|flag| add(flag.as_encoded_bytes()));
+        for (name, text) in &self.files {
+            add(name.as_bytes());
+            add(text.as_bytes());
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> CompileError + use<> {
+    let path = path.to_owned();
+    move |source| CompileError::Io { path, source }
 }
 
 /// A C++ compiler and what it says of itself.
@@ -236,20 +221,4 @@ fn native_flags() -> &'static [&'static str] {
     } else {
         &[]
     }
-}
-
-/// A name for what these flags make of these files.
-fn key(compiler: &Compiler, flags: &[OsString], files: &Files) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
-    add(&compiler.version);
-    flags.iter().map(OsStr::new).for_each(|flag| add(flag.as_encoded_bytes()));
-    for (name, text) in files {
-        add(name.as_bytes());
-        add(text.as_bytes());
-    }
-    hasher.finalize().to_hex()[..32].to_owned()
 }

@@ -10,16 +10,20 @@
 //!
 //! Never: a GPU driver, MLIR.
 
+mod arg;
 mod buffer;
 mod compile;
 mod fault;
 mod ffi;
 mod launch;
+mod unit;
 
+pub use arg::{Arg, Parameter};
 pub use buffer::Buffer;
-pub use compile::{Build, CompileError, Edit, Emulator};
+pub use compile::{Build, CompileError, Emulator};
 pub use fault::{Fault, FaultKind, LaunchError};
-pub use launch::{Arg, AsyncMode, Kernel, Launch, Options, Parameter, Stats, TensorMap};
+pub use launch::{AsyncMode, Kernel, Launch, Options, Stats};
+pub use unit::Edit;
 
 /// Most shared memory that a block can have on the GPUs that samp targets, in bytes.
 pub const MAX_SHARED_BYTES: usize = 227 << 10;

@@ -5,8 +5,8 @@ use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Kernel, Launch, LaunchE
 use samp_kernels::attention::{AttentionArgs, reference};
 
 use crate::{
-    bench::*,
     cache::{Batch, Heads},
+    harness::*,
 };
 
 /// Warps of a block.
@@ -37,23 +37,15 @@ fn expected(batch: &Batch, queries: &[f16], window: usize) -> Vec<f32> {
     out
 }
 
-/// A way to launch one of the two kernels into `out`.
-type Launcher = fn(
-    &Batch,
-    &[f16],
-    &mut Buffer<f16>,
-    &dyn Fn(Launch, &[Arg<'_>]) -> Result<(), LaunchError>,
-) -> Result<(), LaunchError>;
+/// Launches a kernel with arguments.
+type Run<'a> = dyn Fn(Launch, &[Arg<'_>]) -> Result<(), LaunchError> + 'a;
+/// Prepares the arguments of one of the two kernels, which writes to the buffer.
+type Launcher = fn(&Batch, &[f16], &mut Buffer<f16>, &Run<'_>) -> Result<(), LaunchError>;
 
 /// Blocks that share a token's positions.
 const SPLITS: u32 = 3;
 
-fn decode(
-    batch: &Batch,
-    queries: &[f16],
-    out: &mut Buffer<f16>,
-    run: &dyn Fn(Launch, &[Arg<'_>]) -> Result<(), LaunchError>,
-) -> Result<(), LaunchError> {
+fn decode(batch: &Batch, queries: &[f16], out: &mut Buffer<f16>, run: &Run<'_>) -> Result<(), LaunchError> {
     let heads = batch.heads;
     let group = heads.heads / heads.kv_heads;
     let tile_heads = group.min(16);
@@ -89,12 +81,7 @@ fn decode(
     Ok(())
 }
 
-fn prefill(
-    batch: &Batch,
-    queries: &[f16],
-    out: &mut Buffer<f16>,
-    run: &dyn Fn(Launch, &[Arg<'_>]) -> Result<(), LaunchError>,
-) -> Result<(), LaunchError> {
+fn prefill(batch: &Batch, queries: &[f16], out: &mut Buffer<f16>, run: &Run<'_>) -> Result<(), LaunchError> {
     let heads = batch.heads;
     let tile_tokens = WARPS * 16 / (heads.heads / heads.kv_heads);
     let (q, positions, starts) = (Buffer::from(queries), batch.positions(), batch.starts());

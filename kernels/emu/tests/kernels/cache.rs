@@ -8,7 +8,7 @@ use samp_kernels::{
     format::f32_to_fp8,
 };
 
-use crate::bench::Numbers;
+use crate::harness::Numbers;
 
 /// Sizes of a model's attention.
 #[derive(Clone, Copy, Debug)]

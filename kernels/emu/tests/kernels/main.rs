@@ -1,8 +1,8 @@
 //! Every CUDA kernel in the emulator against its plain-loop reference, and edited kernels that must be caught.
 
 mod attention;
-mod bench;
 mod cache;
+mod harness;
 mod mutations;
 mod norms;
 mod probes;

@@ -3,7 +3,7 @@
 use half::f16;
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Kernel, Launch, LaunchError, Options, Parameter};
 
-use crate::bench::*;
+use crate::harness::*;
 
 /// The fault of an edited probe, launched by `run`.
 fn caught(

@@ -4,7 +4,7 @@ use half::f16;
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, LaunchError, Options};
 use samp_kernels::rms_norm::{AddRmsNormArgs, RmsNormArgs, reference};
 
-use crate::bench::*;
+use crate::harness::*;
 
 const EPS: f32 = 1e-5;
 /// Threads of a block.

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use samp_emulator::{Arg, Buffer, Launch, Stats};
 use samp_kernels::format::{f32_to_fp8, fp8_to_f32};
 
-use crate::bench::*;
+use crate::harness::*;
 
 fn pair(low: u16, high: u16) -> u32 {
     u32::from(low) | u32::from(high) << 16
@@ -22,7 +22,7 @@ fn by_half(a: u32, b: u32, f: impl Fn(f64, f64) -> f64) -> u32 {
 }
 
 /// What `probe_numbers` writes for value `i`, exact words only.
-fn number_words(x: &[f32], i: usize) -> [u32; 11] {
+fn number_words(x: &[f32], i: usize) -> [u32; 13] {
     let (v, other) = (x[i], x[(i + 1) % x.len()]);
     let (forth, back) = (f16_pair(v, other), f16_pair(other, v));
     let (code, second) = ((i % 127) as u8, (i * 3 % 127) as u8 | 128);
@@ -43,6 +43,8 @@ fn number_words(x: &[f32], i: usize) -> [u32; 11] {
         f16_pair(fp8_to_f32(code), fp8_to_f32(second)),
         u32::from_le_bytes(permuted),
         (v * 4.0).round_ties_even() as i32 as u32,
+        f32_to_fp8(v).into(),
+        f16_pair(fp8_to_f32(code), fp8_to_f32(second)),
     ]
 }
 
@@ -55,13 +57,13 @@ fn numbers_are_converted_exactly() {
     x.extend([0.0, -0.0, 448.0, 464.0, 500.0, 1.0 / 1024.0, 3.0 / 1024.0, 17.0, 19.0, -65504.0]);
     let input = Buffer::from(&x[..]);
     for way in WAYS {
-        let mut out = Buffer::<u32>::poisoned(x.len() * 12);
+        let mut out = Buffer::<u32>::poisoned(x.len() * 14);
         let args = [Arg::read(&input), Arg::write(&mut out), (x.len() as i32).into()];
         subject.run(way, Launch::linear(x.len().div_ceil(128) as u32, 128), &args);
-        for (i, words) in out.chunks_exact(12).enumerate() {
-            assert_eq!(words[..11], number_words(&x, i), "{} at {i}", x[i]);
+        for (i, words) in out.chunks_exact(14).enumerate() {
+            assert_eq!(words[..13], number_words(&x, i), "{} at {i}", x[i]);
             let [exponential, rest] =
-                [0, 16].map(|shift| f16::from_bits((words[11] >> shift) as u16).to_f32());
+                [0, 16].map(|shift| f16::from_bits((words[13] >> shift) as u16).to_f32());
             let (sine, cosine) = (std::f32::consts::PI * x[i]).sin_cos();
             let expected = [x[i].exp2(), (x[i] * x[i] + 1.0).sqrt().recip() + sine + cosine];
             // The angle in f32 loses what the device's half turns keep.
@@ -77,7 +79,7 @@ fn numbers_are_converted_exactly() {
 fn warps_exchange_values() {
     let subject = Subject::new("probe_warp", &[]);
     let x: Vec<u32> = Numbers::new(9).floats(32).iter().map(|v| v.to_bits()).collect();
-    let votes = (0..32).fold(0, |votes, lane| votes | u32::from(x[lane] % 3 == 0) << lane);
+    let votes = (0..32).fold(0, |votes, lane| votes | u32::from(x[lane].is_multiple_of(3)) << lane);
     let input = Buffer::from(&x[..]);
     for way in WAYS {
         let mut out = Buffer::<u32>::poisoned(32 * 8);
@@ -170,7 +172,7 @@ fn copies_arrive() {
     let input = Buffer::from(&x[..valid * 16]);
     for way in WAYS {
         let mut out = Buffer::<u8>::poisoned(x.len());
-        let args = [Arg::read(&input), Arg::write(&mut out), (turns as i32).into(), (valid as i32).into()];
+        let args = [Arg::read(&input), Arg::write(&mut out), turns.into(), (valid as i32).into()];
         subject.run(way, Launch::linear(1, 64).shared(3072), &args);
         assert_eq!(out[..], expected[..], "{way:?}");
     }
@@ -178,7 +180,7 @@ fn copies_arrive() {
     let input = Buffer::from(&x[..]);
     for way in WAYS {
         let mut out = Buffer::<u8>::poisoned(x.len());
-        let args = [Arg::read(&input), Arg::write(&mut out), (turns as i32).into()];
+        let args = [Arg::read(&input), Arg::write(&mut out), turns.into()];
         subject.run(way, Launch::linear(1, 64).shared(1032), &args);
         assert_eq!(out[..], x[..], "{way:?}");
     }

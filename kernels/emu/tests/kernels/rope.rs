@@ -8,8 +8,8 @@ use samp_kernels::{
 };
 
 use crate::{
-    bench::*,
     cache::{Batch, Heads},
+    harness::*,
 };
 
 const SMALL: Heads = Heads { heads: 8, kv_heads: 2, head_dim: 32, page_tokens: 16, fp8: false };

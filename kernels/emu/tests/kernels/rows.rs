@@ -11,7 +11,7 @@ use samp_kernels::{
     quantize::Rows,
 };
 
-use crate::bench::*;
+use crate::harness::*;
 
 fn table(format: Format, rows: usize, cols: usize) -> Encoded {
     let values = Numbers::new(7).floats(rows * cols);
