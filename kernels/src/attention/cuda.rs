@@ -24,19 +24,20 @@ pub struct Attention {
 
 impl Attention {
     /// `None` where there are no kernels: they need a cache of f16 or fp8, heads of a multiple of 32 channels, pages of a
-    /// multiple of 16 positions, and at most 64 query heads for a KV head.
-    pub fn new(
-        heads: usize,
-        kv: KvGeometry,
-        window: Option<usize>,
-        activation: Activation,
-    ) -> Option<Attention> {
+    /// multiple of 16 positions, and at most 64 query heads for a KV head. Activations are f16.
+    pub fn new(heads: usize, kv: KvGeometry, window: Option<usize>) -> Option<Attention> {
         let stored = matches!(kv.format, Format::F16 | Format::Fp8E4m3(_)) && KvGeometry::supports(kv.format);
         let sizes = kv.head_dim.is_multiple_of(32) && kv.page_tokens.is_multiple_of(16);
         let positive = kv.kv_heads > 0 && kv.head_dim > 0 && kv.page_tokens > 0 && heads > 0;
         let grouped = positive && heads.is_multiple_of(kv.kv_heads) && heads / kv.kv_heads <= 64;
         let heads = u32::try_from(heads).ok()?;
+        let activation = Activation::F16;
         (stored && sizes && grouped).then_some(Attention { heads, kv, window, activation })
+    }
+
+    /// The same with other activations.
+    pub fn with(self, activation: Activation) -> Attention {
+        Attention { activation, ..self }
     }
 
     /// Turns queries and keys, appends keys and values.

@@ -1,10 +1,10 @@
 //! attention_decode and attention_prefill against the reference.
 
-use half::f16;
+use half::{bf16, f16};
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Kernel, Launch, LaunchError, Options};
 use samp_kernels::{
     attention::{AttentionArgs, reference},
-    cuda::Source,
+    cuda::{Activation, Source},
 };
 
 use crate::{
@@ -102,13 +102,13 @@ fn prefill(batch: &Batch, queries: &[f16], out: &mut Buffer<f16>, run: &Run<'_>)
 /// Weights are rounded to f16 before they meet values of up to 1.
 const ABSOLUTE: f32 = 3e-4;
 
-fn attention_source(stem: &str, heads: Heads, window: usize) -> Source {
-    let attention = heads.attention(window);
+fn attention_source(stem: &str, heads: Heads, window: usize, activation: Activation) -> Source {
+    let attention = heads.attention(window).with(activation);
     if stem == "attention_decode" { attention.decode() } else { attention.prefill() }
 }
 
 fn check(stem: &str, launcher: Launcher, heads: Heads, window: usize, spans: &[(usize, usize)]) {
-    let subject = Subject::new(&attention_source(stem, heads, window));
+    let subject = Subject::new(&attention_source(stem, heads, window, Activation::F16));
     let batch = Batch::new(heads, spans, true);
     let queries = queries(&batch);
     let expected = expected(&batch, &queries, window);
@@ -147,9 +147,32 @@ fn prefill_is_the_references() {
     check("attention_prefill", prefill, MANY, 0, &[(7, 9)]);
 }
 
+#[test]
+fn bf16_queries_and_results() {
+    let batch = Batch::new(SMALL, &[(40, 2), (3, 20)], true);
+    // Such as both formats can hold, in the bits of bf16.
+    let exact: Vec<f16> =
+        queries(&batch).iter().map(|x| f16::from_f32((x.to_f32() * 32.0).round() / 32.0)).collect();
+    let bits = |x: &f16| f16::from_bits(bf16::from_f32(x.to_f32()).to_bits());
+    let queries: Vec<f16> = exact.iter().map(bits).collect();
+    let expected = expected(&batch, &exact, 0);
+    for (stem, launcher) in [("attention_decode", decode as Launcher), ("attention_prefill", prefill)] {
+        let subject = Subject::new(&attention_source(stem, SMALL, 0, Activation::Bf16));
+        let mut out = Buffer::<f16>::poisoned(expected.len());
+        let run = |launch: Launch, args: &[Arg<'_>]| {
+            subject.run(WAYS[2], launch, args);
+            Ok(())
+        };
+        launcher(&batch, &queries, &mut out, &run).expect("ran");
+        let found = out.iter().map(|x| bf16::from_bits(x.to_bits()).to_f32());
+        let excess = excess(found, &expected, ABSOLUTE, 1.0 / 256.0);
+        assert!(excess <= 1.0, "{stem}: {excess}");
+    }
+}
+
 /// The first fault of an edited kernel, or how far its results are off.
 fn edited(stem: &'static str, launcher: Launcher, edit: Edit<'_>) -> Result<f32, LaunchError> {
-    let kernel = compiled(&attention_source(stem, SMALL, 0), &[edit], Build::Checked);
+    let kernel = compiled(&attention_source(stem, SMALL, 0, Activation::F16), &[edit], Build::Checked);
     let batch = Batch::new(SMALL, &[(150, 2), (5, 3)], true);
     let queries = queries(&batch);
     let expected = expected(&batch, &queries, 0);

@@ -5,7 +5,6 @@ use samp_abi::{Format, ScaleAxis};
 use samp_emulator::Buffer;
 use samp_kernels::{
     attention::{KvGeometry, SequenceSlice, cuda::Attention},
-    cuda::Activation,
     format::f32_to_fp8,
 };
 
@@ -31,7 +30,7 @@ impl Heads {
 
     pub fn attention(&self, window: usize) -> Attention {
         let window = (window > 0).then_some(window);
-        Attention::new(self.heads, self.geometry(), window, Activation::F16).expect("kernels")
+        Attention::new(self.heads, self.geometry(), window).expect("kernels")
     }
 }
 

@@ -1,6 +1,6 @@
 //! embed, gather, add and silu_mul against their references.
 
-use half::f16;
+use half::{bf16, f16};
 use samp_abi::{Component, Format, ScaleAxis};
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, Options};
 use samp_kernels::{
@@ -131,6 +131,23 @@ fn silu_mul_is_the_references() {
             assert!(excess <= 1.0, "[{tokens}, {cols}] {way:?}: {excess}");
         }
     }
+}
+
+#[test]
+fn bf16_activations() {
+    let (tokens, cols) = (3, 260);
+    let activation = Activation::Bf16;
+    let mut numbers = Numbers::new(8);
+    let x: Vec<bf16> = (0..tokens * 2 * cols).map(|_| bf16::from_f32(numbers.next() * 4.0)).collect();
+    let wide: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
+    let mut expected = vec![0.0; tokens * cols];
+    elementwise::reference::silu_mul(SiluMulArgs { gate_up: &wide, width: cols, out: &mut expected });
+    let on_rows = Rows { cols: cols as u32, activation };
+    let mut out = Buffer::<bf16>::poisoned(expected.len());
+    let args = [Arg::read(&x), Arg::write(&mut out), (tokens as i32).into()];
+    Subject::new(&on_rows.silu_mul()).run(WAYS[2], on_rows.grid(tokens as u32), &args);
+    let excess = excess(out.iter().map(|x| x.to_f32()), &expected, 1e-7, 1.01 / 256.0);
+    assert!(excess <= 1.0, "{excess}");
 }
 
 #[test]

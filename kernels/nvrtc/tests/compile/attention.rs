@@ -29,7 +29,7 @@ fn of_rows(activation: Activation) -> Vec<Source> {
 
 fn of_attention(activation: Activation, format: Format) -> Vec<Source> {
     let kv = KvGeometry { format, scales: [1.0; 2], kv_heads: 8, head_dim: 128, page_tokens: 16 };
-    let attention = Attention::new(64, kv, None, activation).expect("kernels");
+    let attention = Attention::new(64, kv, None).expect("kernels").with(activation);
     vec![attention.rope_append(), attention.decode(), attention.prefill()]
 }
 
