@@ -38,6 +38,35 @@ impl Source {
     }
 }
 
+/// What activations are stored as between kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// IEEE binary16.
+    #[default]
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Activation {
+    /// The kernel of this stem for such activations. Panics if there is no such kernel.
+    pub(crate) fn of(self, stem: &str) -> Source {
+        let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
+        if self == Activation::Bf16 { source.define("ACT_BF16", 1) } else { source }
+    }
+}
+
+/// Size of a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Blocks along x, y and z.
+    pub blocks: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// Dynamic shared memory of a block.
+    pub shared_bytes: u32,
+}
+
 macro_rules! headers {
     ($($name:literal),* $(,)?) => {
         /// Every header.

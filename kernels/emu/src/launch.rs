@@ -9,6 +9,7 @@ use std::{
 };
 
 use libloading::{Library, Symbol};
+use samp_kernels::cuda::Grid;
 
 use crate::{
     Arg, Build, Fault, LaunchError, MAX_SHARED_BYTES, MAX_THREADS, Parameter,
@@ -50,6 +51,13 @@ impl Launch {
     /// The same with so much shared memory for each block.
     pub fn shared(self, bytes: usize) -> Launch {
         Launch { shared_bytes: bytes, ..self }
+    }
+}
+
+impl From<Grid> for Launch {
+    fn from(grid: Grid) -> Launch {
+        let block = [grid.threads, 1, 1];
+        Launch { grid: grid.blocks, block, shared_bytes: grid.shared_bytes as usize }
     }
 }
 

@@ -1,16 +1,17 @@
 //! attention_decode and attention_prefill against the reference.
 
-use half::f16;
+use half::{bf16, f16};
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Kernel, Launch, LaunchError, Options};
-use samp_kernels::attention::{AttentionArgs, reference};
+use samp_kernels::{
+    attention::{AttentionArgs, reference},
+    cuda::{Activation, Source},
+};
 
 use crate::{
     cache::{Batch, Heads},
     harness::*,
 };
 
-/// Warps of a block.
-const WARPS: usize = 4;
 const SMALL: Heads = Heads { heads: 8, kv_heads: 2, head_dim: 32, page_tokens: 16, fp8: false };
 const LARGE: Heads = Heads { heads: 8, kv_heads: 1, head_dim: 128, page_tokens: 64, fp8: false };
 const EACH: Heads = Heads { heads: 3, kv_heads: 3, head_dim: 64, page_tokens: 16, fp8: false };
@@ -47,21 +48,14 @@ const SPLITS: u32 = 3;
 
 fn decode(batch: &Batch, queries: &[f16], out: &mut Buffer<f16>, run: &Run<'_>) -> Result<(), LaunchError> {
     let heads = batch.heads;
-    let group = heads.heads / heads.kv_heads;
-    let tile_heads = group.min(16);
-    let tiles = heads.kv_heads * group.div_ceil(tile_heads);
-    let part = tile_heads * (heads.head_dim + 2);
+    let attention = heads.attention(0);
     let (q, positions, sequences) = (Buffer::from(queries), batch.positions(), batch.sequences());
     let (table, most) = batch.page_table();
     let pool = Buffer::from(&batch.pool[..]);
     let [key_scale, value_scale] = heads.geometry().scales;
-    let mut parts = Buffer::<f32>::poisoned(batch.tokens() * tiles * SPLITS as usize * part);
-    let mut arrived = Buffer::from(&vec![0u32; batch.tokens() * tiles][..]);
-    let launch = Launch {
-        grid: [SPLITS, tiles as u32, batch.tokens() as u32],
-        block: [WARPS as u32 * 32, 1, 1],
-        shared_bytes: (WARPS * part + 1) * 4,
-    };
+    let (sums, counters) = attention.decode_workspace(batch.tokens() as u32, SPLITS);
+    let mut parts = Buffer::<f32>::poisoned(sums as usize);
+    let mut arrived = Buffer::from(&vec![0u32; counters as usize][..]);
     let args = [
         Arg::read(&q),
         Arg::read(&pool),
@@ -76,25 +70,20 @@ fn decode(batch: &Batch, queries: &[f16], out: &mut Buffer<f16>, run: &Run<'_>) 
         Arg::write(&mut arrived),
         (batch.tokens() as i32).into(),
     ];
-    run(launch, &args)?;
+    run(attention.decode_grid(batch.tokens() as u32, SPLITS).into(), &args)?;
     assert!(arrived.iter().all(|&count| count == 0), "arrivals are left at zero");
     Ok(())
 }
 
 fn prefill(batch: &Batch, queries: &[f16], out: &mut Buffer<f16>, run: &Run<'_>) -> Result<(), LaunchError> {
     let heads = batch.heads;
-    let tile_tokens = WARPS * 16 / (heads.heads / heads.kv_heads);
     let (q, positions, starts) = (Buffer::from(queries), batch.positions(), batch.starts());
     let (table, most) = batch.page_table();
     let pool = Buffer::from(&batch.pool[..]);
     let [key_scale, value_scale] = heads.geometry().scales;
     let sequences = starts.len() - 1;
-    let launch = Launch {
-        // A tile more than there may be.
-        grid: [(batch.tokens() / tile_tokens + sequences) as u32 + 1, heads.kv_heads as u32, 1],
-        block: [WARPS as u32 * 32, 1, 1],
-        shared_bytes: 0,
-    };
+    // A sequence more than there are.
+    let grid = heads.attention(0).prefill_grid(batch.tokens() as u32, sequences as u32 + 1);
     let args = [
         Arg::read(&q),
         Arg::read(&pool),
@@ -107,16 +96,19 @@ fn prefill(batch: &Batch, queries: &[f16], out: &mut Buffer<f16>, run: &Run<'_>)
         key_scale.into(),
         value_scale.into(),
     ];
-    run(launch, &args)
+    run(grid.into(), &args)
 }
 
 /// Weights are rounded to f16 before they meet values of up to 1.
 const ABSOLUTE: f32 = 3e-4;
 
+fn attention_source(stem: &str, heads: Heads, window: usize, activation: Activation) -> Source {
+    let attention = heads.attention(window).with(activation);
+    if stem == "attention_decode" { attention.decode() } else { attention.prefill() }
+}
+
 fn check(stem: &str, launcher: Launcher, heads: Heads, window: usize, spans: &[(usize, usize)]) {
-    let mut defines = heads.defines();
-    defines.extend([("WINDOW", window), ("WARPS", WARPS)]);
-    let subject = Subject::new(stem, &defines);
+    let subject = Subject::new(&attention_source(stem, heads, window, Activation::F16));
     let batch = Batch::new(heads, spans, true);
     let queries = queries(&batch);
     let expected = expected(&batch, &queries, window);
@@ -155,11 +147,32 @@ fn prefill_is_the_references() {
     check("attention_prefill", prefill, MANY, 0, &[(7, 9)]);
 }
 
+#[test]
+fn bf16_queries_and_results() {
+    let batch = Batch::new(SMALL, &[(40, 2), (3, 20)], true);
+    // Such as both formats can hold, in the bits of bf16.
+    let exact: Vec<f16> =
+        queries(&batch).iter().map(|x| f16::from_f32((x.to_f32() * 32.0).round() / 32.0)).collect();
+    let bits = |x: &f16| f16::from_bits(bf16::from_f32(x.to_f32()).to_bits());
+    let queries: Vec<f16> = exact.iter().map(bits).collect();
+    let expected = expected(&batch, &exact, 0);
+    for (stem, launcher) in [("attention_decode", decode as Launcher), ("attention_prefill", prefill)] {
+        let subject = Subject::new(&attention_source(stem, SMALL, 0, Activation::Bf16));
+        let mut out = Buffer::<f16>::poisoned(expected.len());
+        let run = |launch: Launch, args: &[Arg<'_>]| {
+            subject.run(WAYS[2], launch, args);
+            Ok(())
+        };
+        launcher(&batch, &queries, &mut out, &run).expect("ran");
+        let found = out.iter().map(|x| bf16::from_bits(x.to_bits()).to_f32());
+        let excess = excess(found, &expected, ABSOLUTE, 1.0 / 256.0);
+        assert!(excess <= 1.0, "{stem}: {excess}");
+    }
+}
+
 /// The first fault of an edited kernel, or how far its results are off.
 fn edited(stem: &'static str, launcher: Launcher, edit: Edit<'_>) -> Result<f32, LaunchError> {
-    let mut defines = SMALL.defines();
-    defines.push(("WARPS", WARPS));
-    let kernel = compiled(&source(stem, &defines), &[edit], Build::Checked);
+    let kernel = compiled(&attention_source(stem, SMALL, 0, Activation::F16), &[edit], Build::Checked);
     let batch = Batch::new(SMALL, &[(150, 2), (5, 3)], true);
     let queries = queries(&batch);
     let expected = expected(&batch, &queries, 0);

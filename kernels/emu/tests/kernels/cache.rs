@@ -4,7 +4,7 @@ use half::f16;
 use samp_abi::{Format, ScaleAxis};
 use samp_emulator::Buffer;
 use samp_kernels::{
-    attention::{KvGeometry, SequenceSlice},
+    attention::{KvGeometry, SequenceSlice, cuda::Attention},
     format::f32_to_fp8,
 };
 
@@ -28,15 +28,9 @@ impl Heads {
         KvGeometry { format, scales, kv_heads, head_dim, page_tokens }
     }
 
-    pub fn defines(&self) -> Vec<(&'static str, usize)> {
-        let mut defines = vec![
-            ("HEADS", self.heads),
-            ("KV_HEADS", self.kv_heads),
-            ("HEAD_DIM", self.head_dim),
-            ("PAGE_TOKENS", self.page_tokens),
-        ];
-        defines.extend(self.fp8.then_some(("KV_FP8", 1)));
-        defines
+    pub fn attention(&self, window: usize) -> Attention {
+        let window = (window > 0).then_some(window);
+        Attention::new(self.heads, self.geometry(), window).expect("kernels")
     }
 }
 

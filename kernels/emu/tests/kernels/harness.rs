@@ -11,7 +11,7 @@ pub fn emulator() -> Emulator {
     Emulator::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-kernels"))
 }
 
-/// A kernel of `samp_kernels::cuda` with constants.
+/// A kernel or probe of `samp_kernels::cuda` with constants.
 pub fn source(stem: &str, defines: &[(&'static str, usize)]) -> Source {
     let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
     defines.iter().fold(source, |source, (name, value)| source.define(name, value))
@@ -33,22 +33,21 @@ pub const WAYS: [(Build, Options); 5] = [
 
 /// A kernel in both builds.
 pub struct Subject {
-    name: String,
+    name: &'static str,
     plain: Kernel,
     checked: Kernel,
 }
 
 impl Subject {
-    pub fn new(stem: &str, defines: &[(&'static str, usize)]) -> Subject {
-        let source = source(stem, defines);
-        let build = |build| compiled(&source, &[], build);
-        Subject { name: stem.to_owned(), plain: build(Build::Plain), checked: build(Build::Checked) }
+    pub fn new(source: &Source) -> Subject {
+        let build = |build| compiled(source, &[], build);
+        Subject { name: source.stem, plain: build(Build::Plain), checked: build(Build::Checked) }
     }
 
     /// Launches in one of the [`WAYS`]; panics on a fault.
-    pub fn run(&self, way: (Build, Options), launch: Launch, args: &[Arg<'_>]) {
+    pub fn run(&self, way: (Build, Options), launch: impl Into<Launch>, args: &[Arg<'_>]) {
         let kernel = if way.0 == Build::Plain { &self.plain } else { &self.checked };
-        if let Err(error) = kernel.launch(launch, way.1, args) {
+        if let Err(error) = kernel.launch(launch.into(), way.1, args) {
             panic!("{} ({way:?}): {error}", self.name);
         }
     }

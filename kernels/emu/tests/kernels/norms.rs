@@ -2,19 +2,25 @@
 
 use half::f16;
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, LaunchError, Options};
-use samp_kernels::rms_norm::{AddRmsNormArgs, RmsNormArgs, reference};
+use samp_kernels::{
+    cuda::Activation,
+    rms_norm::{AddRmsNormArgs, RmsNormArgs, cuda::Norm, reference},
+};
 
 use crate::harness::*;
 
 const EPS: f32 = 1e-5;
-/// Threads of a block.
-const THREADS: [u32; 2] = [256, 64];
+fn norm(width: usize) -> Norm {
+    Norm { cols: width as u32, activation: Activation::F16 }
+}
+
 const SHAPES: [(usize, usize); 4] = [(1, 64), (3, 500), (7, 2048), (2, 4096)];
 
 #[test]
 fn rms_norm_is_the_references() {
-    for ((tokens, width), threads) in SHAPES.into_iter().zip(THREADS.into_iter().cycle()) {
-        let subject = Subject::new("rms_norm", &[("COLS", width), ("THREADS", threads as usize)]);
+    for (tokens, width) in SHAPES {
+        let norm = norm(width);
+        let subject = Subject::new(&norm.rms_norm());
         let mut numbers = Numbers::new(width as u64);
         let (x, weight) = (numbers.floats(tokens * width), numbers.floats(width));
         let mut expected = vec![0.0; x.len()];
@@ -22,11 +28,10 @@ fn rms_norm_is_the_references() {
         for way in WAYS {
             let mut out = Buffer::<f16>::poisoned(x.len());
             let (x, weight) = (Buffer::from(&x[..]), Buffer::from(&weight[..]));
-            // A block more than there are tokens.
-            let launch = Launch::linear(tokens as u32 + 1, threads).shared(threads as usize / 8);
             let args =
                 [Arg::read(&x), Arg::read(&weight), Arg::write(&mut out), (tokens as i32).into(), EPS.into()];
-            subject.run(way, launch, &args);
+            // A block more than there are tokens.
+            subject.run(way, norm.grid(tokens as u32 + 1), &args);
             let excess = excess(widened(&out), &expected, 1e-7, 1.01 * HALF_ULP);
             assert!(excess <= 1.0, "[{tokens}, {width}] {way:?}: {excess}");
         }
@@ -36,7 +41,8 @@ fn rms_norm_is_the_references() {
 #[test]
 fn add_rms_norm_is_the_references() {
     for (tokens, width) in SHAPES {
-        let subject = Subject::new("add_rms_norm", &[("COLS", width)]);
+        let norm = norm(width);
+        let subject = Subject::new(&norm.add_rms_norm());
         let mut numbers = Numbers::new(width as u64);
         let x = numbers.halves(tokens * width);
         let (residual, weight) = (numbers.floats(x.len()), numbers.floats(width));
@@ -52,7 +58,6 @@ fn add_rms_norm_is_the_references() {
             let (mut sum, mut out) = (Buffer::<f32>::poisoned(x.len()), Buffer::<f16>::poisoned(x.len()));
             let (x, residual, weight) =
                 (Buffer::from(&x[..]), Buffer::from(&residual[..]), Buffer::from(&weight[..]));
-            let launch = Launch::linear(tokens as u32, 256).shared(32);
             let args = [
                 Arg::read(&x),
                 Arg::read(&residual),
@@ -62,7 +67,7 @@ fn add_rms_norm_is_the_references() {
                 (tokens as i32).into(),
                 EPS.into(),
             ];
-            subject.run(way, launch, &args);
+            subject.run(way, norm.grid(tokens as u32), &args);
             assert_eq!(sum[..], expected_sum[..], "[{tokens}, {width}] {way:?}");
             let excess = excess(widened(&out), &expected, 1e-7, 1.01 * HALF_ULP);
             assert!(excess <= 1.0, "[{tokens}, {width}] {way:?}: {excess}");

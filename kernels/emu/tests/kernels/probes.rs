@@ -50,7 +50,7 @@ fn number_words(x: &[f32], i: usize) -> [u32; 13] {
 
 #[test]
 fn numbers_are_converted_exactly() {
-    let subject = Subject::new("probe_numbers", &[]);
+    let subject = Subject::new(&source("probe_numbers", &[]));
     let mut numbers = Numbers::new(1);
     // Values of every magnitude that f16 and E4M3 have, and ties.
     let mut x: Vec<f32> = (0..2000).map(|i| numbers.next() * 2f32.powi(i % 26 - 15)).collect();
@@ -77,7 +77,7 @@ fn numbers_are_converted_exactly() {
 
 #[test]
 fn warps_exchange_values() {
-    let subject = Subject::new("probe_warp", &[]);
+    let subject = Subject::new(&source("probe_warp", &[]));
     let x: Vec<u32> = Numbers::new(9).floats(32).iter().map(|v| v.to_bits()).collect();
     let votes = (0..32).fold(0, |votes, lane| votes | u32::from(x[lane].is_multiple_of(3)) << lane);
     let input = Buffer::from(&x[..]);
@@ -102,7 +102,7 @@ fn warps_exchange_values() {
 
 #[test]
 fn barriers_order_and_atomics_add() {
-    let subject = Subject::new("probe_sync", &[]);
+    let subject = Subject::new(&source("probe_sync", &[]));
     let x: Vec<i32> = (0..128).map(|i| i * i % 37 - 9).collect();
     let near = |i: usize, by: usize| x[i / 64 * 64 + (i + by) % 64];
     let sums: Vec<i32> = (0..128).map(|i| near(i, 63) + near(i, 1)).collect();
@@ -134,7 +134,7 @@ fn product(a: &[f32], b: impl Fn(usize, usize) -> f32, depth: usize, columns: us
 #[test]
 fn warps_multiply_matrices() {
     for (defines, narrow) in [(&[][..], false), (&[("BF16", 1)], true)] {
-        let subject = Subject::new("probe_matrix", defines);
+        let subject = Subject::new(&source("probe_matrix", defines));
         let mut numbers = Numbers::new(4);
         let mut draw = |count| -> (Vec<u16>, Vec<f32>) {
             let bits = (0..count).map(|_| match narrow {
@@ -164,7 +164,7 @@ fn warps_multiply_matrices() {
 
 #[test]
 fn copies_arrive() {
-    let subject = Subject::new("probe_copy", &[]);
+    let subject = Subject::new(&source("probe_copy", &[]));
     let (turns, valid) = (7, 7 * 64 - 5);
     let x: Vec<u8> = (0..turns * 1024).map(|i| (i * 31 % 251) as u8).collect();
     let mut expected = x.clone();
@@ -176,7 +176,7 @@ fn copies_arrive() {
         subject.run(way, Launch::linear(1, 64).shared(3072), &args);
         assert_eq!(out[..], expected[..], "{way:?}");
     }
-    let subject = Subject::new("probe_bulk", &[]);
+    let subject = Subject::new(&source("probe_bulk", &[]));
     let input = Buffer::from(&x[..]);
     for way in WAYS {
         let mut out = Buffer::<u8>::poisoned(x.len());
@@ -189,7 +189,7 @@ fn copies_arrive() {
 #[test]
 fn warpgroups_multiply_matrices() {
     for columns in [16, 32, 64, 128] {
-        let subject = Subject::new("probe_wgmma", &[("COLUMNS", columns)]);
+        let subject = Subject::new(&source("probe_wgmma", &[("COLUMNS", columns)]));
         let depth = 320;
         let mut numbers = Numbers::new(6);
         // Fewer rows than the box has: the others are zero.

@@ -38,12 +38,7 @@ fn launch(
     let (qkv, positions, sequences) = (Buffer::from(qkv), batch.positions(), batch.sequences());
     let (table, most) = batch.page_table();
     let [key_scale, value_scale] = heads.geometry().scales;
-    let groups = (heads.heads + 2 * heads.kv_heads).div_ceil(8) as u32;
-    let launch = Launch {
-        grid: [batch.tokens() as u32 + 1, groups, 1],
-        block: [128, 1, 1],
-        shared_bytes: heads.head_dim * 4,
-    };
+    let grid = heads.attention(0).rope_append_grid(batch.tokens() as u32 + 1);
     let args = [
         Arg::read(&qkv),
         Arg::read(&half_turns),
@@ -57,7 +52,7 @@ fn launch(
         value_scale.into(),
         (batch.tokens() as i32).into(),
     ];
-    run(launch, &args)
+    run(grid.into(), &args)
 }
 
 /// Stored values; what was never written is NaN.
@@ -69,7 +64,7 @@ fn stored(heads: Heads, pool: &[u8]) -> Vec<f32> {
 }
 
 fn check(heads: Heads, spans: &[(usize, usize)]) {
-    let subject = Subject::new("rope_append", &heads.defines());
+    let subject = Subject::new(&heads.attention(0).rope_append());
     let batch = Batch::new(heads, spans, false);
     let qkv = inputs(&batch);
     let mut expected_q = vec![0.0; batch.tokens() * heads.heads * heads.head_dim];
@@ -120,7 +115,7 @@ fn rope_append_is_the_references() {
 fn rope_append_without_barrier_is_caught() {
     let batch = Batch::new(SMALL, &[(0, 2)], false);
     let edit = Edit { file: "rope_append.cu", from: "  block_sync();\n", to: "" };
-    let kernel = compiled(&source("rope_append", &SMALL.defines()), &[edit], Build::Checked);
+    let kernel = compiled(&SMALL.attention(0).rope_append(), &[edit], Build::Checked);
     let run = |kernel: &Kernel, options: Options| {
         let mut q = Buffer::<f16>::poisoned(batch.tokens() * 8 * 32);
         let mut pool = Buffer::<u8>::poisoned(batch.pool.len());

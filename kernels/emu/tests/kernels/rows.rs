@@ -1,21 +1,25 @@
 //! embed, gather, add and silu_mul against their references.
 
-use half::f16;
+use half::{bf16, f16};
 use samp_abi::{Component, Format, ScaleAxis};
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, Options};
 use samp_kernels::{
-    elementwise::{self, AddArgs, GatherArgs, SiluMulArgs},
+    cuda::Activation,
+    elementwise::{self, AddArgs, GatherArgs, SiluMulArgs, cuda::Rows},
     embed::{self, EmbedArgs},
     encoded::Encoded,
-    format,
-    quantize::Rows,
+    format, quantize,
 };
 
 use crate::harness::*;
 
+fn on_rows(cols: usize) -> Rows {
+    Rows { cols: cols as u32, activation: Activation::F16 }
+}
+
 fn table(format: Format, rows: usize, cols: usize) -> Encoded {
     let values = Numbers::new(7).floats(rows * cols);
-    format::encode(format, rows, cols, &Rows { cols, values: &values }, &[])
+    format::encode(format, rows, cols, &quantize::Rows { cols, values: &values }, &[])
         .expect("the table can be encoded")
 }
 
@@ -32,19 +36,17 @@ fn components(format: Format) -> &'static [Component] {
 
 #[test]
 fn embed_decodes_exactly() {
-    let cases = [
-        ("embed_f32", Format::F32),
-        ("embed_f16", Format::F16),
-        ("embed_bf16", Format::Bf16),
-        ("embed_fp8", Format::Fp8E4m3(ScaleAxis::Channel)),
-        ("embed_fp8", Format::Fp8E4m3(ScaleAxis::Tensor)),
-        ("embed_nf4", Format::Nf4),
+    let formats = [
+        Format::F32,
+        Format::F16,
+        Format::Bf16,
+        Format::Fp8E4m3(ScaleAxis::Channel),
+        Format::Fp8E4m3(ScaleAxis::Tensor),
+        Format::Nf4,
     ];
     let (rows, cols) = (37, 576);
-    for (stem, format) in cases {
-        let mut defines = vec![("COLS", cols)];
-        defines.extend((format == Format::Fp8E4m3(ScaleAxis::Tensor)).then_some(("TENSOR_SCALE", 1)));
-        let subject = Subject::new(stem, &defines);
+    for format in formats {
+        let subject = Subject::new(&embed::cuda::source(format, cols as u32).expect("a kernel"));
         let table = table(format, rows, cols);
         let ids = [0, 36, 5, 5, 17];
         let mut expected = vec![0.0; ids.len() * cols];
@@ -58,7 +60,7 @@ fn embed_decodes_exactly() {
             let mut args = vec![Arg::read(&ids)];
             args.extend(parts.iter().map(|part| Arg::read(part)));
             args.extend([Arg::write(&mut out), (ids.len() as i32).into()]);
-            subject.run(way, Launch::linear(ids.len() as u32 + 1, 128), &args);
+            subject.run(way, embed::cuda::grid(ids.len() as u32 + 1), &args);
             // Multiplied in another order by at most one rounding.
             let excess = excess(out.iter().copied(), &expected, f32::MIN_POSITIVE, f32::EPSILON);
             assert!(excess <= 1.0, "{format} {way:?}: {excess}");
@@ -69,7 +71,8 @@ fn embed_decodes_exactly() {
 #[test]
 fn gather_copies_rows() {
     let (rows, cols) = (9, 132);
-    let subject = Subject::new("gather", &[("COLS", cols)]);
+    let on_rows = on_rows(cols);
+    let subject = Subject::new(&on_rows.gather());
     let x = Numbers::new(1).floats(rows * cols);
     let chosen = [8, 0, 3];
     let mut expected = vec![0.0; chosen.len() * cols];
@@ -78,7 +81,7 @@ fn gather_copies_rows() {
     for way in WAYS {
         let mut out = Buffer::<f32>::poisoned(expected.len());
         let args = [Arg::read(&x), Arg::read(&chosen), Arg::write(&mut out), 3.into()];
-        subject.run(way, Launch::linear(5, 128), &args);
+        subject.run(way, on_rows.gather_grid(5), &args);
         assert_eq!(out[..], expected[..], "{way:?}");
     }
 }
@@ -92,14 +95,13 @@ fn add_is_exact() {
     elementwise::reference::add(AddArgs { a: &widened(&x), b: &residual, out: &mut expected });
     let wide = Buffer::from(&widened(&x)[..]);
     let (x, residual) = (Buffer::from(&x[..]), Buffer::from(&residual[..]));
-    for (defines, x) in
-        [(&[("COLS", cols)][..], Arg::read(&x)), (&[("COLS", cols), ("X_F32", 1)], Arg::read(&wide))]
-    {
-        let subject = Subject::new("add", defines);
+    let on_rows = on_rows(cols);
+    for (source, x) in [(on_rows.add(false), Arg::read(&x)), (on_rows.add(true), Arg::read(&wide))] {
+        let subject = Subject::new(&source);
         for way in WAYS {
             let mut sum = Buffer::<f32>::poisoned(expected.len());
             let args = [x, Arg::read(&residual), Arg::write(&mut sum), (tokens as i32).into()];
-            subject.run(way, Launch::linear((tokens * cols).div_ceil(1024) as u32, 256), &args);
+            subject.run(way, on_rows.grid(tokens as u32), &args);
             assert_eq!(sum[..], expected[..], "{way:?}");
         }
     }
@@ -108,7 +110,8 @@ fn add_is_exact() {
 #[test]
 fn silu_mul_is_the_references() {
     for (tokens, cols) in [(1, 64), (7, 900)] {
-        let subject = Subject::new("silu_mul", &[("COLS", cols)]);
+        let on_rows = on_rows(cols);
+        let subject = Subject::new(&on_rows.silu_mul());
         let mut numbers = Numbers::new(3);
         let gate_up: Vec<f16> =
             (0..tokens * 2 * cols).map(|_| f16::from_f32(numbers.next() * 20.0)).collect();
@@ -122,12 +125,29 @@ fn silu_mul_is_the_references() {
         for way in WAYS {
             let mut out = Buffer::<f16>::poisoned(expected.len());
             let args = [Arg::read(&gate_up), Arg::write(&mut out), (tokens as i32).into()];
-            subject.run(way, Launch::linear((tokens * cols).div_ceil(1024) as u32, 256), &args);
+            subject.run(way, on_rows.grid(tokens as u32), &args);
             // Below f16's normal numbers its steps are 2^-24.
             let excess = excess(widened(&out), &expected, 3e-8, 1.02 * HALF_ULP);
             assert!(excess <= 1.0, "[{tokens}, {cols}] {way:?}: {excess}");
         }
     }
+}
+
+#[test]
+fn bf16_activations() {
+    let (tokens, cols) = (3, 260);
+    let activation = Activation::Bf16;
+    let mut numbers = Numbers::new(8);
+    let x: Vec<bf16> = (0..tokens * 2 * cols).map(|_| bf16::from_f32(numbers.next() * 4.0)).collect();
+    let wide: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
+    let mut expected = vec![0.0; tokens * cols];
+    elementwise::reference::silu_mul(SiluMulArgs { gate_up: &wide, width: cols, out: &mut expected });
+    let on_rows = Rows { cols: cols as u32, activation };
+    let mut out = Buffer::<bf16>::poisoned(expected.len());
+    let args = [Arg::read(&x), Arg::write(&mut out), (tokens as i32).into()];
+    Subject::new(&on_rows.silu_mul()).run(WAYS[2], on_rows.grid(tokens as u32), &args);
+    let excess = excess(out.iter().map(|x| x.to_f32()), &expected, 1e-7, 1.01 / 256.0);
+    assert!(excess <= 1.0, "{excess}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The compiler at work on samp's kernels. It must be there: `.ci/setup` fetches it.
 
+mod attention;
 mod kernels;
 mod sass;
 
