@@ -18,6 +18,7 @@ mod measure;
 mod profile;
 mod reuse;
 mod round;
+mod spill;
 mod store;
 mod values;
 
@@ -34,4 +35,5 @@ pub use profile::{
 };
 pub use reuse::OTHER_DATA;
 pub use round::{Programs, round, rounded};
+pub use spill::Held;
 pub use store::RoundedStore;

@@ -137,7 +137,7 @@ fn settle(
     encoded: &Encoded,
     store: &mut RoundedStore,
 ) -> Result<(), CalibrationError> {
-    forward.weights_mut().exchange(id, encoded.view());
+    forward.weights_mut().settle(id, encoded.view())?;
     if tensor.transforms.is_empty() {
         Ok(())
     } else {

@@ -43,7 +43,7 @@ pub fn profile(
     let page = master.spec.kv.page_tokens as usize;
     let batches = TokenBatch::pack(&part.records.tokens, master.pass_tokens(), page);
     let profiling = Profiling { master: &master, import, options, part, work, say };
-    Ok(profiling.run(&mut master.forward()?, &batches, None)?.0)
+    Ok(profiling.run(&mut master.forward(work)?, &batches, None)?.0)
 }
 
 /// One measurement.
