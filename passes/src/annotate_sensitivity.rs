@@ -28,6 +28,19 @@ pub struct WeightSensitivity {
     pub key: String,
     /// The formats that it can have.
     pub formats: Vec<FormatCost>,
+    /// What each member of a fused linear costs by itself; none where that is not known or there are none.
+    pub parts: Vec<PartSensitivity>,
+}
+
+/// What a measurement says of one member of a fused linear.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartSensitivity {
+    /// Its name, such as `layers.0.self_attn.q_proj`.
+    pub key: String,
+    /// Output channels.
+    pub rows: u64,
+    /// The formats that it can have.
+    pub formats: Vec<FormatCost>,
 }
 
 /// What one format costs one weight.

@@ -4,14 +4,14 @@ use samp_abi::{Format, ScaleAxis, TargetName, plan::Limits};
 use samp_ir::{
     Context, Diagnostic, Module, Phase, WeightOp,
     filetest::{self, Case},
-    verify,
+    verify, verify_between,
 };
 use samp_passes::{
-    Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity,
-    annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize, fold_norms,
-    fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
+    Changed, Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities,
+    WeightSensitivity, annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize,
+    fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
     recipe::{Recipe, Rule},
-    rotate, round_weights, select_kernels,
+    rotate, round_weights, select_kernels, split_linears,
     transform::Rounding,
 };
 
@@ -84,8 +84,11 @@ fn annotate_sensitivity_cases() {
             let (format, nats) = (format.parse().expect("a format"), nats.parse().expect("a number"));
             FormatCost { format, nats, strata: vec![] }
         };
-        let weight =
-            WeightSensitivity { key: case.word(1), formats: case.command[2..].iter().map(cost).collect() };
+        let weight = WeightSensitivity {
+            key: case.word(1),
+            formats: case.command[2..].iter().map(cost).collect(),
+            parts: vec![],
+        };
         annotate_sensitivity(module, &Sensitivities { weights: vec![weight], strata: vec![] })?;
         verify(module, Phase::Annotated)
     });
@@ -97,7 +100,7 @@ fn device() -> Device {
     let fp8 = Format::Fp8E4m3(ScaleAxis::Tensor);
     let kv =
         vec![cache(Format::F32, 262_144, 0.0), cache(Format::F16, 131_072, 1e-5), cache(fp8, 65_536, 1.5e-3)];
-    Device { arena_bytes: 50_000, kv }
+    Device { arena_bytes: 50_000, apart_arena_bytes: 60_000, kv }
 }
 
 fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
@@ -106,6 +109,7 @@ fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
     let weight = |(index, weight): (usize, WeightOp<'_>)| WeightSensitivity {
         key: weight.key().into(),
         formats: vec![cost(Format::Nf4, 1e-3 * (1 + index) as f64), cost(Format::F16, 0.0)],
+        parts: vec![],
     };
     let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
     let demands = Demands { device_bytes: Some(most), ..Demands::default() };
@@ -157,21 +161,34 @@ fn legalize_cases() {
     });
 }
 
+/// `split_linears PATTERN=FORMAT…`, and what `assign_recipe` then makes of it.
+#[test]
+fn split_linears_cases() {
+    cases("split_linears", |case, module| {
+        let recipe = recipe(case);
+        let Changed(parted) = split_linears(module, &recipe)?;
+        verify_between(module, Phase::Annotated, Phase::Typed)?;
+        let (_, warning) = assign_recipe(module, &recipe)?;
+        assert_eq!((split_linears(module, &recipe)?, warning), (Changed(0), None), "{parted} parted once");
+        verify(module, Phase::Typed)
+    });
+}
+
+/// The recipe of `PASS PATTERN=FORMAT…`.
+fn recipe(case: &Case) -> Recipe {
+    let rule = |word: &String| {
+        let (pattern, format) = word.split_once('=').expect("PATTERN=FORMAT");
+        Rule { pattern: pattern.into(), format: format.parse().expect("a format") }
+    };
+    Recipe { name: "case".into(), kv: None, rules: case.command[1..].iter().map(rule).collect() }
+}
+
 /// `assign_recipe samp`, or `assign_recipe PATTERN=FORMAT…`. A warning stands before the graph.
 #[test]
 fn assign_recipe_cases() {
     filetest::run("assign_recipe", |case| {
         let mut module = case.module(&Context::new())?;
-        let rule = |word: &String| {
-            let (pattern, format) = word.split_once('=').expect("PATTERN=FORMAT");
-            Rule { pattern: pattern.into(), format: format.parse().expect("a format") }
-        };
-        let recipe = match case.command[1].as_str() {
-            "samp" => Recipe::samp(),
-            _ => {
-                Recipe { name: "case".into(), kv: None, rules: case.command[1..].iter().map(rule).collect() }
-            }
-        };
+        let recipe = if case.command[1] == "samp" { Recipe::samp() } else { recipe(case) };
         let (_, warning) = assign_recipe(&mut module, &recipe)?;
         verify(&module, Phase::Typed)?;
         Ok(warning.map_or(String::new(), |warning| format!("{warning}\n\n")) + &module.to_string())

@@ -51,8 +51,13 @@ impl MasterWeights {
 
     /// Puts the decoded values of `rounded` in a tensor's place; returns what was there.
     pub fn exchange(&mut self, id: TensorId, rounded: EncodedRef<'_>) -> Encoded {
-        let layout = self.tensors[id.0 as usize].layout;
-        self.restore(id, stored(&decoded(rounded), rounded.cols, layout))
+        self.exchange_values(id, &decoded(rounded))
+    }
+
+    /// Puts values, row-major, in a tensor's place; returns what was there.
+    pub fn exchange_values(&mut self, id: TensorId, values: &[f32]) -> Encoded {
+        let Encoded { cols, layout, .. } = self.tensors[id.0 as usize];
+        self.restore(id, stored(values, cols, layout))
     }
 
     /// Puts back what an exchange returned.
@@ -68,7 +73,7 @@ impl Weights for MasterWeights {
 }
 
 /// The rows of an encoded tensor.
-fn decoded(tensor: EncodedRef<'_>) -> Vec<f32> {
+pub(super) fn decoded(tensor: EncodedRef<'_>) -> Vec<f32> {
     let mut values = vec![0.0; tensor.rows * tensor.cols];
     let rows = values.par_chunks_mut(tensor.cols.max(1)).enumerate();
     rows.for_each(|(row, out)| decode_rows(tensor, row, out));

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the profile's schema.
-pub const PROFILE_VERSION: Version = Version { major: 1, minor: 1, patch: 0 };
+pub const PROFILE_VERSION: Version = Version { major: 1, minor: 2, patch: 0 };
 
 /// What was measured of a model on calibration data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,21 @@ pub struct WeightProfile {
     /// What its inputs look like; `None` for a table that no linear reads.
     pub inputs: Option<InputStatistics>,
     /// Each format that was tried.
+    pub formats: Vec<Sensitivity>,
+    /// The members of a fused linear, in the order of their rows; none before 1.2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartProfile>,
+}
+
+/// One member of a fused linear.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartProfile {
+    /// Its name by itself, such as `layers.0.self_attn.q_proj`.
+    pub key: String,
+    /// Output channels.
+    pub rows: u64,
+    /// Each format that was tried, with only this member in it.
     pub formats: Vec<Sensitivity>,
 }
 
@@ -98,7 +113,8 @@ pub struct Sensitivity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
-    /// Whether it was measured; otherwise it is scaled, by the output error, from a format that was.
+    /// Whether it was measured; otherwise it is scaled, by the output error, from a format that was, or is a member's share
+    /// of what the whole linear was measured to lose.
     pub measured: bool,
     /// Over all records.
     pub nats: f64,
@@ -193,7 +209,11 @@ impl Profile {
 
     /// Keeps these formats alone.
     pub fn keep(&mut self, formats: &[Format]) {
-        self.weights.iter_mut().for_each(|w| w.formats.retain(|s| formats.contains(&s.format)));
+        let keep = |known: &mut Vec<Sensitivity>| known.retain(|s| formats.contains(&s.format));
+        for weight in &mut self.weights {
+            keep(&mut weight.formats);
+            weight.parts.iter_mut().for_each(|part| keep(&mut part.formats));
+        }
     }
 
     /// Scales of fp8 keys and values for each layer; `None` unless every layer's were seen. Powers of two, which leave
@@ -211,10 +231,16 @@ impl Profile {
         (0..layers).map(of).collect()
     }
 
-    /// The sensitivity of a weight to a format.
+    /// The sensitivity of a weight, or of a member of one, to a format.
     pub fn find(&self, key: &str, format: Format) -> Option<&Sensitivity> {
-        let weight = self.weights.iter().find(|w| w.key == key)?;
-        weight.formats.iter().find(|s| s.format == format)
+        self.formats_of(key)?.iter().find(|s| s.format == format)
+    }
+
+    /// What was measured of a weight, or of a member of one.
+    pub fn formats_of(&self, key: &str) -> Option<&[Sensitivity]> {
+        let whole = self.weights.iter().find(|w| w.key == key).map(|w| w.formats.as_slice());
+        let parts = self.weights.iter().flat_map(|w| &w.parts);
+        whole.or_else(|| parts.into_iter().find(|p| p.key == key).map(|p| p.formats.as_slice()))
     }
 }
 
@@ -242,6 +268,7 @@ mod tests {
             cols: 1,
             inputs: None,
             formats: vec![],
+            parts: vec![],
         };
         Profile {
             fingerprint: fingerprint.into(),
@@ -288,8 +315,17 @@ mod tests {
         assert!(error(vec![]).contains("none"));
         assert!(error(vec![part("f", &["a"]), part("g", &["b"])]).contains("different measurements"));
         assert!(error(vec![part("f", &["a"]), part("f", &["a"])]).contains("two parts"));
-        let newer = serde_json::to_string(&part("f", &[])).unwrap().replace("1.1.0", "2.0.0");
+        let newer = serde_json::to_string(&part("f", &[])).unwrap().replace("1.2.0", "2.0.0");
         assert!(Profile::parse(&newer, "p.json").unwrap_err().to_string().contains("2.0.0"));
+    }
+
+    #[test]
+    fn profiles_from_before_members_were_measured_are_read() {
+        let mut profile = part("f", &["layers.0.a"]);
+        profile.schema.minor = 1;
+        let text = serde_json::to_string(&profile).unwrap();
+        assert!(!text.contains("parts"), "{text}");
+        assert_eq!(Profile::parse(&text, "p.json").unwrap(), profile);
     }
 
     #[test]

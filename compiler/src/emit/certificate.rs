@@ -13,7 +13,7 @@ use crate::calibrate::{Divergence, Profile, data::Fingerprint};
 /// File name of the certificate inside a plan.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
 /// Version of the certificate's schema.
-pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 2, patch: 0 };
+pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 3, patch: 0 };
 
 /// What is known of a plan's precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

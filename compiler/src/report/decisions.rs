@@ -15,14 +15,14 @@ use super::{
         cell, number, row, table,
     },
 };
-use crate::{calibrate::WeightProfile, size::Bytes};
+use crate::{calibrate::Sensitivity, size::Bytes};
 
 /// The decision list.
 pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
     let counts = counts_outside(inputs);
     let rows = matrices(inputs.plan).into_iter().map(|matrix| {
         let chosen = inputs.plan.tensors.iter().find(|t| t.name == matrix.key).map(|t| t.format);
-        let profile = inputs.quality().and_then(|q| q.profile.weights.iter().find(|w| w.key == matrix.key));
+        let profile = inputs.quality().and_then(|q| q.profile.formats_of(&matrix.key));
         let chosen = chosen.expect("the matrices are the plan's own");
         match (profile, front) {
             (Some(profile), Some(front)) => {
@@ -112,8 +112,8 @@ struct Decided<'a> {
 }
 
 impl Decided<'_> {
-    fn of<'a>(matrix: &'a Matrix, profile: &WeightProfile, chosen: Format) -> Decided<'a> {
-        let priced = profile.formats.iter().map(|s| Priced {
+    fn of<'a>(matrix: &'a Matrix, formats: &[Sensitivity], chosen: Format) -> Decided<'a> {
+        let priced = formats.iter().map(|s| Priced {
             format: s.format,
             bytes: matrix.bytes(s.format) as f64,
             nats: s.divergence.nats.max(0.0),

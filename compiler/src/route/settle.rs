@@ -9,6 +9,7 @@ use samp_ir::{Diagnostic, Module};
 use samp_passes::{
     Decision, Device, LOSS, Sensitivities, assign_precision,
     assignment::{LimitReport, Solution},
+    projection_key,
     recipe::{Recipe, Rule},
 };
 
@@ -103,7 +104,8 @@ impl Search<'_> {
         let spec = self.router.spec(recipe, self.known)?;
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
-        round(programs, &spec, batches, &mut rounded, self.say)?;
+        let master = &self.router.master.spec;
+        round(programs, (master, &spec), batches, &mut rounded, self.say)?;
         // The plan's own format of keys and values is a part of what it loses.
         let run = |forward: &mut Forward| audit.run(forward);
         let held = self.router.master.with_kv(&mut programs.rounded, spec.kv.format, run)?;
@@ -122,38 +124,51 @@ impl Search<'_> {
     /// The uniform assignment (embedding and head as decided) with the least predicted loss among those no larger than
     /// the decision, unless that is the decision itself.
     fn best_uniform(&self, decision: &Decision) -> Option<(Format, Vec<(String, Format)>)> {
-        let cost = |formats: &[(String, Format)]| -> Option<(f64, u64)> {
+        let bytes = |formats: &[(String, Format)]| -> Option<u64> {
             let each = formats.iter().map(|(key, format)| {
-                let weight = self.known.weights.iter().find(|w| w.key == *key)?;
-                let known = weight.formats.iter().find(|f| f.format == *format)?;
-                let weight = self.router.master.spec.tensors.iter().find(|t| t.name == *key)?;
-                Some((known.nats, format.bytes(weight.rows, weight.cols)))
+                let [rows, cols] = self.shape(key)?;
+                Some(format.bytes(rows, cols))
             });
-            let each: Vec<(f64, u64)> = each.collect::<Option<_>>()?;
-            Some((each.iter().map(|c| c.0).sum(), each.iter().map(|c| c.1).sum()))
+            each.sum()
         };
-        let (_, most) = cost(&decision.formats)?;
+        let most = bytes(&decision.formats)?;
         let uniform = |&format: &Format| {
-            let replace = |(key, own): &(String, Format)| {
-                (key.clone(), if key.starts_with("layers.") { format } else { *own })
-            };
-            let formats: Vec<(String, Format)> = decision.formats.iter().map(replace).collect();
-            let (nats, bytes) = cost(&formats)?;
-            (bytes <= most && formats != decision.formats).then_some((nats, format, formats))
+            let decided = |key: &str| decision.formats.iter().find(|(own, _)| own == key).map(|own| own.1);
+            let each = self.known.weights.iter().map(|weight| {
+                let inside = weight.key.starts_with("layers.");
+                let format = if inside { format } else { decided(&weight.key)? };
+                let cost = weight.formats.iter().find(|cost| cost.format == format)?;
+                Some((cost.nats, (weight.key.clone(), format)))
+            });
+            let each: Vec<(f64, (String, Format))> = each.collect::<Option<_>>()?;
+            let (nats, formats): (Vec<f64>, Vec<(String, Format)>) = each.into_iter().unzip();
+            let fits = bytes(&formats)? <= most && formats != decision.formats;
+            fits.then(|| (nats.iter().sum::<f64>(), format, formats))
         };
         let candidates = self.router.route.measure.formats.iter().filter_map(uniform);
         candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, format, formats)| (format, formats))
     }
 
+    /// Rows and columns of a weight, or of a member of one.
+    fn shape(&self, key: &str) -> Option<[u64; 2]> {
+        let tensors = &self.router.master.spec.tensors;
+        if let Some(whole) = tensors.iter().find(|tensor| tensor.name == key) {
+            return Some([whole.rows, whole.cols]);
+        }
+        let mut sources = tensors.iter().flat_map(|tensor| &tensor.sources);
+        let member = sources.find(|source| projection_key(&source.name) == key)?;
+        Some([*member.shape.first()?, *member.shape.last()?])
+    }
+
     pub fn recipe_of(&self, formats: &[(String, Format)], kv: Option<Format>) -> Recipe {
         let tensors = &self.router.master.spec.tensors;
         let rules = formats.iter().flat_map(|(key, format)| {
-            let sources = tensors.iter().find(|t| t.name == *key).map_or(&[][..], |t| &t.sources);
-            let rule = |source: &SourceSpec| Rule {
-                pattern: samp_passes::projection_key(&source.name).into(),
-                format: *format,
-            };
-            sources.iter().map(rule).collect::<Vec<_>>()
+            let rule = |key: &str| Rule { pattern: key.into(), format: *format };
+            let source = |source: &SourceSpec| rule(projection_key(&source.name));
+            match tensors.iter().find(|tensor| tensor.name == *key) {
+                Some(whole) => whole.sources.iter().map(source).collect(),
+                None => vec![rule(key)],
+            }
         });
         Recipe { name: "measured".into(), kv, rules: rules.collect() }
     }
