@@ -4,7 +4,7 @@ use samp_abi::{Format, Layout, plan::OpKind};
 use samp_ir::Diagnostic;
 
 use crate::{
-    FormatCost, Selection, Sensitivities, WeightSensitivity,
+    FormatCost, PartSensitivity, Selection, Sensitivities, WeightSensitivity,
     assignment::{Alternative, Choice, Chosen, Group, Part, Problem, Resource, Solution, Unit},
     select_kernels::{concat_time, fastest},
 };
@@ -207,13 +207,14 @@ impl Pricing<'_> {
         let together =
             self.tokens.iter().map(|&tokens| Some(concat_time(matrix.rows, tokens, self.selection)?.0));
         let together: Vec<f64> = together.collect::<Option<_>>()?;
-        let member = |(index, part): (usize, &crate::PartSensitivity)| {
+        concat_time(matrix.rows, 1, self.selection)?;
+        let member = |(index, part): (usize, &PartSensitivity)| {
             let own = Matrix { key: part.key.clone(), rows: part.rows, ..matrix.clone() };
             let shares: Vec<FormatCost> =
                 part.formats.iter().filter_map(|cost| share(cost, measured)).collect();
             let more = if index == 0 { together.as_slice() } else { &[] };
             let choices = self.choices(&own, &shares, more);
-            (!choices.is_empty()).then(|| Part { name: own.key, choices })
+            (!choices.is_empty()).then_some(Part { name: own.key, choices })
         };
         let members: Vec<Part> = measured.parts.iter().enumerate().map(member).collect::<Option<_>>()?;
         (members.len() > 1).then_some(members)
@@ -318,7 +319,7 @@ mod tests {
     /// A fused matrix of two members: queries lose nine times what values of as many rows do.
     fn fused(tokens: &[u64]) -> Formulation {
         let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
-        let part = |key: &str, nats: f64| crate::PartSensitivity {
+        let part = |key: &str, nats: f64| PartSensitivity {
             key: key.into(),
             rows: 128,
             formats: vec![cost(Format::Nf4, nats), cost(Format::F16, 0.0)],

@@ -1,9 +1,12 @@
 //! What a plan holds on its device beside the weights, and what each format of the KV cache loses.
 
-use samp_abi::{Format, ScaleAxis, plan::KvCache};
+use samp_abi::{
+    Format, ScaleAxis,
+    plan::{KvCache, OpKind},
+};
 use samp_ir::Phase;
 use samp_passes::{
-    Device, FormatCost, KvCost, Objective,
+    Device, FormatCost, KvCost, Objective, legal_ops,
     recipe::{Recipe, Rule},
 };
 
@@ -63,7 +66,9 @@ impl Router<'_> {
         // Activations are f32 whatever the weights' formats, so that every plan has the arena of the one in f16, which
         // suits every shape and target, or less than where every fused linear is apart.
         let spec = self.lowered_by(Recipe::uniform(Format::F16))?;
-        let apart = self.lowered_by(apart())?;
+        // A target that cannot put results together holds no fused linear apart.
+        let parts = legal_ops(self.options.target).contains(&OpKind::Concat);
+        let apart = if parts { self.lowered_by(apart())?.arena_bytes } else { spec.arena_bytes };
         let cost = |loss: &CacheLoss| KvCost {
             bytes: kv_bytes(&spec, loss.format),
             loss: FormatCost {
@@ -73,7 +78,7 @@ impl Router<'_> {
             },
         };
         let kv = losses.iter().map(cost).collect();
-        Ok(Device { arena_bytes: spec.arena_bytes, apart_arena_bytes: apart.arena_bytes, kv })
+        Ok(Device { arena_bytes: spec.arena_bytes, apart_arena_bytes: apart, kv })
     }
 
     fn lowered_by(&self, recipe: Recipe) -> anyhow::Result<PlanSpec> {
