@@ -8,7 +8,8 @@ use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
     Changed, Explanation, MemoryInputs, Quality, Selection, Sensitivities, annotate_sensitivity,
     assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
-    legal_ops, legalize, plan_memory, recipe::Recipe, rotate, round_weights, select_kernels, split_linears,
+    legal_ops, legalize, narrow_activations, plan_memory, recipe::Recipe, rotate, round_weights,
+    select_kernels, split_linears,
 };
 
 /// What the passes need to know besides the graph.
@@ -139,6 +140,11 @@ const PIPELINE: &[Row] = &[
         name: "round_weights",
         phase: Phase::Typed,
         pass: |m, s| round_weights(m, s.inputs.quality.rounding),
+    },
+    Row {
+        name: "narrow_activations",
+        phase: Phase::Typed,
+        pass: |m, s| Ok(narrow_activations(m, s.inputs.target)),
     },
     Row {
         name: "select_kernels",

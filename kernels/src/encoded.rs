@@ -1,6 +1,10 @@
 //! Encoded tensors in memory: a format, a layout and one byte array for each component.
 
+use std::borrow::Cow;
+
 use samp_abi::{Component, Format, Layout, TILE_ROWS};
+
+use crate::layout::fragments;
 
 const TILE: usize = TILE_ROWS as usize;
 
@@ -147,10 +151,16 @@ impl<'a> EncodedRef<'a> {
     ) -> Lane<'a, T> {
         let all = self.part_as::<T>(component);
         match self.layout {
-            Layout::RowMajor => Lane { items: &all[row * width..][..width], step: 1 },
-            Layout::Rows16 => {
+            Layout::RowMajor => Lane { items: Cow::Borrowed(&all[row * width..][..width]), step: 1 },
+            Layout::Fragments if component == Component::Values => {
+                let mut items = vec![T::zeroed(); width];
+                let bytes = bytemuck::cast_slice_mut(&mut items);
+                fragments::read_row(self.format, self.cols, self.part(component), row, bytes);
+                Lane { items: Cow::Owned(items), step: 1 }
+            }
+            Layout::Rows16 | Layout::Fragments => {
                 let tile = &all[row / TILE * TILE * width..][..TILE * width];
-                Lane { items: &tile[(row % TILE).min(tile.len())..], step: TILE }
+                Lane { items: Cow::Borrowed(&tile[(row % TILE).min(tile.len())..]), step: TILE }
             }
         }
     }
@@ -161,6 +171,9 @@ impl<'a> EncodedRef<'a> {
         let multiple = self.format.column_multiple() as usize;
         if !self.cols.is_multiple_of(multiple) {
             return Err(PartError::Columns { format: self.format, multiple, cols: self.cols });
+        }
+        if !self.layout.holds(self.format, self.cols as u64) {
+            return Err(PartError::Layout { layout: self.layout, format: self.format, cols: self.cols });
         }
         let outliers = self.part(Component::OutlierColumns).len() as u64 / 4;
         let specs = self.layout.components(self.format, self.rows as u64, self.cols as u64, outliers);
@@ -213,6 +226,16 @@ pub enum PartError {
         /// What was found.
         cols: usize,
     },
+    /// The layout cannot hold such a tensor.
+    #[error("{format} with {cols} columns cannot be stored as {layout}")]
+    Layout {
+        /// The layout.
+        layout: Layout,
+        /// The format.
+        format: Format,
+        /// Columns.
+        cols: usize,
+    },
     /// An array has the wrong size; 0 is expected of one that the format does not have.
     #[error("{} should take {expected} bytes, found {found}", component.name())]
     Size {
@@ -242,9 +265,8 @@ pub enum PartError {
 }
 
 /// The elements of one row in an array of any layout.
-#[derive(Clone, Copy)]
-pub(crate) struct Lane<'a, T> {
-    items: &'a [T],
+pub(crate) struct Lane<'a, T: Copy> {
+    items: Cow<'a, [T]>,
     step: usize,
 }
 
@@ -258,7 +280,7 @@ impl<T: Copy> Lane<'_, T> {
     pub fn map(self, out: &mut [f32], mut value: impl FnMut(T) -> f32) {
         // A constant step lets the loops vectorise.
         if self.step == 1 {
-            out.iter_mut().zip(self.items).for_each(|(x, &item)| *x = value(item));
+            out.iter_mut().zip(&*self.items).for_each(|(x, &item)| *x = value(item));
         } else {
             out.iter_mut().zip(self.items.iter().step_by(TILE)).for_each(|(x, &item)| *x = value(item));
         }
@@ -268,7 +290,7 @@ impl<T: Copy> Lane<'_, T> {
     pub fn map_pairs(self, out: &mut [f32], values: impl Fn(T) -> [f32; 2]) {
         let (pairs, _) = out.as_chunks_mut::<2>();
         if self.step == 1 {
-            pairs.iter_mut().zip(self.items).for_each(|(pair, &item)| *pair = values(item));
+            pairs.iter_mut().zip(&*self.items).for_each(|(pair, &item)| *pair = values(item));
         } else {
             pairs
                 .iter_mut()

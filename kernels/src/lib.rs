@@ -7,6 +7,7 @@
 
 pub mod attention;
 pub mod cost;
+pub mod cuda;
 pub mod elementwise;
 pub mod embed;
 pub mod encoded;

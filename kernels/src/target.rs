@@ -1,6 +1,6 @@
 //! The target table: every hardware number that samp uses stands here, each row with its source.
 
-use samp_abi::{Format, TargetName};
+use samp_abi::{ElementType, Format, TargetName};
 
 /// What one target offers. Rates are the vendor's dense peak; measured tables refine them.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Target {
     pub compute_capability: Option<(u32, u32)>,
     /// What starting a kernel takes, in nanoseconds.
     pub launch_ns: f64,
+    /// Type that kernels take and give activations in, the residual stream and the logits aside, which are f32.
+    pub activations: ElementType,
     /// Where the numbers come from.
     pub source: &'static str,
 }
@@ -81,6 +83,7 @@ static CPU: Target = Target {
     shared_memory_bytes: 0,
     compute_capability: None,
     launch_ns: 2_000.0,
+    activations: ElementType::F32,
     source: "2 cores x 2.6 GHz x 2 ports x 16 lanes x 2 operations; about 10 GB/s of DRAM per core",
 };
 
@@ -94,6 +97,7 @@ static A100: Target = Target {
     shared_memory_bytes: 163 * 1024,
     compute_capability: Some((8, 0)),
     launch_ns: 3_000.0,
+    activations: ElementType::F16,
     source: "NVIDIA A100 Tensor Core GPU datasheet (80GB SXM); CUDA C++ Programming Guide, compute capability 8.0",
 };
 
@@ -107,6 +111,7 @@ static H100: Target = Target {
     shared_memory_bytes: 227 * 1024,
     compute_capability: Some((9, 0)),
     launch_ns: 3_000.0,
+    activations: ElementType::F16,
     source: "NVIDIA H100 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
 };
 
@@ -120,6 +125,7 @@ static H200: Target = Target {
     shared_memory_bytes: 227 * 1024,
     compute_capability: Some((9, 0)),
     launch_ns: 3_000.0,
+    activations: ElementType::F16,
     source: "NVIDIA H200 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
 };
 

@@ -9,7 +9,8 @@ use samp_ir::{
 use samp_passes::{
     Changed, Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities,
     WeightSensitivity, annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize,
-    fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, plan_memory,
+    fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, legal_ops, legalize, narrow_activations,
+    plan_memory,
     recipe::{Recipe, Rule},
     rotate, round_weights, select_kernels, split_linears,
     transform::Rounding,
@@ -37,6 +38,15 @@ fn fuse_gate_up_cases() {
 #[test]
 fn fuse_add_rms_norm_cases() {
     cases("fuse_add_rms_norm", |_, module| fuse_add_rms_norm(module).map(drop));
+}
+
+/// `narrow_activations TARGET`.
+#[test]
+fn narrow_activations_cases() {
+    cases("narrow_activations", |case, module| {
+        narrow_activations(module, case.word(1));
+        verify(module, Phase::Typed)
+    });
 }
 
 #[test]

@@ -1,8 +1,10 @@
-//! The weights that calibration runs with: f32, after the function-preserving transforms, exchangeable.
+//! The weights that calibration runs with: f32, after the function-preserving transforms, exchangeable, on disk.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 use rayon::prelude::*;
 use samp_abi::{Format, Layout, plan::TensorId};
-use samp_ir::Diagnostic;
 use samp_kernels::{
     encoded::{Encoded, EncodedRef},
     format::{RowSource, decode_rows, encode},
@@ -11,32 +13,38 @@ use samp_kernels::{
 };
 use samp_runtime::Weights;
 
-use super::{Evenings, values::transformed};
+use super::{CalibrationError, Evenings, Held, values::transformed};
 use crate::{
     emit::{PlanSpec, TensorSpec},
     import::Checkpoint,
 };
 
-/// Every tensor of an f32 program; by default none.
+/// Every tensor of an f32 program; by default none. Matrices are in files that the system reads as they are needed, so
+/// that a model may be larger than memory.
 #[derive(Clone, Debug, Default)]
 pub struct MasterWeights {
-    tensors: Vec<Encoded>,
+    tensors: Vec<Held>,
+    dir: PathBuf,
 }
 
 impl MasterWeights {
-    /// Reads and transforms every tensor of `spec`, whose formats are all f32.
+    /// Reads and transforms every tensor of `spec`, whose formats are all f32, into files in `dir`, which must exist. Holds
+    /// one tensor for each thread.
     pub fn load(
         spec: &PlanSpec,
         checkpoint: &Checkpoint,
         evenings: &Evenings,
-    ) -> Result<MasterWeights, Diagnostic> {
+        dir: &Path,
+    ) -> anyhow::Result<MasterWeights> {
         let load = |tensor: &TensorSpec| {
             let values = transformed(tensor, checkpoint, evenings)?;
             tensor.sources.iter().for_each(|source| checkpoint.release(&source.name));
-            Ok(stored(&values, tensor.cols as usize, tensor.layout))
+            let stored = stored(&values, tensor.cols as usize, tensor.layout);
+            Held::spilled(stored, dir)
+                .with_context(|| format!("writing the f32 weights of {} to {}", tensor.name, dir.display()))
         };
-        let tensors = spec.tensors.par_iter().map(load).collect::<Result<_, Diagnostic>>()?;
-        Ok(MasterWeights { tensors })
+        let tensors = spec.tensors.par_iter().map(load).collect::<anyhow::Result<_>>()?;
+        Ok(MasterWeights { tensors, dir: dir.into() })
     }
 
     /// The tensor's values, row-major.
@@ -46,23 +54,31 @@ impl MasterWeights {
 
     /// Columns of a tensor.
     pub fn cols(&self, id: TensorId) -> usize {
-        self.tensors[id.0 as usize].cols
+        self.tensors[id.0 as usize].view().cols
     }
 
-    /// Puts the decoded values of `rounded` in a tensor's place; returns what was there.
-    pub fn exchange(&mut self, id: TensorId, rounded: EncodedRef<'_>) -> Encoded {
-        self.exchange_values(id, &decoded(rounded))
-    }
-
-    /// Puts values, row-major, in a tensor's place; returns what was there.
-    pub fn exchange_values(&mut self, id: TensorId, values: &[f32]) -> Encoded {
-        let Encoded { cols, layout, .. } = self.tensors[id.0 as usize];
-        self.restore(id, stored(values, cols, layout))
+    /// Puts values, row-major, in a tensor's place, for a while and in memory; returns what was there.
+    pub fn exchange(&mut self, id: TensorId, values: &[f32]) -> Held {
+        let changed = Held::Memory(self.stored_as(id, values));
+        std::mem::replace(&mut self.tensors[id.0 as usize], changed)
     }
 
     /// Puts back what an exchange returned.
-    pub fn restore(&mut self, id: TensorId, tensor: Encoded) -> Encoded {
-        std::mem::replace(&mut self.tensors[id.0 as usize], tensor)
+    pub fn restore(&mut self, id: TensorId, tensor: Held) {
+        self.tensors[id.0 as usize] = tensor;
+    }
+
+    /// Puts values, row-major, in a tensor's place, for good.
+    pub fn settle(&mut self, id: TensorId, values: &[f32]) -> Result<(), CalibrationError> {
+        let changed = self.stored_as(id, values);
+        let held = Held::spilled(changed, &self.dir).map_err(CalibrationError::Store)?;
+        self.restore(id, held);
+        Ok(())
+    }
+
+    fn stored_as(&self, id: TensorId, values: &[f32]) -> Encoded {
+        let before = self.tensors[id.0 as usize].view();
+        stored(values, before.cols, before.layout)
     }
 }
 

@@ -198,7 +198,7 @@ impl Trial<'_> {
         values: &[f32],
         judged: usize,
     ) -> Result<Divergence, CalibrationError> {
-        let original = self.forward.weights_mut().exchange_values(id, values);
+        let original = self.forward.weights_mut().exchange(id, values);
         let (batches, states) = (&self.tokens.batches[..judged], &self.states[..judged]);
         let found = self.baseline.divergences(self.forward, batches, states);
         self.forward.weights_mut().restore(id, original);

@@ -18,6 +18,7 @@ mod measure;
 mod members;
 mod profile;
 mod round;
+mod spill;
 mod store;
 mod values;
 
@@ -33,4 +34,5 @@ pub use profile::{
     WeightProfile, layer_of,
 };
 pub use round::{Programs, round, rounded};
+pub use spill::Held;
 pub use store::RoundedStore;

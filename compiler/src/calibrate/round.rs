@@ -196,7 +196,7 @@ fn settle(
     store: &mut RoundedStore,
 ) -> Result<(), CalibrationError> {
     let values: Vec<f32> = encoded.iter().flat_map(|piece| decoded(piece.view())).collect();
-    forward.weights_mut().exchange_values(id, &values);
+    forward.weights_mut().settle(id, &values)?;
     for (piece, encoded) in
         pieces.iter().zip(encoded).filter(|(piece, _)| !piece.tensor.transforms.is_empty())
     {

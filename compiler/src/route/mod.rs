@@ -15,7 +15,7 @@ mod trials;
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use samp_abi::{Format, TargetName};
 use samp_ir::{Diagnostic, Phase};
 use samp_passes::{
@@ -117,7 +117,9 @@ pub fn route(
     let longest = calibration.tokens.iter().chain(&held_out.tokens).map(Vec::len).max().unwrap_or(0) as u64;
     let master = Master::of(source, import, options, longest)?;
     say("recording the unquantized model");
-    let mut programs = Programs { original: master.forward()?, rounded: master.forward()? };
+    let original = master.forward(work)?;
+    let rounded = Forward::new(&master.spec, original.weights().clone())?;
+    let mut programs = Programs { original, rounded };
     let (pass, page) = (master.pass_tokens(), master.spec.kv.page_tokens as usize);
     let audit =
         Audit::new(&mut programs.original, &held_out.tokens, &held_out.strata, (pass, page), route.seed)?;
@@ -238,11 +240,12 @@ impl<'a> Master<'a> {
         Ok(result?)
     }
 
-    /// The program, ready to run.
-    fn forward(&self) -> anyhow::Result<Forward> {
+    /// The program, ready to run, with its weights in nameless files in the folder `work`.
+    fn forward(&self, work: &Path) -> anyhow::Result<Forward> {
+        std::fs::create_dir_all(work).with_context(|| format!("making the folder {}", work.display()))?;
         let checkpoint = &self.import.checkpoint;
         let evenings = Evenings::by_rms(&self.spec, checkpoint)?;
-        let weights = MasterWeights::load(&self.spec, checkpoint, &evenings)?;
+        let weights = MasterWeights::load(&self.spec, checkpoint, &evenings, work)?;
         Ok(Forward::new(&self.spec, weights)?)
     }
 

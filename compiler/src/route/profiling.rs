@@ -43,7 +43,7 @@ pub fn profile(
     let page = master.spec.kv.page_tokens as usize;
     let batches = TokenBatch::pack(&part.records.tokens, master.pass_tokens(), page);
     Profiling { master: &master, import, options, part, work, say }.run(
-        &mut master.forward()?,
+        &mut master.forward(work)?,
         &batches,
         None,
     )

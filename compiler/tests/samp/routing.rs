@@ -38,7 +38,7 @@ fn logits(model: &Path, quality: Quality, ids: &[Vec<u32>]) -> (PlanSpec, Vec<f3
     let spec = lower_model(&source, &options, Phase::Planned, &mut |_, _| {}).unwrap().spec.unwrap();
     let Source::Checkpoint(import) = &source else { panic!("a checkpoint") };
     let evenings = Evenings::by_rms(&spec, &import.checkpoint).unwrap();
-    let weights = MasterWeights::load(&spec, &import.checkpoint, &evenings).unwrap();
+    let weights = MasterWeights::load(&spec, &import.checkpoint, &evenings, &std::env::temp_dir()).unwrap();
     let mut forward = Forward::new(&spec, weights).unwrap();
     let batches = TokenBatch::pack(ids, spec.limits.max_tokens as usize, spec.kv.page_tokens as usize);
     let all = batches.iter().flat_map(|b| forward.logits(b, &State::default()).to_vec()).collect();

@@ -1,6 +1,7 @@
 //! Causal attention over the paged KV cache.
 
 mod cpu;
+pub mod cuda;
 pub mod reference;
 
 pub use cpu::{paged_attention, paged_attention_at};

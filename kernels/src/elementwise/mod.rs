@@ -1,6 +1,7 @@
 //! Operations over rows without a packed weight: addition, SiLU · mul, concatenation, gather.
 
 mod cpu;
+pub mod cuda;
 pub mod reference;
 
 pub use cpu::{add, concat, gather, silu_mul, silu_mul_at};

@@ -1,6 +1,7 @@
 //! Embedding lookup.
 
 mod cpu;
+pub mod cuda;
 pub mod reference;
 
 pub use cpu::embed;

@@ -165,6 +165,8 @@ fn zero_at(tensor: &EncodedRef<'_>, row: usize, groups: usize, index: usize) -> 
             let byte = tensor.part(Component::ZeroPoints)[at / 2];
             if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 }
         }
-        Layout::Rows16 => tensor.lane::<u8>(Component::ZeroPoints, row, groups).get(index),
+        Layout::Rows16 | Layout::Fragments => {
+            tensor.lane::<u8>(Component::ZeroPoints, row, groups).get(index)
+        }
     }
 }

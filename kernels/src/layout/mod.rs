@@ -3,6 +3,8 @@
 //! Both move whole elements and never look at their values. Arrays without one element for each row and column or group
 //! (scales of channels, absmax scales, outliers) are the same in every layout.
 
+pub(crate) mod fragments;
+
 use bytemuck::Pod;
 use rayon::prelude::*;
 use samp_abi::{Component, Layout, TILE_ROWS};
@@ -13,18 +15,28 @@ const TILE: usize = TILE_ROWS as usize;
 /// Columns that are moved before the next row's, so that the tile's part being written stays in the first cache.
 const COLUMNS: usize = 64;
 
-/// Reorders a tensor into `layout`, in parallel over tiles. Takes the memory of the result and no more. Panics if an
-/// array is not of its size; see [`EncodedRef::check`].
+/// Reorders a tensor into `layout`, in parallel over tiles. Takes the memory of the result and no more; between two packed
+/// layouts, that of a row-major copy too. Panics if an array is not of its size, see [`EncodedRef::check`], or if the layout
+/// does not hold such a tensor, see [`Layout::holds`].
 pub fn pack(tensor: EncodedRef<'_>, layout: Layout) -> Encoded {
+    let held = layout.holds(tensor.format, tensor.cols as u64);
+    assert!(held, "{} with {} columns cannot be stored as {layout}", tensor.format, tensor.cols);
+    if ![tensor.layout, layout].contains(&Layout::RowMajor) && tensor.layout != layout {
+        return pack(pack(tensor, Layout::RowMajor).view(), layout);
+    }
     let outliers = tensor.part(Component::OutlierColumns).len() / 4;
     let (rows, cols) = (tensor.rows, tensor.cols);
     let mut packed = Encoded::zeroed(tensor.format, layout, rows, cols, outliers);
+    let fragments = [tensor.layout, layout].contains(&Layout::Fragments);
     let tiled = Layout::Rows16.components(tensor.format, rows as u64, cols as u64, outliers as u64);
     for (spec, (component, to)) in tiled.iter().zip(&mut packed.parts) {
         let from = tensor.part(*component);
         match spec.shape[..] {
+            _ if *component == Component::Values && fragments && tensor.layout != layout => {
+                fragments::reorder(tensor.format, cols, from, to, layout == Layout::Fragments);
+            }
             [_, width, TILE_ROWS] if tensor.layout != layout && !to.is_empty() => {
-                let reorder = Reorder { to_tiles: layout == Layout::Rows16, width: width as usize };
+                let reorder = Reorder { to_tiles: layout != Layout::RowMajor, width: width as usize };
                 match (*component, spec.dtype.bytes()) {
                     (Component::ZeroPoints, _) => reorder.nibbles(from, to, rows),
                     (_, 1) => reorder.elements::<u8>(from, to),

@@ -1,6 +1,7 @@
 //! Linear layers over encoded weights.
 
 mod cpu;
+pub mod cuda;
 mod decode;
 mod direct;
 mod finish;

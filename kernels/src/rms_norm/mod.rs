@@ -1,6 +1,7 @@
 //! RMS normalisation, alone and fused with the residual addition before it.
 
 mod cpu;
+pub mod cuda;
 pub mod reference;
 
 pub use cpu::{add_rms_norm, rms_norm};

@@ -1,5 +1,6 @@
 //! Formats and layouts: golden vectors of other implementations, the bit definition of E4M3, errors, properties.
 
+mod cuda_tables;
 mod errors;
 mod fp8;
 mod golden;

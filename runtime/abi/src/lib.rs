@@ -13,5 +13,5 @@ mod target;
 pub use format::{
     ABSMAX_GROUP, BLOCK, Component, ComponentSpec, ElementType, Format, Group, ParseFormatError, ScaleAxis,
 };
-pub use layout::{Layout, ParseLayoutError, TILE_ROWS};
+pub use layout::{FRAGMENT_BYTES, Layout, ParseLayoutError, TILE_ROWS};
 pub use target::{ParseTargetError, TargetName};

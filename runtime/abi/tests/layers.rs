@@ -8,16 +8,20 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 const LAYERS: &[(&str, &[&str])] = &[
     ("samp-abi", &[]),
     ("samp-kernels", &["samp-abi"]),
+    ("samp-nvrtc", &["samp-kernels"]),
+    ("samp-emulator", &["samp-kernels"]),
     ("samp-runtime", &["samp-abi", "samp-kernels"]),
     ("samp-ir", &["samp-abi"]),
     ("samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
-    ("samp-compiler", &["samp-abi", "samp-kernels", "samp-runtime", "samp-ir", "samp-passes"]),
+    ("samp-compiler", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-ir", "samp-passes"]),
 ];
 
 /// Crates and what their whole dependency tree must not hold.
 const NEVER: &[(&str, &[&str])] = &[
     ("samp-abi", &["tokio", "melior", "mlir-sys", "memmap2"]),
     ("samp-kernels", &["melior", "mlir-sys", "cudarc", "memmap2", "tokio"]),
+    ("samp-nvrtc", &["melior", "mlir-sys", "cudarc", "tokio"]),
+    ("samp-emulator", &["melior", "mlir-sys", "cudarc", "tokio"]),
     ("samp-runtime", &["melior", "mlir-sys", "tokio"]),
     ("samp-ir", &["cudarc", "memmap2"]),
     ("samp-passes", &["cudarc", "memmap2", "tokio"]),

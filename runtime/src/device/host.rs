@@ -46,9 +46,9 @@ impl<W: Weights> HostDevice<W> {
         side: Side,
     ) -> Result<HostDevice<W>, DeviceError> {
         let Executable { program, model, kv, arena_bytes } = executable;
-        let spans = Span::all(&program);
+        let (spans, elements) = Span::all(&program, arena_bytes);
         let calls = program.steps.iter().map(|step| bind(step, &spans, side)).collect::<Result<_, _>>()?;
-        let arena = zeroed("activation arena", arena_bytes, "compile with smaller limits")?;
+        let arena = zeroed("activation arena", 4 * elements, "compile with smaller limits")?;
         let cache = Cache::new(&model, &kv, kv_pages)?;
         Ok(HostDevice { program, model, weights, calls, spans, arena, cache })
     }

@@ -202,7 +202,8 @@ impl RowCounts {
     }
 }
 
-/// A buffer as a range of f32 elements of the arena.
+/// A buffer as a range of f32 elements of the arena in host memory, where every element takes four bytes whatever its type
+/// on the plan's target.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
@@ -211,13 +212,16 @@ struct Span {
 }
 
 impl Span {
-    fn all(program: &Program) -> Vec<Span> {
+    /// The spans of all buffers, and how many elements they lie in. Offsets are counted in elements of the narrowest type:
+    /// then buffers that do not overlap in the plan do not overlap here.
+    fn all(program: &Program, arena_bytes: u64) -> (Vec<Span>, u64) {
+        let narrowest = program.buffers.iter().map(|b| b.dtype.bytes()).min().unwrap_or(4);
         let span = |b: &samp_abi::plan::Buffer| Span {
-            start: (b.offset / b.dtype.bytes()) as usize,
+            start: (b.offset / narrowest) as usize,
             width: b.width as usize,
             rows: b.rows,
         };
-        program.buffers.iter().map(span).collect()
+        (program.buffers.iter().map(span).collect(), arena_bytes / narrowest)
     }
 
     fn count(&self, rows: RowCounts) -> usize {

@@ -7,6 +7,7 @@ use samp_abi::{
     ElementType,
     plan::{Buffer, BufferId, MANIFEST_FILE, Op, PART_ALIGNMENT, Plan, Step},
 };
+use samp_kernels::target::Target;
 
 use super::fault::{Fault, Findings};
 
@@ -69,7 +70,7 @@ fn check_references(plan: &Plan, findings: &mut Findings) {
 }
 
 fn check_buffers(plan: &Plan, findings: &mut Findings) {
-    let arena = plan.memory.arena_bytes;
+    let (arena, activations) = (plan.memory.arena_bytes, Target::of(plan.target).activations);
     let mut end = 0;
     for (index, buffer) in plan.program.buffers.iter().enumerate() {
         let mut place = findings.at(MANIFEST_FILE, format_args!("buffer %{index}"));
@@ -77,8 +78,13 @@ fn check_buffers(plan: &Plan, findings: &mut Findings) {
         if !place.in_range("width", width, MAX_WIDTH) {
             continue;
         }
-        // Kernels of every target so far take activations in f32.
-        place.check(dtype == ElementType::F32, Fault::Buffer, "type f32", format_args!("{dtype:?}"));
+        let known = dtype == ElementType::F32 || dtype == activations;
+        place.check(
+            known,
+            Fault::Buffer,
+            format_args!("type F32 or {activations:?}"),
+            format_args!("{dtype:?}"),
+        );
         let needed = plan.limits.max_tokens * width * dtype.bytes();
         place.check(bytes == needed, Fault::Buffer, format_args!("{needed} bytes"), bytes);
         let aligned = offset.is_multiple_of(PART_ALIGNMENT);

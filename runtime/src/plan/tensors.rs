@@ -53,6 +53,12 @@ fn check_shape(tensor: &Tensor, place: &mut Place<'_>) -> bool {
             format_args!("{format} columns in multiples of {}", format.column_multiple()),
             cols,
         )
+        && place.check(
+            tensor.layout.holds(format, cols),
+            Fault::TensorShape,
+            format_args!("a format and columns that {} holds", tensor.layout),
+            format_args!("{format}, {cols} columns"),
+        )
 }
 
 /// The number of outlier columns, as the shape of their indices says.

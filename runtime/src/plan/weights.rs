@@ -58,7 +58,8 @@ fn check_outliers(plan: &Plan, tensor: &Tensor, files: &[Option<Mmap>], findings
     };
     let (rows, cols) = (tensor.rows as usize, tensor.cols as usize);
     let place = |row: usize, column: usize| match tensor.layout {
-        Layout::RowMajor => row * cols + column,
+        // Formats with outliers are never in fragments.
+        Layout::RowMajor | Layout::Fragments => row * cols + column,
         Layout::Rows16 => (row / TILE * cols + column) * TILE + row % TILE,
     };
     let columns: &[u32] = bytemuck::cast_slice(columns);
@@ -137,7 +138,7 @@ fn first_bad_value(tensor: &Tensor, part: &Part, bytes: &[u8]) -> Option<(&'stat
             ("codes other than NaN", bytes.iter().position(|b| b & 0x7F == 0x7F))
         }
         (ElementType::U8, _)
-            if part.component == Component::ZeroPoints && tensor.layout == Layout::Rows16 =>
+            if part.component == Component::ZeroPoints && tensor.layout != Layout::RowMajor =>
         {
             ("zero points up to 15", bytes.iter().position(|&b| b > 15))
         }

@@ -109,6 +109,9 @@ fn inconsistent_tensors_are_refused() {
             ("columns", Fault::TensorShape, |p| tensor(p, "layers.0.mlp.down_proj").cols = 96),
             ("format", Fault::TensorParts, |p| tensor(p, "lm_head").format = Format::Bf16),
             ("layout", Fault::TensorParts, |p| tensor(p, "lm_head").layout = Layout::RowMajor),
+            ("a layout for other formats", Fault::TensorShape, |p| {
+                tensor(p, "norm").layout = Layout::Fragments;
+            }),
             ("shape", Fault::TensorParts, |p| tensor(p, "lm_head").rows = 64),
             ("dtype", Fault::TensorParts, |p| tensor(p, "lm_head").parts[0].dtype = ElementType::Bf16),
             ("part shape", Fault::TensorParts, |p| tensor(p, "lm_head").parts[0].shape = vec![5120]),

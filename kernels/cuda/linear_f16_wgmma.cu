@@ -1,0 +1,8 @@
+// Linear over f16, many tokens on Hopper.
+#include "linear_wgmma.cuh"
+
+KERNEL(THREADS)
+linear_f16_wgmma(const u16* x, const u8* values, const float* bias, void* out,
+    int tokens, float* partial_sums, u32* arrived) {
+  linear_wgmma(F16(values), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
+}

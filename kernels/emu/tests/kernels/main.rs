@@ -1,0 +1,10 @@
+//! Every CUDA kernel in the emulator against its plain-loop reference, and edited kernels that must be caught.
+
+mod attention;
+mod cache;
+mod harness;
+mod mutations;
+mod norms;
+mod probes;
+mod rope;
+mod rows;

@@ -1,0 +1,65 @@
+//! What is removed from a kernel of each kind must be noticed: by the checker on some device, or by a wrong result.
+
+use samp_emulator::{Build, Edit, FaultKind};
+use samp_kernels::linear::cuda::Kind;
+
+use crate::{devices, emulator, linear, problem::Problem};
+
+/// The kinds of faults that a mutated kernel shows over several devices.
+#[track_caller]
+fn faults(kind: Kind, tokens: u32, file: &str, from: &str, to: &str) -> Vec<FaultKind> {
+    let linear = linear(kind, "nf4", (200, 640), tokens);
+    let problem = Problem::new(&linear, tokens);
+    let edit = Edit { file, from, to };
+    let kernel = emulator().compile_edited(&linear.source(), &[edit], Build::Checked);
+    let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
+    // One token less than a tile; blocks so few that rings go round, and for mma not a divisor of the groups of rows.
+    let blocks = if kind == Kind::Mma { 3 } else { 2 };
+    let runs = devices(6).filter_map(|options| problem.run(&kernel, (tokens - 1, blocks), options).err());
+    runs.map(|error| error.fault().unwrap_or_else(|| panic!("{error}")).kind).collect()
+}
+
+#[track_caller]
+fn noticed(kind: Kind, (file, from, to): (&str, &str, &str), wanted: FaultKind) {
+    let tokens = if kind == Kind::Gemv { 2 } else { 16 };
+    let found = faults(kind, tokens, file, from, to);
+    assert!(found.contains(&wanted), "{kind:?} without `{from}` shows {found:?} instead of {wanted:?}");
+}
+
+#[test]
+fn gemv_mutations() {
+    let file = "linear_gemv.cuh";
+    let race = FaultKind::Race;
+    noticed(Kind::Gemv, (file, "copy_wait<STAGES - 2>();", "copy_wait<STAGES>();"), race);
+    noticed(Kind::Gemv, (file, "warp_sync();", ""), race);
+    noticed(Kind::Gemv, (file, "  }\n  block_sync();\n  if (thread", "  }\n  if (thread"), race);
+    noticed(Kind::Gemv, (file, "turn / TURNS % 2 *", "0 *"), race);
+    noticed(Kind::Gemv, (file, "row < ROWS && ", ""), FaultKind::Bounds);
+}
+
+#[test]
+fn mma_mutations() {
+    let file = "linear_mma.cuh";
+    let race = FaultKind::Race;
+    noticed(Kind::Mma, (file, "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"), race);
+    noticed(Kind::Mma, (file, "block_sync();  // every thread's", "// every thread's"), race);
+    noticed(Kind::Mma, (file, "first_token + token < tokens && ", ""), FaultKind::Bounds);
+    noticed(Kind::Mma, ("output.cuh", "if (row >= ROWS) continue;", ""), FaultKind::Bounds);
+    noticed(Kind::Mma, ("stream_k.cuh", "  sync();\n  if (*flag", "  if (*flag"), race);
+}
+
+#[test]
+fn wgmma_mutations() {
+    let file = "linear_wgmma.cuh";
+    let race = FaultKind::Race;
+    noticed(Kind::Wgmma, (file, "barrier_wait(ring.full + stage_of(turn), parity_of(turn));", ""), race);
+    noticed(Kind::Wgmma, (file, "if (turn >= STAGES) barrier_wait", "if (false) barrier_wait"), race);
+    noticed(Kind::Wgmma, (file, "    fence_async();\n", ""), race);
+    noticed(Kind::Wgmma, (file, "copy_wait<LAG>();", ""), race);
+    noticed(Kind::Wgmma, (file, "  wgmma_wait<0>();\n", ""), race);
+    noticed(
+        Kind::Wgmma,
+        (file, "const bool valid = first_token + token < tokens;", "const bool valid = true;"),
+        FaultKind::Bounds,
+    );
+}

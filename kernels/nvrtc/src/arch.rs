@@ -1,0 +1,34 @@
+//! What code is compiled for.
+
+use std::fmt;
+
+/// A real architecture of NVIDIA's; its code runs on chips of the same major version only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arch {
+    /// A100.
+    Sm80,
+    /// H100 and H200, without their own matrix instructions.
+    Sm90,
+    /// H100 and H200.
+    Sm90a,
+}
+
+impl Arch {
+    /// Every architecture.
+    pub const ALL: [Arch; 3] = [Arch::Sm80, Arch::Sm90, Arch::Sm90a];
+
+    /// The name that the compiler takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::Sm80 => "sm_80",
+            Arch::Sm90 => "sm_90",
+            Arch::Sm90a => "sm_90a",
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

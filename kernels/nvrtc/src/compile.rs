@@ -1,0 +1,220 @@
+//! Finding the compiler and compiling with it.
+
+use std::{
+    env,
+    ffi::{CString, NulError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use samp_kernels::cuda::{HEADERS, Source};
+
+use crate::{
+    Arch, Cache, Report,
+    api::Api,
+    find::{Candidate, VARIABLE, folders},
+};
+
+/// The version that the sources are written for; another minor version gives other machine code.
+const VERSION: (i32, i32) = (13, 0);
+
+/// Options beside the architecture. C++17 and round-to-nearest arithmetic as written; multiply–adds are fused.
+const OPTIONS: [&str; 3] = ["--std=c++17", "--ptxas-options=-v", "--restrict"];
+
+/// The remedy for a missing compiler.
+const REMEDY: &str = "run `.ci/setup`, which fetches it (PyPI wheel nvidia-cuda-nvrtc 13.0.88), or install CUDA 13.0, \
+    or set SAMP_NVRTC to libnvrtc.so.13 or its folder";
+
+/// Why there is no machine code.
+#[derive(Debug, thiserror::Error)]
+pub enum NvrtcError {
+    /// No library was found.
+    #[error("NVRTC 13.0, which compiles kernels for GPU targets, was found in none of: {}; {REMEDY}", list(.searched))]
+    Absent {
+        /// The folders searched, in order.
+        searched: Vec<PathBuf>,
+    },
+    /// A library was found, but is not one that can be used.
+    #[error("{} cannot be used as NVRTC 13.0: {reason}; {REMEDY}", path.display())]
+    Unusable {
+        /// The library.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The compiler refused a source.
+    #[error("kernel {stem} does not compile for {arch}: {reason}\n{log}")]
+    Compile {
+        /// The kernel.
+        stem: &'static str,
+        /// For what.
+        arch: Arch,
+        /// What the compiler answered.
+        reason: String,
+        /// What it logged.
+        log: String,
+    },
+    /// A source, name or constant holds a zero byte.
+    #[error("kernel {stem}: its text or a constant holds a zero byte")]
+    Text {
+        /// The kernel.
+        stem: &'static str,
+    },
+    /// The cache could not be written.
+    #[error(
+        "the compiled kernel {stem} could not be kept in the cache: {source}; free space or choose another folder"
+    )]
+    Cache {
+        /// The kernel.
+        stem: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    let mut named: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    named.dedup();
+    named.join(", ")
+}
+
+/// Machine code of one kernel for one architecture.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cubin {
+    /// An ELF file, as the driver loads it.
+    pub bytes: Vec<u8>,
+    /// What the code takes.
+    pub report: Report,
+    /// The compiler's log, without the time it took.
+    pub log: String,
+}
+
+impl std::fmt::Debug for Cubin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cubin {{ {} bytes, {:?} }}", self.bytes.len(), self.report)
+    }
+}
+
+/// The loaded compiler. Compilations may run on several threads at once.
+pub struct Nvrtc {
+    api: Api,
+    library: PathBuf,
+    cache: Option<Cache>,
+}
+
+impl Nvrtc {
+    /// Finds and loads the compiler: the one that `SAMP_NVRTC` names, or else the first of those that the set-up fetched,
+    /// the CUDA toolkit's, and the loader's.
+    pub fn find() -> Result<Nvrtc, NvrtcError> {
+        if let Some(path) = env::var_os(VARIABLE) {
+            return Nvrtc::open(Path::new(&path));
+        }
+        let searched = folders();
+        match searched.iter().find_map(|folder| Candidate::at(folder)) {
+            Some(candidate) => Nvrtc::load(&candidate),
+            None => Err(NvrtcError::Absent { searched }),
+        }
+    }
+
+    /// Loads the compiler from a library file or the folder that holds it.
+    pub fn open(path: &Path) -> Result<Nvrtc, NvrtcError> {
+        let absent = || NvrtcError::Absent { searched: vec![path.to_owned()] };
+        Nvrtc::load(&Candidate::at(path).ok_or_else(absent)?)
+    }
+
+    fn load(candidate: &Candidate) -> Result<Nvrtc, NvrtcError> {
+        let library = candidate.library.clone();
+        let unusable = |reason: String| NvrtcError::Unusable { path: library.clone(), reason };
+        let api = Api::load(&library, candidate.builtins.as_deref()).map_err(|e| unusable(e.to_string()))?;
+        match api.version() {
+            Ok(VERSION) => Ok(Nvrtc { api, library, cache: None }),
+            Ok((major, minor)) => Err(unusable(format!("it is version {major}.{minor}"))),
+            Err(answer) => Err(unusable(answer)),
+        }
+    }
+
+    /// Looks results up in a cache, and keeps new ones there.
+    pub fn with_cache(self, cache: Cache) -> Nvrtc {
+        Nvrtc { cache: Some(cache), ..self }
+    }
+
+    /// The library in use.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// Compiles a kernel. Blocks for tenths of a second unless the cache has it.
+    pub fn compile(&self, source: &Source, arch: Arch) -> Result<Cubin, NvrtcError> {
+        let key = key(source, arch);
+        if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.get(key)) {
+            return Ok(kept);
+        }
+        let texts = Texts::of(source, arch).map_err(|_| NvrtcError::Text { stem: source.stem })?;
+        let cubin = self.build(source.stem, arch, &texts)?;
+        if let Some(cache) = &self.cache {
+            cache.put(key, &cubin).map_err(|error| NvrtcError::Cache { stem: source.stem, source: error })?;
+        }
+        Ok(cubin)
+    }
+
+    fn build(&self, stem: &'static str, arch: Arch, texts: &Texts) -> Result<Cubin, NvrtcError> {
+        let failed = |reason: String, log: String| NvrtcError::Compile { stem, arch, reason, log };
+        let headers: Vec<_> = texts.headers.iter().map(|(text, name)| (&**text, &**name)).collect();
+        let program = self.api.program(&texts.text, &texts.name, &headers);
+        let program = program.map_err(|answer| failed(answer, String::new()))?;
+        let options: Vec<_> = texts.options.iter().map(|option| &**option).collect();
+        program.compile(&options).map_err(|answer| failed(answer, program.log()))?;
+        let bytes = program.cubin().map_err(|answer| failed(answer, program.log()))?;
+        // A time differs from run to run, and nothing else does.
+        let log = program
+            .log()
+            .lines()
+            .filter(|line| !line.contains("Compile time"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        Ok(Cubin { bytes, report: Report::parse(&log), log })
+    }
+}
+
+fn options(source: &Source, arch: Arch) -> impl Iterator<Item = String> {
+    let arch = format!("--gpu-architecture={arch}");
+    let defines = source.defines.iter().map(|(name, value)| format!("--define-macro={name}={value}"));
+    OPTIONS.into_iter().map(str::to_owned).chain([arch]).chain(defines)
+}
+
+/// A hash of all that decides the machine code.
+fn key(source: &Source, arch: Arch) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    add(&format!("NVRTC {}.{}", VERSION.0, VERSION.1));
+    add(source.stem);
+    add(&source.text);
+    HEADERS.iter().flat_map(|header| [header.name, header.text]).for_each(&mut add);
+    options(source, arch).for_each(|option| add(&option));
+    hasher.finalize()
+}
+
+/// A source as the library takes it.
+struct Texts {
+    text: CString,
+    name: CString,
+    headers: Vec<(CString, CString)>,
+    options: Vec<CString>,
+}
+
+impl Texts {
+    fn of(source: &Source, arch: Arch) -> Result<Texts, NulError> {
+        let header = |header: &samp_kernels::cuda::Header| {
+            Ok((CString::new(header.text)?, CString::new(header.name)?))
+        };
+        Ok(Texts {
+            text: CString::new(source.text.as_bytes())?,
+            name: CString::new(format!("{}.cu", source.stem))?,
+            headers: HEADERS.iter().map(header).collect::<Result<_, NulError>>()?,
+            options: options(source, arch).map(CString::new).collect::<Result<_, NulError>>()?,
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Attention kernels of GPUs, RoPE with the append to the cache among them: how sources are specialised, and what
+//! launching them takes. Arguments stand in the sources.
+
+use samp_abi::Format;
+
+use super::KvGeometry;
+use crate::cuda::{Activation, Grid, Source};
+
+/// Warps of a block of the two attention kernels.
+const WARPS: u32 = 4;
+/// Rows that a warp computes: query heads, for one token or several.
+const WARP_ROWS: u32 = 16;
+/// Heads that a block of rope_append turns.
+const ROPE_HEADS: u32 = 8;
+
+/// The attention of one layer: everything that a model and the plan fix.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    heads: u32,
+    kv: KvGeometry,
+    window: Option<usize>,
+    activation: Activation,
+}
+
+impl Attention {
+    /// `None` where there are no kernels: they need a cache of f16 or fp8, heads of a multiple of 32 channels, pages of a
+    /// multiple of 16 positions, and at most 64 query heads for a KV head. Activations are f16.
+    pub fn new(heads: usize, kv: KvGeometry, window: Option<usize>) -> Option<Attention> {
+        let stored = matches!(kv.format, Format::F16 | Format::Fp8E4m3(_)) && KvGeometry::supports(kv.format);
+        let sizes = kv.head_dim.is_multiple_of(32) && kv.page_tokens.is_multiple_of(16);
+        let positive = kv.kv_heads > 0 && kv.head_dim > 0 && kv.page_tokens > 0 && heads > 0;
+        let grouped = positive && heads.is_multiple_of(kv.kv_heads) && heads / kv.kv_heads <= 64;
+        let heads = u32::try_from(heads).ok()?;
+        let activation = Activation::F16;
+        (stored && sizes && grouped).then_some(Attention { heads, kv, window, activation })
+    }
+
+    /// The same with other activations.
+    pub fn with(self, activation: Activation) -> Attention {
+        Attention { activation, ..self }
+    }
+
+    /// Turns queries and keys, appends keys and values.
+    pub fn rope_append(&self) -> Source {
+        self.source("rope_append").define("BLOCK_HEADS", ROPE_HEADS)
+    }
+
+    /// For so many tokens.
+    pub fn rope_append_grid(&self, tokens: u32) -> Grid {
+        let all = self.heads + 2 * self.kv.kv_heads as u32;
+        Grid {
+            blocks: [tokens, all.div_ceil(ROPE_HEADS), 1],
+            threads: 128,
+            shared_bytes: self.kv.head_dim as u32 * 4,
+        }
+    }
+
+    /// Few tokens of each sequence.
+    pub fn decode(&self) -> Source {
+        self.attention("attention_decode")
+    }
+
+    /// For so many tokens, each one's positions shared out among `splits` blocks.
+    pub fn decode_grid(&self, tokens: u32, splits: u32) -> Grid {
+        Grid {
+            blocks: [splits, self.head_tiles(), tokens],
+            threads: WARPS * 32,
+            shared_bytes: (WARPS * self.part() + 1) * 4,
+        }
+    }
+
+    /// Partial sums (f32) and counters (u32, zeros before the first launch) that the launch needs.
+    pub fn decode_workspace(&self, tokens: u32, splits: u32) -> (u64, u64) {
+        let tiles = u64::from(tokens) * u64::from(self.head_tiles());
+        (tiles * u64::from(splits) * u64::from(self.part()), tiles)
+    }
+
+    /// Many tokens of each sequence.
+    pub fn prefill(&self) -> Source {
+        self.attention("attention_prefill")
+    }
+
+    /// For so many tokens of so many sequences, however they are shared out.
+    pub fn prefill_grid(&self, tokens: u32, sequences: u32) -> Grid {
+        let tile_tokens = WARPS * WARP_ROWS / self.group();
+        Grid {
+            blocks: [tokens / tile_tokens + sequences, self.kv.kv_heads as u32, 1],
+            threads: WARPS * 32,
+            shared_bytes: 0,
+        }
+    }
+
+    /// Query heads that share a KV head.
+    fn group(&self) -> u32 {
+        self.heads / self.kv.kv_heads as u32
+    }
+
+    /// Query heads that a block of attention_decode computes.
+    fn tile_heads(&self) -> u32 {
+        self.group().min(WARP_ROWS)
+    }
+
+    fn head_tiles(&self) -> u32 {
+        self.kv.kv_heads as u32 * self.group().div_ceil(self.tile_heads())
+    }
+
+    /// Floats of one block's sums: for each head its channels, greatest score and weight.
+    fn part(&self) -> u32 {
+        self.tile_heads() * (self.kv.head_dim as u32 + 2)
+    }
+
+    fn attention(&self, stem: &str) -> Source {
+        self.source(stem).define("WARPS", WARPS).define("WINDOW", self.window.unwrap_or(0))
+    }
+
+    fn source(&self, stem: &str) -> Source {
+        let source = self
+            .activation
+            .of(stem)
+            .define("HEADS", self.heads)
+            .define("KV_HEADS", self.kv.kv_heads)
+            .define("HEAD_DIM", self.kv.head_dim)
+            .define("PAGE_TOKENS", self.kv.page_tokens);
+        if self.kv.format == Format::F16 { source } else { source.define("KV_FP8", 1) }
+    }
+}

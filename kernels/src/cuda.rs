@@ -1,0 +1,150 @@
+//! The CUDA sources: one file for each kernel, named by its stem, beside the headers that they share.
+//!
+//! A source is specialised by definitions alone: what a model fixes is a constant, what a step brings is an argument.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
+
+/// A file that kernels include.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Name as included.
+    pub name: &'static str,
+    /// Text.
+    pub text: &'static str,
+}
+
+/// One kernel, ready to be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Name of the kernel: of its file, its symbol, and of its variants in the registry.
+    pub stem: &'static str,
+    /// Text of the file; it includes only [`HEADERS`].
+    pub text: Cow<'static, str>,
+    /// Values of the constants that specialise it, by name.
+    pub defines: BTreeMap<&'static str, String>,
+}
+
+impl Source {
+    /// The kernel or probe of this stem, without constants.
+    pub fn of(stem: &str) -> Option<Source> {
+        let (stem, text) = KERNELS.iter().chain(PROBES).find(|(name, _)| *name == stem)?;
+        Some(Source { stem, text: Cow::Borrowed(text), defines: BTreeMap::new() })
+    }
+
+    /// Sets a constant.
+    pub fn define(mut self, name: &'static str, value: impl Display) -> Source {
+        self.defines.insert(name, value.to_string());
+        self
+    }
+}
+
+/// What activations are stored as between kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// IEEE binary16.
+    #[default]
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Activation {
+    /// The kernel of this stem for such activations. Panics if there is no such kernel.
+    pub(crate) fn of(self, stem: &str) -> Source {
+        let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
+        if self == Activation::Bf16 { source.define("ACT_BF16", 1) } else { source }
+    }
+}
+
+/// Size of a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Blocks along x, y and z.
+    pub blocks: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// Dynamic shared memory of a block.
+    pub shared_bytes: u32,
+}
+
+macro_rules! headers {
+    ($($name:literal),* $(,)?) => {
+        /// Every header.
+        pub const HEADERS: &[Header] =
+            &[$(Header { name: $name, text: include_str!(concat!("../cuda/", $name)) }),*];
+    };
+}
+
+macro_rules! probes {
+    ($($stem:literal),* $(,)?) => {
+        /// Stem and text of kernels that show what the wrappers of `dev.cuh` do, one by one; no plan uses them.
+        pub const PROBES: &[(&str, &str)] =
+            &[$(($stem, include_str!(concat!("../cuda/probes/", $stem, ".cu")))),*];
+    };
+}
+
+macro_rules! kernels {
+    ($($stem:literal),* $(,)?) => {
+        /// Stem and text of every kernel.
+        pub const KERNELS: &[(&str, &str)] = &[$(($stem, include_str!(concat!("../cuda/", $stem, ".cu")))),*];
+    };
+}
+
+headers![
+    "activation.cuh",
+    "attention.cuh",
+    "dev.cuh",
+    "e4m3.cuh",
+    "embed.cuh",
+    "kv_cache.cuh",
+    "linear_gemv.cuh",
+    "linear_mma.cuh",
+    "linear_wgmma.cuh",
+    "output.cuh",
+    "row_norm.cuh",
+    "stream_k.cuh",
+    "tables.cuh",
+    "weights.cuh",
+];
+
+kernels![
+    "add",
+    "add_rms_norm",
+    "attention_decode",
+    "attention_prefill",
+    "embed_bf16",
+    "embed_f16",
+    "embed_f32",
+    "embed_fp8",
+    "embed_nf4",
+    "gather",
+    "linear_f16_gemv",
+    "linear_f16_mma",
+    "linear_f16_wgmma",
+    "linear_fp8_gemv",
+    "linear_fp8_mma",
+    "linear_fp8_wgmma",
+    "linear_int4_gemv",
+    "linear_int4_mma",
+    "linear_int4_wgmma",
+    "linear_int8_gemv",
+    "linear_int8_mma",
+    "linear_int8_wgmma",
+    "linear_nf4_gemv",
+    "linear_nf4_mma",
+    "linear_nf4_wgmma",
+    "rms_norm",
+    "rope_append",
+    "silu_mul",
+];
+
+probes![
+    "probe_bulk",
+    "probe_copy",
+    "probe_fence",
+    "probe_matrix",
+    "probe_numbers",
+    "probe_sync",
+    "probe_warp",
+    "probe_wgmma",
+];

@@ -1,0 +1,52 @@
+//! Kernels of GPUs over rows without a weight: how sources are specialised, and what launching them takes. Arguments stand
+//! in the sources.
+
+use crate::cuda::{Activation, Grid, Source};
+
+/// Threads of a block, each with four values.
+const THREADS: u32 = 256;
+/// Threads of a block that copies a row.
+const COPY_THREADS: u32 = 128;
+
+/// Operations on rows of `cols` values, a multiple of 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Width of a row of the result.
+    pub cols: u32,
+    /// What rows between kernels are stored as.
+    pub activation: Activation,
+}
+
+impl Rows {
+    /// An activation plus the residual, both f32 where `wide`.
+    pub fn add(&self, wide: bool) -> Source {
+        let source = self.source("add");
+        if wide { source.define("X_F32", 1) } else { source }
+    }
+
+    /// Gate and up to what the down projection takes.
+    pub fn silu_mul(&self) -> Source {
+        self.source("silu_mul")
+    }
+
+    /// Of these two, for so many tokens.
+    pub fn grid(&self, tokens: u32) -> Grid {
+        let values = u64::from(tokens) * u64::from(self.cols);
+        let blocks = values.div_ceil(u64::from(THREADS) * 4) as u32;
+        Grid { blocks: [blocks, 1, 1], threads: THREADS, shared_bytes: 0 }
+    }
+
+    /// Chosen rows of f32.
+    pub fn gather(&self) -> Source {
+        self.source("gather")
+    }
+
+    /// For so many chosen rows.
+    pub fn gather_grid(&self, rows: u32) -> Grid {
+        Grid { blocks: [rows, 1, 1], threads: COPY_THREADS, shared_bytes: 0 }
+    }
+
+    fn source(&self, stem: &str) -> Source {
+        self.activation.of(stem).define("COLS", self.cols)
+    }
+}

@@ -1,0 +1,248 @@
+//! Linear kernels of GPUs: how a source is specialised, and what launching it takes.
+//!
+//! Arguments of every kernel, in order: x (f16 `[tokens, cols]`), the arrays of the weight in `fragments` layout in the order
+//! of [`Layout::components`] (int4 without zero points a null in their place), bias (f32 `[rows]`, or null), out
+//! `[tokens, rows]`, tokens (i32); and of those that share work out by parts ([`Kind::Mma`], [`Kind::Wgmma`]) the partial
+//! sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
+
+use samp_abi::{BLOCK, Format, Group, Layout, ScaleAxis, TILE_ROWS};
+
+use crate::cuda::Source;
+
+/// The ways of computing a linear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// 1 to 8 tokens, all of x in shared memory.
+    Gemv,
+    /// 8 tokens or a multiple of 16 at a time on `mma` units.
+    Mma,
+    /// 16, 32, 64 or 128 tokens at a time on Hopper's `wgmma` units.
+    Wgmma,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 3] = [Kind::Gemv, Kind::Mma, Kind::Wgmma];
+}
+
+/// How a block's warps share out the work, and how far copies run ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tiling {
+    /// Warps (gemv), warps along the rows (mma) or warpgroups (wgmma) of a block.
+    pub row_warps: u32,
+    /// Warps that share out the columns (mma).
+    pub k_warps: u32,
+    /// Tiles of 16 rows that a warp computes (mma).
+    pub tiles_per_warp: u32,
+    /// Blocks of 64 columns of one stage (gemv, wgmma).
+    pub stage_blocks: u32,
+    /// Stages of the ring of copies.
+    pub stages: u32,
+}
+
+/// A linear kernel, ready to be compiled: everything that a model fixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linear {
+    /// The way.
+    pub kind: Kind,
+    /// Format of the weight.
+    pub format: Format,
+    /// Output channels.
+    pub rows: u32,
+    /// Input channels, a multiple of 64.
+    pub cols: u32,
+    /// Tokens computed at a time.
+    pub tokens: u32,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Whether outputs are f32 rather than f16.
+    pub f32_out: bool,
+    /// How work is shared out.
+    pub tiling: Tiling,
+}
+
+impl Linear {
+    /// The kernel for a weight, without bias and with f16 outputs. `None` where there is none of this kind for the format,
+    /// the columns or the number of tokens, or x does not fit shared memory.
+    pub fn new(kind: Kind, format: Format, (rows, cols): (u32, u32), tokens: u32) -> Option<Linear> {
+        let tokens_fit = match kind {
+            Kind::Gemv => (1..=8).contains(&tokens),
+            Kind::Mma => matches!(tokens, 8 | 16 | 32 | 64),
+            Kind::Wgmma => matches!(tokens, 16 | 32 | 64 | 128),
+        };
+        let fits = tokens_fit && stem(kind, format).is_some() && Layout::Fragments.holds(format, cols.into());
+        let tiling = tiling(kind, format, cols, tokens);
+        (fits && tiling.stages > 1).then_some(Linear {
+            kind,
+            format,
+            rows,
+            cols,
+            tokens,
+            bias: false,
+            f32_out: false,
+            tiling,
+        })
+    }
+
+    /// The source with its constants.
+    pub fn source(&self) -> Source {
+        let tiling = &self.tiling;
+        let source = stem(self.kind, self.format).and_then(Source::of);
+        let mut source = source
+            .expect("a kernel of every stem")
+            .define("ROWS", self.rows)
+            .define("COLS", self.cols)
+            .define("TOKENS", self.tokens)
+            .define("STAGES", tiling.stages);
+        source = match self.kind {
+            Kind::Gemv => source.define("WARPS", tiling.row_warps).define("TURN_BLOCKS", tiling.stage_blocks),
+            Kind::Mma => source
+                .define("ROW_WARPS", tiling.row_warps)
+                .define("K_WARPS", tiling.k_warps)
+                .define("TILES_PER_WARP", tiling.tiles_per_warp),
+            Kind::Wgmma => {
+                source.define("CONSUMERS", tiling.row_warps).define("STAGE_BLOCKS", tiling.stage_blocks)
+            }
+        };
+        if let Some(group) = self.format.group() {
+            source = source.define("GROUP", group.size());
+        }
+        let switches = [
+            ("BIAS", self.bias),
+            ("OUT_F32", self.f32_out),
+            ("ZERO_POINT", matches!(self.format, Format::Int4 { zero_point: true, .. })),
+            ("TENSOR_SCALE", self.format == Format::Fp8E4m3(ScaleAxis::Tensor)),
+            ("FP4", self.format == Format::Fp4),
+        ];
+        switches.iter().filter(|(_, on)| *on).fold(source, |source, (name, _)| source.define(name, 1))
+    }
+
+    /// Threads of a block.
+    pub fn threads(&self) -> u32 {
+        match self.kind {
+            Kind::Gemv => self.tiling.row_warps * 32,
+            Kind::Mma => self.tiling.row_warps * self.tiling.k_warps * 32,
+            Kind::Wgmma => self.tiling.row_warps * 128 + 32,
+        }
+    }
+
+    /// Bytes of shared memory that the launch asks for.
+    pub fn shared_bytes(&self) -> u32 {
+        let (codes, extra, table) = staged_bytes(self.format);
+        let (tiling, x) = (&self.tiling, self.tokens * BLOCK as u32 * 2);
+        match self.kind {
+            Kind::Gemv => {
+                let sums = 2 * tiling.row_warps * TILE_ROWS as u32 * self.tokens * 4;
+                let rings = tiling.row_warps * tiling.stages * tiling.stage_blocks * (codes + extra);
+                table + self.tokens * (self.cols * 2 + 16) + rings + sums
+            }
+            Kind::Mma => {
+                let warps = tiling.row_warps * tiling.k_warps;
+                let stage = tiling.k_warps * x + warps * tiling.tiles_per_warp * (codes + extra);
+                let sums = (tiling.k_warps - 1) * tiling.row_warps * self.sums_of_lane() * 32 * 4;
+                table.next_multiple_of(128) + tiling.stages * stage + sums + 16
+            }
+            Kind::Wgmma => {
+                let stage = tiling.stage_blocks * (x + tiling.row_warps * 4 * (codes + extra));
+                tiling.stages * stage.next_multiple_of(1024) + table + tiling.stages * 16 + 16
+            }
+        }
+    }
+
+    /// Pieces that work can be shared out in: no more blocks than this may run along x. Tiles of 16 rows for gemv.
+    pub fn parts(&self) -> u32 {
+        let blocks = self.cols / BLOCK as u32;
+        match self.kind {
+            Kind::Gemv => self.rows.div_ceil(TILE_ROWS as u32),
+            Kind::Mma => self.groups() * blocks.div_ceil(self.tiling.k_warps),
+            Kind::Wgmma => self.groups() * (blocks / self.tiling.stage_blocks),
+        }
+    }
+
+    /// Blocks along y for so many tokens.
+    pub fn token_tiles(&self, tokens: u32) -> u32 {
+        tokens.div_ceil(self.tokens)
+    }
+
+    /// Partial sums (f32) and counters (u32) that a launch of `blocks` by `token_tiles` blocks needs; none for gemv.
+    pub fn workspace(&self, blocks: u32, token_tiles: u32) -> (u64, u64) {
+        let row_threads = match self.kind {
+            Kind::Gemv => return (0, 0),
+            Kind::Mma => self.tiling.row_warps * 32,
+            Kind::Wgmma => self.tiling.row_warps * 128,
+        };
+        let slots = 2 * u64::from(blocks) * u64::from(token_tiles);
+        let sums = slots * u64::from(row_threads * self.sums_of_lane());
+        (sums, u64::from(token_tiles) * u64::from(self.groups()))
+    }
+
+    /// Groups of rows that one block computes at a time.
+    fn groups(&self) -> u32 {
+        let tiles = match self.kind {
+            Kind::Gemv => 1,
+            Kind::Mma => self.tiling.row_warps * self.tiling.tiles_per_warp,
+            Kind::Wgmma => self.tiling.row_warps * 4,
+        };
+        self.rows.div_ceil(TILE_ROWS as u32).div_ceil(tiles)
+    }
+
+    fn sums_of_lane(&self) -> u32 {
+        match self.kind {
+            Kind::Gemv => 2 * self.tokens,
+            Kind::Mma => self.tiling.tiles_per_warp * self.tokens / 2,
+            Kind::Wgmma => self.tokens / 2,
+        }
+    }
+}
+
+/// The kernel of a kind and format, as its file and symbol are called.
+fn stem(kind: Kind, format: Format) -> Option<&'static str> {
+    let [gemv, mma, wgmma] = match format {
+        Format::F16 => ["linear_f16_gemv", "linear_f16_mma", "linear_f16_wgmma"],
+        Format::Fp8E4m3(_) => ["linear_fp8_gemv", "linear_fp8_mma", "linear_fp8_wgmma"],
+        Format::Int8 { outliers: false } => ["linear_int8_gemv", "linear_int8_mma", "linear_int8_wgmma"],
+        Format::Int4 { .. } => ["linear_int4_gemv", "linear_int4_mma", "linear_int4_wgmma"],
+        Format::Nf4 | Format::Fp4 => ["linear_nf4_gemv", "linear_nf4_mma", "linear_nf4_wgmma"],
+        _ => return None,
+    };
+    Some(match kind {
+        Kind::Gemv => gemv,
+        Kind::Mma => mma,
+        Kind::Wgmma => wgmma,
+    })
+}
+
+/// Bytes that are staged of one block of 64 columns of a tile, its codes and what goes with them, and bytes of tables.
+fn staged_bytes(format: Format) -> (u32, u32, u32) {
+    let codes = TILE_ROWS as u32 * BLOCK as u32 * format.code_bits() as u32 / 8;
+    match format {
+        Format::Nf4 | Format::Fp4 => (codes, 16, 256 * 32 * 4 + 256 * 4),
+        Format::Int4 { zero_point, .. } => (codes, if zero_point { 48 } else { 32 }, 0),
+        _ => (codes, 0, 0),
+    }
+}
+
+/// A tiling that keeps some 32 KiB of weights in flight in each block, as far as shared memory goes.
+fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
+    let bits = format.code_bits() as u32;
+    let pairs = if bits == 4 && (cols / BLOCK as u32).is_multiple_of(2) { 2 } else { 1 };
+    let plain = Tiling { row_warps: 8, k_warps: 1, tiles_per_warp: 1, stage_blocks: 1, stages: 4 };
+    match kind {
+        Kind::Gemv => {
+            // Of 160 KiB, which every target has, what tables, x and sums leave.
+            let (codes, extra, table) = staged_bytes(format);
+            let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 16 + 1024));
+            let stages = |blocks: u32| (left / (8 * blocks * (codes + extra))).min(64 / (bits * blocks));
+            let stage_blocks = if stages(pairs) > 2 { pairs } else { 1 };
+            Tiling { stage_blocks, stages: stages(stage_blocks), ..plain }
+        }
+        Kind::Mma if tokens < 32 => Tiling { row_warps: 4, k_warps: 2, stages: (32 / bits).max(3), ..plain },
+        Kind::Mma => plain,
+        // Twice the columns would take more registers than there are.
+        Kind::Wgmma if tokens == 128 => Tiling { row_warps: 2, ..plain },
+        Kind::Wgmma => Tiling { row_warps: 2, stage_blocks: pairs, ..plain },
+    }
+}
+
+/// The group sizes that the kernels know.
+const _: () = assert!(Group::G64.size() == BLOCK && Group::G128.size() == 2 * BLOCK);

@@ -1,0 +1,37 @@
+//! Norm kernels of GPUs: how sources are specialised, and what launching them takes. Arguments stand in the sources.
+
+use crate::cuda::{Activation, Grid, Source};
+
+/// Norms of rows of `cols` values, a multiple of 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Norm {
+    /// Width of a row.
+    pub cols: u32,
+    /// What the normed rows are stored as.
+    pub activation: Activation,
+}
+
+impl Norm {
+    /// The norm alone.
+    pub fn rms_norm(&self) -> Source {
+        self.source("rms_norm")
+    }
+
+    /// The norm after the addition of the residual.
+    pub fn add_rms_norm(&self) -> Source {
+        self.source("add_rms_norm")
+    }
+
+    /// Of either, for so many tokens: a block for each, whose threads have 8 values each as far as that goes.
+    pub fn grid(&self, tokens: u32) -> Grid {
+        Grid { blocks: [tokens, 1, 1], threads: self.threads(), shared_bytes: self.threads() / 32 * 4 }
+    }
+
+    fn threads(&self) -> u32 {
+        self.cols.div_ceil(8).next_multiple_of(32).clamp(64, 1024)
+    }
+
+    fn source(&self, stem: &str) -> Source {
+        self.activation.of(stem).define("COLS", self.cols).define("THREADS", self.threads())
+    }
+}
