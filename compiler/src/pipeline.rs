@@ -9,7 +9,7 @@ use samp_passes::{
     Changed, Explanation, MemoryInputs, Quality, Selection, Sensitivities, annotate_sensitivity,
     assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
     keep_outliers, legal_ops, legalize, narrow_activations, plan_memory, recipe::Recipe, rotate,
-    round_weights, select_kernels,
+    round_weights, select_kernels, split_linears,
 };
 
 /// What the passes need to know besides the graph.
@@ -126,6 +126,7 @@ const PIPELINE: &[Row] = &[
         phase: Phase::Annotated,
         pass: |m, s| s.inputs.sensitivities.as_ref().map_or(Ok(Changed(0)), |s| annotate_sensitivity(m, s)),
     },
+    Row { name: "split_linears", phase: Phase::Typed, pass: |m, s| split_linears(m, &s.inputs.recipe) },
     Row {
         name: "assign_recipe",
         phase: Phase::Typed,

@@ -62,6 +62,7 @@ pub enum Entry {
     RopeAppend { run: fn(rope::RopeAppendArgs<'_>), reference: fn(rope::RopeAppendArgs<'_>) },
     PagedAttention { run: fn(attention::AttentionArgs<'_>), reference: fn(attention::AttentionArgs<'_>) },
     SiluMul { run: fn(elementwise::SiluMulArgs<'_>), reference: fn(elementwise::SiluMulArgs<'_>) },
+    Concat { run: fn(elementwise::ConcatArgs<'_>), reference: fn(elementwise::ConcatArgs<'_>) },
     Gather { run: fn(elementwise::GatherArgs<'_>), reference: fn(elementwise::GatherArgs<'_>) },
 }
 

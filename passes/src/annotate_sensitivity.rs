@@ -30,6 +30,27 @@ pub struct WeightSensitivity {
     pub outliers: Vec<u32>,
     /// The formats that it can have.
     pub formats: Vec<FormatCost>,
+    /// What each member of a fused linear costs by itself; none where that is not known or there are none.
+    pub parts: Vec<PartSensitivity>,
+}
+
+/// What a measurement says of one member of a fused linear.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartSensitivity {
+    /// Its name, such as `layers.0.self_attn.q_proj`.
+    pub key: String,
+    /// Output channels.
+    pub rows: u64,
+    /// The formats that it can have.
+    pub formats: Vec<FormatCost>,
+}
+
+impl Sensitivities {
+    /// The outlier columns of a weight, or of the one that a member is of.
+    pub fn outliers_of(&self, key: &str) -> &[u32] {
+        let is_it = |w: &&WeightSensitivity| w.key == key || w.parts.iter().any(|part| part.key == key);
+        self.weights.iter().find(is_it).map_or(&[], |weight| &weight.outliers)
+    }
 }
 
 /// What one format costs one weight.

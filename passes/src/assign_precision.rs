@@ -16,9 +16,10 @@ use samp_ir::{Diagnostic, LinearOp, Module, Shape, WeightOp};
 use crate::{
     FormatCost, Selection, Sensitivities,
     assign_recipe::projection_key,
-    assignment::{self, Chosen, Limit, Problem, Request, Solution, Unit},
+    assignment::{self, Limit, Problem, Request, Solution, Unit},
     formulation::{
-        BITS, BYTES, DEVICE, Formulation, LOSS, Matrix, Rest, formulate, latency_name, stratum_name,
+        BITS, BYTES, DEVICE, Formulation, KV, LOSS, Matrix, Rest, chosen_by, formulate, latency_name,
+        stratum_name,
     },
     recipe::{Recipe, Rule},
     select_kernels::other_ops_time,
@@ -58,8 +59,10 @@ pub enum Objective {
 /// What a plan holds on its device beside the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Device {
-    /// The activation arena, or an upper bound of it.
+    /// The activation arena while fused linears stay whole.
     pub arena_bytes: u64,
+    /// The activation arena where all of them are apart, which holds their results twice.
+    pub apart_arena_bytes: u64,
     /// The formats that the KV cache may have; at least one.
     pub kv: Vec<KvCost>,
 }
@@ -78,7 +81,7 @@ pub struct KvCost {
 pub struct Decision {
     /// One rule for each projection.
     pub recipe: Recipe,
-    /// The format of each weight, in the graph's order.
+    /// The format of each weight, in the graph's order; of each member of a fused one whose members differ.
     pub formats: Vec<(String, Format)>,
     /// The format of the KV cache.
     pub kv: Format,
@@ -106,14 +109,11 @@ impl Decision {
     /// Whether other formats of the weights, in the graph's order, would keep every limit and have no more of what was
     /// minimised. Losses do not count: they are for the audit.
     pub fn admits(&self, formats: &[(String, Format)]) -> bool {
-        let mut chosen = self.solution.chosen.clone();
-        for (at, (_, format)) in formats.iter().enumerate() {
-            let choices = &self.problem.groups[at].alternatives[0].parts[0].choices;
-            let Some(choice) = choices.iter().position(|c| c.name == format.to_string()) else {
-                return false;
-            };
-            chosen[at] = Chosen { alternative: 0, choices: vec![choice] };
-        }
+        let format_of = |key: &str| match key {
+            KV => Some(self.kv),
+            _ => formats.iter().find(|(known, _)| known == key).map(|(_, format)| *format),
+        };
+        let Some(chosen) = chosen_by(&self.problem, &format_of) else { return false };
         let totals = self.problem.totals(&chosen);
         let limits = self.solution.limits.iter().map(|limit| (&limit.resource, limit.at_most));
         limits.chain([(&self.minimised, self.solution.objective)]).all(|(name, most)| {
@@ -133,26 +133,53 @@ pub fn assign_precision(
     (demands, device): (&Demands, &Device),
     selection: &Selection,
 ) -> Result<Decision, Diagnostic> {
-    let formulation = formulation(module, known, (demands, device), selection)?;
     let request = request(demands);
-    let solution = assignment::solve(&formulation.problem, &request).map_err(|error| {
-        let refused = refuse(error);
-        if demands.device_bytes.is_none() { refused } else { refused.note(least_held(&formulation, device)) }
-    })?;
+    let (formulation, solution) = solved(module, known, (demands, device), selection, &request)?;
     let formats = formulation.formats(&solution);
-    let rules = module.views::<WeightOp>().filter(is_matrix).flat_map(|weight| {
-        let format = formats.iter().find(|(key, _)| key == weight.key()).map(|(_, format)| *format);
-        let rule = move |source| Rule {
-            pattern: projection_key(source).into(),
-            format: format.expect("every matrix is decided"),
-        };
-        weight.sources().into_iter().map(rule)
-    });
+    let rule = |weight: WeightOp<'_>, source: &str| {
+        let key = projection_key(source);
+        let decided = formats.iter().find(|(known, _)| known == weight.key() || known == key);
+        Rule { pattern: key.into(), format: decided.expect("every matrix is decided").1 }
+    };
+    let matrices = module.views::<WeightOp>().filter(is_matrix);
+    let rules = matrices.flat_map(|weight| weight.sources().into_iter().map(move |source| (weight, source)));
+    let rules = rules.map(|(weight, source)| rule(weight, source));
     let kv = formulation.kv_format(&solution);
     let decided = device.kv.len() > 1;
     let recipe = Recipe { name: "measured".into(), kv: decided.then_some(kv), rules: rules.collect() };
     let (minimised, problem) = (request.minimise, formulation.problem);
     Ok(Decision { recipe, formats, kv, minimised, problem, solution })
+}
+
+/// Solves for all matrices. The arena is larger where fused linears are apart: where it counts, plans that keep them whole are
+/// solved for by themselves, and the better of both is taken.
+fn solved(
+    module: &Module,
+    known: &Sensitivities,
+    (demands, device): (&Demands, &Device),
+    selection: &Selection,
+    request: &Request,
+) -> Result<(Formulation, Solution), Diagnostic> {
+    let solve = |known: &Sensitivities, arena_bytes: u64| {
+        let device = &Device { arena_bytes, ..device.clone() };
+        let formulation = formulation(module, known, (demands, device), selection)?;
+        match assignment::solve(&formulation.problem, request) {
+            Ok(solution) => Ok((formulation, solution)),
+            Err(error) if demands.device_bytes.is_none() => Err(refuse(error)),
+            Err(error) => Err(refuse(error).note(least_held(&formulation, device))),
+        }
+    };
+    let counts = demands.device_bytes.is_some() || demands.objective == Objective::DeviceBytes;
+    if !counts {
+        return solve(known, device.arena_bytes);
+    }
+    let mut whole = known.clone();
+    whole.weights.iter_mut().for_each(|weight| weight.parts.clear());
+    match (solve(&whole, device.arena_bytes), solve(known, device.apart_arena_bytes)) {
+        (Ok(whole), Ok(apart)) => Ok(if apart.1.objective < whole.1.objective { apart } else { whole }),
+        (Err(_), Ok(apart)) => Ok(apart),
+        (whole, Err(_)) => whole,
+    }
 }
 
 fn refuse(error: assignment::Error) -> Diagnostic {

@@ -4,9 +4,9 @@
 //!
 //! After: `samp.weight {key = "layers.0.mlp.down_proj", format = "nf4", …}`
 //!
-//! Requires: fusion and legalization are done. Ensures: every weight has a format that its shape allows; vectors (norms and biases) stay in
-//! f32. Does not: measure anything, or split a fused linear whose members the recipe wants in different formats; that is
-//! an error.
+//! Requires: fusion and legalization are done, and linears whose members the recipe wants in different formats are split
+//! (`split_linears`). Ensures: every weight has a format that its shape allows; vectors (norms and biases) stay in f32. Does not:
+//! measure anything.
 
 use samp_abi::Format;
 use samp_ir::{Diagnostic, Module, OpId, Shape, WeightOp};
@@ -40,13 +40,13 @@ pub fn assign_recipe(
 }
 
 /// One projection of the checkpoint and the weight that holds it.
-struct Projection {
-    key: String,
-    weight: OpId,
+pub(crate) struct Projection {
+    pub(crate) key: String,
+    pub(crate) weight: OpId,
 }
 
 /// The projections in program order; those of one weight are neighbours.
-fn projections(module: &Module) -> Vec<Projection> {
+pub(crate) fn projections(module: &Module) -> Vec<Projection> {
     let matrices = module.views::<WeightOp>().filter(is_matrix);
     let all = matrices.flat_map(|w| w.sources().into_iter().map(move |s| (s, w.id())));
     all.map(|(source, weight)| Projection { key: projection_key(source).to_owned(), weight }).collect()
@@ -67,7 +67,7 @@ fn agree(module: &Module, projection: &Projection, first: Format, format: Format
         return Ok(());
     }
     let fused = module.op(projection.weight).label();
-    Err(Diagnostic::bad_input(
+    Err(Diagnostic::compiler_bug(
         "E0405",
         format!(
             "the members of `{fused}` are one tensor: expected {first} for `{}` too, found {format}",
@@ -75,7 +75,7 @@ fn agree(module: &Module, projection: &Projection, first: Format, format: Format
         ),
     )
     .at_op(fused)
-    .hint("give the members of a fused projection (q, k, v; gate, up) the same format"))
+    .note("split_linears parts such members first"))
 }
 
 /// `format`, if the weight's shape allows it.

@@ -4,9 +4,9 @@ use samp_abi::{Format, Layout, plan::OpKind};
 use samp_ir::Diagnostic;
 
 use crate::{
-    FormatCost, Selection, Sensitivities, WeightSensitivity,
-    assignment::{Choice, Group, Problem, Resource, Solution, Unit},
-    select_kernels::fastest,
+    FormatCost, PartSensitivity, Selection, Sensitivities, WeightSensitivity,
+    assignment::{Alternative, Choice, Chosen, Group, Part, Problem, Resource, Solution, Unit},
+    select_kernels::{concat_time, fastest},
 };
 
 /// The resource that counts the divergence from the unquantized model, in nats per token.
@@ -71,10 +71,9 @@ pub struct Rest {
 /// The assignment problem with what its choices stand for.
 #[derive(Clone, Debug)]
 pub struct Formulation {
-    /// One group for each matrix, in the order given, and one for the KV cache with everything else.
+    /// One group for each matrix, in the order given, and one for the KV cache with everything else. Choices are named by
+    /// their formats. A fused matrix whose members were measured can also be held apart.
     pub problem: Problem,
-    /// The formats behind each group's choices.
-    pub choices: Vec<(String, Vec<Format>)>,
     /// The formats behind the KV cache's choices.
     pub kv: Vec<Format>,
 }
@@ -103,20 +102,26 @@ pub fn formulate(
     let decoder = matrices.iter().filter(|m| m.is_decoder_linear());
     let decoder_weights = decoder.map(|m| (m.rows * m.cols) as f64).sum();
     let pricing = Pricing { selection, tokens, decoder_weights };
-    let (mut groups, mut choices) = (vec![], vec![]);
+    let mut groups = vec![];
     for matrix in matrices {
         let measured = known.weights.iter().find(|w| w.key == matrix.key);
-        let priced = pricing.choices(matrix, measured.ok_or_else(|| unmeasured(&matrix.key))?);
-        choices.push((matrix.key.clone(), priced.iter().map(|(format, _)| *format).collect()));
-        groups.push(Group::new(&matrix.key, priced.into_iter().map(|(_, choice)| choice).collect()));
+        let measured = measured.ok_or_else(|| unmeasured(&matrix.key))?;
+        let group = Group::new(
+            &matrix.key,
+            pricing.choices(matrix, (&measured.formats, measured.outliers.len()), &[]),
+        );
+        groups.push(match pricing.apart(matrix, measured) {
+            Some(members) => group.or_apart(members),
+            None => group,
+        });
     }
     groups.push(Group::new(KV, rest.iter().map(|rest| rest.choice(known.strata.len())).collect()));
     let kv = rest.iter().map(|rest| rest.kv.format).collect();
-    Ok(Formulation { problem: Problem { resources, groups }, choices, kv })
+    Ok(Formulation { problem: Problem { resources, groups }, kv })
 }
 
 /// The group of the KV cache, which also counts what no choice changes.
-pub(crate) const KV: &str = "KV cache";
+pub const KV: &str = "KV cache";
 
 impl Rest {
     fn choice(&self, strata: usize) -> Choice {
@@ -129,25 +134,50 @@ impl Rest {
 }
 
 impl Formulation {
-    /// The format of each matrix in a solution.
+    /// The format of each matrix in a solution, or of each member of one that is held apart. Members that agree are one.
     pub fn formats(&self, solution: &Solution) -> Vec<(String, Format)> {
-        let chosen = solution.chosen.iter().map(|chosen| chosen.choices[0]);
-        self.choices.iter().zip(chosen).map(|((key, formats), at)| (key.clone(), formats[at])).collect()
+        let matrices = self.problem.groups.iter().zip(&solution.chosen).filter(|(group, _)| group.name != KV);
+        let of = |(group, chosen): (&Group, &Chosen)| {
+            let parts = group.alternatives[chosen.alternative].parts.iter().zip(&chosen.choices);
+            let formats: Vec<(String, Format)> =
+                parts.map(|(part, &at)| (part.name.clone(), format_of(&part.choices[at]))).collect();
+            let agree = formats.iter().all(|(_, format)| *format == formats[0].1);
+            if agree { vec![(group.name.clone(), formats[0].1)] } else { formats }
+        };
+        matrices.flat_map(of).collect()
     }
 
     /// All weights, each matrix in the format that takes least.
     pub fn least_weight_bytes(&self) -> f64 {
-        let bytes = |group: &Group| {
-            let choices = group.alternatives[0].parts[0].choices.iter();
-            choices.map(|choice| choice.costs[1]).fold(f64::INFINITY, f64::min)
-        };
-        self.problem.groups.iter().map(bytes).sum()
+        let part = |part: &Part| part.choices.iter().map(|c| c.costs[1]).fold(f64::INFINITY, f64::min);
+        let way = |way: &Alternative| way.parts.iter().map(part).sum::<f64>();
+        let group = |group: &Group| group.alternatives.iter().map(way).fold(f64::INFINITY, f64::min);
+        self.problem.groups.iter().map(group).sum()
     }
 
     /// The format of the KV cache in a solution.
     pub fn kv_format(&self, solution: &Solution) -> Format {
-        self.kv[solution.chosen[self.choices.len()].choices[0]]
+        self.kv[solution.chosen[self.problem.groups.len() - 1].choices[0]]
     }
+}
+
+/// The format that a choice stands for.
+fn format_of(choice: &Choice) -> Format {
+    choice.name.parse().expect("a choice is named by its format")
+}
+
+/// What a plan does whose matrices, members held apart, and KV cache have these formats, by name; `None` where one of them is no
+/// choice.
+pub fn chosen_by(problem: &Problem, format_of: &dyn Fn(&str) -> Option<Format>) -> Option<Vec<Chosen>> {
+    let choice = |part: &Part| {
+        let name = format_of(&part.name)?.to_string();
+        part.choices.iter().position(|choice| choice.name == name)
+    };
+    let way = |(alternative, way): (usize, &Alternative)| {
+        let choices = way.parts.iter().map(choice).collect::<Option<_>>()?;
+        Some(Chosen { alternative, choices })
+    };
+    problem.groups.iter().map(|group| group.alternatives.iter().enumerate().find_map(way)).collect()
 }
 
 /// How choices are priced.
@@ -158,22 +188,69 @@ struct Pricing<'a> {
 }
 
 impl Pricing<'_> {
-    /// Each format that some kernel of the target takes.
-    fn choices(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Vec<(Format, Choice)> {
+    /// Each format that some kernel of the target takes, with so many columns kept apart by the one that does; `more` time
+    /// for each number of tokens, none if empty.
+    fn choices(
+        &self,
+        matrix: &Matrix,
+        (formats, outliers): (&[FormatCost], usize),
+        more: &[f64],
+    ) -> Vec<Choice> {
         let choice = |cost: &FormatCost| {
-            let bytes = matrix.bytes(cost.format, measured.outliers.len()) as f64;
+            let bytes = matrix.bytes(cost.format, outliers) as f64;
             let bits = if matrix.is_decoder_linear() { 8.0 * bytes / self.decoder_weights } else { 0.0 };
             // A measured divergence may be a little below zero; a plan is no better for it.
             let mut costs = vec![cost.nats.max(0.0), bytes, bits, bytes];
             costs.extend(cost.strata.iter().map(|nats| nats.max(0.0)));
-            for &tokens in self.tokens {
+            for (index, &tokens) in self.tokens.iter().enumerate() {
                 let shape = (matrix.rows, matrix.cols, cost.format);
-                costs.push(fastest(matrix.reader, shape, tokens, self.selection)?.0);
+                let time = fastest(matrix.reader, shape, tokens, self.selection)?.0;
+                costs.push(time + more.get(index).unwrap_or(&0.0));
             }
-            Some((cost.format, Choice { name: cost.format.to_string(), costs }))
+            Some(Choice { name: cost.format.to_string(), costs })
         };
-        measured.formats.iter().filter_map(choice).collect()
+        formats.iter().filter_map(choice).collect()
     }
+
+    /// The members of a fused matrix, each by itself; the first bears what putting their results together takes. `None` where
+    /// they were not measured or the target cannot hold them apart.
+    fn apart(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Option<Vec<Part>> {
+        let together =
+            self.tokens.iter().map(|&tokens| Some(concat_time(matrix.rows, tokens, self.selection)?.0));
+        let together: Vec<f64> = together.collect::<Option<_>>()?;
+        concat_time(matrix.rows, 1, self.selection)?;
+        let member = |(index, part): (usize, &PartSensitivity)| {
+            let own = Matrix { key: part.key.clone(), rows: part.rows, ..matrix.clone() };
+            let shares: Vec<FormatCost> =
+                part.formats.iter().filter_map(|cost| share(cost, measured)).collect();
+            let more = if index == 0 { together.as_slice() } else { &[] };
+            let choices = self.choices(&own, (&shares, measured.outliers.len()), more);
+            (!choices.is_empty()).then_some(Part { name: own.key, choices })
+        };
+        let members: Vec<Part> = measured.parts.iter().enumerate().map(member).collect::<Option<_>>()?;
+        (members.len() > 1).then_some(members)
+    }
+}
+
+/// What a member loses in a format: its share of what the whole was measured to lose in it. Members that agree lose together
+/// what the whole does, so that no difference of two measurements of the same thing counts for a gain.
+fn share(cost: &FormatCost, whole: &WeightSensitivity) -> Option<FormatCost> {
+    let of = |formats: &[FormatCost]| formats.iter().find(|other| other.format == cost.format).cloned();
+    let together = of(&whole.formats)?;
+    let members: Vec<FormatCost> = whole.parts.iter().map(|part| of(&part.formats)).collect::<Option<_>>()?;
+    let share = |own: f64, together: f64, all: f64| {
+        let part = if all > 0.0 { own.max(0.0) / all } else { 1.0 / members.len() as f64 };
+        together.max(0.0) * part
+    };
+    let all = members.iter().map(|member| member.nats.max(0.0)).sum();
+    let strata = cost.strata.iter().zip(&together.strata).enumerate().map(|(at, (&own, &together))| {
+        share(own, together, members.iter().map(|member| member.strata[at].max(0.0)).sum())
+    });
+    Some(FormatCost {
+        format: cost.format,
+        nats: share(cost.nats, together.nats, all),
+        strata: strata.collect(),
+    })
 }
 
 fn unmeasured(key: &str) -> Diagnostic {
@@ -196,8 +273,12 @@ mod tests {
     fn known(keys: [&str; 2]) -> Sensitivities {
         let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
         let formats = vec![cost(Format::Nf4, 1e-3), cost(Format::F16, -1e-9)];
-        let weight =
-            |key: &str| WeightSensitivity { key: key.into(), outliers: vec![], formats: formats.clone() };
+        let weight = |key: &str| WeightSensitivity {
+            key: key.into(),
+            outliers: vec![],
+            formats: formats.clone(),
+            parts: vec![],
+        };
         Sensitivities { weights: keys.map(weight).into(), strata: vec![] }
     }
 
@@ -257,6 +338,61 @@ mod tests {
         for (format, more) in [(Format::INT8_OUTLIERS, 3 * (2 * 256 + 4)), (Format::INT8, 0)] {
             assert_eq!(matrix.bytes(format, 3) - matrix.bytes(Format::INT8, 0), more, "{format}");
         }
+    }
+
+    /// A fused matrix of two members: queries lose nine times what values of as many rows do.
+    fn fused(tokens: &[u64]) -> Formulation {
+        let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
+        let part = |key: &str, nats: f64| PartSensitivity {
+            key: key.into(),
+            rows: 128,
+            formats: vec![cost(Format::Nf4, nats), cost(Format::F16, 0.0)],
+        };
+        let mut known = known(["layers.0.qv", "layers.0.a"]);
+        known.weights[0].parts = vec![part("layers.0.q", 1.8e-3), part("layers.0.v", 2e-4)];
+        let matrices = [matrix("layers.0.qv", OpKind::Linear)];
+        let rest = Rest { times: vec![0.0; tokens.len()], ..rest(Format::F32, 0.0, 64) };
+        formulate(&matrices, &[rest], &known, tokens, &selection()).unwrap()
+    }
+
+    #[test]
+    fn members_part_where_that_pays_and_share_what_the_whole_loses() {
+        let formulation = fused(&[]);
+        let formats = |bits: f64| {
+            let request = Request::new(LOSS, vec![Limit::new(BITS, bits)]);
+            let solution = solve(&formulation.problem, &request).unwrap();
+            (formulation.formats(&solution), solution.totals[0])
+        };
+        let (found, nats) = formats(11.0);
+        assert_eq!(found, [("layers.0.q".into(), Format::F16), ("layers.0.v".into(), Format::Nf4)]);
+        assert!((nats - 1e-4).abs() < 1e-12, "a tenth of what the whole loses: {nats}");
+        assert_eq!(formats(16.0).0, [("layers.0.qv".into(), Format::F16)], "members that agree are together");
+        let both = chosen_by(&formulation.problem, &|key| match key {
+            "layers.0.qv" => None,
+            KV => Some(Format::F32),
+            _ => Some(Format::Nf4),
+        });
+        let [whole, apart] = [0, 1].map(|alternative| {
+            let mut chosen = both.clone().unwrap();
+            let parts = formulation.problem.groups[0].alternatives[alternative].parts.len();
+            chosen[0] = Chosen { alternative, choices: vec![0; parts] };
+            formulation.problem.totals(&chosen)[0]
+        });
+        assert!((whole - apart).abs() < 1e-12, "{whole} {apart}");
+    }
+
+    #[test]
+    fn members_apart_take_longer_by_their_launches_and_the_concatenation() {
+        let formulation = fused(&[1]);
+        let time = |way: usize, at: usize| {
+            let parts = &formulation.problem.groups[0].alternatives[way].parts;
+            parts.iter().map(|part| part.choices[at].costs[4]).sum::<f64>()
+        };
+        let launch = samp_kernels::target::Target::of(TargetName::Cpu).launch_ns;
+        assert!(time(1, 1) > time(0, 1) + 1.9 * launch, "{} {}", time(1, 1), time(0, 1));
+        let request = Request::new(latency_name(1), vec![]);
+        let solution = solve(&formulation.problem, &request).unwrap();
+        assert_eq!(formulation.formats(&solution).len(), 1, "time does not part them");
     }
 
     #[test]

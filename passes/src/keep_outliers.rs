@@ -27,8 +27,7 @@ pub fn keep_outliers(module: &mut Module, known: Option<&Sensitivities>) -> Resu
 }
 
 fn kept(weight: &WeightOp<'_>, known: Option<&Sensitivities>) -> Result<(OpId, Transform), Diagnostic> {
-    let measured = known.and_then(|known| known.weights.iter().find(|w| w.key == weight.key()));
-    let columns = measured.map_or(&[][..], |measured| &measured.outliers);
+    let columns = known.map_or(&[][..], |known| known.outliers_of(weight.key()));
     if columns.is_empty() {
         let format = Format::INT8_OUTLIERS;
         let message =

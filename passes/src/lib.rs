@@ -25,16 +25,21 @@ pub mod recipe;
 mod rotate;
 mod round_weights;
 mod select_kernels;
+mod split_linears;
 pub mod transform;
 
-pub use annotate_sensitivity::{FormatCost, Sensitivities, WeightSensitivity, annotate_sensitivity};
+pub use annotate_sensitivity::{
+    FormatCost, PartSensitivity, Sensitivities, WeightSensitivity, annotate_sensitivity,
+};
 pub use arena::ALIGNMENT;
 pub use assign_precision::{Decision, Demands, Device, KvCost, Objective, assign_precision};
 pub use assign_recipe::{assign_recipe, projection_key};
 pub use correct_weights::correct_weights;
 pub use equalize::equalize;
 pub use fold_norms::fold_norms;
-pub use formulation::{BITS, BYTES, DEVICE, Formulation, LOSS, Matrix, Rest, UNMEASURED, formulate};
+pub use formulation::{
+    BITS, BYTES, DEVICE, Formulation, KV, LOSS, Matrix, Rest, UNMEASURED, chosen_by, formulate,
+};
 pub use fuse_add_rms_norm::fuse_add_rms_norm;
 pub use fuse_gate_up::fuse_gate_up;
 pub use fuse_qkv::fuse_qkv;
@@ -46,6 +51,7 @@ pub use reason::{Dearer, Reason};
 pub use rotate::{UNROTATED, rotate};
 pub use round_weights::round_weights;
 pub use select_kernels::{Explanation, Selection, select_kernels};
+pub use split_linears::split_linears;
 pub use transform::Quality;
 
 /// How many places a pass changed.

@@ -29,9 +29,12 @@ pub fn narrow_activations(module: &mut Module, target: TargetName) -> Changed {
 /// The results of an op that need not be f32.
 fn narrowed(op: samp_ir::OpRef<'_>) -> Vec<ValueId> {
     match op.kind() {
-        OpKind::RmsNorm | OpKind::Linear | OpKind::RopeAppend | OpKind::PagedAttention | OpKind::SiluMul => {
-            vec![op.result(0)]
-        }
+        OpKind::RmsNorm
+        | OpKind::Linear
+        | OpKind::RopeAppend
+        | OpKind::PagedAttention
+        | OpKind::SiluMul
+        | OpKind::Concat => vec![op.result(0)],
         OpKind::AddRmsNorm => {
             let op: AddRmsNormOp<'_> = samp_ir::View::of(op).expect("matched as such");
             vec![op.y()]

@@ -33,13 +33,14 @@ pub struct Dearer {
 }
 
 impl Decision {
-    /// One for each matrix, in the graph's order, then one for the KV cache.
+    /// One for each matrix, or member of one that is apart, in the graph's order, then one for the KV cache.
     pub fn reasons(&self) -> Vec<Reason> {
         let at = |name: &str| self.problem.resources.iter().position(|r| r.name == name).unwrap_or(0);
         let (bytes, loss) = (at(DEVICE), at(LOSS));
         let reason = |(key, format): &(String, Format)| {
-            let group = self.problem.groups.iter().find(|group| group.name == *key);
-            let choices = group.map_or(&[][..], |group| &group.alternatives[0].parts[0].choices);
+            let mut parts =
+                self.problem.groups.iter().flat_map(|g| &g.alternatives).flat_map(|way| &way.parts);
+            let choices = parts.find(|part| part.name == *key).map_or(&[][..], |part| &part.choices);
             let own = choices.iter().find(|choice| choice.name == format.to_string());
             let next = own.and_then(|own| next(choices, own, (bytes, loss)));
             Reason { key: key.clone(), format: *format, next }

@@ -82,6 +82,12 @@ pub fn fastest(
     ranked(kind, &shape, None, selection.target).first().map(|(_, time)| *time)
 }
 
+/// The predicted time of putting parts together to rows of `width`; `None` if the target cannot.
+pub fn concat_time(width: u64, tokens: u64, selection: &Selection) -> Option<Nanos> {
+    let shape = Shape { tokens, rows: width, cols: 0, format: None, context: selection.context };
+    ranked(OpKind::Concat, &shape, None, selection.target).first().map(|(_, time)| *time)
+}
+
 /// The predicted time of all ops that have no matrix, over so many tokens.
 pub fn other_ops_time(module: &Module, tokens: u64, selection: &Selection) -> Nanos {
     let needs = module.ops().filter_map(|op| Need::of(op, selection)).filter(|need| need.weight.is_none());

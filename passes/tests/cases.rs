@@ -4,15 +4,15 @@ use samp_abi::{Format, ScaleAxis, TargetName, plan::Limits};
 use samp_ir::{
     Context, Diagnostic, Module, Phase, WeightOp,
     filetest::{self, Case},
-    verify,
+    verify, verify_between,
 };
 use samp_passes::{
-    Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities, WeightSensitivity,
-    annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize, fold_norms,
-    fuse_add_rms_norm, fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize, narrow_activations,
-    plan_memory,
+    Changed, Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities,
+    WeightSensitivity, annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize,
+    fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize,
+    narrow_activations, plan_memory,
     recipe::{Recipe, Rule},
-    rotate, round_weights, select_kernels,
+    rotate, round_weights, select_kernels, split_linears,
     transform::Rounding,
 };
 
@@ -95,7 +95,7 @@ fn annotate_sensitivity_cases() {
             FormatCost { format, nats, strata: vec![] }
         };
         let formats = case.command[2..].iter().map(cost).collect();
-        let weight = WeightSensitivity { key: case.word(1), outliers: vec![], formats };
+        let weight = WeightSensitivity { key: case.word(1), outliers: vec![], formats, parts: vec![] };
         annotate_sensitivity(module, &Sensitivities { weights: vec![weight], strata: vec![] })?;
         verify(module, Phase::Annotated)
     });
@@ -107,7 +107,7 @@ fn device() -> Device {
     let fp8 = Format::Fp8E4m3(ScaleAxis::Tensor);
     let kv =
         vec![cache(Format::F32, 262_144, 0.0), cache(Format::F16, 131_072, 1e-5), cache(fp8, 65_536, 1.5e-3)];
-    Device { arena_bytes: 50_000, kv }
+    Device { arena_bytes: 50_000, apart_arena_bytes: 60_000, kv }
 }
 
 fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
@@ -117,6 +117,7 @@ fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
         key: weight.key().into(),
         outliers: vec![],
         formats: vec![cost(Format::Nf4, 1e-3 * (1 + index) as f64), cost(Format::F16, 0.0)],
+        parts: vec![],
     };
     let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
     let demands = Demands { device_bytes: Some(most), ..Demands::default() };
@@ -163,7 +164,7 @@ fn keep_outliers_cases() {
         let measured = |word: &String| {
             let (key, columns) = word.split_once('=').expect("KEY=COLUMN,…");
             let outliers = columns.split(',').filter_map(|column| column.parse().ok()).collect();
-            WeightSensitivity { key: key.into(), outliers, formats: vec![] }
+            WeightSensitivity { key: key.into(), outliers, formats: vec![], parts: vec![] }
         };
         let weights: Vec<WeightSensitivity> = case.command[1..].iter().map(measured).collect();
         for weight in module.views::<WeightOp>().map(|w| w.id()).collect::<Vec<_>>() {
@@ -188,21 +189,34 @@ fn legalize_cases() {
     });
 }
 
+/// `split_linears PATTERN=FORMAT…`, and what `assign_recipe` then makes of it.
+#[test]
+fn split_linears_cases() {
+    cases("split_linears", |case, module| {
+        let recipe = recipe(case);
+        let Changed(parted) = split_linears(module, &recipe)?;
+        verify_between(module, Phase::Annotated, Phase::Typed)?;
+        let (_, warning) = assign_recipe(module, &recipe)?;
+        assert_eq!((split_linears(module, &recipe)?, warning), (Changed(0), None), "{parted} parted once");
+        verify(module, Phase::Typed)
+    });
+}
+
+/// The recipe of `PASS PATTERN=FORMAT…`.
+fn recipe(case: &Case) -> Recipe {
+    let rule = |word: &String| {
+        let (pattern, format) = word.split_once('=').expect("PATTERN=FORMAT");
+        Rule { pattern: pattern.into(), format: format.parse().expect("a format") }
+    };
+    Recipe { name: "case".into(), kv: None, rules: case.command[1..].iter().map(rule).collect() }
+}
+
 /// `assign_recipe samp`, or `assign_recipe PATTERN=FORMAT…`. A warning stands before the graph.
 #[test]
 fn assign_recipe_cases() {
     filetest::run("assign_recipe", |case| {
         let mut module = case.module(&Context::new())?;
-        let rule = |word: &String| {
-            let (pattern, format) = word.split_once('=').expect("PATTERN=FORMAT");
-            Rule { pattern: pattern.into(), format: format.parse().expect("a format") }
-        };
-        let recipe = match case.command[1].as_str() {
-            "samp" => Recipe::samp(),
-            _ => {
-                Recipe { name: "case".into(), kv: None, rules: case.command[1..].iter().map(rule).collect() }
-            }
-        };
+        let recipe = if case.command[1] == "samp" { Recipe::samp() } else { recipe(case) };
         let (_, warning) = assign_recipe(&mut module, &recipe)?;
         verify(&module, Phase::Typed)?;
         Ok(warning.map_or(String::new(), |warning| format!("{warning}\n\n")) + &module.to_string())

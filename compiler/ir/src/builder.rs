@@ -140,6 +140,13 @@ impl Builder<'_> {
         self.compute(OpKind::SiluMul, label, &[gate_up], &[], y)
     }
 
+    /// `y[t] = parts[0][t] ‖ parts[1][t] ‖ …` of two or three parts, in the element type of the first.
+    pub fn concat(&mut self, label: &str, parts: &[ValueId]) -> ValueId {
+        let types: Vec<TensorType> = parts.iter().map(|&part| self.module.tensor_type(part)).collect();
+        let y = TensorType::activation(types.iter().map(|ty| ty.width()).sum(), types[0].dtype);
+        self.compute(OpKind::Concat, label, parts, &[], y)
+    }
+
     /// `y = a + b`.
     pub fn add(&mut self, label: &str, a: ValueId, b: ValueId) -> ValueId {
         self.like(OpKind::Add, label, &[a, b], &[])

@@ -69,6 +69,6 @@ pub use phase::{ParsePhaseError, Phase};
 pub use tensor_type::{Dtype, Shape, TensorType};
 pub use verify::{findings, verify, verify_between};
 pub use view::{
-    AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, EmbedOp, GatherOp, LinearOp, PagedAttentionOp,
+    AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, ConcatOp, EmbedOp, GatherOp, LinearOp, PagedAttentionOp,
     RmsNormOp, RopeAppendOp, RopeOp, SiluMulOp, View, WeightOp,
 };

@@ -57,13 +57,14 @@ pub enum OpKind {
     RopeAppend,
     PagedAttention,
     SiluMul,
+    Concat,
     Add,
     Gather,
 }
 
 impl OpKind {
     /// Every kind.
-    pub const ALL: [OpKind; 12] = [
+    pub const ALL: [OpKind; 13] = [
         OpKind::Weight,
         OpKind::Embed,
         OpKind::RmsNorm,
@@ -74,6 +75,7 @@ impl OpKind {
         OpKind::RopeAppend,
         OpKind::PagedAttention,
         OpKind::SiluMul,
+        OpKind::Concat,
         OpKind::Add,
         OpKind::Gather,
     ];
@@ -91,6 +93,7 @@ impl OpKind {
             OpKind::RopeAppend => "samp.rope_append",
             OpKind::PagedAttention => "samp.paged_attention",
             OpKind::SiluMul => "samp.silu_mul",
+            OpKind::Concat => "samp.concat",
             OpKind::Add => "samp.add",
             OpKind::Gather => "samp.gather",
         }
@@ -107,6 +110,7 @@ impl OpKind {
             OpKind::RopeAppend => plan::OpKind::RopeAppend,
             OpKind::PagedAttention => plan::OpKind::PagedAttention,
             OpKind::SiluMul => plan::OpKind::SiluMul,
+            OpKind::Concat => plan::OpKind::Concat,
             OpKind::Add => plan::OpKind::Add,
             OpKind::Gather => plan::OpKind::Gather,
         })

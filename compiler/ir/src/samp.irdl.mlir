@@ -142,6 +142,19 @@ irdl.dialect @samp {
     irdl.results(y: %y)
   }
 
+  // Linears over one input that stayed apart, their results side by side in each row. Operands of one variadic
+  // group would have to be of one type, so there are two or three.
+  irdl.operation @concat {
+    %first = irdl.base "!builtin.tensor"
+    %second = irdl.base "!builtin.tensor"
+    %third = irdl.base "!builtin.tensor"
+    %y = irdl.base "!builtin.tensor"
+    %label = irdl.base "#builtin.string"
+    irdl.operands(first: %first, second: %second, third: optional %third)
+    irdl.attributes { "label" = %label }
+    irdl.results(y: %y)
+  }
+
   irdl.operation @add {
     %a = irdl.base "!builtin.tensor"
     %b = irdl.base "!builtin.tensor"

@@ -55,7 +55,7 @@ macro_rules! kinds {
 kinds! {
     WeightOp = Weight, EmbedOp = Embed, RmsNormOp = RmsNorm, AddRmsNormOp = AddRmsNorm, LinearOp = Linear,
     RopeOp = Rope, AttentionOp = Attention, RopeAppendOp = RopeAppend, PagedAttentionOp = PagedAttention,
-    SiluMulOp = SiluMul, AddOp = Add, GatherOp = Gather,
+    SiluMulOp = SiluMul, ConcatOp = Concat, AddOp = Add, GatherOp = Gather,
 }
 
 views! {
@@ -131,6 +131,9 @@ views! {
         /// The gate; after fusion gate and up side by side.
         gate = 0
     }
+
+    /// `samp.concat`: `y[t] = first[t] ‖ second[t] ‖ …`, two or three parts.
+    ConcatOp {}
 
     /// `samp.add`: `y = a + b`.
     AddOp {
@@ -337,6 +340,13 @@ impl PagedAttentionOp<'_> {
     /// Its attributes.
     pub fn spec(self) -> AttentionSpec {
         self.attention_spec()
+    }
+}
+
+impl ConcatOp<'_> {
+    /// What lies side by side, in order.
+    pub fn parts(self) -> Vec<ValueId> {
+        self.operands()
     }
 }
 

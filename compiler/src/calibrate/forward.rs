@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use samp_abi::plan::{BufferId, Op, TensorId};
 use samp_kernels::attention::SequenceSlice;
+use samp_passes::projection_key;
 use samp_runtime::{Batch, DeviceError, Executable, Observer, Replay};
 
 use super::MasterWeights;
-use crate::emit::PlanSpec;
+use crate::emit::{PlanSpec, SourceSpec, TensorSpec};
 
 /// Whole records side by side: what one pass over the program takes.
 #[derive(Clone, Debug, Default)]
@@ -97,10 +98,21 @@ pub struct LinearStep {
     pub bias: Option<TensorId>,
     /// Where its input is.
     pub x: BufferId,
+    /// The linears that were joined into it, in the order of their rows; none where it is one.
+    pub members: Vec<Member>,
     /// The residual stream after it, if it adds to that.
     pub sum: Option<Sum>,
     /// The step since the linear before that appends keys and values.
     pub appended: Option<usize>,
+}
+
+/// A part of a joined linear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, as that of a linear by itself.
+    pub key: String,
+    /// Its rows.
+    pub rows: usize,
 }
 
 /// An addition of a linear's result to the residual stream.
@@ -121,6 +133,8 @@ pub struct Forward {
     kv_heads: usize,
     /// Of the tensors.
     names: Vec<String>,
+    /// Of the tensors that are joined.
+    members: Vec<Vec<Member>>,
 }
 
 impl Forward {
@@ -136,8 +150,9 @@ impl Forward {
         let pages = spec.limits.max_tokens as u32;
         let replay = Replay::new(executable, weights, pages)?;
         let names = spec.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        let members = spec.tensors.iter().map(members).collect();
         let (vocab, kv_heads) = (spec.model.vocab_size as usize, spec.model.kv_heads as usize);
-        Ok(Forward { replay, vocab, kv_heads, names })
+        Ok(Forward { replay, vocab, kv_heads, names, members })
     }
 
     /// The weights.
@@ -197,7 +212,8 @@ impl Forward {
             Op::Linear { x, weight, bias, out } => {
                 let key = self.names[weight.0 as usize].clone();
                 let (sum, appended) = (sum(step, out), appended(step));
-                Some(LinearStep { step, key, tied: tied(weight), weight, bias, x, sum, appended })
+                let members = self.members[weight.0 as usize].clone();
+                Some(LinearStep { step, key, tied: tied(weight), weight, bias, x, members, sum, appended })
             }
             _ => None,
         };
@@ -242,6 +258,15 @@ impl Forward {
         }
         self.replay.run(steps, batch, observer);
     }
+}
+
+fn members(tensor: &TensorSpec) -> Vec<Member> {
+    let joined = tensor.sources.iter().filter(|_| tensor.sources.len() > 1);
+    let member = |source: &SourceSpec| Member {
+        key: projection_key(&source.name).into(),
+        rows: source.shape.first().map_or(0, |&rows| rows as usize),
+    };
+    joined.map(member).collect()
 }
 
 impl State {

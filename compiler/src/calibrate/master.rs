@@ -57,9 +57,9 @@ impl MasterWeights {
         self.tensors[id.0 as usize].view().cols
     }
 
-    /// Puts the decoded values of `rounded` in a tensor's place, for a while and in memory; returns what was there.
-    pub fn exchange(&mut self, id: TensorId, rounded: EncodedRef<'_>) -> Held {
-        let changed = Held::Memory(self.stored_as(id, rounded));
+    /// Puts values, row-major, in a tensor's place, for a while and in memory; returns what was there.
+    pub fn exchange(&mut self, id: TensorId, values: &[f32]) -> Held {
+        let changed = Held::Memory(self.stored_as(id, values));
         std::mem::replace(&mut self.tensors[id.0 as usize], changed)
     }
 
@@ -68,16 +68,17 @@ impl MasterWeights {
         self.tensors[id.0 as usize] = tensor;
     }
 
-    /// Puts the decoded values of `rounded` in a tensor's place, for good.
-    pub fn settle(&mut self, id: TensorId, rounded: EncodedRef<'_>) -> Result<(), CalibrationError> {
-        let changed = self.stored_as(id, rounded);
+    /// Puts values, row-major, in a tensor's place, for good.
+    pub fn settle(&mut self, id: TensorId, values: &[f32]) -> Result<(), CalibrationError> {
+        let changed = self.stored_as(id, values);
         let held = Held::spilled(changed, &self.dir).map_err(CalibrationError::Store)?;
         self.restore(id, held);
         Ok(())
     }
 
-    fn stored_as(&self, id: TensorId, rounded: EncodedRef<'_>) -> Encoded {
-        stored(&decoded(rounded), rounded.cols, self.tensors[id.0 as usize].view().layout)
+    fn stored_as(&self, id: TensorId, values: &[f32]) -> Encoded {
+        let before = self.tensors[id.0 as usize].view();
+        stored(values, before.cols, before.layout)
     }
 }
 
@@ -88,7 +89,7 @@ impl Weights for MasterWeights {
 }
 
 /// The rows of an encoded tensor.
-fn decoded(tensor: EncodedRef<'_>) -> Vec<f32> {
+pub(super) fn decoded(tensor: EncodedRef<'_>) -> Vec<f32> {
     let mut values = vec![0.0; tensor.rows * tensor.cols];
     let rows = values.par_chunks_mut(tensor.cols.max(1)).enumerate();
     rows.for_each(|(row, out)| decode_rows(tensor, row, out));

@@ -12,15 +12,16 @@ use samp_passes::transform::{Rounding, Transform};
 
 use super::{
     Baseline, CalibrationError, Divergence, Forward, LinearInputs, LinearStep, RecordDivergence, Sensitivity,
-    State, TokenBatch, WeightProfile, mean, profile::tried, round, rounded,
+    State, TokenBatch, WeightProfile, master::decoded, mean, members::Members, profile::tried, round,
+    rounded,
 };
 
 /// How thorough a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Thoroughness {
-    /// One divergence for each weight; other formats follow by their output error.
+    /// One divergence for each weight; other formats follow by their output error, and members of a fused linear share it.
     Fast,
-    /// A divergence for each weight and format.
+    /// A divergence for each weight and format, and for each member of a fused linear.
     Exact,
 }
 
@@ -117,10 +118,10 @@ pub fn measure(
 }
 
 /// One weight on trial.
-struct Trial<'a> {
+pub(super) struct Trial<'a> {
     forward: &'a mut Forward,
-    tokens: &'a Tokens<'a>,
-    options: &'a MeasureOptions,
+    pub(super) tokens: &'a Tokens<'a>,
+    pub(super) options: &'a MeasureOptions,
     baseline: &'a Baseline,
     states: &'a [State],
 }
@@ -141,6 +142,7 @@ impl Trial<'_> {
         let inputs = inputs.statistics();
         let outliers = inputs.outlier_columns();
         let mut formats = vec![];
+        let mut members = Members::of(linear, &values, moment);
         for format in self.formats(cols, !outliers.is_empty()) {
             let factor = round::factor(moment, format);
             let how = rounds(format, how.as_ref());
@@ -150,9 +152,11 @@ impl Trial<'_> {
                 .map_err(|source| CalibrationError::Encode { tensor: linear.key.clone(), source })?;
             let error = output_error(&source, encoded.view(), moment) / energy;
             formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
+            members.measure(self, &encoded, formats.last().expect("just pushed"))?;
         }
-        let (rows, cols, inputs) = (rows as u64, cols as u64, Some(inputs));
-        Ok(WeightProfile { key: linear.key.clone(), rows, cols, inputs, formats })
+        let (inputs, parts) = (Some(inputs), members.profiles);
+        let (rows, cols) = (rows as u64, cols as u64);
+        Ok(WeightProfile { key: linear.key.clone(), rows, cols, inputs, formats, parts })
     }
 
     fn table(&mut self, table: &TableWeight<'_>) -> Result<WeightProfile, CalibrationError> {
@@ -167,7 +171,7 @@ impl Trial<'_> {
             formats.push(self.sensitivity(table.id, &encoded, error, &formats)?);
         }
         let (rows, cols) = (rows as u64, cols as u64);
-        Ok(WeightProfile { key: table.key.into(), rows, cols, inputs: None, formats })
+        Ok(WeightProfile { key: table.key.into(), rows, cols, inputs: None, formats, parts: vec![] })
     }
 
     fn formats(&self, cols: usize, outliers: bool) -> Vec<Format> {
@@ -187,16 +191,21 @@ impl Trial<'_> {
             (Thoroughness::Fast, Some(first)) if first.output_error > 0.0 => {
                 first.divergence.scaled(output_error / first.output_error)
             }
-            _ => self.divergence(id, encoded)?,
+            _ => self.divergence(id, &decoded(encoded.view()), self.tokens.judged)?,
         };
         Ok(Sensitivity { format: encoded.format, output_error, divergence })
     }
 
-    fn divergence(&mut self, id: TensorId, encoded: &Encoded) -> Result<Divergence, CalibrationError> {
-        let original = self.forward.weights_mut().exchange(id, encoded.view());
-        let judged = self.tokens.judged;
-        let found =
-            self.baseline.divergences(self.forward, &self.tokens.batches[..judged], &self.states[..judged]);
+    /// What the model loses over some of the judged batches with `values` for a tensor.
+    pub(super) fn divergence(
+        &mut self,
+        id: TensorId,
+        values: &[f32],
+        judged: usize,
+    ) -> Result<Divergence, CalibrationError> {
+        let original = self.forward.weights_mut().exchange(id, values);
+        let (batches, states) = (&self.tokens.batches[..judged], &self.states[..judged]);
+        let found = self.baseline.divergences(self.forward, batches, states);
         self.forward.weights_mut().restore(id, original);
         Ok(by_stratum(&found?, self.tokens.strata))
     }

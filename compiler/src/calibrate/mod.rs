@@ -15,6 +15,7 @@ mod forward;
 mod inputs;
 mod master;
 mod measure;
+mod members;
 mod profile;
 mod reuse;
 mod round;
@@ -25,13 +26,13 @@ mod values;
 pub use divergence::{Baseline, RecordDivergence, mean};
 pub use error::CalibrationError;
 pub use evening::Evenings;
-pub use forward::{Forward, LinearStep, State, TokenBatch};
+pub use forward::{Forward, LinearStep, Member, State, TokenBatch};
 pub use inputs::LinearInputs;
 pub use master::MasterWeights;
 pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, by_stratum, measure};
 pub use profile::{
-    Divergence, HeadRange, InputStatistics, PROFILE, PROFILE_VERSION, Profile, Sensitivity, WeightProfile,
-    layer_of, tried,
+    Divergence, HeadRange, InputStatistics, PROFILE, PROFILE_VERSION, PartProfile, Profile, Sensitivity,
+    WeightProfile, layer_of, tried,
 };
 pub use reuse::OTHER_DATA;
 pub use round::{Programs, round, rounded};

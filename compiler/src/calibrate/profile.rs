@@ -52,6 +52,21 @@ pub struct WeightProfile {
     pub inputs: Option<InputStatistics>,
     /// Each format that was tried.
     pub formats: Vec<Sensitivity>,
+    /// The members of a fused linear, in the order of their rows; none before 1.2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartProfile>,
+}
+
+/// One member of a fused linear.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartProfile {
+    /// Its name by itself, such as `layers.0.self_attn.q_proj`.
+    pub key: String,
+    /// Output channels.
+    pub rows: u64,
+    /// Each format that was tried, with only this member in it.
+    pub formats: Vec<Sensitivity>,
 }
 
 /// The inputs of a linear over the calibration tokens.
@@ -124,7 +139,8 @@ pub struct Sensitivity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
-    /// Whether it was measured; otherwise it is scaled, by the output error, from a format that was.
+    /// Whether it was measured; otherwise it is scaled, by the output error, from a format that was, or is a member's share
+    /// of what the whole linear was measured to lose.
     pub measured: bool,
     /// Over all records.
     pub nats: f64,
@@ -230,7 +246,9 @@ impl Profile {
     pub fn keep(&mut self, formats: &[Format]) {
         for weight in &mut self.weights {
             let tried = tried(formats, !weight.outlier_columns().is_empty());
-            weight.formats.retain(|s| tried.contains(&s.format));
+            let keep = |known: &mut Vec<Sensitivity>| known.retain(|s| tried.contains(&s.format));
+            keep(&mut weight.formats);
+            weight.parts.iter_mut().for_each(|part| keep(&mut part.formats));
         }
     }
 
@@ -249,10 +267,22 @@ impl Profile {
         (0..layers).map(of).collect()
     }
 
-    /// The sensitivity of a weight to a format.
+    /// The sensitivity of a weight, or of a member of one, to a format.
     pub fn find(&self, key: &str, format: Format) -> Option<&Sensitivity> {
-        let weight = self.weights.iter().find(|w| w.key == key)?;
-        weight.formats.iter().find(|s| s.format == format)
+        self.formats_of(key)?.iter().find(|s| s.format == format)
+    }
+
+    /// The outlier columns of a weight, or of the one that a member is of.
+    pub fn outliers_of(&self, key: &str) -> Vec<u32> {
+        let is_it = |w: &&WeightProfile| w.key == key || w.parts.iter().any(|part| part.key == key);
+        self.weights.iter().find(is_it).map_or(vec![], WeightProfile::outlier_columns)
+    }
+
+    /// What was measured of a weight, or of a member of one.
+    pub fn formats_of(&self, key: &str) -> Option<&[Sensitivity]> {
+        let whole = self.weights.iter().find(|w| w.key == key).map(|w| w.formats.as_slice());
+        let parts = self.weights.iter().flat_map(|w| &w.parts);
+        whole.or_else(|| parts.into_iter().find(|p| p.key == key).map(|p| p.formats.as_slice()))
     }
 }
 
@@ -280,6 +310,7 @@ mod tests {
             cols: 1,
             inputs: None,
             formats: vec![],
+            parts: vec![],
         };
         Profile {
             fingerprint: fingerprint.into(),
@@ -328,6 +359,15 @@ mod tests {
         assert!(error(vec![part("f", &["a"]), part("f", &["a"])]).contains("two parts"));
         let newer = serde_json::to_string(&part("f", &[])).unwrap().replace("1.2.0", "2.0.0");
         assert!(Profile::parse(&newer, "p.json").unwrap_err().to_string().contains("2.0.0"));
+    }
+
+    #[test]
+    fn profiles_from_before_members_were_measured_are_read() {
+        let mut profile = part("f", &["layers.0.a"]);
+        profile.schema.minor = 1;
+        let text = serde_json::to_string(&profile).unwrap();
+        assert!(!text.contains("parts"), "{text}");
+        assert_eq!(Profile::parse(&text, "p.json").unwrap(), profile);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use samp_abi::{
     plan::{Buffer, BufferId, KvCache, Limits, Model, Op, Program, Step, TensorId},
 };
 use samp_ir::{
-    AddOp, AddRmsNormOp, Dataflow, Diagnostic, Dtype, EmbedOp, GatherOp, LinearOp, Module, OpKind, OpRef,
-    PagedAttentionOp, RmsNormOp, RopeAppendOp, SiluMulOp, ValueId, View, WeightOp,
+    AddOp, AddRmsNormOp, ConcatOp, Dataflow, Diagnostic, Dtype, EmbedOp, GatherOp, LinearOp, Module, OpKind,
+    OpRef, PagedAttentionOp, RmsNormOp, RopeAppendOp, SiluMulOp, ValueId, View, WeightOp,
 };
 use samp_passes::transform::Transform;
 
@@ -177,6 +177,10 @@ impl<'a> Lowering<'a> {
             }
             OpKind::SiluMul if view::<SiluMulOp>(op).up().is_none() => {
                 Op::SiluMul { gate_up: self.buffer(view::<SiluMulOp>(op).gate())?, out }
+            }
+            OpKind::Concat => {
+                let parts = view::<ConcatOp>(op).parts().into_iter().map(|part| self.buffer(part));
+                Op::Concat { parts: parts.collect::<Result<_, _>>()?, out }
             }
             OpKind::Gather => Op::Gather { x: self.buffer(view::<GatherOp>(op).x())?, out },
             _ => {

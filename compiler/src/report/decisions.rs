@@ -15,19 +15,21 @@ use super::{
         cell, number, row, table,
     },
 };
-use crate::{calibrate::WeightProfile, size::Bytes};
+use crate::{calibrate::Sensitivity, size::Bytes};
 
 /// The decision list.
 pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
     let counts = counts_outside(inputs);
     let rows = matrices(inputs.plan).into_iter().map(|matrix| {
         let tensor = inputs.plan.tensors.iter().find(|t| t.name == matrix.key);
-        let profile = inputs.quality().and_then(|q| q.profile.weights.iter().find(|w| w.key == matrix.key));
+        let profile = inputs.quality().map(|q| &q.profile);
+        let known =
+            profile.and_then(|p| Some((p.formats_of(&matrix.key)?, p.outliers_of(&matrix.key).len())));
         let tensor = tensor.expect("the matrices are the plan's own");
-        match (profile, front) {
-            (Some(profile), Some(front)) => {
+        match (known, front) {
+            (Some(known), Some(front)) => {
                 let price = (counts || matrix.is_decoder_linear()).then_some(front.nats_per_byte);
-                Decided::of(&matrix, profile, tensor.format).row(price)
+                Decided::of(&matrix, known, tensor.format).row(price)
             }
             _ => row(&matrix.key, [el("td").add(swatch(tensor.format)), number(Bytes(tensor.bytes()))]),
         }
@@ -112,9 +114,13 @@ struct Decided<'a> {
 }
 
 impl Decided<'_> {
-    fn of<'a>(matrix: &'a Matrix, profile: &WeightProfile, chosen: Format) -> Decided<'a> {
-        let bytes = |format| matrix.bytes(format, profile.outlier_columns().len());
-        let priced = profile.formats.iter().map(|s| Priced {
+    fn of<'a>(
+        matrix: &'a Matrix,
+        (formats, outliers): (&[Sensitivity], usize),
+        chosen: Format,
+    ) -> Decided<'a> {
+        let bytes = |format| matrix.bytes(format, outliers);
+        let priced = formats.iter().map(|s| Priced {
             format: s.format,
             bytes: bytes(s.format) as f64,
             nats: s.divergence.nats.max(0.0),

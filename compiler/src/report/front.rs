@@ -11,13 +11,13 @@ use samp_abi::{
 };
 use samp_ir::Diagnostic;
 use samp_passes::{
-    BITS, BYTES, FormatCost, Formulation, LOSS, Matrix, Rest, Sensitivities,
+    BITS, BYTES, FormatCost, Formulation, KV, LOSS, Matrix, Rest, Sensitivities,
     assignment::{Axis, Chosen, Effort, Limit, Problem, Request, pareto, solve},
-    formulate,
+    chosen_by, formulate,
 };
 
 use super::{ReportInputs, place::distinct, predict};
-use crate::route::sensitivities;
+use crate::{calibrate::Profile, route::sensitivities};
 
 /// What a plan takes and what it is predicted to lose.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,7 +51,7 @@ impl Front {
     /// The front of a plan; `None` where nothing was measured.
     pub fn of(inputs: &ReportInputs<'_>) -> Result<Option<Front>, Diagnostic> {
         let Some(quality) = inputs.quality() else { return Ok(None) };
-        let matrices = matrices(inputs.plan);
+        let matrices = fused(matrices(inputs.plan), &quality.profile);
         let decided: BTreeMap<&str, Format> =
             inputs.plan.tensors.iter().map(|t| (t.name.as_str(), t.format)).collect();
         let mut known = sensitivities(&quality.profile);
@@ -59,7 +59,11 @@ impl Front {
             weight.formats.retain(|cost| decided.get(weight.key.as_str()) == Some(&cost.format));
         }
         let formulation = formulation(inputs.plan, &matrices, &known)?;
-        let plan = |format_of: &dyn Fn(&str) -> Option<Format>| choose(&formulation, format_of);
+        let plan = |format_of: &dyn Fn(&str) -> Option<Format>| {
+            chosen_by(&formulation.problem, &|key| {
+                format_of(key).or((key == KV).then_some(inputs.plan.kv.format))
+            })
+        };
         let Some(own) = plan(&|key| decided.get(key).copied()) else { return Ok(None) };
         let chosen = point(&formulation.problem, &own);
         let measured = quality.profile.weights.iter().flat_map(|w| &w.formats);
@@ -91,22 +95,26 @@ pub fn matrices(plan: &Plan) -> Vec<Matrix> {
     plan.tensors.iter().enumerate().filter(|(_, tensor)| tensor.rows > 1).map(matrix).collect()
 }
 
+/// The matrices that were measured: members of a fused one that the plan holds apart are one again.
+fn fused(matrices: Vec<Matrix>, profile: &Profile) -> Vec<Matrix> {
+    let mut all: Vec<Matrix> = vec![];
+    for matrix in matrices {
+        let whole = profile.weights.iter().find(|w| w.parts.iter().any(|part| part.key == matrix.key));
+        match whole {
+            Some(whole) if all.last().is_some_and(|last| last.key == whole.key) => {}
+            Some(whole) => all.push(Matrix { key: whole.key.clone(), rows: whole.rows, ..matrix }),
+            None => all.push(matrix),
+        }
+    }
+    all
+}
+
 fn formulation(plan: &Plan, matrices: &[Matrix], known: &Sensitivities) -> Result<Formulation, Diagnostic> {
     let vectors = plan.tensors.iter().filter(|tensor| tensor.rows <= 1);
     let kv = FormatCost { format: plan.kv.format, nats: 0.0, strata: vec![] };
     let bytes = vectors.map(samp_abi::plan::Tensor::bytes).sum();
     let rest = Rest { kv, bytes, device_bytes: 0, times: vec![] };
     formulate(matrices, &[rest], known, &[], &predict::selection(plan))
-}
-
-/// The plan with the given formats; `None` where one of them is no choice.
-fn choose(formulation: &Formulation, format_of: &dyn Fn(&str) -> Option<Format>) -> Option<Vec<Chosen>> {
-    let one = |choice| Chosen { alternative: 0, choices: vec![choice] };
-    let decided = formulation.choices.iter().map(|(key, formats)| {
-        let format = format_of(key)?;
-        formats.iter().position(|&other| other == format).map(one)
-    });
-    decided.chain([Some(one(0))]).collect()
 }
 
 fn point(problem: &Problem, plan: &[Chosen]) -> Point {

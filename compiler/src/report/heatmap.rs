@@ -11,7 +11,7 @@ use super::{
     scale::Log,
     table::scrolling,
 };
-use crate::calibrate::{Profile, Sensitivity, WeightProfile};
+use crate::calibrate::{Profile, Sensitivity};
 
 /// Shades of the scale; the style sheet has as many.
 const SHADES: usize = 9;
@@ -61,9 +61,17 @@ struct Map<'a> {
 impl Map<'_> {
     /// The map of one format, or of each weight's own.
     fn draw(&self, format: Option<Format>) -> Element {
-        let cells = self.profile.weights.iter().map(|weight| {
-            let chosen = self.plan.tensors.iter().find(|t| t.name == weight.key).map(|t| t.format);
-            (weight.key.as_str(), self.cell(weight, format.or(chosen), chosen))
+        let own = |key: &str| self.plan.tensors.iter().find(|t| t.name == key).map(|t| t.format);
+        // A fused weight that the plan holds apart is shown by its members.
+        let shown = self.profile.weights.iter().flat_map(|weight| match own(&weight.key) {
+            None if !weight.parts.is_empty() => {
+                weight.parts.iter().map(|p| (p.key.as_str(), p.formats.as_slice())).collect()
+            }
+            _ => vec![(weight.key.as_str(), weight.formats.as_slice())],
+        });
+        let cells = shown.map(|(key, formats)| {
+            let chosen = own(key);
+            (key, self.cell((key, formats), format.or(chosen), chosen))
         });
         let caption = match format {
             Some(format) => format!("Loss with each weight in {format}, and the format chosen"),
@@ -72,16 +80,20 @@ impl Map<'_> {
         grid(&caption, cells.collect())
     }
 
-    fn cell(&self, weight: &WeightProfile, shown: Option<Format>, chosen: Option<Format>) -> Element {
-        let known = weight.formats.iter().find(|s| Some(s.format) == shown);
+    fn cell(
+        &self,
+        (key, formats): (&str, &[Sensitivity]),
+        shown: Option<Format>,
+        chosen: Option<Format>,
+    ) -> Element {
+        let known = formats.iter().find(|s| Some(s.format) == shown);
         let Some(Sensitivity { divergence, format, output_error }) = known else {
             return el("td").text("–").all(chosen.map(|f| el("small").text(f)));
         };
         let told = short(divergence.nats);
         let mark = if divergence.measured || told.starts_with('<') { "" } else { "≈ " };
         let title = format!(
-            "{} in {format}: {} nats per token, output error {}",
-            weight.key,
+            "{key} in {format}: {} nats per token, output error {}",
             nats(divergence.nats),
             short(*output_error)
         );

@@ -1,8 +1,14 @@
 //! What a plan holds on its device beside the weights, and what each format of the KV cache loses.
 
-use samp_abi::{Format, ScaleAxis, plan::KvCache};
+use samp_abi::{
+    Format, ScaleAxis,
+    plan::{KvCache, OpKind},
+};
 use samp_ir::Phase;
-use samp_passes::{Device, FormatCost, KvCost, Objective, recipe::Recipe};
+use samp_passes::{
+    Device, FormatCost, KvCost, Objective, legal_ops,
+    recipe::{Recipe, Rule},
+};
 
 use super::{Router, profiling::at_least, stratum};
 use crate::{
@@ -58,12 +64,11 @@ impl Router<'_> {
     /// The device beside the weights, for the losses measured.
     pub fn device(&self, losses: &[CacheLoss], strata: &[String]) -> anyhow::Result<Device> {
         // Activations are f32 whatever the weights' formats, so that every plan has the arena of the one in f16, which
-        // suits every shape and target.
-        let recipe = Recipe::uniform(Format::F16);
-        let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
-        let options = CompileOptions { recipe, ..self.options.clone() };
-        let Lowered { spec, .. } = lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})?;
-        let spec = spec.expect("lowered to the end");
+        // suits every shape and target, or less than where every fused linear is apart.
+        let spec = self.lowered_by(Recipe::uniform(Format::F16))?;
+        // A target that cannot put results together holds no fused linear apart.
+        let parts = legal_ops(self.options.target).contains(&OpKind::Concat);
+        let apart = if parts { self.lowered_by(apart())?.arena_bytes } else { spec.arena_bytes };
         let cost = |loss: &CacheLoss| KvCost {
             bytes: kv_bytes(&spec, loss.format),
             loss: FormatCost {
@@ -72,8 +77,25 @@ impl Router<'_> {
                 strata: strata.iter().map(|name| stratum(&loss.divergence.strata, name)).collect(),
             },
         };
-        Ok(Device { arena_bytes: spec.arena_bytes, kv: losses.iter().map(cost).collect() })
+        let kv = losses.iter().map(cost).collect();
+        Ok(Device { arena_bytes: spec.arena_bytes, apart_arena_bytes: apart, kv })
     }
+
+    fn lowered_by(&self, recipe: Recipe) -> anyhow::Result<PlanSpec> {
+        let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
+        let options = CompileOptions { recipe, ..self.options.clone() };
+        let Lowered { spec, .. } = lower_model(self.source, &options, Phase::Planned, &mut |_, _| {})?;
+        Ok(spec.expect("lowered to the end"))
+    }
+}
+
+/// A recipe by which the members of every fused linear differ.
+fn apart() -> Recipe {
+    let mut recipe = Recipe::uniform(Format::F16);
+    let differing = ["*.k_proj", "*.gate_proj"];
+    let rule = |pattern: &str| Rule { pattern: pattern.into(), format: Format::Bf16 };
+    recipe.rules.extend(differing.map(rule));
+    recipe
 }
 
 /// Keys and values of all sequences at their longest, in whole pages.

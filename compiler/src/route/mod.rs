@@ -20,7 +20,8 @@ use anyhow::{Context, anyhow};
 use samp_abi::{Format, TargetName};
 use samp_ir::{Diagnostic, Phase};
 use samp_passes::{
-    Decision, Demands, FormatCost, Sensitivities, WeightSensitivity, recipe::Recipe, transform::Rounding,
+    Decision, Demands, FormatCost, PartSensitivity, Sensitivities, WeightSensitivity, recipe::Recipe,
+    transform::Rounding,
 };
 
 pub use audit::Audit;
@@ -32,8 +33,8 @@ pub use trials::{Trial, rank_correlation};
 
 use crate::{
     calibrate::{
-        CalibrationError, Evenings, Forward, MasterWeights, MeasureOptions, Profile, Programs, RoundedStore,
-        TokenBatch, data::Fingerprint,
+        CalibrationError, Evenings, Forward, MasterWeights, MeasureOptions, PartProfile, Profile, Programs,
+        RoundedStore, Sensitivity, TokenBatch, data::Fingerprint,
     },
     compile::{CompileOptions, Lowered, Source, lower_model},
     emit::{Held, PlanSpec, Quality},
@@ -295,18 +296,24 @@ pub fn sensitivities(profile: &Profile) -> Sensitivities {
         );
     }
     strata.sort();
+    let cost = |s: &Sensitivity| FormatCost {
+        format: s.format,
+        nats: s.divergence.nats,
+        strata: strata.iter().map(|name| stratum(&s.divergence.strata, name)).collect(),
+    };
+    let part = |part: &PartProfile| PartSensitivity {
+        key: part.key.clone(),
+        rows: part.rows,
+        formats: part.formats.iter().map(cost).collect(),
+    };
     let weights = profile.weights.iter().map(|weight| WeightSensitivity {
         key: weight.key.clone(),
         outliers: weight.outlier_columns(),
-        formats: (weight.formats.iter())
-            .map(|s| FormatCost {
-                format: s.format,
-                nats: s.divergence.nats,
-                strata: strata.iter().map(|name| stratum(&s.divergence.strata, name)).collect(),
-            })
-            .collect(),
+        formats: weight.formats.iter().map(cost).collect(),
+        parts: weight.parts.iter().map(part).collect(),
     });
-    Sensitivities { weights: weights.collect(), strata }
+    let weights = weights.collect();
+    Sensitivities { weights, strata }
 }
 
 fn stratum(strata: &BTreeMap<String, f64>, name: &str) -> f64 {

@@ -66,39 +66,40 @@ impl Search<'_> {
 
     /// The uniform plans that are no larger than the decision and not the decision itself.
     fn no_larger(&self, decision: &Decision) -> Vec<Rival> {
-        let Some((_, most)) = self.predicted_cost(&decision.formats) else { return vec![] };
+        let Some(most) = self.bytes(&decision.formats) else { return vec![] };
         let mut rivals: Vec<Rival> = vec![];
         for &format in &self.router.route.measure.formats {
-            let formats: Vec<(String, Format)> =
-                decision.formats.iter().map(|own| self.replaced(own, format)).collect();
+            let Some((predicted_nats, formats)) = self.uniform(format, decision) else { continue };
             let known = formats == decision.formats || rivals.iter().any(|rival| rival.formats == formats);
-            let Some((predicted_nats, bytes)) = self.predicted_cost(&formats) else { continue };
-            if bytes <= most && !known {
+            if !known && self.bytes(&formats).is_some_and(|bytes| bytes <= most) {
                 rivals.push(Rival { format, formats, predicted_nats });
             }
         }
         rivals
     }
 
-    /// A decoder linear in `format`, as far as it has outlier columns to keep apart.
-    fn replaced(&self, (key, own): &(String, Format), format: Format) -> (String, Format) {
-        if !key.starts_with("layers.") {
-            return (key.clone(), *own);
-        }
-        let measured = self.known.weights.iter().find(|w| w.key == *key);
-        (key.clone(), tried(&[format], measured.is_some_and(|w| !w.outliers.is_empty()))[0])
+    /// Every decoder linear, members together, in `format` as far as it has outlier columns to keep apart, with the sum of the
+    /// measured losses; `None` where a weight was not measured in its format.
+    fn uniform(&self, format: Format, decision: &Decision) -> Option<(f64, Vec<(String, Format)>)> {
+        let decided = |key: &str| decision.formats.iter().find(|(own, _)| own == key).map(|own| own.1);
+        let each = self.known.weights.iter().map(|weight| {
+            let inside = weight.key.starts_with("layers.");
+            let own =
+                if inside { tried(&[format], !weight.outliers.is_empty())[0] } else { decided(&weight.key)? };
+            let cost = weight.formats.iter().find(|cost| cost.format == own)?;
+            Some((cost.nats, (weight.key.clone(), own)))
+        });
+        let each: Vec<(f64, (String, Format))> = each.collect::<Option<_>>()?;
+        let (nats, formats): (Vec<f64>, Vec<(String, Format)>) = each.into_iter().unzip();
+        Some((nats.iter().sum(), formats))
     }
 
-    /// The sum of the measured losses, and the bytes; `None` where a weight was not measured in its format.
-    fn predicted_cost(&self, formats: &[(String, Format)]) -> Option<(f64, u64)> {
-        let (mut nats, mut bytes) = (0.0, 0);
-        for (key, format) in formats {
-            let measured = self.known.weights.iter().find(|w| w.key == *key)?;
-            let weight = self.router.master.spec.tensors.iter().find(|t| t.name == *key)?;
-            nats += measured.formats.iter().find(|f| f.format == *format)?.nats;
-            let kept = measured.outliers.len() as u64;
-            bytes += Layout::RowMajor.bytes_with(*format, weight.rows, weight.cols, kept);
-        }
-        Some((nats, bytes))
+    /// What weights, or members of them, take in these formats.
+    fn bytes(&self, formats: &[(String, Format)]) -> Option<u64> {
+        let each = formats.iter().map(|(key, format)| {
+            let ([rows, cols], kept) = (self.shape(key)?, self.known.outliers_of(key).len() as u64);
+            Some(Layout::RowMajor.bytes_with(*format, rows, cols, kept))
+        });
+        each.sum()
     }
 }

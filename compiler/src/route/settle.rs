@@ -9,6 +9,7 @@ use samp_ir::{Diagnostic, Module};
 use samp_passes::{
     Decision, Device, LOSS, Sensitivities, assign_precision,
     assignment::{LimitReport, Solution},
+    projection_key,
     recipe::{Recipe, Rule},
 };
 
@@ -101,7 +102,8 @@ impl Search<'_> {
         let spec = self.router.spec(recipe, self.known)?;
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
-        round(programs, &spec, batches, &mut rounded, self.say)?;
+        let master = &self.router.master.spec;
+        round(programs, (master, &spec), batches, &mut rounded, self.say)?;
         // The plan's own format of keys and values is a part of what it loses.
         let run = |forward: &mut Forward| audit.run(forward);
         let held = self.router.master.with_kv(&mut programs.rounded, spec.kv.format, run)?;
@@ -123,15 +125,26 @@ impl Search<'_> {
         Predicted { overall: decision.predicted_nats(), strata }
     }
 
+    /// Rows and columns of a weight, or of a member of one.
+    pub fn shape(&self, key: &str) -> Option<[u64; 2]> {
+        let tensors = &self.router.master.spec.tensors;
+        if let Some(whole) = tensors.iter().find(|tensor| tensor.name == key) {
+            return Some([whole.rows, whole.cols]);
+        }
+        let mut sources = tensors.iter().flat_map(|tensor| &tensor.sources);
+        let member = sources.find(|source| projection_key(&source.name) == key)?;
+        Some([*member.shape.first()?, *member.shape.last()?])
+    }
+
     pub fn recipe_of(&self, formats: &[(String, Format)], kv: Option<Format>) -> Recipe {
         let tensors = &self.router.master.spec.tensors;
         let rules = formats.iter().flat_map(|(key, format)| {
-            let sources = tensors.iter().find(|t| t.name == *key).map_or(&[][..], |t| &t.sources);
-            let rule = |source: &SourceSpec| Rule {
-                pattern: samp_passes::projection_key(&source.name).into(),
-                format: *format,
-            };
-            sources.iter().map(rule).collect::<Vec<_>>()
+            let rule = |key: &str| Rule { pattern: key.into(), format: *format };
+            let source = |source: &SourceSpec| rule(projection_key(&source.name));
+            match tensors.iter().find(|tensor| tensor.name == *key) {
+                Some(whole) => whole.sources.iter().map(source).collect(),
+                None => vec![rule(key)],
+            }
         });
         Recipe { name: "measured".into(), kv, rules: rules.collect() }
     }

@@ -1,5 +1,6 @@
 //! The `samp` command end to end, on the shipped checkpoint: what the README promises.
 
+mod apart;
 mod calibration;
 mod checkpoints;
 mod commands;

@@ -53,6 +53,7 @@ fn measured(certificate: Certificate, plan: &Plan) -> Certificate {
                 outlier_channels: (0..index as u64).collect(),
             }),
             formats: formats.collect(),
+            parts: vec![],
         }
     };
     let matrices = plan.tensors.iter().filter(|t| t.rows > 1).enumerate();

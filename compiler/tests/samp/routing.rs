@@ -84,7 +84,7 @@ fn quality_passes_keep_the_function() {
 }
 
 /// `samp compile --calib` with little data, fast enough for a test.
-fn routing(bench: &Bench, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
+pub fn routing(bench: &Bench, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
     let mut command = bench.compiling(name, &["--calib-tokens", "1200", "--record-tokens", "48"]);
     command.arg("--calib").arg(calib).args(args);
     command

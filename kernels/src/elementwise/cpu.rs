@@ -1,6 +1,8 @@
 //! The operations over rows on the CPU.
 
-use super::{AddArgs, GatherArgs, SiluMulArgs, check_add, check_gather, check_silu_mul};
+use super::{
+    AddArgs, ConcatArgs, GatherArgs, SiluMulArgs, check_add, check_gather, check_silu_mul, part_widths,
+};
 use crate::{
     parallel::for_each_row,
     simd::{self, Job, LANES, Lanes, Width},
@@ -72,6 +74,18 @@ fn silu_mul_lanes<L: Lanes>(l: L, gate: &[f32; LANES], up: &[f32; LANES], out: &
     let power = simd::exp(l, l.sub(l.splat(0.0), gate));
     let silu = l.div(gate, l.add(l.splat(1.0), power));
     l.store(l.mul(silu, l.load(up)), out);
+}
+
+/// Copies the parts of a row one after another.
+pub fn concat(args: ConcatArgs<'_>) {
+    let widths = part_widths(&args);
+    for_each_row(args.out, args.width, |row, mut out| {
+        for (part, &width) in args.parts.iter().zip(&widths) {
+            let (own, rest) = out.split_at_mut(width);
+            own.copy_from_slice(&part[row * width..][..width]);
+            out = rest;
+        }
+    });
 }
 
 /// Copies row by row.

@@ -1,10 +1,10 @@
-//! Operations over rows without a packed weight: addition, SiLU · mul, gather.
+//! Operations over rows without a packed weight: addition, SiLU · mul, concatenation, gather.
 
 mod cpu;
 pub mod cuda;
 pub mod reference;
 
-pub use cpu::{add, gather, silu_mul, silu_mul_at};
+pub use cpu::{add, concat, gather, silu_mul, silu_mul_at};
 
 use crate::{
     cost::Work,
@@ -32,6 +32,16 @@ pub struct SiluMulArgs<'a> {
     pub out: &'a mut [f32],
 }
 
+/// `out[t] = parts[0][t] ‖ parts[1][t] ‖ …`.
+pub struct ConcatArgs<'a> {
+    /// Each `[tokens, width of the part]`.
+    pub parts: &'a [&'a [f32]],
+    /// Elements of a result row: the parts' widths together.
+    pub width: usize,
+    /// Result `[tokens, width]`.
+    pub out: &'a mut [f32],
+}
+
 /// `out[o] = x[rows[o]]`.
 pub struct GatherArgs<'a> {
     /// Input `[tokens, width]`.
@@ -54,6 +64,18 @@ fn check_silu_mul(args: &SiluMulArgs<'_>) {
     let SiluMulArgs { gate_up, width, ref out } = *args;
     assert!(width > 0 && out.len().is_multiple_of(width), "out: {} values, not rows of {width}", out.len());
     assert_eq!(gate_up.len(), 2 * out.len(), "gate_up: expected two values for each of out");
+}
+
+/// The width of each part. Panics unless the sizes fit each other.
+fn part_widths(args: &ConcatArgs<'_>) -> Vec<usize> {
+    let ConcatArgs { parts, width, ref out } = *args;
+    assert!(width > 0 && out.len().is_multiple_of(width), "out: {} values, not rows of {width}", out.len());
+    let tokens = out.len() / width;
+    let widths: Vec<usize> = parts.iter().map(|part| part.len() / tokens.max(1)).collect();
+    let whole = parts.iter().zip(&widths).all(|(part, width)| part.len() == tokens * width);
+    let fits = whole && (tokens == 0 || widths.iter().sum::<usize>() == width);
+    assert!(fits, "parts: {widths:?} wide, not {width} together");
+    widths
 }
 
 /// Panics unless the sizes fit each other.
@@ -95,6 +117,16 @@ pub const KERNELS: &[Kernel] = &[
         // The exponential is within 2 units in the last place; below e^-87 the result is about 1e-36 instead of less.
         tolerance: Tolerance { absolute: 1e-30, relative: 1e-6 },
         entry: Entry::SiluMul { run: silu_mul, reference: reference::silu_mul },
+    },
+    Kernel {
+        name: "concat_cpu",
+        op: OpKind::Concat,
+        targets: &[TargetName::Cpu],
+        layout: None,
+        accepts: |_| true,
+        work: |shape| Work::elementwise(0.0, 8.0 * (shape.tokens * shape.rows) as f64),
+        tolerance: EXACT,
+        entry: Entry::Concat { run: concat, reference: reference::concat },
     },
     Kernel {
         name: "gather_cpu",

@@ -1,6 +1,8 @@
 //! What the operations over rows compute, in plain loops.
 
-use super::{AddArgs, GatherArgs, SiluMulArgs, check_add, check_gather, check_silu_mul};
+use super::{
+    AddArgs, ConcatArgs, GatherArgs, SiluMulArgs, check_add, check_gather, check_silu_mul, part_widths,
+};
 
 /// Adds element by element.
 pub fn add(args: AddArgs<'_>) {
@@ -20,6 +22,17 @@ pub fn silu_mul(args: SiluMulArgs<'_>) {
             let g = f64::from(*g);
             *out = (g / (1.0 + (-g).exp()) * f64::from(*u)) as f32;
         }
+    }
+}
+
+/// Copies element by element, part after part.
+pub fn concat(args: ConcatArgs<'_>) {
+    let mut start = 0;
+    for (part, width) in args.parts.iter().zip(part_widths(&args)) {
+        for (index, value) in part.iter().enumerate() {
+            args.out[index / width * args.width + start + index % width] = *value;
+        }
+        start += width;
     }
 }
 

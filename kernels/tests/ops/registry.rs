@@ -2,7 +2,7 @@ use samp_abi::{Format, TargetName, plan::OpKind};
 use samp_kernels::registry::{Entry, Kernel, Shape, candidates, cheapest, find, kernels};
 use std::collections::BTreeSet;
 
-const OPS: [OpKind; 9] = [
+const OPS: [OpKind; 10] = [
     OpKind::Embed,
     OpKind::RmsNorm,
     OpKind::AddRmsNorm,
@@ -11,6 +11,7 @@ const OPS: [OpKind; 9] = [
     OpKind::RopeAppend,
     OpKind::PagedAttention,
     OpKind::SiluMul,
+    OpKind::Concat,
     OpKind::Gather,
 ];
 
@@ -64,6 +65,7 @@ fn entries_are_of_their_operation() {
             Entry::RopeAppend { .. } => OpKind::RopeAppend,
             Entry::PagedAttention { .. } => OpKind::PagedAttention,
             Entry::SiluMul { .. } => OpKind::SiluMul,
+            Entry::Concat { .. } => OpKind::Concat,
             Entry::Gather { .. } => OpKind::Gather,
         };
         assert_eq!(op, kernel.op, "{}", kernel.name);

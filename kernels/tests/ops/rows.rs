@@ -1,7 +1,7 @@
 use crate::{Numbers, assert_close, bits, linear::weight, poisoned, widths, with_threads};
 use samp_abi::{Format, Layout};
 use samp_kernels::{
-    elementwise::{AddArgs, GatherArgs, SiluMulArgs, silu_mul_at},
+    elementwise::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs, silu_mul_at},
     embed::EmbedArgs,
     registry::{Entry, kernels},
     rms_norm::{AddRmsNormArgs, RmsNormArgs},
@@ -84,6 +84,35 @@ fn silu_mul() {
             assert_close(&expected, &call(&reference), kernel.tolerance, kernel.name);
             for vectors in widths() {
                 assert_eq!(bits(&call(&|args| silu_mul_at(vectors, args))), bits(&expected), "{vectors:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn concat() {
+    for kernel in kernels() {
+        let Entry::Concat { run, reference } = kernel.entry else { continue };
+        for (tokens, width) in SHAPES {
+            let mut numbers = Numbers(width as u64);
+            let widths = [width, 1, 2 * width];
+            let parts = widths.map(|width| numbers.normals(tokens * width, 1.0));
+            let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
+            for count in 2..=3 {
+                let width = widths[..count].iter().sum();
+                let call = |kernel: fn(ConcatArgs<'_>)| {
+                    let mut out = poisoned(tokens * width);
+                    kernel(ConcatArgs { parts: &parts[..count], width, out: &mut out });
+                    out
+                };
+                let expected = call(run);
+                assert_close(&expected, &call(reference), kernel.tolerance, kernel.name);
+                let last = &parts[count - 1][(tokens - 1) * widths[count - 1]..];
+                assert_eq!(
+                    bits(&expected[tokens * width - last.len()..]),
+                    bits(last),
+                    "the last row's last part"
+                );
             }
         }
     }

@@ -3,7 +3,7 @@
 use samp_abi::plan::{BufferId, Op, Step, TensorId};
 use samp_kernels::{
     attention::AttentionArgs,
-    elementwise::{AddArgs, GatherArgs, SiluMulArgs},
+    elementwise::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs},
     embed::EmbedArgs,
     linear::LinearArgs,
     registry::{self, Entry},
@@ -39,6 +39,7 @@ pub(super) enum Call {
     RopeAppend { qkv: Span, layer: usize, out: Span, run: Vec<fn(RopeAppendArgs<'_>)> },
     PagedAttention { q: Span, layer: usize, out: Span, run: Vec<fn(AttentionArgs<'_>)> },
     SiluMul { gate_up: Span, out: Span, run: Vec<fn(SiluMulArgs<'_>)> },
+    Concat { parts: Vec<Span>, out: Span, run: Vec<fn(ConcatArgs<'_>)> },
     Gather { x: Span, out: Span, run: Vec<fn(GatherArgs<'_>)> },
 }
 
@@ -97,6 +98,11 @@ pub(super) fn bind(step: &Step, spans: &[Span], side: Side) -> Result<Call, Devi
         Op::SiluMul { gate_up, out } => {
             Call::SiluMul { gate_up: span(gate_up), out: span(out), run: functions!(SiluMul) }
         }
+        Op::Concat { ref parts, out } => Call::Concat {
+            parts: parts.iter().map(|&part| span(part)).collect(),
+            out: span(out),
+            run: functions!(Concat),
+        },
         Op::Gather { x, out } => Call::Gather { x: span(x), out: span(out), run: functions!(Gather) },
     })
 }

@@ -9,7 +9,7 @@ use samp_abi::{
 };
 use samp_kernels::{
     attention::{AttentionArgs, KvGeometry},
-    elementwise::{AddArgs, GatherArgs, SiluMulArgs},
+    elementwise::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs},
     embed::EmbedArgs,
     linear::LinearArgs,
     rms_norm::{AddRmsNormArgs, RmsNormArgs},
@@ -160,6 +160,7 @@ impl<W: Weights> Run<'_, W> {
                 let [gate_up, result] = self.slices([gate_up, out]);
                 run[bucket](SiluMulArgs { gate_up, width: out.width, out: result });
             }
+            Call::Concat { parts, out, run } => self.concat(parts, out, run[bucket]),
             Call::Gather { x, out, run } => {
                 let [x, result] = self.slices([x, out]);
                 run[bucket](GatherArgs { x, width: out.width, rows: batch.output_rows, out: result });
@@ -205,6 +206,23 @@ impl<W: Weights> Run<'_, W> {
             pool: &self.cache.bytes[self.cache.range(layer)],
             out,
         });
+    }
+
+    fn concat(&mut self, parts: &[Span], out: &Span, run: fn(ConcatArgs<'_>)) {
+        let range = out.range(self.rows);
+        let (before, rest) = self.arena.split_at_mut(range.start);
+        let (result, after) = rest.split_at_mut(range.len());
+        let part = |span: &Span| {
+            let part = span.range(self.rows);
+            // An open plan's operands lie apart, so that a part is wholly on one side of the result.
+            if part.start < range.start {
+                &before[part]
+            } else {
+                &after[part.start - range.end..][..part.len()]
+            }
+        };
+        let parts: Vec<&[f32]> = parts.iter().map(part).collect();
+        run(ConcatArgs { parts: &parts, width: out.width, out: result });
     }
 
     fn slices<const N: usize>(&mut self, spans: [&Span; N]) -> [&mut [f32]; N] {

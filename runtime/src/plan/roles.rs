@@ -78,6 +78,13 @@ impl StepCheck<'_> {
                 self.buffer(gate_up, rows, 2 * model.intermediate_size);
                 self.buffer(out, rows, model.intermediate_size);
             }
+            Op::Concat { ref parts, out } => {
+                let (rows, width) = self.shape(out);
+                parts.iter().for_each(|&part| self.buffer(part, rows, self.width(part)));
+                let together = parts.iter().map(|&part| self.width(part)).sum::<u64>();
+                let expected = format_args!("parts {width} wide together");
+                self.place.check(together == width, Fault::OpShape, expected, together);
+            }
             Op::Gather { x, out } => {
                 self.buffer(x, RowDim::Tokens, hidden);
                 self.buffer(out, RowDim::Outputs, hidden);
@@ -156,8 +163,23 @@ impl StepCheck<'_> {
                     self.place.check(own, Fault::Binding, format_args!("`{label}.bias`"), name(bias));
                 }
             }
+            Op::Concat { ref parts, .. } => self.members(parts),
             _ => {}
         }
+    }
+
+    /// The parts of a concatenation are the linears that its label joins, in their order.
+    fn members(&mut self, parts: &[BufferId]) {
+        let label = &self.step.label;
+        let expected = JOINED.iter().find_map(|(joined, members)| {
+            let block = label.strip_suffix(joined)?;
+            Some(members.iter().map(|member| format!("{block}{member}")).collect::<Vec<_>>())
+        });
+        let found: Vec<&str> =
+            parts.iter().map(|&part| linear_into(self.plan, part).unwrap_or("no linear")).collect();
+        let holds = expected.as_ref().is_some_and(|expected| *expected == found);
+        let expected = expected.map_or("a label of joined linears".into(), |members| members.join(", "));
+        self.place.check(holds, Fault::Binding, expected, format_args!("`{label}` of {}", found.join(", ")));
     }
 
     fn kernels(&mut self) {
@@ -207,9 +229,22 @@ impl StepCheck<'_> {
             | Op::AddRmsNorm { out, .. }
             | Op::Add { out, .. }
             | Op::SiluMul { out, .. }
+            | Op::Concat { out, .. }
             | Op::Gather { out, .. } => plain(out),
         }
     }
+}
+
+/// Linears over one input that a plan may join into one, with the names of their members in order.
+const JOINED: [(&str, &[&str]); 2] = [
+    (".self_attn.qkv_proj", &[".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"]),
+    (".mlp.gate_up_proj", &[".mlp.gate_proj", ".mlp.up_proj"]),
+];
+
+/// The label of the linear that writes a buffer.
+fn linear_into(plan: &Plan, buffer: BufferId) -> Option<&str> {
+    let writes = |step: &&Step| matches!(step.op, Op::Linear { out, .. } if out == buffer);
+    plan.program.steps.iter().find(writes).map(|step| step.label.as_str())
 }
 
 /// One embedding; each tensor used by one step, but a tied table also by the head and by nothing else.

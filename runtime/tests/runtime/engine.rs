@@ -38,6 +38,7 @@ fn recipes() -> Vec<(&'static str, Recipe)> {
     vec![
         ("samp", SAMP),
         ("fp8 cache, bias", Recipe { kv: KV_FP8, bias: true, in_place: false, ..SAMP }),
+        ("members apart", Recipe { apart: true, bias: true, ..SAMP }),
         ("tied, window", Recipe { tied: true, window: Some(5), ..SAMP }),
         ("int", Recipe { attention: int8, mlp: int4, embedding: FP8, ..SAMP }),
         (

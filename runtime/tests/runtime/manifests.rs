@@ -204,6 +204,49 @@ fn inconsistent_programs_are_refused() {
     );
 }
 
+/// Linears in place of a joined one: each part in its place, and none of another block.
+#[test]
+fn parts_that_were_exchanged_are_refused() {
+    fn parts<'a>(plan: &'a mut Plan, label: &str) -> &'a mut Vec<BufferId> {
+        let Op::Concat { parts, .. } = &mut step(plan, label).op else { panic!("{label}") };
+        parts
+    }
+    check(
+        &make(Recipe { apart: true, ..SAMP }),
+        &[
+            ("keys for values", Fault::Binding, |p| parts(p, QKV).swap(1, 2)),
+            ("gate for up", Fault::Binding, |p| parts(p, "layers.0.mlp.gate_up_proj").swap(0, 1)),
+            ("another layer's values", Fault::Binding, |p| {
+                let other = parts(p, QKV)[2];
+                parts(p, "layers.1.self_attn.qkv_proj")[2] = other;
+            }),
+            ("weights of keys and values", Fault::Binding, |p| {
+                let keys = *weight(p, "layers.0.self_attn.k_proj");
+                let values = std::mem::replace(weight(p, "layers.0.self_attn.v_proj"), keys);
+                *weight(p, "layers.0.self_attn.k_proj") = values;
+            }),
+            ("a part less", Fault::OpShape, |p| parts(p, QKV).truncate(2)),
+            ("no part", Fault::OpShape, |p| parts(p, QKV).clear()),
+            ("a part twice", Fault::Dataflow, |p| parts(p, QKV)[2] = parts(p, QKV)[1]),
+            ("no linear", Fault::Binding, |p| {
+                let Op::RmsNorm { out, .. } = step(p, "layers.0.input_layernorm").op else { panic!() };
+                parts(p, QKV)[0] = out;
+            }),
+            ("another name", Fault::Binding, |p| step(p, QKV).label = "layers.0.self_attn.all_proj".into()),
+            ("unknown buffer", Fault::UnknownBuffer, |p| parts(p, QKV)[1] = BufferId(999)),
+            ("the result over a part", Fault::Overlap, |p| {
+                let part = parts(p, QKV)[0].0 as usize;
+                let offset = p.program.buffers[part].offset;
+                let Op::Concat { out, .. } = step(p, QKV).op else { panic!() };
+                p.program.buffers[out.0 as usize].offset = offset;
+            }),
+            ("another op's kernel", Fault::Kernel, |p| step(p, QKV).kernels[0].kernel = "add_cpu".into()),
+        ],
+    );
+}
+
+const QKV: &str = "layers.0.self_attn.qkv_proj";
+
 fn weight<'a>(plan: &'a mut Plan, label: &str) -> &'a mut TensorId {
     let Op::Linear { weight, .. } = &mut step(plan, label).op else { panic!("{label}") };
     weight
@@ -384,22 +427,21 @@ fn overwrite(plan: &TinyPlan, name: &str, component: Component, (at, bytes): (us
 
 #[test]
 fn values_that_no_encoder_writes_are_refused() {
-    let qkv = "layers.0.self_attn.qkv_proj";
     let asymmetric = Format::Int4 { group: Group::G64, zero_point: true };
     let with_outliers = Format::Int8 { outliers: true };
     let nan = f32::NAN.to_le_bytes();
     type Change<'a> = (usize, &'a [u8]);
     let (zero, negative, absurd) = (0f32.to_le_bytes(), (-1f32).to_le_bytes(), 1e37f32.to_le_bytes());
     let cases: [(Format, &str, Component, Change); 8] = [
-        (SAMP.attention, qkv, Component::Scales, (4, &zero)),
-        (SAMP.attention, qkv, Component::Scales, (8, &negative)),
-        (SAMP.attention, qkv, Component::Scales, (0, &absurd)),
-        (with_outliers, qkv, Component::Scales, (0, &absurd)),
+        (SAMP.attention, QKV, Component::Scales, (4, &zero)),
+        (SAMP.attention, QKV, Component::Scales, (8, &negative)),
+        (SAMP.attention, QKV, Component::Scales, (0, &absurd)),
+        (with_outliers, QKV, Component::Scales, (0, &absurd)),
         (SAMP.attention, "norm", Component::Values, (0, &nan)),
-        (SAMP.attention, qkv, Component::Values, (1, &[0xFF])),
-        (asymmetric, qkv, Component::ZeroPoints, (3, &[16])),
+        (SAMP.attention, QKV, Component::Values, (1, &[0xFF])),
+        (asymmetric, QKV, Component::ZeroPoints, (3, &[16])),
         // Row 2 of column 3, which is kept apart, in tiles of 16 rows.
-        (with_outliers, qkv, Component::Values, (3 * 16 + 2, &[1])),
+        (with_outliers, QKV, Component::Values, (3 * 16 + 2, &[1])),
     ];
     for (attention, name, component, change) in cases {
         let plan = make(Recipe { attention, ..SAMP });

@@ -33,6 +33,8 @@ pub struct Recipe {
     pub bias: bool,
     pub window: Option<u64>,
     pub in_place: bool,
+    /// Members of joined linears apart, each in a format of its own, then put together.
+    pub apart: bool,
 }
 
 pub const SAMP: Recipe = Recipe {
@@ -44,6 +46,7 @@ pub const SAMP: Recipe = Recipe {
     bias: false,
     window: None,
     in_place: true,
+    apart: false,
 };
 
 /// A published plan in a directory of its own.
@@ -270,6 +273,17 @@ impl Builder {
         out
     }
 
+    /// A linear for each member, and their results side by side.
+    fn joined(&mut self, block: &str, label: &str, x: BufferId, members: &[(&str, u64, Format)]) -> BufferId {
+        let part = |&(member, rows, format): &(&str, u64, Format)| {
+            self.linear(&format!("{block}{member}"), x, rows, format)
+        };
+        let parts = members.iter().map(part).collect();
+        let out = self.buffer(RowDim::Tokens, members.iter().map(|member| member.1).sum());
+        self.step(&format!("{block}{label}"), Op::Concat { parts, out });
+        out
+    }
+
     fn add_norm(&mut self, label: &str, x: BufferId, residual: BufferId) -> (BufferId, BufferId) {
         let weight = self.vector(label, HIDDEN);
         let sum =
@@ -292,14 +306,25 @@ impl Builder {
         for layer in 0..2 {
             let name = |part: &str| format!("layers.{layer}.{part}");
             let qkv = (HEADS + 2 * KV_HEADS) * HEAD_DIM;
-            let qkv = self.linear(&name("self_attn.qkv_proj"), x, qkv, attention);
+            let qkv = if self.recipe.apart {
+                let [q, kv] = [HEADS, KV_HEADS].map(|heads| heads * HEAD_DIM);
+                let members = [("q_proj", q, attention), ("k_proj", kv, Format::F16), ("v_proj", kv, FP8)];
+                self.joined(&name("self_attn."), "qkv_proj", x, &members)
+            } else {
+                self.linear(&name("self_attn.qkv_proj"), x, qkv, attention)
+            };
             let q = self.buffer(Tokens, HEADS * HEAD_DIM);
             self.step(&name("self_attn.rope"), Op::RopeAppend { qkv, layer, out: q });
             let attended = self.buffer(Tokens, HEADS * HEAD_DIM);
             self.step(&name("self_attn"), Op::PagedAttention { q, layer, out: attended });
             let o = self.linear(&name("self_attn.o_proj"), attended, HIDDEN, attention);
             (residual, x) = self.add_norm(&name("post_attention_layernorm"), o, residual);
-            let gate_up = self.linear(&name("mlp.gate_up_proj"), x, 2 * INTERMEDIATE, mlp);
+            let gate_up = if self.recipe.apart {
+                let members = [("gate_proj", INTERMEDIATE, mlp), ("up_proj", INTERMEDIATE, Format::F16)];
+                self.joined(&name("mlp."), "gate_up_proj", x, &members)
+            } else {
+                self.linear(&name("mlp.gate_up_proj"), x, 2 * INTERMEDIATE, mlp)
+            };
             let act = self.buffer(Tokens, INTERMEDIATE);
             self.step(&name("mlp.act"), Op::SiluMul { gate_up, out: act });
             let down = self.linear(&name("mlp.down_proj"), act, HIDDEN, mlp);

@@ -12,6 +12,8 @@ use crate::{
 const UNFUSED: &[OpKind] = &[OpKind::Rope, OpKind::Attention];
 /// Ops that fusion makes.
 const FUSED: &[OpKind] = &[OpKind::AddRmsNorm, OpKind::RopeAppend, OpKind::PagedAttention];
+/// Ops that splitting what was fused makes.
+const SPLIT: &[OpKind] = &[OpKind::Concat];
 const WEIGHT: &[OpKind] = &[OpKind::Weight];
 /// Everything but weights.
 pub(super) const COMPUTE: &[OpKind] = &[
@@ -24,6 +26,7 @@ pub(super) const COMPUTE: &[OpKind] = &[
     OpKind::RopeAppend,
     OpKind::PagedAttention,
     OpKind::SiluMul,
+    OpKind::Concat,
     OpKind::Add,
     OpKind::Gather,
 ];
@@ -31,6 +34,7 @@ pub(super) const COMPUTE: &[OpKind] = &[
 pub(super) const RULES: &[OpRule] = &[
     only("E0201", "no op that fusion makes", FUSED, Phase::Model, illegal),
     from("E0201", "no op that fusion replaces", UNFUSED, Phase::Fused, illegal),
+    until("E0201", "no op that splitting makes", SPLIT, Phase::Annotated, illegal),
     only("E0201", "gate and up are two operands", &[OpKind::SiluMul], Phase::Model, |op| operands(op, 2)),
     from("E0201", "gate and up are one operand", &[OpKind::SiluMul], Phase::Fused, |op| operands(op, 1)),
     until("E0211", "activations are f32", COMPUTE, Phase::Annotated, all_f32),

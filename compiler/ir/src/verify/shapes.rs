@@ -2,7 +2,7 @@
 
 use super::{OpRule, Outcome, demand, equal};
 use crate::{
-    AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, EmbedOp, GatherOp, LinearOp, OpKind, OpRef,
+    AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, ConcatOp, EmbedOp, GatherOp, LinearOp, OpKind, OpRef,
     PagedAttentionOp, Phase, RmsNormOp, RopeAppendOp, RopeOp, Shape, SiluMulOp, TensorType, ValueId, View,
     WeightOp,
 };
@@ -43,6 +43,7 @@ pub(super) const RULES: &[OpRule] = &[
         &[OpKind::SiluMul],
         silu_mul,
     ),
+    rule("E0216", "parts lie side by side in the result", &[OpKind::Concat], concat),
     rule("E0209", "summands and sum have one shape", &[OpKind::Add], add),
     rule("E0210", "gather takes row numbers and keeps the width", &[OpKind::Gather], gather),
 ];
@@ -198,6 +199,13 @@ fn silu_mul(op: OpRef<'_>) -> Outcome {
             activation(*op, "result", op.result(0), gate / 2)
         }
     }
+}
+
+fn concat(op: OpRef<'_>) -> Outcome {
+    let op: ConcatOp<'_> = view(op);
+    let widths = op.parts().into_iter().map(|part| width(*op, "a part", part));
+    let together = widths.sum::<Result<u64, String>>()?;
+    activation(*op, "result", op.result(0), together)
 }
 
 fn add(op: OpRef<'_>) -> Outcome {

@@ -170,6 +170,13 @@ pub enum Op {
         /// Result `[tokens, width]`.
         out: BufferId,
     },
+    /// `out[t] = parts[0][t] ‖ parts[1][t] ‖ …`: linears over one input, side by side as the joined one would give them.
+    Concat {
+        /// Inputs `[tokens, width of the part]`, at least two.
+        parts: Vec<BufferId>,
+        /// Result, as wide as all parts together.
+        out: BufferId,
+    },
     /// `out[o] = x[output_rows[o]]`: from here on only the rows whose logits are asked for.
     Gather {
         /// Input `[tokens, width]`.
@@ -193,6 +200,7 @@ pub enum OpKind {
     RopeAppend,
     PagedAttention,
     SiluMul,
+    Concat,
     Gather,
 }
 
@@ -208,6 +216,7 @@ impl OpKind {
             OpKind::RopeAppend => "rope_append",
             OpKind::PagedAttention => "paged_attention",
             OpKind::SiluMul => "silu_mul",
+            OpKind::Concat => "concat",
             OpKind::Gather => "gather",
         }
     }
@@ -231,6 +240,7 @@ impl Op {
             Op::RopeAppend { .. } => OpKind::RopeAppend,
             Op::PagedAttention { .. } => OpKind::PagedAttention,
             Op::SiluMul { .. } => OpKind::SiluMul,
+            Op::Concat { .. } => OpKind::Concat,
             Op::Gather { .. } => OpKind::Gather,
         }
     }
@@ -245,6 +255,7 @@ impl Op {
             Op::RopeAppend { qkv, .. } => vec![qkv],
             Op::PagedAttention { q, .. } => vec![q],
             Op::SiluMul { gate_up, .. } => vec![gate_up],
+            Op::Concat { ref parts, .. } => parts.clone(),
         }
     }
 
@@ -259,6 +270,7 @@ impl Op {
             | Op::RopeAppend { out, .. }
             | Op::PagedAttention { out, .. }
             | Op::SiluMul { out, .. }
+            | Op::Concat { out, .. }
             | Op::Gather { out, .. } => vec![out],
         }
     }

@@ -1,0 +1,10 @@
+// verify typed
+// Parts that are not as wide together as the result.
+func.func @forward(%tokens: tensor<?xi32>, %positions: tensor<?xi32>, %outputs: tensor<?xi32>, %kv: !samp.kv) -> tensor<?x8xf32> {
+  %table = "samp.weight"() {key = "embed_tokens", sources = ["embed_tokens.weight"], transforms = [], format = "f16"} : () -> tensor<16x8xbf16>
+  %x = "samp.embed"(%tokens, %table) {label = "embed_tokens"} : (tensor<?xi32>, tensor<16x8xbf16>) -> tensor<?x8xf32>
+  %z = "samp.concat"(%x, %x) {label = "z"} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %y = "samp.add"(%z, %x) {label = "sum"} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %g = "samp.gather"(%y, %outputs) {label = "outputs"} : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  return %g : tensor<?x8xf32>
+}
