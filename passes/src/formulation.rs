@@ -4,9 +4,9 @@ use samp_abi::{Format, Layout, plan::OpKind};
 use samp_ir::Diagnostic;
 
 use crate::{
-    FormatCost, PartSensitivity, Selection, Sensitivities, WeightSensitivity,
+    FormatCost, Selection, Sensitivities,
     assignment::{Alternative, Choice, Chosen, Group, Part, Problem, Resource, Solution, Unit},
-    select_kernels::{concat_time, fastest},
+    pricing::Pricing,
 };
 
 /// The resource that counts the divergence from the unquantized model, in nats per token.
@@ -180,79 +180,6 @@ pub fn chosen_by(problem: &Problem, format_of: &dyn Fn(&str) -> Option<Format>) 
     problem.groups.iter().map(|group| group.alternatives.iter().enumerate().find_map(way)).collect()
 }
 
-/// How choices are priced.
-struct Pricing<'a> {
-    selection: &'a Selection,
-    tokens: &'a [u64],
-    decoder_weights: f64,
-}
-
-impl Pricing<'_> {
-    /// Each format that some kernel of the target takes, with so many columns kept apart by the one that does; `more` time
-    /// for each number of tokens, none if empty.
-    fn choices(
-        &self,
-        matrix: &Matrix,
-        (formats, outliers): (&[FormatCost], usize),
-        more: &[f64],
-    ) -> Vec<Choice> {
-        let choice = |cost: &FormatCost| {
-            let bytes = matrix.bytes(cost.format, outliers) as f64;
-            let bits = if matrix.is_decoder_linear() { 8.0 * bytes / self.decoder_weights } else { 0.0 };
-            // A measured divergence may be a little below zero; a plan is no better for it.
-            let mut costs = vec![cost.nats.max(0.0), bytes, bits, bytes];
-            costs.extend(cost.strata.iter().map(|nats| nats.max(0.0)));
-            for (index, &tokens) in self.tokens.iter().enumerate() {
-                let shape = (matrix.rows, matrix.cols, cost.format);
-                let time = fastest(matrix.reader, shape, tokens, self.selection)?.0;
-                costs.push(time + more.get(index).unwrap_or(&0.0));
-            }
-            Some(Choice { name: cost.format.to_string(), costs })
-        };
-        formats.iter().filter_map(choice).collect()
-    }
-
-    /// The members of a fused matrix, each by itself; the first bears what putting their results together takes. `None` where
-    /// they were not measured or the target cannot hold them apart.
-    fn apart(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Option<Vec<Part>> {
-        let together =
-            self.tokens.iter().map(|&tokens| Some(concat_time(matrix.rows, tokens, self.selection)?.0));
-        let together: Vec<f64> = together.collect::<Option<_>>()?;
-        concat_time(matrix.rows, 1, self.selection)?;
-        let member = |(index, part): (usize, &PartSensitivity)| {
-            let own = Matrix { key: part.key.clone(), rows: part.rows, ..matrix.clone() };
-            let shares: Vec<FormatCost> =
-                part.formats.iter().filter_map(|cost| share(cost, measured)).collect();
-            let more = if index == 0 { together.as_slice() } else { &[] };
-            let choices = self.choices(&own, (&shares, measured.outliers.len()), more);
-            (!choices.is_empty()).then_some(Part { name: own.key, choices })
-        };
-        let members: Vec<Part> = measured.parts.iter().enumerate().map(member).collect::<Option<_>>()?;
-        (members.len() > 1).then_some(members)
-    }
-}
-
-/// What a member loses in a format: its share of what the whole was measured to lose in it. Members that agree lose together
-/// what the whole does, so that no difference of two measurements of the same thing counts for a gain.
-fn share(cost: &FormatCost, whole: &WeightSensitivity) -> Option<FormatCost> {
-    let of = |formats: &[FormatCost]| formats.iter().find(|other| other.format == cost.format).cloned();
-    let together = of(&whole.formats)?;
-    let members: Vec<FormatCost> = whole.parts.iter().map(|part| of(&part.formats)).collect::<Option<_>>()?;
-    let share = |own: f64, together: f64, all: f64| {
-        let part = if all > 0.0 { own.max(0.0) / all } else { 1.0 / members.len() as f64 };
-        together.max(0.0) * part
-    };
-    let all = members.iter().map(|member| member.nats.max(0.0)).sum();
-    let strata = cost.strata.iter().zip(&together.strata).enumerate().map(|(at, (&own, &together))| {
-        share(own, together, members.iter().map(|member| member.strata[at].max(0.0)).sum())
-    });
-    Some(FormatCost {
-        format: cost.format,
-        nats: share(cost.nats, together.nats, all),
-        strata: strata.collect(),
-    })
-}
-
 fn unmeasured(key: &str) -> Diagnostic {
     Diagnostic::bad_input(UNMEASURED, format!("the profile has no measurement of `{key}`"))
         .at_op(key)
@@ -264,7 +191,10 @@ mod tests {
     use samp_abi::TargetName;
 
     use super::*;
-    use crate::assignment::{Limit, Request, solve};
+    use crate::{
+        PartSensitivity, WeightSensitivity,
+        assignment::{Limit, Request, solve},
+    };
 
     fn matrix(key: &str, reader: OpKind) -> Matrix {
         Matrix { key: key.into(), rows: 256, cols: 128, reader }

@@ -20,6 +20,7 @@ mod keep_outliers;
 mod legalize;
 mod narrow_activations;
 mod plan_memory;
+mod pricing;
 mod reason;
 pub mod recipe;
 mod rotate;

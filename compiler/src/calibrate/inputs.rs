@@ -1,13 +1,10 @@
 //! What calibration tokens look like where a linear reads them, and the keys and values behind them.
 
 use samp_abi::plan::{BufferId, Op, Step};
-use samp_kernels::quantize::SecondMoment;
+use samp_kernels::{format::FP8_MAX, quantize::SecondMoment};
 use samp_runtime::{BufferView, Observer};
 
-use super::{
-    CalibrationError, Forward, HeadRange, InputStatistics, LinearStep, State, TokenBatch,
-    profile::FP8_LARGEST,
-};
+use super::{CalibrationError, Forward, HeadRange, InputStatistics, LinearStep, State, TokenBatch};
 
 /// The inputs of one linear over some batches.
 pub struct LinearInputs {
@@ -54,7 +51,7 @@ impl LinearInputs {
         let rms = (self.moment.mean_diagonal() / tokens).sqrt();
         let outliers = channels.iter().enumerate().filter(|(_, channel)| **channel > OUTLIER * rms);
         let absmax = f64::from(self.absmax);
-        let [fp8_scale, int8_scale] = [FP8_LARGEST, INT8_LARGEST].map(|largest| absmax / largest);
+        let [fp8_scale, int8_scale] = [f64::from(FP8_MAX), INT8_LARGEST].map(|largest| absmax / largest);
         InputStatistics {
             rms,
             absmax,

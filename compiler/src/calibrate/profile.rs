@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, io::Write, path::Path};
 use anyhow::Context;
 use samp_abi::{Format, plan::Version};
 use samp_ir::Diagnostic;
+use samp_kernels::format::FP8_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -163,9 +164,6 @@ impl Divergence {
     }
 }
 
-/// The largest value of fp8 e4m3.
-pub const FP8_LARGEST: f64 = 448.0;
-
 /// A profile is not what was expected.
 pub const PROFILE: &str = "E1101";
 
@@ -255,8 +253,8 @@ impl Profile {
     /// Scales of fp8 keys and values for each layer; `None` unless every layer's were seen. Powers of two, which leave
     /// mantissas as they are, with room for twice the largest that was seen.
     pub fn kv_scales(&self, layers: u64) -> Option<Vec<[f32; 2]>> {
-        let scale =
-            |largest: f64| (2.0 * largest.max(f64::MIN_POSITIVE) / FP8_LARGEST).log2().ceil().exp2() as f32;
+        let room = |largest: f64| 2.0 * largest.max(f64::MIN_POSITIVE) / f64::from(FP8_MAX);
+        let scale = |largest: f64| room(largest).log2().ceil().exp2() as f32;
         let of = |layer: u64| {
             let mut inputs = self.weights.iter().filter(|w| layer_of(&w.key) == Some(layer));
             let heads = inputs.find_map(|w| w.inputs.as_ref().filter(|inputs| !inputs.heads.is_empty()))?;
@@ -272,17 +270,16 @@ impl Profile {
         self.formats_of(key)?.iter().find(|s| s.format == format)
     }
 
-    /// The outlier columns of a weight, or of the one that a member is of.
-    pub fn outliers_of(&self, key: &str) -> Vec<u32> {
-        let is_it = |w: &&WeightProfile| w.key == key || w.parts.iter().any(|part| part.key == key);
-        self.weights.iter().find(is_it).map_or(vec![], WeightProfile::outlier_columns)
+    /// The weight of this name, or the one that the member of this name is of.
+    pub fn whole(&self, key: &str) -> Option<&WeightProfile> {
+        self.weights.iter().find(|w| w.key == key || w.parts.iter().any(|part| part.key == key))
     }
 
     /// What was measured of a weight, or of a member of one.
     pub fn formats_of(&self, key: &str) -> Option<&[Sensitivity]> {
-        let whole = self.weights.iter().find(|w| w.key == key).map(|w| w.formats.as_slice());
-        let parts = self.weights.iter().flat_map(|w| &w.parts);
-        whole.or_else(|| parts.into_iter().find(|p| p.key == key).map(|p| p.formats.as_slice()))
+        let whole = self.whole(key)?;
+        let part = whole.parts.iter().find(|part| part.key == key);
+        Some(part.map_or(&whole.formats, |part| &part.formats))
     }
 }
 

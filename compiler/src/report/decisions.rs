@@ -23,8 +23,10 @@ pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
     let rows = matrices(inputs.plan).into_iter().map(|matrix| {
         let tensor = inputs.plan.tensors.iter().find(|t| t.name == matrix.key);
         let profile = inputs.quality().map(|q| &q.profile);
-        let known =
-            profile.and_then(|p| Some((p.formats_of(&matrix.key)?, p.outliers_of(&matrix.key).len())));
+        let known = profile.and_then(|p| {
+            let outliers = p.whole(&matrix.key)?.outlier_columns().len();
+            Some((p.formats_of(&matrix.key)?, outliers))
+        });
         let tensor = tensor.expect("the matrices are the plan's own");
         match (known, front) {
             (Some(known), Some(front)) => {

@@ -99,8 +99,7 @@ pub fn matrices(plan: &Plan) -> Vec<Matrix> {
 fn fused(matrices: Vec<Matrix>, profile: &Profile) -> Vec<Matrix> {
     let mut all: Vec<Matrix> = vec![];
     for matrix in matrices {
-        let whole = profile.weights.iter().find(|w| w.parts.iter().any(|part| part.key == matrix.key));
-        match whole {
+        match profile.whole(&matrix.key) {
             Some(whole) if all.last().is_some_and(|last| last.key == whole.key) => {}
             Some(whole) => all.push(Matrix { key: whole.key.clone(), rows: whole.rows, ..matrix }),
             None => all.push(matrix),

@@ -267,11 +267,6 @@ struct Router<'a> {
 
 impl Router<'_> {
     /// The plan with the formats of `recipe`.
-    fn spec(&self, recipe: &Recipe, known: &Sensitivities) -> Result<PlanSpec, Diagnostic> {
-        Ok(self.lowered(recipe, known)?.spec.expect("lowered to the end"))
-    }
-
-    /// The same with all that lowering had to say.
     fn lowered(&self, recipe: &Recipe, known: &Sensitivities) -> Result<Lowered, Diagnostic> {
         let recipe = LoadedRecipe { source: recipe.to_toml(), recipe: recipe.clone() };
         let options = CompileOptions { recipe, sensitivities: Some(known.clone()), ..self.options.clone() };

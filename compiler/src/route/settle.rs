@@ -21,6 +21,7 @@ use crate::{
     calibrate::{Forward, Profile, Programs, RoundedStore, TokenBatch, round},
     compile::{Lowered, selection},
     emit::{CacheLoss, Held, PlanSpec, Quality, Round, ShadowPrice, SourceSpec},
+    pipeline::Trace,
 };
 
 /// How often a plan that misses its promise is solved for again.
@@ -42,6 +43,8 @@ pub(super) struct Search<'a> {
 /// A plan with its rounded weights and what it loses.
 pub(super) struct Candidate {
     pub spec: PlanSpec,
+    /// What its lowering did, and warned of.
+    pub lowering: (Trace, Vec<Diagnostic>),
     pub rounded: RoundedStore,
     pub held: Held,
 }
@@ -72,7 +75,7 @@ impl Search<'_> {
         };
         let uniforms = self.rivals(programs, &mut decision, &mut best)?;
         let best_uniform = uniforms.iter().min_by(|a, b| a.kl_nats.total_cmp(&b.kl_nats)).cloned();
-        let Candidate { mut spec, rounded, held: held_out } = best;
+        let Candidate { mut spec, lowering: (trace, warnings), rounded, held: held_out } = best;
         let fingerprint = rounded.fingerprint();
         spec.rounded = Some(fingerprint.clone());
         let calibration = self.router.route.calibration.clone();
@@ -86,7 +89,6 @@ impl Search<'_> {
             uniforms,
             rounded: fingerprint,
         };
-        let Lowered { trace, warnings, .. } = self.router.lowered(&decision.recipe, self.known)?;
         Ok(Routed { spec, rounded, quality, decision, trace, warnings })
     }
 
@@ -99,7 +101,8 @@ impl Search<'_> {
     ) -> anyhow::Result<Candidate> {
         let dir = self.work.join(folder);
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let spec = self.router.spec(recipe, self.known)?;
+        let Lowered { spec, trace, warnings, .. } = self.router.lowered(recipe, self.known)?;
+        let spec = spec.expect("lowered to the end");
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
         let master = &self.router.master.spec;
@@ -107,7 +110,7 @@ impl Search<'_> {
         // The plan's own format of keys and values is a part of what it loses.
         let run = |forward: &mut Forward| audit.run(forward);
         let held = self.router.master.with_kv(&mut programs.rounded, spec.kv.format, run)?;
-        Ok(Candidate { spec, rounded, held })
+        Ok(Candidate { spec, lowering: (trace, warnings), rounded, held })
     }
 
     /// Solves with these ceilings of the predicted losses.
