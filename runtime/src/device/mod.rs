@@ -4,6 +4,7 @@
 
 mod bind;
 mod cpu;
+pub mod gpu;
 mod host;
 mod reference;
 mod replay;

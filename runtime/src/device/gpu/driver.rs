@@ -1,0 +1,110 @@
+//! What a device of kernels asks of a GPU, or of what stands for one.
+
+use samp_kernels::cuda::{Grid, Source};
+
+/// Why a GPU did not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// There is no driver or no GPU.
+    #[error("there is no GPU to run on: {reason}; {remedy}")]
+    Absent {
+        /// What was looked for and what the system answered.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Memory ran out.
+    #[error("the {what} needs {bytes} bytes of GPU memory, of which {free} are free; {remedy}")]
+    Memory {
+        /// What it was for.
+        what: &'static str,
+        /// How much.
+        bytes: u64,
+        /// How much there is.
+        free: u64,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The code does not load or run.
+    #[error("kernel {stem}: {reason}")]
+    Kernel {
+        /// Which.
+        stem: &'static str,
+        /// What the driver answered.
+        reason: String,
+    },
+    /// Any other refusal, which leaves nothing to go on with.
+    #[error("the GPU failed while {during}: {reason}; start again, and see the system's log if it stays so")]
+    Failed {
+        /// What was being done.
+        during: &'static str,
+        /// What the driver answered.
+        reason: String,
+    },
+}
+
+/// An argument of a launch. A kernel touches only memory that is among its arguments.
+#[derive(Clone, Copy, Debug)]
+pub enum Arg<'a, M> {
+    /// So many bytes of memory from an offset on.
+    Memory {
+        /// Whose.
+        memory: &'a M,
+        /// The first byte.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
+    /// No memory, where the kernel does without.
+    Null,
+    /// An integer.
+    I32(i32),
+    /// A number.
+    F32(f32),
+}
+
+/// A GPU with one stream of work: what is asked for is done in order. Only [`Driver::download`] and
+/// [`Driver::synchronize`] wait for it.
+pub trait Driver: Send {
+    /// Memory of the GPU; given back when dropped.
+    type Memory: Send;
+    /// Code that can be launched.
+    type Kernel: Send;
+    /// Recorded launches.
+    type Graph: Send;
+
+    /// Zeroed memory, aligned to 256 bytes.
+    fn allocate(&self, what: &'static str, bytes: u64) -> Result<Self::Memory, DriverError>;
+
+    /// Writes `bytes` from an offset on. They may be reused when this returns.
+    fn upload(&self, to: &Self::Memory, offset: u64, bytes: &[u8]) -> Result<(), DriverError>;
+
+    /// Reads from an offset on, after all work before it is done.
+    fn download(&self, from: &Self::Memory, offset: u64, bytes: &mut [u8]) -> Result<(), DriverError>;
+
+    /// Free memory in bytes.
+    fn free_memory(&self) -> Result<u64, DriverError>;
+
+    /// Readies a kernel: `cubin` is its source's machine code for this GPU.
+    fn load(&self, source: &Source, cubin: &[u8]) -> Result<Self::Kernel, DriverError>;
+
+    /// Launches a kernel.
+    fn launch(
+        &self,
+        kernel: &Self::Kernel,
+        grid: Grid,
+        args: &[Arg<'_, Self::Memory>],
+    ) -> Result<(), DriverError>;
+
+    /// Records what `work` launches, without running it. `None` where nothing can be recorded: then launch each time.
+    fn record(
+        &self,
+        work: &mut dyn FnMut() -> Result<(), DriverError>,
+    ) -> Result<Option<Self::Graph>, DriverError>;
+
+    /// Launches all that was recorded.
+    fn replay(&self, graph: &Self::Graph) -> Result<(), DriverError>;
+
+    /// Waits until all work is done.
+    fn synchronize(&self) -> Result<(), DriverError>;
+}
