@@ -1,14 +1,17 @@
-//! embed, gather, add and silu_mul against their references.
+//! embed, gather, add, concat and silu_mul against their references.
 
 use half::{bf16, f16};
-use samp_abi::{Component, Format, ScaleAxis};
+use samp_abi::{Format, Layout};
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, Options};
 use samp_kernels::{
     cuda::Activation,
-    elementwise::{self, AddArgs, GatherArgs, SiluMulArgs, cuda::Rows},
+    elementwise::{
+        self, AddArgs, ConcatArgs, GatherArgs, SiluMulArgs,
+        cuda::{Concat, Rows},
+    },
     embed::{self, EmbedArgs},
     encoded::Encoded,
-    format, quantize,
+    format, layout, quantize,
 };
 
 use crate::harness::*;
@@ -23,47 +26,37 @@ fn table(format: Format, rows: usize, cols: usize) -> Encoded {
         .expect("the table can be encoded")
 }
 
-/// The arrays of a table in the order of the kernels' parameters.
-fn components(format: Format) -> &'static [Component] {
-    match format {
-        Format::Fp8E4m3(_) => &[Component::Values, Component::Scales],
-        Format::Nf4 => {
-            &[Component::Values, Component::AbsmaxCodes, Component::AbsmaxScales, Component::AbsmaxOffset]
-        }
-        _ => &[Component::Values],
-    }
+/// Every format and layout that a table may have.
+fn tables() -> impl Iterator<Item = (Format, Layout)> {
+    let kinds = |format| [Layout::RowMajor, Layout::Fragments].map(|layout| (format, layout));
+    let fits = |&(format, layout): &(Format, Layout)| embed::cuda::source(format, layout, 640).is_some();
+    Format::ALL.into_iter().flat_map(kinds).filter(fits)
 }
 
 #[test]
 fn embed_decodes_exactly() {
-    let formats = [
-        Format::F32,
-        Format::F16,
-        Format::Bf16,
-        Format::Fp8E4m3(ScaleAxis::Channel),
-        Format::Fp8E4m3(ScaleAxis::Tensor),
-        Format::Nf4,
-    ];
-    let (rows, cols) = (37, 576);
-    for format in formats {
-        let subject = Subject::new(&embed::cuda::source(format, cols as u32).expect("a kernel"));
-        let table = table(format, rows, cols);
-        let ids = [0, 36, 5, 5, 17];
+    let (rows, cols) = (37, 640);
+    assert_eq!(tables().count(), 23, "f32 in rows; f16, bf16, fp8, int8, int4, nf4 and fp4 in fragments too");
+    for (format, layout) in tables() {
+        let source = embed::cuda::source(format, layout, cols as u32).expect("a kernel");
+        let subject = Subject::new(&source);
+        let table = layout::pack(table(format, rows, cols).view(), layout);
+        let ids = [0, 36, 5, 5, 17, 15, 24];
         let mut expected = vec![0.0; ids.len() * cols];
         embed::reference::embed(EmbedArgs { token_ids: &ids, weight: table.view(), out: &mut expected });
 
         let ids: Buffer<i32> = ids.iter().map(|&id| id as i32).collect();
-        let parts: Vec<Buffer<u8>> =
-            components(format).iter().map(|c| Buffer::from(table.view().part(*c))).collect();
-        for way in WAYS {
+        let parts: Vec<Buffer<u8>> = table.parts.iter().map(|(_, bytes)| Buffer::from(&bytes[..])).collect();
+        for way in &WAYS[1..3] {
             let mut out = Buffer::<f32>::poisoned(expected.len());
             let mut args = vec![Arg::read(&ids)];
             args.extend(parts.iter().map(|part| Arg::read(part)));
+            args.extend(matches!(format, Format::Int4 { zero_point: false, .. }).then(Arg::null));
             args.extend([Arg::write(&mut out), (ids.len() as i32).into()]);
-            subject.run(way, embed::cuda::grid(ids.len() as u32 + 1), &args);
+            subject.run(*way, embed::cuda::grid(ids.len() as u32 + 1), &args);
             // Multiplied in another order by at most one rounding.
             let excess = excess(out.iter().copied(), &expected, f32::MIN_POSITIVE, f32::EPSILON);
-            assert!(excess <= 1.0, "{format} {way:?}: {excess}");
+            assert!(excess <= 1.0, "{format} as {layout} {way:?}: {excess}");
         }
     }
 }
@@ -103,6 +96,31 @@ fn add_is_exact() {
             let args = [x, Arg::read(&residual), Arg::write(&mut sum), (tokens as i32).into()];
             subject.run(way, on_rows.grid(tokens as u32), &args);
             assert_eq!(sum[..], expected[..], "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn concat_puts_rows_side_by_side() {
+    assert_eq!([&[8][..], &[8, 6], &[8, 0], &[4; 4]].map(Concat::new), [None; 4]);
+    let tokens = 5;
+    for widths in [&[64, 8, 8][..], &[132, 44, 4], &[256, 520], &[4, 300]] {
+        let concat = Concat::new(widths).expect("a kernel");
+        let subject = Subject::new(&concat.source());
+        let mut numbers = Numbers::new(4);
+        let parts: Vec<Vec<f16>> = widths.iter().map(|w| numbers.halves(tokens * *w as usize)).collect();
+        let wide: Vec<Vec<f32>> = parts.iter().map(|part| widened(part)).collect();
+        let width = widths.iter().sum::<u32>() as usize;
+        let mut expected = vec![0.0; tokens * width];
+        let slices: Vec<&[f32]> = wide.iter().map(|part| &part[..]).collect();
+        elementwise::reference::concat(ConcatArgs { parts: &slices, width, out: &mut expected });
+        let parts: Vec<Buffer<f16>> = parts.iter().map(|part| Buffer::from(&part[..])).collect();
+        for way in WAYS {
+            let mut out = Buffer::<f16>::poisoned(expected.len());
+            let part = |i: usize| parts.get(i).map_or(Arg::null(), |part| Arg::read(part));
+            let args = [part(0), part(1), part(2), Arg::write(&mut out), (tokens as i32).into()];
+            subject.run(way, concat.grid(tokens as u32), &args);
+            assert_eq!(widened(&out), expected, "{widths:?} {way:?}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The kernels around the linears in the shapes of Llama-3-70B: they compile for both architectures and keep to registers.
 
 use rayon::prelude::*;
-use samp_abi::{Format, ScaleAxis};
+use samp_abi::{Format, Layout, ScaleAxis};
 use samp_kernels::{
     attention::{KvGeometry, cuda::Attention},
     cuda::{Activation, PROBES, Source},
-    elementwise::cuda::Rows,
+    elementwise::cuda::{Concat, Rows},
     embed,
     rms_norm::cuda::Norm,
 };
@@ -34,9 +34,13 @@ fn of_attention(activation: Activation, format: Format) -> Vec<Source> {
 }
 
 fn sources() -> Vec<Source> {
-    let channel = Format::Fp8E4m3(ScaleAxis::Channel);
-    let tables = [Format::F32, Format::F16, Format::Bf16, channel, Format::Nf4];
-    let mut all: Vec<Source> = tables.iter().filter_map(|f| embed::cuda::source(*f, HIDDEN)).collect();
+    let layouts = |format| [Layout::RowMajor, Layout::Fragments].map(|layout| (format, layout));
+    let tables = Format::ALL.into_iter().flat_map(layouts);
+    let mut all: Vec<Source> =
+        tables.filter_map(|(format, layout)| embed::cuda::source(format, layout, HIDDEN)).collect();
+    all.extend(
+        [&[8192, 1024, 1024][..], &[28672; 2]].map(|widths| Concat::new(widths).expect("a kernel").source()),
+    );
     for activation in [Activation::F16, Activation::Bf16] {
         all.extend(of_rows(activation));
         for format in [Format::F16, Format::Fp8E4m3(ScaleAxis::Tensor)] {
