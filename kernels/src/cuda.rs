@@ -121,6 +121,9 @@ kernels![
     "embed_int8",
     "embed_nf4",
     "gather",
+    "linear_bf16_gemv",
+    "linear_bf16_mma",
+    "linear_bf16_wgmma",
     "linear_f16_gemv",
     "linear_f16_mma",
     "linear_f16_wgmma",
@@ -142,6 +145,7 @@ kernels![
 ];
 
 probes![
+    "probe_bf16",
     "probe_bulk",
     "probe_copy",
     "probe_fence",

@@ -72,6 +72,21 @@ DEV u32 fma_f16x2(u32 a, u32 b, u32 c) {
   return samp_emu_fma_f16((u16)a, (u16)b, (u16)c) | (u32)high << 16;
 }
 
+// To f32 so that another rounding gives what one would have given: what is cut off leaves the last bit set.
+DEV float samp_emu_to_odd(double x) {
+  const float nearest = (float)x;
+  if ((double)nearest == x || nearest != nearest) return nearest;
+  const bool beyond = __builtin_fabs((double)nearest) > __builtin_fabs(x);
+  return float_of((bits_of(nearest) - (beyond ? 1 : 0)) | 1);
+}
+DEV u16 samp_emu_fma_bf16(u16 a, u16 b, u16 c) {
+  return to_bf16(samp_emu_to_odd((double)from_bf16(a) * from_bf16(b) + from_bf16(c)));
+}
+DEV u32 fma_bf16x2(u32 a, u32 b, u32 c) {
+  const u16 high = samp_emu_fma_bf16((u16)(a >> 16), (u16)(b >> 16), (u16)(c >> 16));
+  return samp_emu_fma_bf16((u16)a, (u16)b, (u16)c) | (u32)high << 16;
+}
+
 DEV u32 byte_permute(u32 a, u32 b, u32 selector) {
   const u64 bytes = a | (u64)b << 32;
   u32 result = 0;

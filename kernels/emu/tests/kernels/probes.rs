@@ -131,22 +131,22 @@ fn product(a: &[f32], b: impl Fn(usize, usize) -> f32, depth: usize, columns: us
         .collect()
 }
 
+/// Values as f16, or bf16 where `narrow`, and what they stand for.
+fn sixteen_bits(numbers: &mut Numbers, count: usize, narrow: bool) -> (Vec<u16>, Vec<f32>) {
+    let each = |_| {
+        let (half, bfloat) = (f16::from_f32(numbers.next()), bf16::from_f32(numbers.next()));
+        if narrow { (bfloat.to_bits(), bfloat.to_f32()) } else { (half.to_bits(), half.to_f32()) }
+    };
+    (0..count).map(each).unzip()
+}
+
 #[test]
 fn warps_multiply_matrices() {
     for (defines, narrow) in [(&[][..], false), (&[("BF16", 1)], true)] {
         let subject = Subject::new(&source("probe_matrix", defines));
         let mut numbers = Numbers::new(4);
-        let mut draw = |count| -> (Vec<u16>, Vec<f32>) {
-            let bits = (0..count).map(|_| match narrow {
-                true => bf16::from_f32(numbers.next()).to_bits(),
-                false => f16::from_f32(numbers.next()).to_bits(),
-            });
-            let bits: Vec<u16> = bits.collect();
-            let wide =
-                |&b: &u16| if narrow { bf16::from_bits(b).to_f32() } else { f16::from_bits(b).to_f32() };
-            (bits.clone(), bits.iter().map(wide).collect())
-        };
-        let ((a, wide_a), (b, wide_b)) = (draw(256), draw(128));
+        let (a, wide_a) = sixteen_bits(&mut numbers, 256, narrow);
+        let (b, wide_b) = sixteen_bits(&mut numbers, 128, narrow);
         let expected = product(&wide_a, |k, column| wide_b[k * 8 + column], 16, 8);
         let b_rows: Buffer<u16> = (0..128).map(|i| b[i % 16 * 8 + i / 16]).collect();
         let (a, b) = (Buffer::from(&a[..]), Buffer::from(&b[..]));
@@ -188,16 +188,19 @@ fn copies_arrive() {
 
 #[test]
 fn warpgroups_multiply_matrices() {
-    for columns in [16, 32, 64, 128] {
-        let subject = Subject::new(&source("probe_wgmma", &[("COLUMNS", columns)]));
+    for (columns, narrow) in [(16, false), (32, false), (64, false), (128, false), (16, true), (128, true)] {
+        let defines = [("COLUMNS", columns), ("BF16", 1)];
+        let subject = Subject::new(&source("probe_wgmma", &defines[..1 + usize::from(narrow)]));
         let depth = 320;
         let mut numbers = Numbers::new(6);
         // Fewer rows than the box has: the others are zero.
         let rows = columns - 3;
-        let (a, b) = (numbers.halves(64 * depth), numbers.halves(rows * depth));
-        let value =
-            |k: usize, column: usize| if column < rows { b[column * depth + k].to_f32() } else { 0.0 };
-        let expected = product(&widened(&a), value, depth, columns);
+        let ((a, wide_a), (b, wide_b)) = (
+            sixteen_bits(&mut numbers, 64 * depth, narrow),
+            sixteen_bits(&mut numbers, rows * depth, narrow),
+        );
+        let value = |k: usize, column: usize| if column < rows { wide_b[column * depth + k] } else { 0.0 };
+        let expected = product(&wide_a, value, depth, columns);
         let (a, b) = (Buffer::from(&a[..]), Buffer::from(&b[..]));
         for way in WAYS {
             let mut out = Buffer::<f32>::poisoned(64 * columns);
@@ -207,6 +210,41 @@ fn warpgroups_multiply_matrices() {
             subject.run(way, launch, &args);
             let excess = excess(out.iter().copied(), &expected, 1e-4, 0.0);
             assert!(excess <= 1.0, "{columns} {way:?}: {excess}");
+        }
+    }
+}
+
+#[test]
+fn bf16_products_are_rounded_once() {
+    let subject = Subject::new(&source("probe_bf16", &[]));
+    let mut numbers = Numbers::new(5);
+    let count = 3000;
+    // Products and sums of such values are exact in f64, subnormal ones among them.
+    let mut draw = |least: i32| -> Vec<[bf16; 2]> {
+        let mut value = || bf16::from_f32(numbers.next() * 2f32.powi(least + numbers.below(12) as i32));
+        (0..count).map(|_| [value(), value()]).collect()
+    };
+    let (a, mut b, c) = (draw(-8), draw(-8), draw(-12));
+    let small = draw(-134);
+    let tiny: Vec<usize> = (0..count).step_by(3).collect();
+    let (mut a, mut c) = (a, c);
+    for &i in &tiny {
+        (a[i], b[i], c[i]) = (small[i], [bf16::from_f32(2f32.powi(120)); 2], [bf16::NEG_ZERO; 2]);
+    }
+    let words = |values: &[[bf16; 2]]| -> Buffer<u32> {
+        values.iter().map(|[low, high]| pair(low.to_bits(), high.to_bits())).collect()
+    };
+    let (x, y, z) = (words(&a), words(&b), words(&c));
+    for way in WAYS {
+        let mut out = Buffer::<u32>::poisoned(count);
+        let args = [Arg::read(&x), Arg::read(&y), Arg::read(&z), Arg::write(&mut out), (count as i32).into()];
+        subject.run(way, Launch::linear(count.div_ceil(128) as u32, 128), &args);
+        for (i, word) in out.iter().enumerate() {
+            let [low, high] = [0, 1].map(|half| {
+                let [a, b, c] = [a[i][half], b[i][half], c[i][half]].map(|x| x.to_f64());
+                bf16::from_f64(a * b + c).to_bits()
+            });
+            assert_eq!(*word, pair(low, high), "{:?} {:?} {:?}", a[i], b[i], c[i]);
         }
     }
 }

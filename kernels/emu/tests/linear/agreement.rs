@@ -1,7 +1,10 @@
 //! Kernels against the reference.
 
 use samp_emulator::Build;
-use samp_kernels::linear::cuda::{Kind, Linear};
+use samp_kernels::{
+    cuda::Activation,
+    linear::cuda::{Kind, Linear},
+};
 
 use crate::{compile, devices, linear, problem::Problem};
 
@@ -95,6 +98,26 @@ fn wgmma_over_every_format_and_the_widths_of_models() {
 }
 
 #[test]
+fn activations_of_bf16_over_every_format() {
+    let formats = ["nf4", "fp4", "int4", "int4_g64_asym", "fp8", "fp8_e4m3_tensor", "int8", "bf16"];
+    for (kind, tokens) in [(Kind::Gemv, 3), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
+        for format in formats {
+            let linear =
+                linear(kind, format, (72, 640), tokens).with(Activation::Bf16).expect("exact weights");
+            agrees(&linear, Build::Plain, &[tokens - 1, tokens], &[2, 5]);
+        }
+        assert_eq!(linear(kind, "f16", (72, 640), tokens).with(Activation::Bf16), None);
+        assert_eq!(linear(kind, "bf16", (72, 640), tokens).with(Activation::F16), None);
+    }
+    for (kind, shape, tokens) in
+        [(Kind::Gemv, (17, 2048), 8), (Kind::Mma, (200, 1024), 64), (Kind::Wgmma, (136, 896), 128)]
+    {
+        let wide = Linear { bias: true, f32_out: true, ..linear(kind, "bf16", shape, tokens) };
+        agrees(&wide, Build::Plain, &[tokens - 3], &[1, ALL]);
+    }
+}
+
+#[test]
 fn outputs_in_f32_and_biases() {
     for (kind, tokens) in [(Kind::Gemv, 2), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
         let wide = Linear { bias: true, f32_out: true, ..linear(kind, "f16", (40, 256), tokens) };
@@ -129,6 +152,7 @@ fn checked_builds_find_no_fault() {
         (Kind::Wgmma, "nf4", 16),
         (Kind::Wgmma, "int4_asym", 64),
         (Kind::Wgmma, "f16", 32),
+        (Kind::Wgmma, "bf16", 32),
     ] {
         let linear = Linear { bias: true, ..linear(kind, format, (200, 640), tokens) };
         agrees(&linear, Build::Checked, &[tokens - 1, tokens].map(|t| t.max(1)), &[2, 5]);

@@ -1,9 +1,10 @@
 //! One linear with its data, its reference, and how it is launched.
 
-use half::f16;
+use half::{bf16, f16};
 use samp_abi::{Component, Format, Layout};
 use samp_emulator::{Arg, Buffer, Kernel, Launch, LaunchError, Options};
 use samp_kernels::{
+    cuda::Activation,
     encoded::Encoded,
     format::{RowSource, decode_rows, encode},
     layout::pack,
@@ -46,7 +47,7 @@ pub(crate) struct Problem {
     linear: Linear,
     parts: Vec<Buffer<u8>>,
     weights: Vec<f32>,
-    x: Buffer<f16>,
+    x: Buffer<u16>,
     bias: Buffer<f32>,
 }
 
@@ -72,7 +73,7 @@ impl Problem {
             linear: *linear,
             parts: parts(&packed),
             weights,
-            x: (0..tokens as usize * cols).map(|_| f16::from_f32(numbers.normal(1.0))).collect(),
+            x: (0..tokens as usize * cols).map(|_| to_bits(linear.activation, numbers.normal(1.0))).collect(),
             bias: (0..rows).map(|_| numbers.normal(1.0)).collect(),
         }
     }
@@ -88,7 +89,7 @@ impl Problem {
         let x = Buffer::from(&self.x[..(tokens * linear.cols) as usize]);
         let outputs = (tokens * linear.rows) as usize;
         let mut wide = Buffer::<f32>::poisoned(if linear.f32_out { outputs } else { 0 });
-        let mut narrow = Buffer::<f16>::poisoned(if linear.f32_out { 0 } else { outputs });
+        let mut narrow = Buffer::<u16>::poisoned(if linear.f32_out { 0 } else { outputs });
         let tiles = linear.token_tiles(tokens);
         let (sums, counters) = linear.workspace(blocks, tiles);
         let mut sums = Buffer::<f32>::poisoned(sums as usize);
@@ -111,7 +112,11 @@ impl Problem {
         let launch = Launch { grid, block: [linear.threads(), 1, 1], shared_bytes };
         kernel.launch(launch, options, &args)?;
         assert!(counters.iter().all(|&counter| counter == 0), "counters are zeros again after a launch");
-        Ok(if linear.f32_out { wide.to_vec() } else { narrow.iter().map(|x| x.to_f32()).collect() })
+        Ok(if linear.f32_out {
+            wide.to_vec()
+        } else {
+            narrow.iter().map(|x| from_bits(linear.activation, *x)).collect()
+        })
     }
 
     /// Panics unless the result of `tokens` tokens is as near to the reference as its roundings allow.
@@ -136,18 +141,37 @@ impl Problem {
         let pairs = self.weights[row * cols..][..cols].iter().zip(&self.x[token * cols..][..cols]);
         let (mut value, mut magnitude) = (0.0, 0.0);
         for (w, x) in pairs {
-            let product = f64::from(*w) * x.to_f64();
+            let product = f64::from(*w) * f64::from(from_bits(self.linear.activation, *x));
             value += product;
             magnitude += product.abs();
         }
         if self.linear.bias {
             value += f64::from(self.bias[row]);
         }
-        // The values of a table are rounded to f16; other codes are exact in it. Sums are f32.
+        // The values of a table are rounded to activations; other codes are exact in them. Sums are f32.
+        let ulp = match self.linear.activation {
+            Activation::F16 => 2f64.powi(-11),
+            Activation::Bf16 => 2f64.powi(-8),
+        };
         let table = matches!(self.linear.format, Format::Nf4 | Format::Fp4);
-        let of_sum = magnitude * (2f64.powi(-17) + if table { 2f64.powi(-12) } else { 0.0 });
-        let of_output = value.abs() * if self.linear.f32_out { 2f64.powi(-23) } else { 2f64.powi(-11) };
+        let of_sum = magnitude * (2f64.powi(-17) + if table { ulp / 2.0 } else { 0.0 });
+        let of_output = value.abs() * if self.linear.f32_out { 2f64.powi(-23) } else { ulp };
         Expected { value, allowed: of_sum + of_output + 1e-7 }
+    }
+}
+
+/// An activation as it is stored.
+fn to_bits(activation: Activation, x: f32) -> u16 {
+    match activation {
+        Activation::F16 => f16::from_f32(x).to_bits(),
+        Activation::Bf16 => bf16::from_f32(x).to_bits(),
+    }
+}
+
+fn from_bits(activation: Activation, bits: u16) -> f32 {
+    match activation {
+        Activation::F16 => f16::from_bits(bits).to_f32(),
+        Activation::Bf16 => bf16::from_bits(bits).to_f32(),
     }
 }
 
