@@ -57,6 +57,17 @@ DEV u32 fma_f16x2(u32 a, u32 b, u32 c) {
 DEV u32 bits_of(float x) { return __float_as_uint(x); }
 DEV float float_of(u32 bits) { return __uint_as_float(bits); }
 
+DEV u64 bits_of(double x) { return (u64)__double_as_longlong(x); }
+DEV double double_of(u64 bits) { return __longlong_as_double((long long)bits); }
+
+// Rounded each on its own, never fused: the same bits as on the host.
+DEV double add_f64(double a, double b) { return __dadd_rn(a, b); }
+DEV double mul_f64(double a, double b) { return __dmul_rn(a, b); }
+DEV double log_f64(double x) { return log(x); }
+
+// The upper half of the product.
+DEV u64 mul_high(u64 a, u64 b) { return __umul64hi(a, b); }
+
 DEV u16 to_bf16(float x) {
   u16 r;
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x));
@@ -190,11 +201,13 @@ DEV u32 shuffle(u32 x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 DEV float shuffle(float x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 DEV u32 shuffle_xor(u32 x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 DEV float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+DEV u64 shuffle_xor(u64 x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 // Beyond the warp's ends each lane keeps its own.
 DEV u32 shuffle_down(u32 x, int distance) { return __shfl_down_sync(0xffffffffu, x, distance); }
 DEV float shuffle_down(float x, int distance) { return __shfl_down_sync(0xffffffffu, x, distance); }
 DEV u32 shuffle_up(u32 x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
 DEV float shuffle_up(float x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
+DEV u64 shuffle_up(u64 x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
 
 // A barrier of `threads` threads of the block; ids 1..=15.
 DEV void named_sync(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }

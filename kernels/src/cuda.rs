@@ -102,6 +102,7 @@ headers![
     "linear_wgmma.cuh",
     "output.cuh",
     "row_norm.cuh",
+    "select.cuh",
     "stream_k.cuh",
     "tables.cuh",
     "weights.cuh",
@@ -141,6 +142,7 @@ kernels![
     "linear_nf4_wgmma",
     "rms_norm",
     "rope_append",
+    "sample",
     "silu_mul",
 ];
 
@@ -154,4 +156,5 @@ probes![
     "probe_sync",
     "probe_warp",
     "probe_wgmma",
+    "probe_wide",
 ];

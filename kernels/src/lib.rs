@@ -19,5 +19,6 @@ pub mod quantize;
 pub mod registry;
 pub mod rms_norm;
 pub mod rope;
+pub mod sample;
 pub mod simd;
 pub mod target;

@@ -8,3 +8,4 @@ mod norms;
 mod probes;
 mod rope;
 mod rows;
+mod sample;

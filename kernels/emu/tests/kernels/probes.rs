@@ -250,6 +250,34 @@ fn bf16_products_are_rounded_once() {
 }
 
 #[test]
+fn numbers_of_64_bits() {
+    let subject = Subject::new(&source("probe_wide", &[]));
+    let mut numbers = Numbers::new(10);
+    let x: Vec<f64> = (0..32).map(|_| f64::from(numbers.next()).abs() * 50.0 + 1.0 / 3.0).collect();
+    let bits: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
+    let input = Buffer::from(&bits[..]);
+    for way in WAYS {
+        let mut out = Buffer::<u64>::poisoned(32 * 8);
+        subject.run(way, Launch::linear(1, 32), &[Arg::read(&input), Arg::write(&mut out)]);
+        for (lane, words) in out.chunks_exact(8).enumerate() {
+            let (a, b) = (x[lane], x[lane ^ 11]);
+            let high = (u128::from(bits[lane]) * u128::from(!bits[lane ^ 11])) >> 64;
+            let expected = [
+                bits[lane ^ 11],
+                bits[lane.checked_sub(5).unwrap_or(lane)],
+                high as u64,
+                (a - b).to_bits(),
+                (a * b - 1.0).to_bits(),
+                (a / b).to_bits(),
+                (a * 4096.0) as u64,
+            ];
+            assert_eq!(words[..7], expected, "lane {lane} {way:?}");
+            assert!((f64::from_bits(words[7]) - a.ln()).abs() < 1e-14, "lane {lane} {way:?}");
+        }
+    }
+}
+
+#[test]
 fn launches_say_what_they_did() {
     let kernel = compiled(&source("probe_bulk", &[]), &[], samp_emulator::Build::Plain);
     let input = Buffer::from(&vec![1u8; 2048][..]);

@@ -8,6 +8,7 @@ use samp_kernels::{
     elementwise::cuda::{Concat, Rows},
     embed,
     rms_norm::cuda::Norm,
+    sample,
 };
 use samp_nvrtc::Arch;
 
@@ -41,6 +42,7 @@ fn sources() -> Vec<Source> {
     all.extend(
         [&[8192, 1024, 1024][..], &[28672; 2]].map(|widths| Concat::new(widths).expect("a kernel").source()),
     );
+    all.push(sample::cuda::source(128_256).expect("a kernel"));
     for activation in [Activation::F16, Activation::Bf16] {
         all.extend(of_rows(activation));
         for format in [Format::F16, Format::Fp8E4m3(ScaleAxis::Tensor)] {
