@@ -4,7 +4,7 @@ use std::{ffi::CString, sync::Arc};
 
 use cudarc::driver::{
     result::{self, function, module},
-    sys::{self, CUfunction, CUfunction_attribute as Attribute, CUmodule},
+    sys::{self, CUfunction, CUfunction_attribute as Attribute, CUmodule, CUresult},
 };
 use samp_kernels::cuda::{HEADERS, Source};
 
@@ -44,9 +44,10 @@ impl CudaKernel {
         // SAFETY: the module was just loaded.
         let function = unsafe { module::get_function(module.module, symbol) }.map_err(refused)?;
         allow_all_shared_memory(context, function).map_err(refused)?;
+        let parameters = parameter_sizes(function).map_err(refused)?;
         // Only Hopper and what follows it start a launch before the one ahead has ended.
         let overlaps = context.info.compute_capability.0 >= 9 && waits_for_launch_before(source);
-        Ok(CudaKernel { module, function, stem, parameters: parameter_sizes(function), overlaps })
+        Ok(CudaKernel { module, function, stem, parameters, overlaps })
     }
 
     /// The context that it was loaded into.
@@ -88,15 +89,18 @@ fn allow_all_shared_memory(context: &Context, function: CUfunction) -> Result<()
     unsafe { function::set_function_attribute(function, attribute, most) }
 }
 
-fn parameter_sizes(function: CUfunction) -> Vec<usize> {
-    let size = |index| {
+fn parameter_sizes(function: CUfunction) -> Result<Vec<usize>, result::DriverError> {
+    let mut sizes = vec![];
+    loop {
         let (mut offset, mut size) = (0, 0);
-        // SAFETY: the function belongs to a module that is loaded; two integers are written. Beyond the last parameter the
-        // driver answers that the index is invalid.
-        unsafe { sys::cuFuncGetParamInfo(function, index, &mut offset, &mut size) }.result().ok()?;
-        Some(size)
-    };
-    (0..).map_while(size).collect()
+        // SAFETY: the function belongs to a module that is loaded; two integers are written.
+        match unsafe { sys::cuFuncGetParamInfo(function, sizes.len(), &mut offset, &mut size) } {
+            CUresult::CUDA_SUCCESS => sizes.push(size),
+            // There is no such parameter.
+            CUresult::CUDA_ERROR_INVALID_VALUE => return Ok(sizes),
+            other => return Err(result::DriverError(other)),
+        }
+    }
 }
 
 /// Whether a kernel waits by itself (`grid_wait` of `dev.cuh`) for the launch ahead of it. One that does not must not begin
