@@ -20,4 +20,5 @@ pub mod registry;
 pub mod rms_norm;
 pub mod rope;
 pub mod simd;
+pub mod specialize;
 pub mod target;

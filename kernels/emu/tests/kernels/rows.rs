@@ -46,7 +46,8 @@ fn embed_decodes_exactly() {
     ];
     let (rows, cols) = (37, 576);
     for format in formats {
-        let subject = Subject::new(&embed::cuda::source(format, cols as u32).expect("a kernel"));
+        let subject =
+            Subject::new(&embed::cuda::source(format, Layout::RowMajor, cols as u32).expect("a kernel"));
         let table = table(format, rows, cols);
         let ids = [0, 36, 5, 5, 17];
         let mut expected = vec![0.0; ids.len() * cols];
