@@ -21,4 +21,5 @@ pub mod rms_norm;
 pub mod rope;
 pub mod sample;
 pub mod simd;
+pub mod specialize;
 pub mod target;
