@@ -108,8 +108,10 @@ headers![
     "linear_mma.cuh",
     "linear_wgmma.cuh",
     "output.cuh",
+    "row.cuh",
     "row_norm.cuh",
     "select.cuh",
+    "silu.cuh",
     "stream_k.cuh",
     "tables.cuh",
     "weights.cuh",
@@ -151,6 +153,7 @@ kernels![
     "rope_append",
     "sample",
     "silu_mul",
+    "silu_mul_fp8",
 ];
 
 probes![

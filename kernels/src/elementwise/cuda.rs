@@ -29,7 +29,22 @@ impl Rows {
         self.source("silu_mul")
     }
 
-    /// Of these two, for so many tokens.
+    /// The same in E4M3 with a scale for each token.
+    pub fn silu_mul_fp8(&self) -> Source {
+        self.source("silu_mul_fp8").define("THREADS", self.row_threads())
+    }
+
+    /// Of that, for so many tokens: a block for each, whose threads have 8 values each as far as that goes.
+    pub fn silu_mul_fp8_grid(&self, tokens: u32) -> Grid {
+        let threads = self.row_threads();
+        Grid { blocks: [tokens, 1, 1], threads, shared_bytes: threads / 32 * 4 }
+    }
+
+    fn row_threads(&self) -> u32 {
+        self.cols.div_ceil(8).next_multiple_of(32).clamp(64, 1024)
+    }
+
+    /// Of `add` and `silu_mul`, for so many tokens.
     pub fn grid(&self, tokens: u32) -> Grid {
         let values = u64::from(tokens) * u64::from(self.cols);
         let blocks = values.div_ceil(u64::from(THREADS) * 4) as u32;

@@ -1,9 +1,11 @@
-//! rms_norm and add_rms_norm against their references.
+//! rms_norm and add_rms_norm against their references, and what quantizes rows.
 
 use half::f16;
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, LaunchError, Options};
 use samp_kernels::{
     cuda::Activation,
+    elementwise::{SiluMulArgs, cuda::Rows, reference::silu_mul},
+    format::{FP8_MAX, fp8_to_f32},
     rms_norm::{AddRmsNormArgs, RmsNormArgs, cuda::Norm, reference},
 };
 
@@ -75,6 +77,59 @@ fn add_rms_norm_is_the_references() {
     }
 }
 
+/// How far rows of E4M3 with a scale each lie from what they should be, as a multiple of half a step.
+fn excess_of_fp8(codes: &[u8], scales: &[f32], expected: &[f32]) -> f32 {
+    let width = expected.len() / scales.len();
+    let rows = codes.chunks_exact(width).zip(expected.chunks_exact(width)).zip(scales);
+    rows.fold(0.0, |worst, ((codes, expected), scale)| {
+        let most = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        let wanted = if most == 0.0 { 1.0 } else { most / FP8_MAX };
+        assert!((scale - wanted).abs() <= wanted * 1e-5, "scale {scale} instead of {wanted}");
+        let found = codes.iter().map(|code| fp8_to_f32(*code) * scale);
+        worst.max(excess(found, expected, scale * 1.01 / 1024.0, 1.01 / 16.0))
+    })
+}
+
+#[test]
+fn norms_and_silu_mul_in_fp8() {
+    for (tokens, width) in [(3, 500), (2, 4096)] {
+        let (norm, rows) = (norm(width), Rows { cols: width as u32, activation: Activation::F16 });
+        let mut numbers = Numbers::new(width as u64);
+        let (mut x, weight) = (numbers.floats(tokens * width), numbers.floats(width));
+        x[..width].fill(0.0);
+        let gate_up = numbers.halves(2 * tokens * width);
+        let (mut normed, mut gated) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut normed });
+        silu_mul(SiluMulArgs { gate_up: &widened(&gate_up), width, out: &mut gated });
+        let halves = Buffer::from(&vec![f16::ZERO; x.len()][..]);
+        let (x, weight, gate_up) =
+            (Buffer::from(&x[..]), Buffer::from(&weight[..]), Buffer::from(&gate_up[..]));
+        let subjects = [norm.to_fp8(norm.rms_norm()), norm.to_fp8(norm.add_rms_norm()), rows.silu_mul_fp8()];
+        let subjects = subjects.map(|source| Subject::new(&source));
+        let (count, eps): (Arg<'_>, Arg<'_>) = ((tokens as i32).into(), EPS.into());
+        for way in WAYS {
+            for (i, subject) in subjects.iter().enumerate() {
+                let (mut codes, mut scales) =
+                    (Buffer::<u8>::poisoned(x.len()), Buffer::<f32>::poisoned(tokens));
+                let mut sum = Buffer::<f32>::poisoned(x.len());
+                let (out, to) = (Arg::write(&mut codes), Arg::write(&mut scales));
+                let (grid, args) = match i {
+                    0 => (norm.fp8_grid(4), vec![Arg::read(&x), Arg::read(&weight), out, count, eps, to]),
+                    1 => {
+                        let read = [Arg::read(&halves), Arg::read(&x), Arg::read(&weight)];
+                        let write = [Arg::write(&mut sum), out, count, eps, to];
+                        (norm.fp8_grid(4), [&read[..], &write].concat())
+                    }
+                    _ => (rows.silu_mul_fp8_grid(4), vec![Arg::read(&gate_up), out, to, count]),
+                };
+                subject.run(way, grid, &args);
+                let excess = excess_of_fp8(&codes, &scales, if i < 2 { &normed } else { &gated });
+                assert!(excess <= 1.0, "kernel {i} [{tokens}, {width}] {way:?}: {excess}");
+            }
+        }
+    }
+}
+
 fn launch_edited(edit: Edit<'_>, shared_bytes: usize) -> Option<LaunchError> {
     let (tokens, width) = (2, 500);
     let source = source("rms_norm", &[("COLS", width)]);
@@ -95,13 +150,13 @@ fn a_norm_without_barrier_or_bound_is_caught() {
     let nothing = Edit { file: "rms_norm.cu", from: "  grid_launch();\n", to: "" };
     assert_eq!(launch_edited(nothing, 32), None);
 
-    let barrier = Edit { file: "row_norm.cuh", from: "  block_sync();\n", to: "" };
+    let barrier = Edit { file: "row.cuh", from: "  block_sync();\n", to: "" };
     let error = launch_edited(barrier, 32).expect("a race");
     let fault = error.fault().expect("a fault");
     assert_eq!(fault.kind, FaultKind::Race, "{error}");
-    assert_eq!(fault.line.as_ref().expect("a line").0, "row_norm.cuh", "{error}");
+    assert_eq!(fault.line.as_ref().expect("a line").0, "row.cuh", "{error}");
 
-    let bound = Edit { file: "row_norm.cuh", from: "    if (column >= COLS) continue;\n", to: "" };
+    let bound = Edit { file: "row_norm.cuh", from: "    if (column_of(turn) >= COLS) continue;\n", to: "" };
     let error = launch_edited(bound, 32).expect("an overrun");
     assert_eq!(error.fault().expect("a fault").kind, FaultKind::Bounds, "{error}");
 

@@ -24,6 +24,9 @@ fn of_rows(activation: Activation) -> Vec<Source> {
         rows.add(false),
         rows.add(true),
         rows.silu_mul(),
+        norm.to_fp8(norm.rms_norm()),
+        norm.to_fp8(norm.add_rms_norm()),
+        Rows { cols: 28672, activation }.silu_mul_fp8(),
         rows.gather(),
     ]
 }
