@@ -1,7 +1,7 @@
 //! embed, gather, add and silu_mul against their references.
 
 use half::{bf16, f16};
-use samp_abi::{Component, Format, ScaleAxis};
+use samp_abi::{Component, Format, Layout, ScaleAxis};
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, Options};
 use samp_kernels::{
     cuda::Activation,

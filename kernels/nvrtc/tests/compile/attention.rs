@@ -1,7 +1,7 @@
 //! The kernels around the linears in the shapes of Llama-3-70B: they compile for both architectures and keep to registers.
 
 use rayon::prelude::*;
-use samp_abi::{Format, ScaleAxis};
+use samp_abi::{Format, Layout, ScaleAxis};
 use samp_kernels::{
     attention::{KvGeometry, cuda::Attention},
     cuda::{Activation, PROBES, Source},
