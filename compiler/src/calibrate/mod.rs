@@ -29,7 +29,7 @@ pub use evening::Evenings;
 pub use forward::{Forward, LinearStep, Member, State, TokenBatch};
 pub use inputs::LinearInputs;
 pub use master::MasterWeights;
-pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, by_stratum, measure};
+pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, at_least, by_stratum, measure};
 pub use profile::{
     Divergence, HeadRange, InputStatistics, PROFILE, PROFILE_VERSION, PartProfile, Profile, Sensitivity,
     WeightProfile, layer_of, tried,
