@@ -9,6 +9,7 @@
 
 pub mod data;
 mod divergence;
+mod effects;
 mod error;
 mod evening;
 mod forward;
@@ -16,6 +17,7 @@ mod inputs;
 mod master;
 mod measure;
 mod members;
+mod pieces;
 mod profile;
 mod reuse;
 mod round;
@@ -24,6 +26,7 @@ mod store;
 mod values;
 
 pub use divergence::{Baseline, RecordDivergence, mean};
+pub use effects::{Change, EFFECT_TOKENS, ErrorFactor, PassEffect, Shape};
 pub use error::CalibrationError;
 pub use evening::Evenings;
 pub use forward::{Forward, LinearStep, Member, State, TokenBatch};

@@ -7,6 +7,7 @@
 
 mod audit;
 mod device;
+mod effects;
 mod journal;
 mod profiling;
 mod promise;
@@ -25,8 +26,8 @@ use samp_passes::{
 };
 
 pub use audit::Audit;
-pub use profiling::{Part, profile};
 use profiling::Profiling;
+pub use profiling::{Part, profile};
 pub use promise::Promise;
 use settle::Search;
 pub use trials::{Trial, rank_correlation};

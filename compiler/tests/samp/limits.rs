@@ -135,6 +135,12 @@ fn explained_decisions_name_the_next_format_and_what_limits_cost() {
         text.contains("layers.0.mlp.down_proj") && text.contains(limit["offer"].as_str().unwrap()),
         "{text}"
     );
+    for pass in ["fold_norms", "equalize", "correct_weights", "round_weights"] {
+        let line = text.lines().find(|line| line.starts_with(pass)).unwrap();
+        assert!(line.contains(" places, output error × ") && line.contains(", at worst × "), "{line}");
+        let preserves = line.contains("function preserved, largest change of a logit ");
+        assert_eq!(preserves, ["fold_norms", "equalize"].contains(&pass), "{line}");
+    }
 }
 
 /// Each goal gives a valid plan that keeps its promise and holds less than the best plan does.
@@ -198,6 +204,7 @@ fn certificates_without_caches_and_prices_are_still_read() {
     old["schema"] = json!("1.1.0");
     old["quality"].as_object_mut().unwrap().remove("kv");
     old["quality"].as_object_mut().unwrap().remove("uniforms");
+    assert!(old["quality"].as_object_mut().unwrap().remove("effects").is_some());
     for round in old["quality"]["rounds"].as_array_mut().unwrap() {
         let round = round.as_object_mut().unwrap();
         assert!(round.remove("prices").is_some() && round.remove("factors").is_some());
