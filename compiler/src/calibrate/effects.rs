@@ -14,7 +14,7 @@ use super::{
 };
 use crate::emit::PlanSpec;
 
-/// Tokens behind every effect: what is compared is the error of thousands of outputs on each.
+/// Tokens behind every effect, or all of the records that these end in: the error of thousands of outputs on each is compared.
 pub const EFFECT_TOKENS: usize = 512;
 /// A linear that has less than this part of the mean error is not called the worst: there is nothing to lose.
 const COUNTS: f64 = 0.01;
