@@ -11,7 +11,7 @@ use samp_abi::{
 use crate::{
     attention::{KvGeometry, cuda::Attention},
     cuda::{Activation, Source},
-    elementwise::cuda::Rows,
+    elementwise::cuda::{Concat, Rows},
     embed,
     linear::cuda::{Kind, Linear},
     registry::Kernel,
@@ -32,6 +32,7 @@ pub enum CudaKernel {
     AttentionDecode,
     AttentionPrefill,
     SiluMul,
+    Concat,
     Gather,
 }
 
@@ -80,6 +81,7 @@ pub enum Specialized {
     AttentionDecode(Attention),
     AttentionPrefill(Attention),
     SiluMul(Rows),
+    Concat(Concat),
     Gather(Rows),
 }
 
@@ -117,6 +119,10 @@ impl Specialized {
                 S::AttentionPrefill(fixed.attention(activation)?)
             }
             (K::SiluMul, Op::SiluMul { .. }) => S::SiluMul(rows),
+            (K::Concat, Op::Concat { parts, .. }) => {
+                let widths: Vec<u32> = parts.iter().map(|part| fixed.buffer(*part).1).collect();
+                S::Concat(Concat::new(&widths)?)
+            }
             (K::Gather, Op::Gather { .. }) => S::Gather(rows),
             _ => return None,
         })
@@ -136,6 +142,7 @@ impl Specialized {
             Specialized::AttentionDecode(attention) => attention.decode(),
             Specialized::AttentionPrefill(attention) => attention.prefill(),
             Specialized::SiluMul(rows) => rows.silu_mul(),
+            Specialized::Concat(concat) => concat.source(),
             Specialized::Gather(rows) => rows.gather(),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     logits::{argmax, in_chunks, largest_difference, reference},
-    workbench::{Bench, ok, samp, tiny_llama},
+    workbench::{Bench, fails, ok, root, samp, tiny_llama},
 };
 
 const TARGETS: [&str; 2] = ["h100", "a100"];
@@ -57,6 +57,47 @@ fn emulated_gpus_give_the_logits_of_the_reference_in_every_format() {
     }
 }
 
+/// Keys unlike queries and values, so that their results are put together.
+const APART: &str = r#"
+name = "apart"
+
+[[rule]]
+match = "*"
+format = "f16"
+
+[[rule]]
+match = "layers.*"
+format = "fp8_e4m3"
+
+[[rule]]
+match = "layers.*.k_proj"
+format = "int8"
+"#;
+
+#[test]
+fn members_apart_run_on_emulated_gpus() {
+    let bench = Bench::new();
+    let recipe = bench.path("apart.toml");
+    fs::write(&recipe, APART).unwrap();
+    let plan = bench.compile("apart", &["--target", "h100", "--recipe", recipe.to_str().unwrap()]);
+    let ids = &reference(&tiny_llama()).ids[0][..8];
+    let expected = in_chunks(&plan, DeviceKind::Reference, ids, &[ids.len()]);
+    let difference = largest_difference(&in_chunks(&plan, DeviceKind::Emulate, ids, &[7, 1]), &expected);
+    println!("members apart: largest difference {difference:.2e}");
+    assert!(difference <= 5e-2, "{difference}");
+}
+
+#[test]
+fn shapes_without_a_kernel_are_refused_by_name() {
+    let bench = Bench::new();
+    // Its heads have 16 channels.
+    let tied = root().join("testdata/checkpoints/tied");
+    let refused = bench.compiling_model(&tied, "tied", &["--target", "a100"]);
+    let (_, said) = fails(2, refused);
+    assert!(said.contains("rope") && said.contains("another target"), "{said}");
+    assert!(!bench.path("tied").exists());
+}
+
 #[test]
 fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
     let bench = Bench::new();
@@ -89,7 +130,7 @@ fn the_same_plan_comes_out_each_time() {
 #[test]
 fn the_kernels_of_a_model_of_70b_compile_from_its_shapes() {
     let bench = Bench::new();
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/configs/llama-3-70b.json");
+    let config = root().join("testdata/configs/llama-3-70b.json");
     for target in TARGETS {
         let mut command = samp(["compile", "--target", target, "--kernels"]);
         command.arg(bench.path(target)).arg(&config);

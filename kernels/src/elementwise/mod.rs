@@ -160,6 +160,17 @@ pub const KERNELS: &[Kernel] = &[
         cuda: Some(CudaKernel::SiluMul),
     },
     Kernel {
+        name: "concat_cuda",
+        op: OpKind::Concat,
+        targets: GPUS,
+        layout: None,
+        accepts: |shape| shape.rows.is_multiple_of(4),
+        work: |shape| rows_work(shape, 0.0, 4.0),
+        tolerance: EXACT,
+        entry: Entry::Concat { run: reference::concat, reference: reference::concat },
+        cuda: Some(CudaKernel::Concat),
+    },
+    Kernel {
         name: "gather_cuda",
         op: OpKind::Gather,
         targets: GPUS,

@@ -92,6 +92,12 @@ impl<'a, D: Driver> Launch<'a, D> {
             (Specialized::SiluMul(width), &Op::SiluMul { gate_up, out }) => {
                 (width.grid(rows), vec![self.buffer(gate_up), self.buffer(out), count])
             }
+            (Specialized::Concat(concat), Op::Concat { parts, out }) => {
+                let mut args: Vec<Arg<'a, D::Memory>> = parts.iter().map(|&part| self.buffer(part)).collect();
+                args.resize_with(3, || Arg::Null);
+                args.extend([self.buffer(*out), count]);
+                (concat.grid(rows), args)
+            }
             (Specialized::Gather(width), &Op::Gather { x, out }) => {
                 let x = device.rows(x, self.shape.tokens);
                 (
