@@ -1,7 +1,8 @@
 //! `samp-kernels`: what can be computed and what it costs.
 //!
 //! Number formats ([`format`]), packed layouts ([`layout`]), one folder per operation with its reference and its
-//! CPU kernels, the [`registry`] of them all, the [`target`] table and the [`cost`] model.
+//! CPU kernels, the [`registry`] of them all, the [`target`] table and the [`cost`] model; and what GPU kernels are
+//! tried with ([`trial`]).
 //!
 //! Never: MLIR, a GPU driver, or files.
 
@@ -21,3 +22,4 @@ pub mod rms_norm;
 pub mod rope;
 pub mod simd;
 pub mod target;
+pub mod trial;
