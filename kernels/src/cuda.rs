@@ -31,6 +31,13 @@ impl Source {
         Some(Source { stem, text: Cow::Borrowed(text), defines: BTreeMap::new() })
     }
 
+    /// Every text that the machine code follows from, constants included, each behind its name.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = HEADERS.iter().map(|header| (header.name, header.text));
+        let constants = self.defines.iter().map(|(name, value)| (*name, value.as_str()));
+        [(self.stem, &*self.text)].into_iter().chain(headers).chain(constants)
+    }
+
     /// Sets a constant.
     pub fn define(mut self, name: &'static str, value: impl Display) -> Source {
         self.defines.insert(name, value.to_string());

@@ -21,5 +21,6 @@ pub mod registry;
 pub mod rms_norm;
 pub mod rope;
 pub mod simd;
+pub mod specialize;
 pub mod target;
 pub mod trial;

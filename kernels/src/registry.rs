@@ -1,9 +1,12 @@
 //! The kernel registry: one row for each kernel, in the order in which ties are broken.
 //!
 //! A kernel that reads a packed weight is called `OP_FORMAT_LAYOUT_VARIANT`, as in `linear_nf4_rows16_direct`; any
-//! other `OP_VARIANT`, as in `rms_norm_cpu`.
+//! other `OP_VARIANT`, as in `rms_norm_cpu`. The variant of a kernel of GPUs ends in the tokens that it computes at a time,
+//! where that is one of its constants, as in `linear_nf4_fragments_mma16`.
 
-use crate::{attention, cost::Work, elementwise, embed, linear, rms_norm, rope, target::Target};
+use crate::{
+    attention, cost::Work, elementwise, embed, linear, rms_norm, rope, specialize::CudaKernel, target::Target,
+};
 use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 
 /// What a kernel is asked to compute.
@@ -48,9 +51,20 @@ pub struct Kernel {
     pub tolerance: Tolerance,
     /// How to call it, and the plain-loop reference that defines what it computes.
     pub entry: Entry,
+    /// The CUDA kernel that it stands for; `None` for a kernel of the host.
+    pub cuda: Option<CudaKernel>,
 }
 
-/// The host function of a kernel and its reference. Both take the same arguments.
+/// The GPUs that there are kernels for.
+pub(crate) const GPUS: &[TargetName] = &[TargetName::A100, TargetName::H100, TargetName::H200];
+/// Those with `wgmma` units.
+pub(crate) const HOPPER: &[TargetName] = &[TargetName::H100, TargetName::H200];
+
+/// How far results that are rounded to 16 bits may lie from the reference, for operands of order one.
+pub(crate) const SIXTEEN_BITS: Tolerance = Tolerance { absolute: 1e-3, relative: 1e-3 };
+
+/// The host function of a kernel and its reference. Both take the same arguments. A kernel of a GPU has no host function of
+/// its own: the reference stands for it.
 #[derive(Clone, Copy)]
 #[allow(missing_docs, reason = "the variants are those of `OpKind`")]
 pub enum Entry {
@@ -72,6 +86,7 @@ pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
         embed::KERNELS,
         rms_norm::KERNELS,
         linear::KERNELS,
+        linear::fragments::KERNELS,
         rope::KERNELS,
         attention::KERNELS,
         elementwise::KERNELS,

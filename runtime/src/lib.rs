@@ -8,6 +8,7 @@
 //! the plan has made.
 
 pub mod batch;
+pub mod cache;
 pub mod chat;
 mod contained;
 pub mod detokenize;

@@ -3,11 +3,12 @@
 mod demands;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
+use samp_runtime::plan::code::CODE_FOLDER;
 
 use self::{
     demands::{DemandArgs, routed, work_folder},
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     calibrate::RoundedStore,
     compile::{CompileOptions, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget, lower_model, probe},
-    emit::{self, Bar, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
+    emit::{self, Bar, Code, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
     recipe,
     size::{Bytes, SizeTable},
 };
@@ -29,7 +30,7 @@ use crate::{
 /// Compile a checkpoint into a plan for one target
 #[derive(clap::Args)]
 pub struct Args {
-    /// Checkpoint directory; a config.json alone serves --dry-run, --stop-after and --print-after
+    /// Checkpoint directory; a config.json alone serves --dry-run, --kernels, --stop-after and --print-after
     model: PathBuf,
     /// Machine that the plan is for
     #[arg(long, default_value_t = TargetName::Cpu)]
@@ -40,8 +41,11 @@ pub struct Args {
     #[arg(long)]
     recipe: Option<String>,
     /// Plan directory to make
-    #[arg(short, long, value_name = "PLAN", required_unless_present_any = ["dry_run", "stop_after"])]
+    #[arg(short, long, value_name = "PLAN", required_unless_present_any = ["dry_run", "stop_after", "kernels"])]
     output: Option<PathBuf>,
+    /// Write only the kernels' machine code, into this folder, for a target that is a GPU; a config.json serves
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["output", "dry_run", "stop_after"])]
+    kernels: Option<PathBuf>,
     /// Replace the plan if it exists
     #[arg(long)]
     force: bool,
@@ -219,6 +223,12 @@ fn finish(
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     ensure!(threads > 0, "--threads: expected at least 1, found 0");
     let forecast = forecast(spec, threads, args.memory.0);
+    if let Some(folder) = &args.kernels {
+        let code = Code::compile(spec, threads)?;
+        ensure!(!code.0.is_empty(), "--kernels: {} runs the host's own code; choose a GPU", args.target);
+        code.write(folder)?;
+        return Ok(render_code(folder, &code));
+    }
     let only_said = args.dry_run || args.stop_after.is_some();
     let emitted = if only_said { None } else { Some(write(args, source, (spec, measured), threads)?) };
     let sizes = SizeTable::of(spec);
@@ -255,6 +265,16 @@ fn write(
         quality: measured.map(|m| m.1),
     };
     Ok(emit(spec, &import.checkpoint, &options)?)
+}
+
+fn render_code(folder: &Path, code: &Code) -> String {
+    let most = code.report().iter().map(|report| report.registers).max().unwrap_or(0);
+    format!(
+        "{}: {} kernels, {} in all, at most {most} registers, no spills\n",
+        folder.join(CODE_FOLDER).display(),
+        code.0.len(),
+        Bytes(code.bytes())
+    )
 }
 
 fn render_forecast(forecast: &Forecast) -> String {

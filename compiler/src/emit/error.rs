@@ -6,6 +6,8 @@ use samp_ir::Diagnostic;
 use samp_kernels::format::EncodeError;
 use samp_runtime::PlanError;
 
+use super::code::CodeError;
+
 const NOT_BEGUN: &str = "nothing was written; make room, or choose another output";
 const KEPT: &str =
     "no output was made; the finished tensors are kept: make room, and the same command continues from them";
@@ -92,6 +94,9 @@ pub enum EmitError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The kernels' machine code could not be made.
+    #[error(transparent)]
+    Code(#[from] CodeError),
     /// The plan that is to be exported does not open.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -123,6 +128,7 @@ impl EmitError {
             EmitError::Io { .. } => "E0720",
             EmitError::Plan(_) => "E0721",
             EmitError::NotExportable { .. } => "E0722",
+            EmitError::Code(_) => "E0723",
             EmitError::NotRounded(_) => "E0723",
         }
     }

@@ -8,6 +8,7 @@
 
 mod certificate;
 mod check;
+mod code;
 pub(crate) mod disk;
 pub(crate) mod error;
 mod golden;
@@ -29,6 +30,7 @@ pub use certificate::{
     Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, CacheLoss, Certificate, Held, Quality, Round,
     ShadowPrice, Size, StratumQuality, Uniform,
 };
+pub use code::{CODE_REPORT, Code, CodeError, CodeFile};
 pub use error::EmitError;
 pub use golden::Probe;
 pub use lower::{FindSource, LowerInputs, lower};
@@ -116,10 +118,13 @@ pub fn emit(
     options: &EmitOptions<'_>,
 ) -> Result<Emitted, EmitError> {
     check::check(spec, checkpoint)?;
+    let code = Code::compile(spec, options.threads)?;
     let placement = place(&spec.tensors, spec.max_file_bytes);
-    let space = Space { target: options.out.into(), bytes: disk_bytes(spec, &placement) };
+    let bytes = disk_bytes(spec, &placement) + code.bytes();
+    let space = Space { target: options.out.into(), bytes };
     let staging = Staging::open(options.out, PLAN, options.force)?;
-    let emission = Emission { spec, checkpoint, options, placement: &placement, staging: &staging };
+    let emission =
+        Emission { spec, checkpoint, options, code: &code, placement: &placement, staging: &staging };
     let written = emission.write(&space).map_err(|error| space.explain(error, &staging.out()));
     options.progress.end();
     match written {
@@ -144,6 +149,7 @@ struct Emission<'a> {
     spec: &'a PlanSpec,
     checkpoint: &'a Checkpoint,
     options: &'a EmitOptions<'a>,
+    code: &'a Code,
     placement: &'a Placement,
     staging: &'a Staging,
 }
@@ -167,6 +173,7 @@ impl Emission<'_> {
         let certificate = Certificate::of(self.spec, self.options.quality);
         manifest.add_json(&out, CERTIFICATE_FILE, &certificate)?;
         manifest.carry(&out, &self.spec.carried)?;
+        self.code.add_to(&mut manifest, &out)?;
         self.options.progress.stage("running the probe");
         manifest.write(&out)?;
         let golden = golden::make_golden(&out, self.spec, self.options.probe)?;

@@ -190,9 +190,7 @@ pub(crate) fn key(source: &Source, arch: Arch) -> blake3::Hash {
         hasher.update(text.as_bytes());
     };
     add(&format!("NVRTC {}.{}", VERSION.0, VERSION.1));
-    add(source.stem);
-    add(&source.text);
-    HEADERS.iter().flat_map(|header| [header.name, header.text]).for_each(&mut add);
+    source.texts().flat_map(|(name, text)| [name, text]).for_each(&mut add);
     options(source, arch).for_each(|option| add(&option));
     hasher.finalize()
 }

@@ -4,14 +4,24 @@
 use samp_abi::Format;
 
 use super::KvGeometry;
-use crate::cuda::{Activation, Grid, Source};
+use crate::{
+    cuda::{Activation, Grid, Source},
+    target::Target,
+};
 
 /// Warps of a block of the two attention kernels.
 const WARPS: u32 = 4;
 /// Rows that a warp computes: query heads, for one token or several.
 const WARP_ROWS: u32 = 16;
+/// Positions that a warp takes at a time.
+const GROUP_POSITIONS: u32 = 16;
 /// Heads that a block of rope_append turns.
 const ROPE_HEADS: u32 = 8;
+
+/// Whether the kernels can keep keys and values in `format`.
+pub fn supports(format: Format) -> bool {
+    matches!(format, Format::F16 | Format::Fp8E4m3(_)) && KvGeometry::supports(format)
+}
 
 /// The attention of one layer: everything that a model and the plan fix.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +36,7 @@ impl Attention {
     /// `None` where there are no kernels: they need a cache of f16 or fp8, heads of a multiple of 32 channels, pages of a
     /// multiple of 16 positions, and at most 64 query heads for a KV head. Activations are f16.
     pub fn new(heads: usize, kv: KvGeometry, window: Option<usize>) -> Option<Attention> {
-        let stored = matches!(kv.format, Format::F16 | Format::Fp8E4m3(_)) && KvGeometry::supports(kv.format);
+        let stored = supports(kv.format);
         let sizes = kv.head_dim.is_multiple_of(32) && kv.page_tokens.is_multiple_of(16);
         let positive = kv.kv_heads > 0 && kv.head_dim > 0 && kv.page_tokens > 0 && heads > 0;
         let grouped = positive && heads.is_multiple_of(kv.kv_heads) && heads / kv.kv_heads <= 64;
@@ -58,6 +68,12 @@ impl Attention {
     /// Few tokens of each sequence.
     pub fn decode(&self) -> Source {
         self.attention("attention_decode")
+    }
+
+    /// Blocks that share out the positions of a sequence of `longest`, so that all multiprocessors have work.
+    pub fn decode_splits(&self, tokens: u32, longest: u32, target: &Target) -> u32 {
+        let wanted = (2 * target.units).div_ceil(tokens.max(1) * self.head_tiles());
+        wanted.clamp(1, longest.div_ceil(WARPS * GROUP_POSITIONS).max(1))
     }
 
     /// For so many tokens, each one's positions shared out among `splits` blocks.

@@ -8,7 +8,8 @@ pub use cpu::{paged_attention, paged_attention_at};
 
 use crate::{
     cost::Work,
-    registry::{Entry, Kernel, Tolerance},
+    registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Shape, Tolerance},
+    specialize::CudaKernel,
 };
 use samp_abi::{Format, ScaleAxis, TargetName, plan::OpKind};
 
@@ -117,7 +118,9 @@ fn first_visible(position: usize, window: Option<usize>) -> usize {
 }
 
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[Kernel {
+pub const KERNELS: &[Kernel] = &[CPU, DECODE, PREFILL];
+
+const CPU: Kernel = Kernel {
     name: "paged_attention_cpu",
     op: OpKind::PagedAttention,
     targets: &[TargetName::Cpu],
@@ -133,4 +136,36 @@ pub const KERNELS: &[Kernel] = &[Kernel {
     // Sums of f32 over the context, weighted with an exponential good to 2 units in the last place.
     tolerance: Tolerance { absolute: 1e-5, relative: 1e-5 },
     entry: Entry::PagedAttention { run: paged_attention, reference: reference::paged_attention },
-}];
+    cuda: None,
+};
+
+/// Most tokens of a step that are taken for one of each sequence.
+const DECODE_TOKENS: u64 = 128;
+
+/// Each token reads its whole sequence, shared out among several blocks.
+const DECODE: Kernel = Kernel {
+    name: "paged_attention_decode",
+    targets: GPUS,
+    accepts: |shape| shape.format.is_none_or(cuda::supports) && shape.tokens <= DECODE_TOKENS,
+    work: |shape| gpu_work(shape, 1.0),
+    tolerance: SIXTEEN_BITS,
+    entry: Entry::PagedAttention { run: reference::paged_attention, reference: reference::paged_attention },
+    cuda: Some(CudaKernel::AttentionDecode),
+    ..CPU
+};
+
+/// A sequence is read once for every eight tokens or so of a step.
+const PREFILL: Kernel = Kernel {
+    name: "paged_attention_prefill",
+    accepts: |shape| shape.format.is_none_or(cuda::supports),
+    work: |shape| gpu_work(shape, if shape.tokens <= DECODE_TOKENS { 1.0 } else { 8.0 }),
+    cuda: Some(CudaKernel::AttentionPrefill),
+    ..DECODE
+};
+
+/// Keys and values are read once for all queries of a head group, taken to be four, of so many tokens.
+fn gpu_work(shape: &Shape, tokens: f64) -> Work {
+    let pairs = (shape.tokens * shape.rows * shape.context) as f64;
+    let bytes = shape.format.unwrap_or(Format::F16).code_bits() as f64 / 8.0;
+    Work { flops: 4.0 * pairs, compute: Format::F16, bytes: pairs * bytes / 2.0 / tokens, efficiency: 0.3 }
+}

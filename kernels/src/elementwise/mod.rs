@@ -8,7 +8,8 @@ pub use cpu::{add, concat, gather, silu_mul, silu_mul_at};
 
 use crate::{
     cost::Work,
-    registry::{Entry, Kernel, Tolerance},
+    registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Shape, Tolerance},
+    specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
 
@@ -97,12 +98,10 @@ pub const KERNELS: &[Kernel] = &[
         targets: &[TargetName::Cpu],
         layout: None,
         accepts: |_| true,
-        work: |shape| {
-            let elements = (shape.tokens * shape.rows) as f64;
-            Work::elementwise(elements, 12.0 * elements)
-        },
+        work: |shape| rows_work(shape, 1.0, 12.0),
         tolerance: EXACT,
         entry: Entry::Add { run: add, reference: reference::add },
+        cuda: None,
     },
     Kernel {
         name: "silu_mul_cpu",
@@ -110,13 +109,11 @@ pub const KERNELS: &[Kernel] = &[
         targets: &[TargetName::Cpu],
         layout: None,
         accepts: |_| true,
-        work: |shape| {
-            let elements = (shape.tokens * shape.rows) as f64;
-            Work::elementwise(30.0 * elements, 12.0 * elements)
-        },
+        work: |shape| rows_work(shape, 30.0, 12.0),
         // The exponential is within 2 units in the last place; below e^-87 the result is about 1e-36 instead of less.
         tolerance: Tolerance { absolute: 1e-30, relative: 1e-6 },
         entry: Entry::SiluMul { run: silu_mul, reference: reference::silu_mul },
+        cuda: None,
     },
     Kernel {
         name: "concat_cpu",
@@ -124,9 +121,10 @@ pub const KERNELS: &[Kernel] = &[
         targets: &[TargetName::Cpu],
         layout: None,
         accepts: |_| true,
-        work: |shape| Work::elementwise(0.0, 8.0 * (shape.tokens * shape.rows) as f64),
+        work: |shape| rows_work(shape, 0.0, 8.0),
         tolerance: EXACT,
         entry: Entry::Concat { run: concat, reference: reference::concat },
+        cuda: None,
     },
     Kernel {
         name: "gather_cpu",
@@ -134,8 +132,48 @@ pub const KERNELS: &[Kernel] = &[
         targets: &[TargetName::Cpu],
         layout: None,
         accepts: |_| true,
-        work: |shape| Work::elementwise(0.0, 8.0 * (shape.tokens * shape.rows) as f64),
+        work: |shape| rows_work(shape, 0.0, 8.0),
         tolerance: EXACT,
         entry: Entry::Gather { run: gather, reference: reference::gather },
+        cuda: None,
+    },
+    Kernel {
+        name: "add_cuda",
+        op: OpKind::Add,
+        targets: GPUS,
+        layout: None,
+        accepts: |shape| shape.rows.is_multiple_of(4),
+        work: |shape| rows_work(shape, 1.0, 10.0),
+        tolerance: EXACT,
+        entry: Entry::Add { run: reference::add, reference: reference::add },
+        cuda: Some(CudaKernel::Add),
+    },
+    Kernel {
+        name: "silu_mul_cuda",
+        op: OpKind::SiluMul,
+        targets: GPUS,
+        layout: None,
+        accepts: |shape| shape.rows.is_multiple_of(4),
+        work: |shape| rows_work(shape, 30.0, 6.0),
+        tolerance: SIXTEEN_BITS,
+        entry: Entry::SiluMul { run: reference::silu_mul, reference: reference::silu_mul },
+        cuda: Some(CudaKernel::SiluMul),
+    },
+    Kernel {
+        name: "gather_cuda",
+        op: OpKind::Gather,
+        targets: GPUS,
+        layout: None,
+        accepts: |shape| shape.rows.is_multiple_of(4),
+        work: |shape| rows_work(shape, 0.0, 8.0),
+        tolerance: EXACT,
+        entry: Entry::Gather { run: reference::gather, reference: reference::gather },
+        cuda: Some(CudaKernel::Gather),
     },
 ];
+
+/// So many operations and bytes for each element of the result.
+fn rows_work(shape: &Shape, flops: f64, bytes: f64) -> Work {
+    let elements = (shape.tokens * shape.rows) as f64;
+    Work::elementwise(flops * elements, bytes * elements)
+}

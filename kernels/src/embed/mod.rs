@@ -9,9 +9,10 @@ pub use cpu::embed;
 use crate::{
     cost::Work,
     encoded::EncodedRef,
-    registry::{Entry, Kernel, Tolerance},
+    registry::{Entry, GPUS, Kernel, Tolerance},
+    specialize::CudaKernel,
 };
-use samp_abi::{Format, TargetName, plan::OpKind};
+use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 
 /// `out[t] = weight[token_ids[t]]`.
 pub struct EmbedArgs<'a> {
@@ -34,7 +35,9 @@ fn check(args: &EmbedArgs<'_>) {
 }
 
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[Kernel {
+pub const KERNELS: &[Kernel] = &[CPU, CUDA];
+
+const CPU: Kernel = Kernel {
     name: "embed_cpu",
     op: OpKind::Embed,
     targets: &[TargetName::Cpu],
@@ -47,4 +50,18 @@ pub const KERNELS: &[Kernel] = &[Kernel {
     },
     tolerance: Tolerance { absolute: 0.0, relative: 0.0 },
     entry: Entry::Embed { run: embed, reference: reference::embed },
-}];
+    cuda: None,
+};
+
+/// Looks up in tables of the formats that linears read too, in their layout or in rows.
+const CUDA: Kernel = Kernel {
+    name: "embed_cuda",
+    targets: GPUS,
+    accepts: |shape| {
+        let source = |format| cuda::source(format, Layout::RowMajor, u32::try_from(shape.cols).ok()?);
+        shape.format.and_then(source).is_some()
+    },
+    entry: Entry::Embed { run: reference::embed, reference: reference::embed },
+    cuda: Some(CudaKernel::Embed),
+    ..CPU
+};

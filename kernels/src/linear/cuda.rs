@@ -7,7 +7,13 @@
 
 use samp_abi::{BLOCK, Format, Group, Layout, ScaleAxis, TILE_ROWS};
 
-use crate::cuda::Source;
+use crate::{
+    cuda::{Grid, Source},
+    target::Target,
+};
+
+/// Bytes of shared memory that every block takes beside what it asks for.
+const RESERVED_SHARED: u32 = 1024;
 
 /// The ways of computing a linear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +163,14 @@ impl Linear {
             Kind::Mma => self.groups() * blocks.div_ceil(self.tiling.k_warps),
             Kind::Wgmma => self.groups() * (blocks / self.tiling.stage_blocks),
         }
+    }
+
+    /// The launch for so many tokens on `target`: as many blocks as run at once, or as there is work for.
+    pub fn grid(&self, tokens: u32, target: &Target) -> Grid {
+        let resident = (target.shared_memory_bytes / (self.shared_bytes() + RESERVED_SHARED)).clamp(1, 2);
+        let blocks = (target.units * resident).min(self.parts());
+        let token_tiles = if self.kind == Kind::Gemv { 1 } else { self.token_tiles(tokens) };
+        Grid { blocks: [blocks, token_tiles, 1], threads: self.threads(), shared_bytes: self.shared_bytes() }
     }
 
     /// Blocks along y for so many tokens.

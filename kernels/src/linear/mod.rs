@@ -5,6 +5,7 @@ pub mod cuda;
 mod decode;
 mod direct;
 mod finish;
+pub(crate) mod fragments;
 mod panel;
 pub mod reference;
 mod tokens;
@@ -65,6 +66,7 @@ macro_rules! rows16 {
             work: $work,
             tolerance: TOLERANCE,
             entry: Entry::Linear { run: $run, reference: reference::linear },
+            cuda: None,
         }
     };
 }

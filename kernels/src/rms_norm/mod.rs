@@ -8,7 +8,8 @@ pub use cpu::{add_rms_norm, rms_norm};
 
 use crate::{
     cost::Work,
-    registry::{Entry, Kernel, Shape, Tolerance},
+    registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Shape, Tolerance},
+    specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
 
@@ -60,6 +61,7 @@ pub const KERNELS: &[Kernel] = &[
         work: |shape| work(shape, 2.0),
         tolerance: TOLERANCE,
         entry: Entry::RmsNorm { run: rms_norm, reference: reference::rms_norm },
+        cuda: None,
     },
     Kernel {
         name: "add_rms_norm_cpu",
@@ -70,10 +72,33 @@ pub const KERNELS: &[Kernel] = &[
         work: |shape| work(shape, 4.0),
         tolerance: TOLERANCE,
         entry: Entry::AddRmsNorm { run: add_rms_norm, reference: reference::add_rms_norm },
+        cuda: None,
+    },
+    Kernel {
+        name: "rms_norm_cuda",
+        op: OpKind::RmsNorm,
+        targets: GPUS,
+        layout: None,
+        accepts: |shape| shape.rows.is_multiple_of(4),
+        work: |shape| work(shape, 1.5),
+        tolerance: SIXTEEN_BITS,
+        entry: Entry::RmsNorm { run: reference::rms_norm, reference: reference::rms_norm },
+        cuda: Some(CudaKernel::RmsNorm),
+    },
+    Kernel {
+        name: "add_rms_norm_cuda",
+        op: OpKind::AddRmsNorm,
+        targets: GPUS,
+        layout: None,
+        accepts: |shape| shape.rows.is_multiple_of(4),
+        work: |shape| work(shape, 3.0),
+        tolerance: SIXTEEN_BITS,
+        entry: Entry::AddRmsNorm { run: reference::add_rms_norm, reference: reference::add_rms_norm },
+        cuda: Some(CudaKernel::AddRmsNorm),
     },
 ];
 
-/// Reads and writes `arrays` arrays of the activations' size, and the norm weight.
+/// Reads and writes as much as `arrays` arrays of f32 of the activations' shape, and the norm weight.
 fn work(shape: &Shape, arrays: f64) -> Work {
     let elements = (shape.tokens * shape.rows) as f64;
     Work::elementwise(5.0 * elements, 4.0 * (arrays * elements + shape.rows as f64))

@@ -6,9 +6,10 @@ pub mod reference;
 pub use cpu::rope_append;
 
 use crate::{
-    attention::{KvGeometry, SequenceSlice, check_cache},
+    attention::{KvGeometry, SequenceSlice, check_cache, cuda},
     cost::Work,
-    registry::{Entry, Kernel, Tolerance},
+    registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Tolerance},
+    specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
 
@@ -43,7 +44,9 @@ fn check(args: &RopeAppendArgs<'_>) -> usize {
 }
 
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[Kernel {
+pub const KERNELS: &[Kernel] = &[CPU, CUDA];
+
+const CPU: Kernel = Kernel {
     name: "rope_append_cpu",
     op: OpKind::RopeAppend,
     targets: &[TargetName::Cpu],
@@ -56,4 +59,19 @@ pub const KERNELS: &[Kernel] = &[Kernel {
     // Cosine, sine, both products and their sum are rounded to f32, for inputs of order one.
     tolerance: Tolerance { absolute: 5e-7, relative: 1e-6 },
     entry: Entry::RopeAppend { run: rope_append, reference: reference::rope_append },
-}];
+    cuda: None,
+};
+
+const CUDA: Kernel = Kernel {
+    name: "rope_append_cuda",
+    targets: GPUS,
+    accepts: |shape| shape.format.is_none_or(cuda::supports),
+    work: |shape| {
+        let elements = (shape.tokens * shape.rows) as f64;
+        Work::elementwise(6.0 * elements, 4.0 * elements)
+    },
+    tolerance: SIXTEEN_BITS,
+    entry: Entry::RopeAppend { run: reference::rope_append, reference: reference::rope_append },
+    cuda: Some(CudaKernel::RopeAppend),
+    ..CPU
+};

@@ -52,7 +52,7 @@ fn embed(format: Format) -> Trial {
     args.extend(components.iter().map(|component| Arg::read(table.view().part(*component))));
     args.push(Arg::poisoned(expected.len() * 4, Check::near(Format::F32, near)));
     args.push(Arg::I32(ids.len() as i32));
-    let source = embed::cuda::source(format, cols as u32).expect("a kernel");
+    let source = embed::cuda::source(format, Layout::RowMajor, cols as u32).expect("a kernel");
     trial(format!("embed {format}"), (source, embed::cuda::grid(ids.len() as u32 + 1)), args)
 }
 

@@ -10,7 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("samp-kernels", &["samp-abi"]),
     ("samp-nvrtc", &["samp-kernels"]),
     ("samp-emulator", &["samp-kernels"]),
-    ("samp-runtime", &["samp-abi", "samp-kernels"]),
+    ("samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
     ("samp-gpu", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime"]),
     ("samp-ir", &["samp-abi"]),
     ("samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),

@@ -27,14 +27,27 @@ pub enum DeviceKind {
     Cpu,
     /// The plain-loop reference of each kernel that the plan names, whatever the target.
     Reference,
+    /// The CUDA kernels of a plan for a GPU, emulated on the CPU; slow.
+    #[cfg(feature = "emulate")]
+    Emulate,
 }
 
 impl DeviceKind {
+    /// Every device of this build.
+    pub const ALL: &[DeviceKind] = &[
+        DeviceKind::Cpu,
+        DeviceKind::Reference,
+        #[cfg(feature = "emulate")]
+        DeviceKind::Emulate,
+    ];
+
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             DeviceKind::Cpu => "cpu",
             DeviceKind::Reference => "reference",
+            #[cfg(feature = "emulate")]
+            DeviceKind::Emulate => "emulate",
         }
     }
 
@@ -43,6 +56,8 @@ impl DeviceKind {
         match self {
             DeviceKind::Cpu => cpu::load(plan, kv_pages),
             DeviceKind::Reference => reference::load(plan, kv_pages),
+            #[cfg(feature = "emulate")]
+            DeviceKind::Emulate => gpu::load_emulated(plan, kv_pages),
         }
     }
 }
@@ -55,15 +70,22 @@ impl fmt::Display for DeviceKind {
 
 /// A device name that samp does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown device `{0}`; known are cpu, reference")]
+#[error("unknown device `{0}`; known are {known}", known = known_devices())]
 pub struct ParseDeviceError(pub String);
+
+fn known_devices() -> String {
+    DeviceKind::ALL.iter().map(|device| device.name()).collect::<Vec<_>>().join(", ")
+}
 
 impl FromStr for DeviceKind {
     type Err = ParseDeviceError;
 
     fn from_str(text: &str) -> Result<DeviceKind, ParseDeviceError> {
-        let all = [DeviceKind::Cpu, DeviceKind::Reference];
-        all.into_iter().find(|d| d.name() == text).ok_or_else(|| ParseDeviceError(text.into()))
+        DeviceKind::ALL
+            .iter()
+            .copied()
+            .find(|d| d.name() == text)
+            .ok_or_else(|| ParseDeviceError(text.into()))
     }
 }
 
@@ -90,6 +112,9 @@ pub enum DeviceError {
         /// The kernel.
         kernel: String,
     },
+    /// The GPU refused.
+    #[error(transparent)]
+    Driver(#[from] gpu::DriverError),
     /// Memory was refused.
     #[error("the {what} needs {bytes} bytes, which this machine refuses: {source}; {remedy}")]
     Memory {

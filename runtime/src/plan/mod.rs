@@ -4,6 +4,7 @@
 //! every fault. Nothing that a file says is trusted: sizes are bounded before memory is taken, files are measured
 //! before they are mapped, and arithmetic on outside numbers cannot overflow.
 
+pub mod code;
 mod fault;
 mod files;
 mod model;
@@ -132,6 +133,9 @@ fn check_contents(manifest: &Plan, findings: &mut Findings) -> bool {
     let tensors_hold = tensors::check(manifest, findings);
     if numbers_hold && program::check(manifest, findings) && tensors_hold {
         roles::check(manifest, findings);
+        if findings.count() == 0 {
+            code::check(manifest, findings);
+        }
     }
     tensors_hold
 }

@@ -36,7 +36,8 @@ fn of_attention(activation: Activation, format: Format) -> Vec<Source> {
 fn sources() -> Vec<Source> {
     let channel = Format::Fp8E4m3(ScaleAxis::Channel);
     let tables = [Format::F32, Format::F16, Format::Bf16, channel, Format::Nf4];
-    let mut all: Vec<Source> = tables.iter().filter_map(|f| embed::cuda::source(*f, HIDDEN)).collect();
+    let mut all: Vec<Source> =
+        tables.iter().filter_map(|f| embed::cuda::source(*f, Layout::RowMajor, HIDDEN)).collect();
     for activation in [Activation::F16, Activation::Bf16] {
         all.extend(of_rows(activation));
         for format in [Format::F16, Format::Fp8E4m3(ScaleAxis::Tensor)] {

@@ -1,5 +1,17 @@
 //! GPUs: the driver that does what is asked, and the device that asks as the plan says.
 
+mod device;
 mod driver;
+#[cfg(feature = "emulate")]
+mod emulate;
+mod inputs;
+mod launch;
+mod scratch;
+mod weights;
 
+pub use device::GpuDevice;
 pub use driver::{Arg, Driver, DriverError};
+#[cfg(feature = "emulate")]
+pub use emulate::Emulated;
+#[cfg(feature = "emulate")]
+pub(super) use emulate::load as load_emulated;

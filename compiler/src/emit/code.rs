@@ -1,0 +1,164 @@
+//! Machine code: the kernels that a plan for a GPU calls for, compiled ahead of time.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use rayon::prelude::*;
+use samp_abi::{TargetName, plan::TensorId};
+use samp_kernels::{
+    cuda::Source,
+    specialize::{Fixed, Matrix, Specialized},
+    target::Target,
+};
+use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc, NvrtcError};
+use samp_runtime::{
+    cache::cache_folder,
+    plan::code::{CODE_FOLDER, NoKernel, sources, specialized},
+};
+use serde::Serialize;
+
+use super::{EmitError, PlanSpec, error::During, manifest::Manifest, staging::write_synced};
+
+/// The file that says what the code of each kernel takes.
+pub const CODE_REPORT: &str = "kernels/report.json";
+
+/// Why there is no machine code.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// A kernel was chosen that does not take the step's shapes.
+    #[error("{0}; choose another format for it with --recipe, or another target")]
+    NoKernel(#[from] NoKernel),
+    /// The compiler is missing or refused.
+    #[error(transparent)]
+    Compiler(#[from] NvrtcError),
+    /// Code that would run slower than it was written to.
+    #[error("kernel {path} takes {}: this is a bug in samp, please report it", faults.join(", "))]
+    Faulty {
+        /// The code's file.
+        path: String,
+        /// What is wrong with it.
+        faults: Vec<String>,
+    },
+    /// Threads could not be started.
+    #[error("starting threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// The code of one kernel.
+#[derive(Debug)]
+pub struct CodeFile {
+    /// Where it lies in the plan.
+    pub path: String,
+    source: Source,
+    /// The code, and what it takes.
+    pub cubin: Cubin,
+}
+
+/// All machine code of a plan, by path; none for CPUs.
+#[derive(Debug, Default)]
+pub struct Code(pub Vec<CodeFile>);
+
+impl Code {
+    /// Compiles every kernel that `spec` calls for on so many threads. What was compiled before, for whatever plan, comes
+    /// from a cache.
+    pub fn compile(spec: &PlanSpec, threads: usize) -> Result<Code, CodeError> {
+        let Some(capability) = Target::of(spec.target).compute_capability else { return Ok(Code::default()) };
+        let sources = sources(&spec.specialized()?, capability);
+        let nvrtc = Nvrtc::find()?.with_cache(Cache::at(&cache_folder("kernels")));
+        let compile = |(path, source): (String, Source)| {
+            let cubin = nvrtc.compile(&source, arch(spec.target))?;
+            match cubin.report.faults() {
+                faults if !faults.is_empty() => Err(CodeError::Faulty { path, faults }),
+                _ => Ok(CodeFile { path, source, cubin }),
+            }
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
+        let files: Result<Vec<CodeFile>, CodeError> =
+            pool.install(|| sources.into_par_iter().map(compile).collect());
+        files.map(Code)
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(|file| file.cubin.bytes.len() as u64).sum()
+    }
+
+    /// What each takes, as [`CODE_REPORT`] says it.
+    pub fn report(&self) -> Vec<CodeReport<'_>> {
+        self.0.iter().map(CodeReport::of).collect()
+    }
+
+    /// Writes the files into a plan and names them.
+    pub(super) fn add_to(&self, manifest: &mut Manifest, out: &Path) -> Result<(), EmitError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let folder = out.join(CODE_FOLDER);
+        fs::create_dir_all(&folder).during("making", &folder)?;
+        for file in &self.0 {
+            manifest.add_file(out, &file.path, &file.cubin.bytes)?;
+        }
+        manifest.add_json(out, CODE_REPORT, &self.report())
+    }
+
+    /// Writes the files alone into a folder.
+    pub fn write(&self, out: &Path) -> Result<(), EmitError> {
+        let folder = out.join(CODE_FOLDER);
+        fs::create_dir_all(&folder).during("making", &folder)?;
+        for file in &self.0 {
+            write_synced(&out.join(&file.path), &file.cubin.bytes)?;
+        }
+        let report = serde_json::to_vec_pretty(&self.report()).expect("plain data");
+        write_synced(&out.join(CODE_REPORT), &report)
+    }
+}
+
+/// What the code of a kernel takes of a multiprocessor.
+#[derive(Debug, Serialize)]
+pub struct CodeReport<'a> {
+    /// The code's file.
+    pub path: &'a str,
+    /// The kernel.
+    pub kernel: &'static str,
+    /// What specialises it.
+    pub constants: &'a BTreeMap<&'static str, String>,
+    /// Registers of a thread.
+    pub registers: u32,
+    /// Bytes of shared memory that the code itself declares.
+    pub shared_bytes: u32,
+    /// What the compiler warned of.
+    pub warnings: &'a [String],
+}
+
+impl CodeReport<'_> {
+    fn of(file: &CodeFile) -> CodeReport<'_> {
+        let report = &file.cubin.report;
+        CodeReport {
+            path: &file.path,
+            kernel: file.source.stem,
+            constants: &file.source.defines,
+            registers: report.registers,
+            shared_bytes: report.shared_bytes,
+            warnings: &report.warnings,
+        }
+    }
+}
+
+impl PlanSpec {
+    /// The kernels of each step, one for each token bucket.
+    fn specialized(&self) -> Result<Vec<Vec<Specialized>>, NoKernel> {
+        let matrix = |id: TensorId| {
+            let tensor = &self.tensors[id.0 as usize];
+            Matrix { format: tensor.format, layout: tensor.layout, rows: tensor.rows, cols: tensor.cols }
+        };
+        specialized(&Fixed { model: &self.model, kv: &self.kv, program: &self.program, matrix: &matrix })
+    }
+}
+
+/// The architecture whose code a GPU runs.
+fn arch(target: TargetName) -> Arch {
+    match target {
+        TargetName::A100 => Arch::Sm80,
+        TargetName::H100 | TargetName::H200 => Arch::Sm90a,
+        TargetName::Cpu => unreachable!("a CPU has no compute capability"),
+    }
+}

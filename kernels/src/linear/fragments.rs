@@ -1,0 +1,95 @@
+//! Rows of the registry for the linear kernels of GPUs, which all read [`Layout::Fragments`].
+
+use samp_abi::{Format, Group, Layout, ScaleAxis, plan::OpKind};
+
+use super::{
+    cuda::{Kind, Linear},
+    reference,
+};
+use crate::{
+    cost::Work,
+    registry::{Entry, GPUS, HOPPER, Kernel, SIXTEEN_BITS, Shape},
+    specialize::CudaKernel,
+};
+
+/// Shared memory of a block that every GPU has, and that Hopper has, in bytes.
+const SHARED: u32 = 163 << 10;
+const HOPPER_SHARED: u32 = 227 << 10;
+
+/// The rows of some formats: each in every way, for so many tokens at a time. Of rows that take the same time, the first wins.
+macro_rules! fragments {
+    ($($format:expr => $name:literal;)*) => {
+        &[$(
+            fragments!(@row $format, $name, "gemv1", Gemv, 1, GPUS),
+            fragments!(@row $format, $name, "gemv2", Gemv, 2, GPUS),
+            fragments!(@row $format, $name, "gemv4", Gemv, 4, GPUS),
+            fragments!(@row $format, $name, "gemv8", Gemv, 8, GPUS),
+            fragments!(@row $format, $name, "wgmma16", Wgmma, 16, HOPPER),
+            fragments!(@row $format, $name, "wgmma32", Wgmma, 32, HOPPER),
+            fragments!(@row $format, $name, "wgmma64", Wgmma, 64, HOPPER),
+            fragments!(@row $format, $name, "wgmma128", Wgmma, 128, HOPPER),
+            fragments!(@row $format, $name, "mma8", Mma, 8, GPUS),
+            fragments!(@row $format, $name, "mma16", Mma, 16, GPUS),
+            fragments!(@row $format, $name, "mma32", Mma, 32, GPUS),
+            fragments!(@row $format, $name, "mma64", Mma, 64, GPUS),
+        )*]
+    };
+    (@row $format:expr, $name:literal, $variant:literal, $kind:ident, $tokens:literal, $targets:ident) => {
+        Kernel {
+            name: concat!("linear_", $name, "_fragments_", $variant),
+            op: OpKind::Linear,
+            targets: $targets,
+            layout: Some(Layout::Fragments),
+            accepts: |shape| shape.format == Some($format) && accepts(Kind::$kind, $tokens, shape),
+            work: |shape| work(Kind::$kind, $tokens, shape),
+            tolerance: SIXTEEN_BITS,
+            entry: Entry::Linear { run: reference::linear, reference: reference::linear },
+            cuda: Some(CudaKernel::Linear(Kind::$kind, $tokens)),
+        }
+    };
+}
+
+/// Rows of the registry.
+pub const KERNELS: &[Kernel] = fragments! {
+    Format::F16 => "f16";
+    Format::Fp8E4m3(ScaleAxis::Channel) => "fp8_e4m3";
+    Format::Fp8E4m3(ScaleAxis::Tensor) => "fp8_e4m3_tensor";
+    Format::Int8 { outliers: false } => "int8";
+    Format::Int4 { group: Group::G128, zero_point: false } => "int4";
+    Format::Int4 { group: Group::G128, zero_point: true } => "int4_asym";
+    Format::Int4 { group: Group::G64, zero_point: false } => "int4_g64";
+    Format::Int4 { group: Group::G64, zero_point: true } => "int4_g64_asym";
+    Format::Nf4 => "nf4";
+    Format::Fp4 => "fp4";
+};
+
+fn accepts(kind: Kind, tokens: u32, shape: &Shape) -> bool {
+    let linear = || {
+        let sizes = (u32::try_from(shape.rows).ok()?, u32::try_from(shape.cols).ok()?);
+        Linear::new(kind, shape.format?, sizes, tokens)
+    };
+    let shared = if kind == Kind::Wgmma { HOPPER_SHARED } else { SHARED };
+    let tokens_fit = kind != Kind::Gemv || shape.tokens <= u64::from(tokens);
+    tokens_fit && linear().is_some_and(|linear| linear.shared_bytes() <= shared)
+}
+
+/// Weights are read and multiplied once for every `tokens` tokens, missing ones included.
+fn work(kind: Kind, tokens: u32, shape: &Shape) -> Work {
+    let turns = shape.tokens.div_ceil(tokens.into());
+    let padded = (turns * u64::from(tokens)) as f64;
+    let format = shape.format.unwrap_or(Format::F16);
+    let weights = Layout::Fragments.bytes(format, shape.rows, shape.cols) as f64;
+    let activations = 2.0 * (padded * shape.cols as f64 + (shape.tokens * shape.rows) as f64);
+    // Estimates, for want of a measured table: CUDA cores also decode, and `mma` cannot fill Hopper's units.
+    let (compute, efficiency) = match kind {
+        Kind::Gemv => (Format::F32, 0.5),
+        Kind::Mma => (Format::F16, 0.5),
+        Kind::Wgmma => (Format::F16, 0.65),
+    };
+    Work {
+        flops: 2.0 * padded * (shape.rows * shape.cols) as f64,
+        compute,
+        bytes: turns as f64 * weights + activations,
+        efficiency,
+    }
+}

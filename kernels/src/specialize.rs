@@ -1,0 +1,180 @@
+//! From a step of a plan to the CUDA kernel that it names, with everything that the plan fixes.
+//!
+//! The compiler asks for the sources, to compile them ahead of time; the runtime asks again when it loads the plan, to find
+//! the code and to launch it. So both say the same of it, and a plan holds no launch geometry.
+
+use samp_abi::{
+    ElementType, Format, Layout,
+    plan::{BufferId, KvCache, Model, Op, Program, Step, TensorId},
+};
+
+use crate::{
+    attention::{KvGeometry, cuda::Attention},
+    cuda::{Activation, Source},
+    elementwise::cuda::Rows,
+    embed,
+    linear::cuda::{Kind, Linear},
+    registry::Kernel,
+    rms_norm::cuda::Norm,
+};
+
+/// Which CUDA kernel a row of the registry stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants are those of `OpKind`, some in several ways")]
+pub enum CudaKernel {
+    Embed,
+    RmsNorm,
+    AddRmsNorm,
+    Add,
+    /// So many tokens at a time.
+    Linear(Kind, u32),
+    RopeAppend,
+    AttentionDecode,
+    AttentionPrefill,
+    SiluMul,
+    Gather,
+}
+
+/// What a plan fixes for its kernels.
+#[derive(Clone, Copy)]
+pub struct Fixed<'a> {
+    /// What the model is.
+    pub model: &'a Model,
+    /// How keys and values are kept.
+    pub kv: &'a KvCache,
+    /// The steps' buffers.
+    pub program: &'a Program,
+    /// How each tensor is stored.
+    pub matrix: &'a dyn Fn(TensorId) -> Matrix,
+}
+
+/// How a tensor is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Number format.
+    pub format: Format,
+    /// Order of the bytes.
+    pub layout: Layout,
+    /// Output channels.
+    pub rows: u64,
+    /// Input channels.
+    pub cols: u64,
+}
+
+/// A kernel as a step needs it, ready to be compiled or launched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the variants are those of `CudaKernel`")]
+pub enum Specialized {
+    Embed {
+        table: Matrix,
+    },
+    RmsNorm(Norm),
+    AddRmsNorm(Norm),
+    Add {
+        rows: Rows,
+        /// Whether the activation is f32 as well.
+        wide: bool,
+    },
+    Linear(Linear),
+    RopeAppend(Attention),
+    AttentionDecode(Attention),
+    AttentionPrefill(Attention),
+    SiluMul(Rows),
+    Gather(Rows),
+}
+
+impl Specialized {
+    /// What `kernel` is for a step. `None` if it is not one of a GPU, is for another operation, or does not take what the
+    /// step has.
+    pub fn of(kernel: &Kernel, step: &Step, fixed: &Fixed<'_>) -> Option<Specialized> {
+        use {CudaKernel as K, Specialized as S};
+        let out = fixed.buffer(step.op.writes()[0]);
+        let activation = fixed.activation(&step.op)?;
+        let rows = Rows { cols: out.1, activation };
+        let norm = Norm { cols: out.1, activation };
+        Some(match (kernel.cuda?, &step.op) {
+            (K::Embed, Op::Embed { weight, .. }) => {
+                let table = (fixed.matrix)(*weight);
+                embed::cuda::source(table.format, table.layout, table.cols as u32)?;
+                S::Embed { table }
+            }
+            (K::RmsNorm, Op::RmsNorm { .. }) => S::RmsNorm(norm),
+            (K::AddRmsNorm, Op::AddRmsNorm { .. }) => S::AddRmsNorm(norm),
+            (K::Add, Op::Add { a, b, .. }) => {
+                S::Add { rows, wide: [a, b].iter().all(|id| fixed.buffer(**id).0 == ElementType::F32) }
+            }
+            (K::Linear(kind, tokens), Op::Linear { weight, bias, .. }) => {
+                let matrix = (fixed.matrix)(*weight);
+                let shape = (u32::try_from(matrix.rows).ok()?, u32::try_from(matrix.cols).ok()?);
+                let linear = Linear::new(kind, matrix.format, shape, tokens)?;
+                S::Linear(Linear { bias: bias.is_some(), f32_out: out.0 == ElementType::F32, ..linear })
+            }
+            (K::RopeAppend, Op::RopeAppend { .. }) => S::RopeAppend(fixed.attention(activation)?),
+            (K::AttentionDecode, Op::PagedAttention { .. }) => {
+                S::AttentionDecode(fixed.attention(activation)?)
+            }
+            (K::AttentionPrefill, Op::PagedAttention { .. }) => {
+                S::AttentionPrefill(fixed.attention(activation)?)
+            }
+            (K::SiluMul, Op::SiluMul { .. }) => S::SiluMul(rows),
+            (K::Gather, Op::Gather { .. }) => S::Gather(rows),
+            _ => return None,
+        })
+    }
+
+    /// The source with its constants.
+    pub fn source(&self) -> Source {
+        match self {
+            Specialized::Embed { table } => {
+                embed::cuda::source(table.format, table.layout, table.cols as u32).expect("seen to exist")
+            }
+            Specialized::RmsNorm(norm) => norm.rms_norm(),
+            Specialized::AddRmsNorm(norm) => norm.add_rms_norm(),
+            Specialized::Add { rows, wide } => rows.add(*wide),
+            Specialized::Linear(linear) => linear.source(),
+            Specialized::RopeAppend(attention) => attention.rope_append(),
+            Specialized::AttentionDecode(attention) => attention.decode(),
+            Specialized::AttentionPrefill(attention) => attention.prefill(),
+            Specialized::SiluMul(rows) => rows.silu_mul(),
+            Specialized::Gather(rows) => rows.gather(),
+        }
+    }
+}
+
+impl Fixed<'_> {
+    /// Element type and width of a buffer.
+    fn buffer(&self, id: BufferId) -> (ElementType, u32) {
+        let buffer = &self.program.buffers[id.0 as usize];
+        (buffer.dtype, buffer.width as u32)
+    }
+
+    /// What the activations of an operation are stored as; `None` where kernels of GPUs do not take them.
+    fn activation(&self, op: &Op) -> Option<Activation> {
+        let of = |id: BufferId| match self.buffer(id).0 {
+            ElementType::F16 => Some(Activation::F16),
+            ElementType::Bf16 => Some(Activation::Bf16),
+            _ => None,
+        };
+        match *op {
+            // Only f32 goes in and out.
+            Op::Embed { .. } | Op::Gather { .. } => Some(Activation::F16),
+            Op::Add { a, b, .. } => Some(of(a).or(of(b)).unwrap_or_default()),
+            Op::RmsNorm { out, .. } | Op::AddRmsNorm { out, .. } => of(out),
+            _ => op.reads().first().and_then(|&id| of(id)),
+        }
+    }
+
+    fn attention(&self, activation: Activation) -> Option<Attention> {
+        let (model, kv) = (self.model, self.kv);
+        let geometry = KvGeometry {
+            format: kv.format,
+            // The kernels take the layers' own as arguments.
+            scales: [1.0; 2],
+            kv_heads: model.kv_heads as usize,
+            head_dim: model.head_dim as usize,
+            page_tokens: kv.page_tokens as usize,
+        };
+        let window = model.sliding_window.map(|window| window as usize);
+        Some(Attention::new(model.heads as usize, geometry, window)?.with(activation))
+    }
+}

@@ -1,0 +1,225 @@
+//! A device over a driver: the plan's kernels, weights and memory on a GPU, and its steps as launches.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use samp_abi::plan::{Buffer, BufferId, Program};
+use samp_kernels::{
+    attention::KvGeometry,
+    specialize::{Fixed, Specialized},
+    target::Target,
+};
+
+use super::{
+    Arg, Driver, DriverError,
+    inputs::{Inputs, StepShape},
+    scratch::{Need, Scratch},
+    weights::Weights,
+};
+use crate::{
+    device::{Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span},
+    plan::{OpenPlan, code},
+};
+
+/// Executes one plan on one GPU.
+pub struct GpuDevice<D: Driver> {
+    pub(super) driver: D,
+    pub(super) plan: Arc<OpenPlan>,
+    pub(super) target: &'static Target,
+    /// Of each step, the kernel of each bucket, and where its code is in `code`.
+    pub(super) kernels: Vec<Vec<(Specialized, usize)>>,
+    pub(super) code: Vec<D::Kernel>,
+    pub(super) weights: Weights<D::Memory>,
+    pub(super) arena: D::Memory,
+    pub(super) cache: Cache<D::Memory>,
+    pub(super) inputs: Inputs<D::Memory>,
+    pub(super) scratch: Scratch<D::Memory>,
+    /// Half turns per position of each channel pair, f64.
+    pub(super) half_turns: D::Memory,
+    graphs: BTreeMap<StepShape, D::Graph>,
+}
+
+/// The KV pools of all layers, one after another.
+pub(super) struct Cache<M> {
+    memory: M,
+    layer_bytes: u64,
+    scales: Vec<[f32; 2]>,
+}
+
+impl<M> Cache<M> {
+    fn new(driver: &impl Driver<Memory = M>, plan: &OpenPlan, pages: u32) -> Result<Cache<M>, DriverError> {
+        let (model, kv) = (&plan.manifest().model, &plan.manifest().kv);
+        let geometry = KvGeometry {
+            format: kv.format,
+            scales: [1.0; 2],
+            kv_heads: model.kv_heads as usize,
+            head_dim: model.head_dim as usize,
+            page_tokens: kv.page_tokens as usize,
+        };
+        let layer_bytes = geometry.page_bytes() as u64 * u64::from(pages.max(1));
+        let memory = driver.allocate("KV cache", layer_bytes * model.layers)?;
+        Ok(Cache { memory, layer_bytes, scales: kv.scales.clone() })
+    }
+
+    /// The pool of a layer.
+    pub fn pool(&self, layer: u64) -> Arg<'_, M> {
+        Arg::Memory { memory: &self.memory, offset: layer * self.layer_bytes, bytes: self.layer_bytes }
+    }
+
+    /// The scales of its keys and its values.
+    pub fn scales<'a>(&self, layer: u64) -> [Arg<'a, M>; 2] {
+        self.scales.get(layer as usize).copied().unwrap_or([1.0; 2]).map(Arg::F32)
+    }
+}
+
+impl<D: Driver> GpuDevice<D> {
+    /// Loads the code and the weights of `plan`, with a cache of `kv_pages` pages.
+    pub fn load(driver: D, plan: Arc<OpenPlan>, kv_pages: u32) -> Result<GpuDevice<D>, DeviceError> {
+        let manifest = plan.manifest();
+        let target = Target::of(manifest.target);
+        let (kernels, code) = load_code(&driver, &plan, target)?;
+        let weights = Weights::upload(&driver, &plan)?;
+        let arena = driver.allocate("activation arena", manifest.memory.arena_bytes.max(1))?;
+        let cache = Cache::new(&driver, &plan, kv_pages)?;
+        let inputs = Inputs::new(&driver, &manifest.limits, manifest.kv.page_tokens)?;
+        let scratch = Scratch::new(&driver, most_scratch(&plan, &kernels, target))?;
+        let half_turns = half_turns(&driver, &manifest.model.rope.inv_frequencies)?;
+        let graphs = BTreeMap::new();
+        #[rustfmt::skip]
+        let device = GpuDevice {
+            driver, plan, target, kernels, code, weights, arena, cache, inputs, scratch, half_turns, graphs,
+        };
+        Ok(device)
+    }
+
+    pub(super) fn program(&self) -> &Program {
+        &self.plan.manifest().program
+    }
+
+    fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.program().buffers[id.0 as usize]
+    }
+
+    /// So many rows of a buffer.
+    pub(super) fn rows(&self, id: BufferId, rows: u32) -> Arg<'_, D::Memory> {
+        let buffer = self.buffer(id);
+        let bytes = u64::from(rows) * buffer.width * buffer.dtype.bytes();
+        Arg::Memory { memory: &self.arena, offset: buffer.offset, bytes }
+    }
+
+    /// Launches all steps: as recorded, where this shape was seen before.
+    fn launch_steps(&mut self, shape: &StepShape) -> Result<(), DriverError> {
+        if let Some(graph) = self.graphs.get(shape) {
+            return self.driver.replay(graph);
+        }
+        let steps = 0..self.program().steps.len();
+        let mut all = || steps.clone().try_for_each(|index| self.launch(index, shape));
+        if shape.is_decode()
+            && let Some(graph) = self.driver.record(&mut all)?
+        {
+            self.driver.replay(&graph)?;
+            self.graphs.insert(*shape, graph);
+            return Ok(());
+        }
+        all()
+    }
+
+    /// Launches step by step, and shows the observer what each leaves.
+    fn launch_observed(
+        &self,
+        shape: &StepShape,
+        rows: RowCounts,
+        observer: &mut dyn Observer,
+    ) -> Result<(), DriverError> {
+        let (spans, elements) = Span::all(self.program(), self.plan.manifest().memory.arena_bytes);
+        let mut arena = vec![0.0; elements as usize];
+        for (index, step) in self.program().steps.iter().enumerate() {
+            self.launch(index, shape)?;
+            for id in step.op.reads().into_iter().chain(step.op.writes()) {
+                self.fetch(id, &mut arena[spans[id.0 as usize].range(rows)])?;
+            }
+            observer.after_step(index, step, &BufferView { arena: &arena, spans: &spans, rows });
+        }
+        Ok(())
+    }
+
+    /// Reads a buffer from its start on.
+    fn fetch(&self, id: BufferId, to: &mut [f32]) -> Result<(), DriverError> {
+        let buffer = self.buffer(id);
+        if buffer.dtype.bytes() == 4 {
+            return self.driver.download(&self.arena, buffer.offset, bytemuck::cast_slice_mut(to));
+        }
+        let mut narrow = vec![half::f16::ZERO; to.len()];
+        self.driver.download(&self.arena, buffer.offset, bytemuck::cast_slice_mut(&mut narrow))?;
+        to.iter_mut().zip(&narrow).for_each(|(to, from)| *to = from.to_f32());
+        Ok(())
+    }
+}
+
+impl<D: Driver> Device for GpuDevice<D> {
+    fn step(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut [f32],
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<(), DeviceError> {
+        let shape = StepShape::of(batch);
+        self.inputs.upload(&self.driver, batch, &shape)?;
+        match observer {
+            Some(observer) => self.launch_observed(&shape, RowCounts::of(batch), observer)?,
+            None => self.launch_steps(&shape)?,
+        }
+        Ok(self.fetch(self.program().logits, logits)?)
+    }
+}
+
+type Code<K> = (Vec<Vec<(Specialized, usize)>>, Vec<K>);
+
+/// Loads the code of every kernel once.
+fn load_code<D: Driver>(
+    driver: &D,
+    plan: &OpenPlan,
+    target: &Target,
+) -> Result<Code<D::Kernel>, DeviceError> {
+    let manifest = plan.manifest();
+    let matrix = code::matrix_of(manifest);
+    let fixed =
+        Fixed { model: &manifest.model, kv: &manifest.kv, program: &manifest.program, matrix: &matrix };
+    let kernels = code::specialized(&fixed)
+        .map_err(|missing| DeviceError::Kernel { step: missing.step, kernel: missing.kernel })?;
+    let capability = target.compute_capability.expect("an open plan with code is for a GPU");
+    let (mut index, mut loaded) = (BTreeMap::new(), vec![]);
+    for (path, source) in code::sources(&kernels, capability) {
+        let cubin = plan.file(&path).expect("an open plan has the code of its kernels");
+        loaded.push(driver.load(&source, cubin)?);
+        index.insert(path, loaded.len() - 1);
+    }
+    let place = |kernel: Specialized| (kernel, index[&code::code_path(&kernel.source(), capability)]);
+    let placed = kernels.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
+    Ok((placed, loaded))
+}
+
+/// What the most demanding launch needs.
+fn most_scratch(plan: &OpenPlan, kernels: &[Vec<(Specialized, usize)>], target: &Target) -> Need {
+    let (buckets, longest) = (&plan.manifest().program.buckets, plan.manifest().limits.max_context as u32);
+    let mut most = Need::default();
+    for step in kernels {
+        let mut first = 1;
+        for ((kernel, _), &bound) in step.iter().zip(buckets) {
+            // The rows after the gather may be fewer than the step's tokens.
+            for rows in
+                (1..=bound as u32).filter(|&rows| rows >= first || matches!(kernel, Specialized::Linear(_)))
+            {
+                most = most.max(Need::of(kernel, rows, longest, target));
+            }
+            first = bound as u32 + 1;
+        }
+    }
+    most
+}
+
+fn half_turns<M>(driver: &impl Driver<Memory = M>, frequencies: &[f64]) -> Result<M, DriverError> {
+    let turns: Vec<u8> = frequencies.iter().flat_map(|f| (f / std::f64::consts::PI).to_le_bytes()).collect();
+    let memory = driver.allocate("rotary frequencies", turns.len() as u64)?;
+    driver.upload(&memory, 0, &turns)?;
+    Ok(memory)
+}

@@ -1,0 +1,180 @@
+//! The launch of each step: grid and arguments, in the order that the kernels' sources state.
+
+use samp_abi::plan::{BufferId, Op, RowDim, TensorId};
+use samp_kernels::{cuda::Grid, embed, linear::cuda::Kind, specialize::Specialized};
+
+use super::{
+    Arg, Driver, DriverError, GpuDevice,
+    inputs::{Array, StepShape},
+    scratch::Need,
+};
+
+/// A step about to be launched.
+struct Launch<'a, D: Driver> {
+    device: &'a GpuDevice<D>,
+    shape: &'a StepShape,
+    /// Rows of the step's operands: the tokens, or the outputs behind the gather.
+    rows: u32,
+}
+
+impl<D: Driver> GpuDevice<D> {
+    /// Launches one step with the kernel of the tokens' bucket.
+    pub(super) fn launch(&self, index: usize, shape: &StepShape) -> Result<(), DriverError> {
+        let program = self.program();
+        let step = &program.steps[index];
+        let bucket = program.buckets.partition_point(|&bound| bound < u64::from(shape.tokens));
+        let (kernel, code) = &self.kernels[index][bucket];
+        let rows = match program.buffers[step.op.writes()[0].0 as usize].rows {
+            RowDim::Tokens => shape.tokens,
+            RowDim::Outputs => shape.outputs,
+        };
+        if rows == 0 {
+            return Ok(());
+        }
+        let (grid, args) = Launch { device: self, shape, rows }.of(kernel, &step.op);
+        self.driver.launch(&self.code[*code], grid, &args)
+    }
+}
+
+impl<'a, D: Driver> Launch<'a, D> {
+    fn of(&self, kernel: &Specialized, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
+        let (device, rows) = (self.device, self.rows);
+        let count = Arg::I32(rows as i32);
+        match (*kernel, op) {
+            (Specialized::Embed { table }, &Op::Embed { weight, out }) => {
+                let table = device.weights.matrix(weight, table.format);
+                let ids = [self.array(Array::TokenIds, rows)];
+                (
+                    embed::cuda::grid(rows),
+                    ids.into_iter().chain(table).chain([self.buffer(out), count]).collect(),
+                )
+            }
+            (Specialized::RmsNorm(norm), &Op::RmsNorm { x, weight, eps, out }) => {
+                let weight = device.weights.vector(weight);
+                let eps = Arg::F32(eps as f32);
+                (norm.grid(rows), vec![self.buffer(x), weight, self.buffer(out), count, eps])
+            }
+            (Specialized::AddRmsNorm(norm), &Op::AddRmsNorm { x, residual, weight, eps, sum, out }) => {
+                let [x, residual] = self.narrow_first(x, residual);
+                let weight = device.weights.vector(weight);
+                let (sum, out, eps) = (self.buffer(sum), self.buffer(out), Arg::F32(eps as f32));
+                (norm.grid(rows), vec![x, residual, weight, sum, out, count, eps])
+            }
+            (Specialized::Add { rows: width, .. }, &Op::Add { a, b, out }) => {
+                let [a, b] = self.narrow_first(a, b);
+                (width.grid(rows), vec![a, b, self.buffer(out), count])
+            }
+            (Specialized::Linear(_), &Op::Linear { x, weight, bias, out }) => {
+                self.linear(kernel, [x, out], weight, bias)
+            }
+            (Specialized::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
+                let mut args = vec![self.buffer(qkv), self.half_turns()];
+                args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array, rows)));
+                args.extend(self.page_table());
+                args.extend([self.buffer(out), device.cache.pool(layer)]);
+                args.extend(device.cache.scales(layer));
+                args.push(count);
+                (attention.rope_append_grid(rows), args)
+            }
+            (Specialized::AttentionDecode(_), &Op::PagedAttention { q, layer, out }) => {
+                self.decode(kernel, [q, out], layer)
+            }
+            (Specialized::AttentionPrefill(attention), &Op::PagedAttention { q, layer, out }) => {
+                let sequences = self.shape.sequences;
+                let mut args =
+                    vec![self.buffer(q), device.cache.pool(layer), self.array(Array::Positions, rows)];
+                args.extend([self.array(Array::Starts, sequences + 1), Arg::I32(sequences as i32)]);
+                args.extend(self.page_table());
+                args.push(self.buffer(out));
+                args.extend(device.cache.scales(layer));
+                (attention.prefill_grid(rows, sequences), args)
+            }
+            (Specialized::SiluMul(width), &Op::SiluMul { gate_up, out }) => {
+                (width.grid(rows), vec![self.buffer(gate_up), self.buffer(out), count])
+            }
+            (Specialized::Gather(width), &Op::Gather { x, out }) => {
+                let x = device.rows(x, self.shape.tokens);
+                (
+                    width.gather_grid(rows),
+                    vec![x, self.array(Array::OutputRows, rows), self.buffer(out), count],
+                )
+            }
+            (kernel, op) => unreachable!("{kernel:?} was specialised for {}", op.kind()),
+        }
+    }
+
+    fn linear(
+        &self,
+        kernel: &Specialized,
+        [x, out]: [BufferId; 2],
+        weight: TensorId,
+        bias: Option<TensorId>,
+    ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
+        let Specialized::Linear(linear) = kernel else { unreachable!("called for linears") };
+        let device = self.device;
+        let mut args = vec![self.buffer(x)];
+        args.extend(device.weights.matrix(weight, linear.format));
+        args.push(bias.map_or(Arg::Null, |bias| device.weights.vector(bias)));
+        args.extend([self.buffer(out), Arg::I32(self.rows as i32)]);
+        if linear.kind != Kind::Gemv {
+            args.extend(device.scratch.args(self.need(kernel)));
+        }
+        (linear.grid(self.rows, device.target), args)
+    }
+
+    fn decode(
+        &self,
+        kernel: &Specialized,
+        [q, out]: [BufferId; 2],
+        layer: u64,
+    ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
+        let Specialized::AttentionDecode(attention) = kernel else { unreachable!("called for attention") };
+        let (device, rows) = (self.device, self.rows);
+        let mut args = vec![self.buffer(q), device.cache.pool(layer)];
+        args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array, rows)));
+        args.extend(self.page_table());
+        args.push(self.buffer(out));
+        args.extend(device.cache.scales(layer));
+        args.extend(device.scratch.args(self.need(kernel)));
+        args.push(Arg::I32(rows as i32));
+        let splits = attention.decode_splits(rows, self.longest(), device.target);
+        (attention.decode_grid(rows, splits), args)
+    }
+
+    fn need(&self, kernel: &Specialized) -> Need {
+        Need::of(kernel, self.rows, self.longest(), self.device.target)
+    }
+
+    /// Positions of the longest sequence, rounded up as the page table is; no more than the plan takes.
+    fn longest(&self) -> u32 {
+        let manifest = self.device.plan.manifest();
+        let positions = u64::from(self.shape.max_pages) * manifest.kv.page_tokens;
+        positions.min(manifest.limits.max_context) as u32
+    }
+
+    fn buffer(&self, id: BufferId) -> Arg<'a, D::Memory> {
+        self.device.rows(id, self.rows)
+    }
+
+    fn array(&self, array: Array, count: u32) -> Arg<'a, D::Memory> {
+        self.device.inputs.arg(array, count)
+    }
+
+    /// The table and the width of its rows.
+    fn page_table(&self) -> [Arg<'a, D::Memory>; 2] {
+        let StepShape { sequences, max_pages, .. } = *self.shape;
+        [self.array(Array::PageTable, sequences * max_pages), Arg::I32(max_pages as i32)]
+    }
+
+    fn half_turns(&self) -> Arg<'a, D::Memory> {
+        let pairs = self.device.plan.manifest().model.rope.inv_frequencies.len();
+        Arg::Memory { memory: &self.device.half_turns, offset: 0, bytes: 8 * pairs as u64 }
+    }
+
+    /// Two summands, the one that is stored in fewer bytes first.
+    fn narrow_first(&self, a: BufferId, b: BufferId) -> [Arg<'a, D::Memory>; 2] {
+        let bytes = |id: BufferId| self.device.program().buffers[id.0 as usize].dtype.bytes();
+        let (first, second) = if bytes(b) < bytes(a) { (b, a) } else { (a, b) };
+        [self.buffer(first), self.buffer(second)]
+    }
+}

@@ -1,0 +1,55 @@
+//! Memory that kernels need while they run: partial sums, and counters that are zero between launches.
+
+use samp_kernels::{specialize::Specialized, target::Target};
+
+use super::{Arg, Driver, DriverError};
+
+/// One piece for all kernels, which run one after another.
+pub(super) struct Scratch<M> {
+    sums: M,
+    counters: M,
+}
+
+/// Partial sums (f32) and counters (u32) of a launch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Need {
+    pub sums: u64,
+    pub counters: u64,
+}
+
+impl Need {
+    /// What a kernel needs for so many rows, of sequences of `longest` positions at most.
+    pub fn of(kernel: &Specialized, rows: u32, longest: u32, target: &Target) -> Need {
+        let (sums, counters) = match kernel {
+            Specialized::Linear(linear) => {
+                let [blocks, tiles, _] = linear.grid(rows, target).blocks;
+                linear.workspace(blocks, tiles)
+            }
+            Specialized::AttentionDecode(attention) => {
+                attention.decode_workspace(rows, attention.decode_splits(rows, longest, target))
+            }
+            _ => (0, 0),
+        };
+        Need { sums, counters }
+    }
+
+    /// Enough for both.
+    pub fn max(self, other: Need) -> Need {
+        Need { sums: self.sums.max(other.sums), counters: self.counters.max(other.counters) }
+    }
+}
+
+impl<M> Scratch<M> {
+    pub fn new(driver: &impl Driver<Memory = M>, need: Need) -> Result<Scratch<M>, DriverError> {
+        let sums = driver.allocate("partial sums", 4 * need.sums.max(1))?;
+        Ok(Scratch { sums, counters: driver.allocate("counters", 4 * need.counters.max(1))? })
+    }
+
+    /// As kernels take them.
+    pub fn args(&self, need: Need) -> [Arg<'_, M>; 2] {
+        [
+            Arg::Memory { memory: &self.sums, offset: 0, bytes: 4 * need.sums },
+            Arg::Memory { memory: &self.counters, offset: 0, bytes: 4 * need.counters },
+        ]
+    }
+}
