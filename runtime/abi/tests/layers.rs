@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("samp-nvrtc", &["samp-kernels"]),
     ("samp-emulator", &["samp-kernels"]),
     ("samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
-    ("samp-gpu", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime"]),
+    ("samp-gpu", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-emulator"]),
     ("samp-ir", &["samp-abi"]),
     ("samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
     ("samp-compiler", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-ir", "samp-passes"]),

@@ -75,7 +75,12 @@ fn arch(target: TargetName) -> Result<Arch, CodeError> {
 }
 
 /// Compiles kernels for a target into a folder, in parallel. What is there is left as it is. Returns the bytes of code.
-pub fn prepare(nvrtc: Nvrtc, sources: &[Source], target: TargetName, folder: &Path) -> Result<u64, CodeError> {
+pub fn prepare(
+    nvrtc: Nvrtc,
+    sources: &[Source],
+    target: TargetName,
+    folder: &Path,
+) -> Result<u64, CodeError> {
     let arch = arch(target)?;
     let nvrtc = nvrtc.with_cache(Cache::at(folder));
     let bytes = sources.par_iter().map(|source| Ok(nvrtc.compile(source, arch)?.bytes.len() as u64));

@@ -39,6 +39,11 @@ pub enum GpuError {
         /// For what.
         what: String,
     },
+    /// A step's results are no numbers.
+    #[error(
+        "the step's logits are not finite, or all zero: its time would say nothing; run `samp-gpu kernels`"
+    )]
+    NotFinite,
 }
 
 /// A GPU at work: its driver, its clock, and the code for it.
@@ -68,6 +73,16 @@ impl<D: Driver> Gpu<'_, D> {
     /// Launches a kernel.
     pub fn launch(&self, ready: &Ready<D::Kernel>, args: &[Arg<'_, D::Memory>]) -> Result<(), DriverError> {
         self.driver.launch(&ready.kernel, ready.grid, args)
+    }
+
+    /// Whether an emulator stands for it, which compiles sources itself.
+    pub fn is_emulated(&self) -> bool {
+        matches!(self.code, Code::Source)
+    }
+
+    /// What it is, for reports.
+    pub fn describe(&self) -> String {
+        format!("{}{}", self.target.name, if self.is_emulated() { ", emulated" } else { "" })
     }
 
     /// Whether it has what Hopper brought.

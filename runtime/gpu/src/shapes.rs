@@ -84,9 +84,14 @@ impl Shape {
         };
         match self {
             Shape::Llama3_8b => base,
-            Shape::Llama3_70b => {
-                Sizes { name: "llama-3-70b", layers: 80, hidden: 8192, intermediate: 28672, heads: 64, ..base }
-            }
+            Shape::Llama3_70b => Sizes {
+                name: "llama-3-70b",
+                layers: 80,
+                hidden: 8192,
+                intermediate: 28672,
+                heads: 64,
+                ..base
+            },
             Shape::Tiny => Sizes {
                 name: "tiny",
                 layers: 2,

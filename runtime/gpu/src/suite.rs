@@ -99,8 +99,10 @@ impl<D: Driver> Gpu<'_, D> {
 
     fn fill(&self, trial: &Trial, memory: &[Memory<D::Memory>]) -> Result<(), DriverError> {
         for (arg, memory) in trial.args.iter().zip(memory) {
-            if let (trial::Arg::Read(bytes) | trial::Arg::Write(bytes, _), Memory::Read(to, _) | Memory::Write(to, _)) =
-                (arg, memory)
+            if let (
+                trial::Arg::Read(bytes) | trial::Arg::Write(bytes, _),
+                Memory::Read(to, _) | Memory::Write(to, _),
+            ) = (arg, memory)
             {
                 self.driver.upload(to, 0, bytes)?;
             }
