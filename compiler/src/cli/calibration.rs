@@ -81,7 +81,7 @@ const FORMATS: [Format; 8] = [
 ];
 
 /// Predictions that tell a divergence, at least so many: fast, exact.
-const JUDGED_TOKENS: [usize; 2] = [4096, 16_384];
+const JUDGED_TOKENS: [usize; 2] = [4096, 8192];
 /// Tokens behind an output error.
 const MOMENT_TOKENS: [usize; 2] = [16_384, usize::MAX];
 /// Tokens that the final weights are rounded under.

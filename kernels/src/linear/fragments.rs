@@ -22,8 +22,6 @@ macro_rules! fragments {
         &[$(
             fragments!(@row $format, $name, "gemv1", Gemv, 1, GPUS),
             fragments!(@row $format, $name, "gemv2", Gemv, 2, GPUS),
-            fragments!(@row $format, $name, "gemv4", Gemv, 4, GPUS),
-            fragments!(@row $format, $name, "gemv8", Gemv, 8, GPUS),
             fragments!(@row $format, $name, "wgmma16", Wgmma, 16, HOPPER),
             fragments!(@row $format, $name, "wgmma32", Wgmma, 32, HOPPER),
             fragments!(@row $format, $name, "wgmma64", Wgmma, 64, HOPPER),
@@ -80,14 +78,15 @@ fn work(kind: Kind, tokens: u32, shape: &Shape) -> Work {
     let format = shape.format.unwrap_or(Format::F16);
     let weights = Layout::Fragments.bytes(format, shape.rows, shape.cols) as f64;
     let activations = 2.0 * (padded * shape.cols as f64 + (shape.tokens * shape.rows) as f64);
-    // Estimates, for want of a measured table: CUDA cores also decode, and `mma` cannot fill Hopper's units.
-    let (compute, efficiency) = match kind {
-        Kind::Gemv => (Format::F32, 0.5),
-        Kind::Mma => (Format::F16, 0.5),
-        Kind::Wgmma => (Format::F16, 0.65),
+    // Estimates, for want of a measured table: `mma` cannot fill Hopper's units, and decoding a weight for matrix units
+    // takes as long as they take to multiply it by so many tokens.
+    let (compute, efficiency, decode) = match kind {
+        Kind::Gemv => (Format::F32, 0.5, 0.0),
+        Kind::Mma => (Format::F16, 0.5, 8.0),
+        Kind::Wgmma => (Format::F16, 0.65, 8.0),
     };
     Work {
-        flops: 2.0 * padded * (shape.rows * shape.cols) as f64,
+        flops: 2.0 * (padded + decode * turns as f64) * (shape.rows * shape.cols) as f64,
         compute,
         bytes: turns as f64 * weights + activations,
         efficiency,

@@ -1,9 +1,9 @@
-use crate::{Numbers, assert_close, bits, poisoned, widths, with_threads};
+use crate::{Numbers, assert_close, bits, host_kernels, poisoned, widths, with_threads};
 use samp_abi::{Format, ScaleAxis};
 use samp_kernels::{
     attention::{AttentionArgs, KvGeometry, SequenceSlice, paged_attention_at, reference::read},
     encoded::AlignedBytes,
-    registry::{Entry, Kernel, kernels},
+    registry::{Entry, Kernel},
     rope::{RopeAppendArgs, rope_append},
     simd::Width,
 };
@@ -119,7 +119,7 @@ fn models() -> Vec<Model> {
 }
 
 fn kernel(op: impl Fn(&Entry) -> bool) -> &'static Kernel {
-    kernels().find(|k| op(&k.entry)).expect("registered")
+    host_kernels().find(|k| op(&k.entry)).expect("registered")
 }
 
 #[test]

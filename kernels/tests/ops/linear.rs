@@ -1,11 +1,11 @@
-use crate::{Numbers, assert_close, bits, poisoned, widths, with_threads};
+use crate::{Numbers, assert_close, bits, host_kernels, poisoned, widths, with_threads};
 use samp_abi::{Format, Layout, plan::OpKind};
 use samp_kernels::{
     encoded::Encoded,
     format::{RowSource, encode},
     layout::pack,
     linear::{LinearArgs, Variant, reference, run_at},
-    registry::{Entry, kernels},
+    registry::Entry,
 };
 
 struct Rows {
@@ -77,7 +77,7 @@ fn columns(format: Format) -> Vec<usize> {
 
 #[test]
 fn every_kernel_agrees_with_its_reference() {
-    for kernel in kernels().filter(|k| k.op == OpKind::Linear) {
+    for kernel in host_kernels().filter(|k| k.op == OpKind::Linear) {
         let Entry::Linear { run, reference } = kernel.entry else { panic!("{}: not a linear", kernel.name) };
         let format =
             Format::ALL.into_iter().find(|f| (kernel.accepts)(&crate::registry::linear_shape(*f, 1)));

@@ -6,7 +6,15 @@ mod linear;
 mod registry;
 mod rows;
 
-use samp_kernels::{registry::Tolerance, simd::Width};
+use samp_kernels::{
+    registry::{Kernel, Tolerance, kernels},
+    simd::Width,
+};
+
+/// Kernels with a host function of their own; those of GPUs are compared under the emulator.
+pub(crate) fn host_kernels() -> impl Iterator<Item = &'static Kernel> {
+    kernels().filter(|kernel| kernel.cuda.is_none())
+}
 
 /// Numbers that look random and are the same in every run (splitmix64).
 pub(crate) struct Numbers(u64);

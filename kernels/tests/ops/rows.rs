@@ -1,9 +1,9 @@
-use crate::{Numbers, assert_close, bits, linear::weight, poisoned, widths, with_threads};
+use crate::{Numbers, assert_close, bits, host_kernels, linear::weight, poisoned, widths, with_threads};
 use samp_abi::{Format, Layout};
 use samp_kernels::{
     elementwise::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs, silu_mul_at},
     embed::EmbedArgs,
-    registry::{Entry, kernels},
+    registry::Entry,
     rms_norm::{AddRmsNormArgs, RmsNormArgs},
 };
 
@@ -12,7 +12,7 @@ const SHAPES: [(usize, usize); 6] = [(1, 1), (3, 7), (5, 64), (2, 257), (17, 896
 
 #[test]
 fn rms_norm() {
-    for kernel in kernels() {
+    for kernel in host_kernels() {
         let Entry::RmsNorm { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
             let mut numbers = Numbers(width as u64);
@@ -31,7 +31,7 @@ fn rms_norm() {
 
 #[test]
 fn add_rms_norm() {
-    for kernel in kernels() {
+    for kernel in host_kernels() {
         let Entry::AddRmsNorm { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
             let mut numbers = Numbers(width as u64);
@@ -53,7 +53,7 @@ fn add_rms_norm() {
 
 #[test]
 fn add() {
-    for kernel in kernels() {
+    for kernel in host_kernels() {
         let Entry::Add { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
             let mut numbers = Numbers(width as u64);
@@ -70,7 +70,7 @@ fn add() {
 
 #[test]
 fn silu_mul() {
-    for kernel in kernels() {
+    for kernel in host_kernels() {
         let Entry::SiluMul { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
             // Wide enough to reach both ends of the exponential's range.
@@ -91,7 +91,7 @@ fn silu_mul() {
 
 #[test]
 fn concat() {
-    for kernel in kernels() {
+    for kernel in host_kernels() {
         let Entry::Concat { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
             let mut numbers = Numbers(width as u64);
@@ -120,7 +120,7 @@ fn concat() {
 
 #[test]
 fn gather() {
-    for kernel in kernels() {
+    for kernel in host_kernels() {
         let Entry::Gather { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
             let mut numbers = Numbers(width as u64);
@@ -138,7 +138,7 @@ fn gather() {
 
 #[test]
 fn embed() {
-    for kernel in kernels() {
+    for kernel in host_kernels() {
         let Entry::Embed { run, reference } = kernel.entry else { continue };
         for format in Format::ALL {
             for layout in Layout::ALL.into_iter().filter(|layout| layout.holds(format, 128)) {

@@ -1,5 +1,5 @@
 // select_kernels a100 1
-// No kernel of the target takes the shape.
+// No kernel of the target takes the format.
 func.func @forward(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>, %arg3: !samp.kv) -> tensor<?x256xf32> {
   %0 = "samp.weight"() {format = "f16", key = "embed_tokens", sources = ["model.embed_tokens.weight"], transforms = []} : () -> tensor<256x64xbf16>
   %1 = "samp.embed"(%arg0, %0) {label = "embed_tokens"} : (tensor<?xi32>, tensor<256x64xbf16>) -> tensor<?x64xf32>
@@ -16,7 +16,7 @@ func.func @forward(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi
   %12 = "samp.weight"() {format = "nf4", key = "layers.0.mlp.gate_up_proj", sources = ["model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight"], transforms = ["concat"]} : () -> tensor<256x64xbf16>
   %13 = "samp.linear"(%11#1, %12) {label = "layers.0.mlp.gate_up_proj"} : (tensor<?x64xf32>, tensor<256x64xbf16>) -> tensor<?x256xf32>
   %14 = "samp.silu_mul"(%13) {label = "layers.0.mlp.act"} : (tensor<?x256xf32>) -> tensor<?x128xf32>
-  %15 = "samp.weight"() {format = "nf4", key = "layers.0.mlp.down_proj", sources = ["model.layers.0.mlp.down_proj.weight"], transforms = []} : () -> tensor<64x128xbf16>
+  %15 = "samp.weight"() {format = "int6", key = "layers.0.mlp.down_proj", sources = ["model.layers.0.mlp.down_proj.weight"], transforms = []} : () -> tensor<64x128xbf16>
   %16 = "samp.linear"(%14, %15) {label = "layers.0.mlp.down_proj"} : (tensor<?x128xf32>, tensor<64x128xbf16>) -> tensor<?x64xf32>
   %17 = "samp.add"(%11#0, %16) {label = "layers.0.mlp.residual"} : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32>
   %18 = "samp.gather"(%17, %arg2) {label = "outputs"} : (tensor<?x64xf32>, tensor<?xi32>) -> tensor<?x64xf32>
