@@ -4,6 +4,8 @@
 
 mod bind;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod gpu;
 mod host;
 mod reference;
