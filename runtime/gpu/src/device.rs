@@ -1,10 +1,17 @@
 //! Which GPU: a real one, or the emulated one in builds with the feature `emulate`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, ensure};
 use samp_abi::TargetName;
-use samp_gpu::{Gpu, clock::HostClock, code::Code};
+use samp_gpu::{
+    Gpu,
+    clock::{Clock, Work},
+    code::Code,
+};
 use samp_kernels::target::Target;
-use samp_runtime::device::gpu::Driver;
+use samp_runtime::device::{
+    cuda::{Cuda, Event},
+    gpu::{Driver, DriverError},
+};
 
 use crate::cli::Place;
 
@@ -32,17 +39,45 @@ pub enum Device {
     Emulate,
 }
 
-fn cuda(place: &Place, _target: &'static Target, _job: impl Job) -> Result<bool> {
-    let Some(folder) = &place.code else {
-        bail!("--code is missing: the folder that `samp-gpu prepare` filled")
-    };
-    Code::folder(folder, place.target)?;
-    bail!("this build has no CUDA driver; use --device emulate")
+fn cuda(place: &Place, target: &'static Target, job: impl Job) -> Result<bool> {
+    let folder = place.code.as_deref().context("--code is missing: the folder that `samp-gpu prepare` filled")?;
+    let code = Code::folder(folder, place.target)?;
+    let driver = Cuda::open(0)?;
+    let info = driver.device_info();
+    eprintln!("{}: {} multiprocessors, {:.1} GB", info.name, info.multiprocessors, info.total_memory as f64 / 1e9);
+    let (expected, found) = (target.compute_capability, info.compute_capability);
+    ensure!(
+        expected == Some(found),
+        "{} has compute capability {expected:?} and this GPU {found:?}; give its --target",
+        target.name
+    );
+    if info.multiprocessors != target.units {
+        eprintln!("warning: launches are made for {} multiprocessors", target.units);
+    }
+    let clock = Events { driver: &driver, start: driver.event()?, end: driver.event()? };
+    job.run(&Gpu { driver: &driver, clock: &clock, code, target })
+}
+
+/// The GPU's own clock.
+struct Events<'a> {
+    driver: &'a Cuda,
+    start: Event,
+    end: Event,
+}
+
+impl Clock for Events<'_> {
+    fn time(&self, work: &mut Work<'_>) -> std::result::Result<f64, DriverError> {
+        self.driver.record_event(&self.start)?;
+        work()?;
+        self.driver.record_event(&self.end)?;
+        Ok(f64::from(self.driver.elapsed_ms(&self.start, &self.end)?) * 1e6)
+    }
 }
 
 #[cfg(feature = "emulate")]
 fn emulate(target: &'static Target, job: impl Job) -> Result<bool> {
     use samp_emulator::{Build, Options};
+    use samp_gpu::clock::HostClock;
     use samp_runtime::{cache::cache_folder, device::gpu::Emulated};
 
     let driver = Emulated::new(&cache_folder("emulated"), Build::Plain, Options::default());
@@ -51,7 +86,7 @@ fn emulate(target: &'static Target, job: impl Job) -> Result<bool> {
 
 #[cfg(not(feature = "emulate"))]
 fn emulate(_: &'static Target, _: impl Job) -> Result<bool> {
-    bail!("this build has no emulator; build with `--features emulate`")
+    anyhow::bail!("this build has no emulator; build with `--features emulate`")
 }
 
 /// The target of a name, which must be a GPU's.
