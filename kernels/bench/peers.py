@@ -65,12 +65,14 @@ class Bench:
         repeats = min(most, max(least, int(enough_us / once())))
         return statistics.median(once() for _ in range(repeats)) / len(launches)
 
-    def turns(self, make, run, bytes_each):
-        """Launches over enough operands that none is found in the cache."""
-        copies = max(1, min(64, -(-COLD_BYTES // max(1, bytes_each))))
-        operands = [make() for _ in range(copies)]
-        wanted = max(copies, min(128, int(1e3 / (bytes_each / 4e6 + 2)) + 1))
-        return [lambda turn=turn: run(operands[turn % copies]) for turn in range(wanted)]
+    def operands(self, make, bytes_each):
+        """Enough of them that none is found in the cache when its turn comes."""
+        return [make() for _ in range(max(1, min(64, -(-COLD_BYTES // max(1, bytes_each)))))]
+
+    def turns(self, operands, run, bytes_each):
+        """The launches of one recording, over the operands in turn."""
+        wanted = max(len(operands), min(128, int(1e3 / (bytes_each / 4e6 + 2)) + 1))
+        return [lambda turn=turn: run(operands[turn % len(operands)]) for turn in range(wanted)]
 
     def attempt(self, peer, measure):
         """The figure, or nothing and why."""
@@ -79,7 +81,7 @@ class Bench:
         try:
             return measure()
         except Exception as error:  # whatever a peer raises, the others go on
-            self.absent[peer] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__
+            self.absent[peer] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             self.torch.cuda.synchronize()
             return None
 
@@ -96,14 +98,14 @@ def ceilings(bench):
     return {"copy_gbs": 2 * (2 << 30) / copy / 1e3, "matmul_tflops": 2 * 8192**3 / product / 1e6}
 
 
-def weight_makers(bench, rows, cols):
-    """For each peer: bytes of a weight, how one is made, and what computes x times it."""
+def peers_over(bench, rows, cols):
+    """For each peer: bytes of a weight, how one is made, what x is stored as, and what computes x times a weight."""
     torch, functional = bench.torch, bench.torch.nn.functional
     half = lambda: torch.randn(rows, cols, device="cuda", dtype=torch.float16) * 0.02
     one = torch.ones((), device="cuda")
 
     def int4():
-        # Rows of packed bytes, tiles of 8 along the columns, and a scale and a zero for each group of 128.
+        # Two codes to a byte, in tiles of 8 x 16 columns; a scale and a zero for each group of 128.
         codes = torch.randint(0, 255, (rows, cols // 2), device="cuda", dtype=torch.uint8)
         packed = torch.ops.aten._convert_weight_to_int4pack(codes, 8)
         return packed, torch.rand(cols // 128, rows, 2, device="cuda", dtype=torch.bfloat16)
@@ -116,22 +118,16 @@ def weight_makers(bench, rows, cols):
     def by_nf4(x, weight):
         import bitsandbytes
 
-        return bitsandbytes.matmul_4bit(x, weight[0].t(), quant_state=weight[1])
+        return bitsandbytes.matmul_4bit(x, weight[0], quant_state=weight[1])
 
-    def fp8():
-        return half().to(torch.float8_e4m3fn)
-
-    def by_fp8(x, weight):
-        return torch._scaled_mm(x.to(torch.float8_e4m3fn), weight.t(), one, one, out_dtype=torch.float16)
-
-    def by_int4(x, weight):
-        return torch.ops.aten._weight_int4pack_mm(x.to(torch.bfloat16), weight[0], 128, weight[1])
-
+    fp8 = torch.float8_e4m3fn
+    by_fp8 = lambda x, weight: torch._scaled_mm(x, weight.t(), one, one, out_dtype=torch.float16)
+    by_int4 = lambda x, weight: torch.ops.aten._weight_int4pack_mm(x, weight[0], 128, weight[1])
     return {
-        "torch f16": (2 * rows * cols, half, functional.linear),
-        "torch fp8": (rows * cols, fp8, by_fp8),
-        "torch int4": (rows * cols // 2, int4, by_int4),
-        "bitsandbytes nf4": (rows * cols // 2, nf4, by_nf4),
+        "torch f16": (2 * rows * cols, half, torch.float16, functional.linear),
+        "torch fp8": (rows * cols, lambda: half().to(fp8), fp8, by_fp8),
+        "torch int4": (rows * cols // 2, int4, torch.bfloat16, by_int4),
+        "bitsandbytes nf4": (rows * cols // 2, nf4, torch.float16, by_nf4),
     }
 
 
@@ -139,33 +135,37 @@ def linears(bench, model, tokens):
     """Every peer over the shapes of a model."""
     torch, measured = bench.torch, []
     for projection, (rows, cols) in shapes(MODELS[model]).items():
-        for peer, (size, make, run) in weight_makers(bench, rows, cols).items():
+        for peer, (size, make, stored, run) in peers_over(bench, rows, cols).items():
             if projection == "lm_head" and peer != "torch f16":
                 continue
-            for count in tokens:
+            weights = bench.attempt(peer, lambda: bench.operands(make, size))
+            for count in tokens if weights else []:
                 # The fp8 product takes rows of 16 at a time: fewer are padded, as its callers do.
                 padded = max(count, 16) if peer == "torch fp8" else count
-                x = torch.randn(padded, cols, device="cuda", dtype=torch.float16)
-                measure = lambda: bench.microseconds(bench.turns(make, lambda weight: run(x, weight), size))
-                time = bench.attempt(peer, measure)
+                x = torch.randn(padded, cols, device="cuda", dtype=torch.float16).to(stored)
+                turns = bench.turns(weights, lambda weight: run(x, weight), size)
+                time = bench.attempt(peer, lambda: bench.microseconds(turns))
                 if time is not None:
                     row = {"model": model, "projection": projection, "rows": rows, "cols": cols}
                     measured.append({**row, "tokens": count, "peer": peer, "microseconds": time})
+            del weights
             torch.cuda.empty_cache()
     return measured
 
 
 def attention(bench, model):
     """torch's attention of one token of each sequence over a cache that is not paged."""
-    torch, functional, sizes, measured = bench.torch, bench.torch.nn.functional, MODELS[model], []
+    torch, sizes, measured = bench.torch, MODELS[model], []
+    attend = torch.nn.functional.scaled_dot_product_attention
     for batch in BATCHES:
         for context in CONTEXTS:
             shape = (batch, sizes["kv_heads"], context, sizes["head_dim"])
             q = torch.randn(batch, sizes["heads"], 1, sizes["head_dim"], device="cuda", dtype=torch.float16)
             make = lambda: [torch.randn(shape, device="cuda", dtype=torch.float16) for _ in range(2)]
-            run = lambda kv: functional.scaled_dot_product_attention(q, *kv, enable_gqa=True)
+            run = lambda kv: attend(q, *kv, enable_gqa=True)
             size = 4 * shape[0] * shape[1] * shape[2] * shape[3]
-            time = bench.attempt("torch sdpa", lambda: bench.microseconds(bench.turns(make, run, size)))
+            measure = lambda: bench.microseconds(bench.turns(bench.operands(make, size), run, size))
+            time = bench.attempt("torch sdpa", measure)
             if time is not None:
                 row = {"model": model, "batch": batch, "context": context, "peer": "torch sdpa"}
                 measured.append({**row, "microseconds": time, "gbs": size / time / 1e3})
@@ -181,6 +181,7 @@ def main():
     options = parser.parse_args()
     import torch
 
+    torch.set_grad_enabled(False)
     bench = Bench(torch)
     tokens = [int(count) for count in options.tokens.split(",")]
     report = {"torch": torch.__version__, "device": torch.cuda.get_device_name(), "ceilings": ceilings(bench)}

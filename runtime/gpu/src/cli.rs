@@ -162,8 +162,12 @@ pub fn run(cli: Cli) -> Result<bool> {
             device::on(&place, job)
         }
         Command::Bench(Bench::Decode(of)) => of.run("decode", What::Decode, Load { batch: 1, context: 512 }),
-        Command::Bench(Bench::Prefill(of)) => of.run("prefill", What::Prefill, Load { batch: 1, context: 2048 }),
-        Command::Bench(Bench::Throughput(of)) => of.run("throughput", What::Decode, Load { batch: 128, context: 2048 }),
+        Command::Bench(Bench::Prefill(of)) => {
+            of.run("prefill", What::Prefill, Load { batch: 1, context: 2048 })
+        }
+        Command::Bench(Bench::Throughput(of)) => {
+            of.run("throughput", What::Decode, Load { batch: 128, context: 2048 })
+        }
     }
 }
 

@@ -40,11 +40,17 @@ pub enum Device {
 }
 
 fn cuda(place: &Place, target: &'static Target, job: impl Job) -> Result<bool> {
-    let folder = place.code.as_deref().context("--code is missing: the folder that `samp-gpu prepare` filled")?;
+    let folder =
+        place.code.as_deref().context("--code is missing: the folder that `samp-gpu prepare` filled")?;
     let code = Code::folder(folder, place.target)?;
     let driver = Cuda::open(0)?;
     let info = driver.device_info();
-    eprintln!("{}: {} multiprocessors, {:.1} GB", info.name, info.multiprocessors, info.total_memory as f64 / 1e9);
+    eprintln!(
+        "{}: {} multiprocessors, {:.1} GB",
+        info.name,
+        info.multiprocessors,
+        info.total_memory as f64 / 1e9
+    );
     let (expected, found) = (target.compute_capability, info.compute_capability);
     ensure!(
         expected == Some(found),
