@@ -1,11 +1,16 @@
 //! Logits against transformers, and against themselves however a sequence is cut into steps.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use safetensors::SafeTensors;
-use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs, open};
+use samp_emulator::{Build, Options};
+use samp_runtime::{
+    Device, DeviceError, DeviceKind, Engine, EngineOptions, OpenPlan, Outputs,
+    device::gpu::{Emulated, GpuDevice},
+    open,
+};
 
-use crate::workbench::{Bench, ok, samp, tiny_llama};
+use crate::workbench::{Bench, CACHE, ok, samp, tiny_llama};
 
 /// Ids and logits of a checkpoint's reference, from transformers in f32.
 pub struct Reference {
@@ -96,7 +101,14 @@ fn chunks_of_any_size_give_the_same_logits() {
 /// Logits of every position, the sequence fed in chunks whose sizes repeat.
 pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
     let options = EngineOptions { kv_tokens: Some(ids.len() as u64), self_test: false };
-    let mut engine = Engine::new(open(plan).unwrap().into(), device, options).unwrap();
+    let load = |plan: Arc<OpenPlan>, pages: u32| -> Result<Box<dyn Device>, DeviceError> {
+        if device != DeviceKind::Emulate {
+            return device.load(plan, pages);
+        }
+        let driver = Emulated::new(&Path::new(CACHE).join("emulated"), Build::Plain, Options::default());
+        Ok(Box::new(GpuDevice::load(driver, plan, pages)?))
+    };
+    let mut engine = Engine::over(open(plan).unwrap().into(), &load, options).unwrap();
     let sequence = engine.create().unwrap();
     let (mut rest, mut logits) = (ids, vec![]);
     for &size in sizes.iter().cycle() {

@@ -7,6 +7,7 @@ mod commands;
 mod conditions;
 mod export;
 mod faults;
+mod gpu;
 mod limits;
 mod logits;
 mod outliers;

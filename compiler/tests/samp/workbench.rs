@@ -17,9 +17,13 @@ pub fn tiny_llama() -> PathBuf {
     root().join("testdata/models/tiny-llama")
 }
 
+/// Where compiled kernels are kept from one run of the tests to the next.
+pub const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache");
+
 /// The command, not yet started.
 pub fn samp<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_samp"));
+    command.env("SAMP_CACHE", CACHE);
     command.args(args);
     command
 }

@@ -1,0 +1,104 @@
+//! Plans for GPUs, without one: their machine code, and the same kernels under the emulator.
+
+use std::{fs, path::Path};
+
+use samp_runtime::{DeviceKind, open};
+use serde_json::Value;
+
+use crate::{
+    logits::{argmax, in_chunks, largest_difference, reference},
+    workbench::{Bench, ok, samp, tiny_llama},
+};
+
+const TARGETS: [&str; 2] = ["h100", "a100"];
+
+fn compiled(bench: &Bench, target: &str, recipe: &str) -> std::path::PathBuf {
+    bench.compile(&format!("{target}-{recipe}"), &["--target", target, "--recipe", recipe])
+}
+
+#[test]
+fn emulated_gpus_give_the_logits_of_transformers() {
+    let bench = Bench::new();
+    let model = reference(&tiny_llama());
+    let (ids, vocab) = (&model.ids[0], 4096);
+    let expected = &model.logits[..ids.len() * vocab];
+    for target in TARGETS {
+        let plan = compiled(&bench, target, "uniform:f16");
+        // One token, two, a tile of 8 and of 16, and a chunk of many, each with its own kernels.
+        for sizes in [&[ids.len()][..], &[1, 2, 7, 13]] {
+            let found = in_chunks(&plan, DeviceKind::Emulate, ids, sizes);
+            let difference = largest_difference(&found, expected);
+            println!("{target}, chunks of {sizes:?}: largest difference {difference:.2e}");
+            assert!(difference <= 2e-2, "{target}, chunks of {sizes:?}: {difference}");
+            let agree = found.chunks_exact(vocab).zip(expected.chunks_exact(vocab));
+            let agree = agree.filter(|(x, y)| argmax(x) == argmax(y)).count();
+            assert!(agree + 1 >= ids.len(), "{target}, chunks of {sizes:?}: {agree} of {}", ids.len());
+        }
+    }
+}
+
+#[test]
+fn emulated_gpus_give_the_logits_of_the_reference_in_every_format() {
+    let bench = Bench::new();
+    let ids = &reference(&tiny_llama()).ids[0][..24];
+    for (target, recipe) in [
+        ("h100", "samp"),
+        ("a100", "samp"),
+        ("h100", "uniform:int4"),
+        ("a100", "uniform:int8"),
+        ("h100", "uniform:fp8_e4m3"),
+    ] {
+        let plan = compiled(&bench, target, recipe);
+        let expected = in_chunks(&plan, DeviceKind::Reference, ids, &[ids.len()]);
+        let found = in_chunks(&plan, DeviceKind::Emulate, ids, &[20, 1, 3]);
+        let difference = largest_difference(&found, &expected);
+        println!("{recipe} on {target}: largest difference {difference:.2e}");
+        assert!(difference <= 5e-2, "{recipe} on {target}: {difference}");
+    }
+}
+
+#[test]
+fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
+    let bench = Bench::new();
+    let plan = compiled(&bench, "h100", "samp");
+    let report: Value = serde_json::from_slice(&fs::read(plan.join("kernels/report.json")).unwrap()).unwrap();
+    let kernels = report.as_array().unwrap();
+    let named = |stem: &str| kernels.iter().filter(|k| k["kernel"] == stem).count();
+    for stem in ["linear_nf4_gemv", "linear_fp8_wgmma", "attention_decode", "rope_append", "silu_mul"] {
+        assert!(named(stem) > 0, "no code of {stem}");
+    }
+    assert_eq!(named("linear_int8_mma"), 0, "code that nothing calls for");
+    let files = fs::read_dir(plan.join("kernels")).unwrap().count();
+    assert_eq!(files, kernels.len() + 1, "each kernel once, and the report");
+
+    let first = plan.join(kernels[0]["path"].as_str().unwrap());
+    fs::remove_file(&first).unwrap();
+    let refused = open(&plan).expect_err("a plan without its code").to_string();
+    assert!(refused.contains("there is no such file"), "{refused}");
+}
+
+#[test]
+fn the_same_plan_comes_out_each_time() {
+    let bench = Bench::new();
+    let first = compiled(&bench, "a100", "samp");
+    let second = bench.compile("again", &["--target", "a100", "--recipe", "samp", "--threads", "1"]);
+    let manifest = |plan: &Path| fs::read(plan.join("plan.json")).unwrap();
+    assert_eq!(manifest(&first), manifest(&second));
+}
+
+#[test]
+fn the_kernels_of_a_model_of_70b_compile_from_its_shapes() {
+    let bench = Bench::new();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/configs/llama-3-70b.json");
+    for target in TARGETS {
+        let mut command = samp(["compile", "--target", target, "--kernels"]);
+        command.arg(bench.path(target)).arg(&config);
+        let said = ok(command);
+        println!("{said}");
+        assert!(said.contains("no spills"), "{said}");
+    }
+    let mut command = samp(["compile", "--target", "cpu", "--kernels"]);
+    command.arg(bench.path("cpu")).arg(&config);
+    let output = command.output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("choose a GPU"));
+}
