@@ -30,17 +30,17 @@ step() {
 }
 
 { date -u +%FT%TZ; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv; } | tee "$out/machine.txt"
-step conformance 60 "$gpu" conformance "${at[@]}"
-step kernels 120 "$gpu" kernels "${at[@]}"
-step peers 150 "$python" "$here/peers.py" --json "$out/peers.json"
+step conformance 30 "$gpu" conformance "${at[@]}"
+step kernels 60 "$gpu" kernels "${at[@]}"
+step peers 120 "$python" "$here/peers.py" --json "$out/peers.json"
 ceiling=$("$python" -c 'import json,sys; print(json.load(open(sys.argv[1]))["ceilings"]["matmul_tflops"])' "$out/peers.json" 2>/dev/null)
 step bench 150 "$gpu" bench kernels "${at[@]}" ${ceiling:+--matmul-tflops "$ceiling"} --json "$out/bench.json"
 for shape in llama-3-8b llama-3-70b; do
-  step "decode-$shape" 40 "$gpu" bench decode --shape "$shape" "${at[@]}" --json "$out/decode-$shape.json"
-  step "prefill-$shape" 40 "$gpu" bench prefill --shape "$shape" "${at[@]}" --json "$out/prefill-$shape.json"
+  step "decode-$shape" 25 "$gpu" bench decode --shape "$shape" "${at[@]}" --json "$out/decode-$shape.json"
+  step "prefill-$shape" 25 "$gpu" bench prefill --shape "$shape" "${at[@]}" --json "$out/prefill-$shape.json"
 done
-step decode-f16 40 "$gpu" bench decode --shape llama-3-8b --recipe uniform:f16 "${at[@]}" --json "$out/decode-f16.json"
-step throughput 60 "$gpu" bench throughput --shape llama-3-70b --kv fp8 "${at[@]}" --json "$out/throughput.json"
+step decode-f16 25 "$gpu" bench decode --shape llama-3-8b --recipe uniform:f16 "${at[@]}" --json "$out/decode-f16.json"
+step throughput 45 "$gpu" bench throughput --shape llama-3-70b --kv fp8 "${at[@]}" --json "$out/throughput.json"
 echo
 "$python" "$here/table.py" "$out"/*.json | tee "$out/table.txt"
 exit $failed

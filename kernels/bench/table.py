@@ -10,7 +10,8 @@ RIVALS = {"nf4": "bitsandbytes nf4", "int4": "torch int4", "fp8_e4m3": "torch fp
 
 def merged(paths):
     """All files as one report."""
-    report = {"target": "", "ceilings": {}, "linear": [], "attention": [], "steps": [], "peers": [], "sdpa": [], "absent": {}}
+    lists = {key: [] for key in ["linear", "attention", "steps", "peers", "sdpa"]}
+    report = {"target": "", "ceilings": {}, "absent": {}, **lists}
     for path in paths:
         with open(path) as file:
             part = json.load(file)
@@ -18,7 +19,6 @@ def merged(paths):
             report["peers"] += part["linear"]
             report["sdpa"] += part["attention"]
             report["absent"].update(part.get("absent", {}))
-            report["peer_ceilings"] = part["ceilings"]
             report["device"] = f"{part['device']}, torch {part['torch']}"
             continue
         report["target"] = part["target"] or report["target"]
@@ -89,8 +89,10 @@ def main(paths):
     ceilings = report["ceilings"]
     print(f"{report.get('device', 'no peers')}; measured as {report['target'] or 'nothing'}")
     if ceilings:
-        print(f"copy {ceilings['copy_gbs']:.0f} GB/s, f16 matmul {ceilings['matmul_tflops']:.0f} TFLOPS ({ceilings['matmul_source']})")
-    heads = ["model", "linear", "format", "tokens", "us", "GB/s", "% copy", "TFLOPS", "% matmul", "x peer", "x f16", "± %", "kernel"]
+        matmul = f"{ceilings['matmul_tflops']:.0f} TFLOPS ({ceilings['matmul_source']})"
+        print(f"copy {ceilings['copy_gbs']:.0f} GB/s, f16 matmul {matmul}")
+    heads = ["model", "linear", "format", "tokens", "us", "GB/s", "% copy"]
+    heads += ["TFLOPS", "% matmul", "x peer", "x f16", "± %", "kernel"]
     printed("linears (* the cost model chooses another kernel)", heads, rows_of_linears(report))
     heads = ["model", "kv", "batch", "context", "us", "GB/s", "% copy", "x sdpa", "splits"]
     printed("decode attention", heads, rows_of_attention(report))

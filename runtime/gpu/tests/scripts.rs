@@ -116,6 +116,6 @@ fn the_table_is_made_of_what_was_measured() {
     assert_eq!(linear[2..], expected);
     assert!(!text.contains("mma8"), "only the fastest is shown");
     assert_eq!(row("llama-3-8b  fp8")[4..], ["50.0", "2000", "50", "1.50", "4"]);
-    assert_eq!(row("decode")[6..], ["2.00", "500.0", "2500", "62"]);
+    assert_eq!(row("decode  llama")[6..], ["2.00", "500.0", "2500", "62"]);
     assert!(text.contains("absent: torch int4: no such kernel"));
 }

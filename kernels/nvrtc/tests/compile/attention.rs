@@ -1,7 +1,7 @@
 //! The kernels around the linears in the shapes of Llama-3-70B: they compile for both architectures and keep to registers.
 
 use rayon::prelude::*;
-use samp_abi::{Format, ScaleAxis};
+use samp_abi::{Format, Layout, ScaleAxis};
 use samp_kernels::{
     attention::{KvGeometry, cuda::Attention},
     cuda::{Activation, PROBES, Source},
@@ -65,7 +65,7 @@ fn kernels_around_the_linears_do_not_spill() {
     assert_eq!(faults(&jobs), Vec::<String>::new());
 }
 
-/// Probes of what only Hopper has.
+/// Probes of what only Hopper has; one of them also makes tensor copies.
 const HOPPER: [&str; 3] = ["probe_bulk", "probe_fence", "probe_wgmma"];
 
 #[test]
@@ -74,6 +74,7 @@ fn probes_compile() {
     for (stem, _) in PROBES {
         let source = Source::of(stem).expect("a probe");
         jobs.push((source.clone(), Arch::Sm90a));
+        jobs.push((source.clone().define("TENSOR_COPY", 1), Arch::Sm90a));
         jobs.extend((!HOPPER.contains(stem)).then_some((source, Arch::Sm80)));
     }
     assert_eq!(faults(&jobs), Vec::<String>::new());
