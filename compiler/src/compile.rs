@@ -264,7 +264,11 @@ pub fn device_on_cpu(target: TargetName) -> DeviceKind {
 /// Runs a freshly written plan where this machine can, on the CPU: the logits after `positions` of one sequence.
 pub fn probe(dir: &Path, token_ids: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, String> {
     let plan = samp_runtime::open_staged(dir).map_err(|e| e.to_string())?;
-    let options = EngineOptions { kv_tokens: Some(token_ids.len() as u64), self_test: false };
+    let options = EngineOptions {
+        kv_tokens: Some(token_ids.len() as u64),
+        self_test: false,
+        ..EngineOptions::default()
+    };
     let device = device_on_cpu(plan.manifest().target);
     let mut engine = Engine::new(plan.into(), device, options).map_err(|e| e.to_string())?;
     let sequence = engine.create().map_err(|e| e.to_string())?;

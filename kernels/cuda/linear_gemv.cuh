@@ -94,6 +94,9 @@ template <class W> DEV void linear_gemv(const W& w, const u16* x, const Output& 
   };
   for (int turn = 0; turn < STAGES - 1; turn++) copy(turn);
   w.fill(table, threadIdx.x, THREADS);
+  // All before this is of weights alone, and goes on while the launch before this one ends.
+  grid_wait();
+  grid_launch();
   stage_x(staged_x, x, tokens, threadIdx.x);
   block_sync();
 

@@ -152,26 +152,30 @@ template <class W> DEV void linear_mma(const W& w, const u16* x, const Output& o
   const Piece piece(GROUPS, PARTS);
   const int begin = piece.begin(blockIdx.x), end = piece.end(blockIdx.x);
 
-  const auto copy = [&](int i) {
-    if (i < end) {
-      u8* stage = stages + (i - begin) % STAGES * Stage<W>::BYTES;
-      copy_weights(w, stage, i / PARTS, i % PARTS * K_WARPS + warp / ROW_WARPS, warp, lane);
-      copy_x(stage, x, i % PARTS, first_token, tokens);
-    }
+  const auto stage_of = [&](int i) { return stages + (i - begin) % STAGES * Stage<W>::BYTES; };
+  const auto weights_of = [&](int i) {
+    if (i < end) copy_weights(w, stage_of(i), i / PARTS, i % PARTS * K_WARPS + warp / ROW_WARPS, warp, lane);
+  };
+  const auto x_of = [&](int i) {
+    if (i < end) copy_x(stage_of(i), x, i % PARTS, first_token, tokens);
     copy_commit();
   };
-  for (int i = 0; i < STAGES - 1; i++) copy(begin + i);
+  // All before the wait is of weights alone, and goes on while the launch before this one ends.
+  for (int i = 0; i < STAGES - 1; i++) weights_of(begin + i);
   w.fill(shared, threadIdx.x, THREADS);
+  grid_wait();
+  grid_launch();
+  for (int i = 0; i < STAGES - 1; i++) x_of(begin + i);
 
   Sums sums = {};
   float (&all)[SUMS] = *(float (*)[SUMS])sums;
   for (int i = begin; i < end; i++) {
     copy_wait<STAGES - 2>();
     block_sync();  // every thread's copies of this part are done, and every warp is done with the stage copied to next
-    copy(i + STAGES - 1);
+    weights_of(i + STAGES - 1);
+    x_of(i + STAGES - 1);
     const int group = i / PARTS, block = i % PARTS * K_WARPS + warp / ROW_WARPS;
-    u8* stage = stages + (i - begin) % STAGES * Stage<W>::BYTES;
-    if (block < BLOCKS) add_part(sums, w, stage, shared, group, block, warp, lane);
+    if (block < BLOCKS) add_part(sums, w, stage_of(i), shared, group, block, warp, lane);
     if (i % PARTS != PARTS - 1 && i != end - 1) continue;
 
     add_k_warps(all, k_sums, warp, lane);

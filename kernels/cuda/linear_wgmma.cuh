@@ -82,11 +82,23 @@ DEV void produce(const W& w, const u16* x, u8* stages, const Ring& ring, int beg
     fence_async();
     barrier_arrive(ring.full + stage_of(turn));
   };
+  const auto weights_of = [&](int turn) {
+    const int part = begin + turn;
+    u8* stage = stages + stage_of(turn) * Stage<W>::BYTES;
+    if (lane == 0) copy_weights(w, stage, part / PARTS, part % PARTS, ring.full + stage_of(turn));
+  };
+  // Weights do not depend on the launch before this one, which may still be running.
+  const int ahead = end - begin < STAGES ? end - begin : STAGES;
+  for (int turn = 0; turn < ahead; turn++) weights_of(turn);
+  grid_wait();
+  grid_launch();
   for (int turn = 0; turn < end - begin; turn++) {
     const int part = begin + turn;
     u8* stage = stages + stage_of(turn) * Stage<W>::BYTES;
-    if (turn >= STAGES) barrier_wait(ring.empty + stage_of(turn), parity_of(turn) ^ 1);
-    if (lane == 0) copy_weights(w, stage, part / PARTS, part % PARTS, ring.full + stage_of(turn));
+    if (turn >= STAGES) {
+      barrier_wait(ring.empty + stage_of(turn), parity_of(turn) ^ 1);
+      weights_of(turn);
+    }
     copy_x(stage, x, part % PARTS, first_token, tokens, lane);
     copy_wait<LAG>();
     if (turn >= LAG) publish(turn - LAG);
@@ -127,6 +139,8 @@ DEV void consume(const W& w, const Output& out, int tokens, const Workspace& wor
   const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
   const int begin = piece.begin(blockIdx.x), end = piece.end(blockIdx.x);
   float sums[SUMS] = {};
+  grid_wait();
+  grid_launch();
   for (int i = begin; i < end; i++) {
     const int turn = i - begin, group = i / PARTS, tile = group * GROUP_TILES + warp;
     u8* stage = stages + stage_of(turn) * Stage<W>::BYTES;

@@ -19,13 +19,15 @@ pub struct EngineOptions {
     /// Positions that the KV cache holds over all sequences, rounded up to pages; all that the plan's limits allow
     /// if not given. Memory is taken only as positions are filled.
     pub kv_tokens: Option<u64>,
+    /// Part of a GPU's memory that weights, activations and cache may take together, where `kv_tokens` is not given.
+    pub gpu_memory_utilization: f64,
     /// Whether to run the plan's golden probe before anything else.
     pub self_test: bool,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { kv_tokens: None, self_test: true }
+        EngineOptions { kv_tokens: None, gpu_memory_utilization: 0.9, self_test: true }
     }
 }
 
@@ -64,6 +66,12 @@ struct Sequence {
     pages: Vec<u32>,
 }
 
+/// Pages for as many sequences as the plan takes, each as long as it takes them.
+fn full_pages(plan: &OpenPlan) -> u64 {
+    let (limits, page_tokens) = (plan.manifest().limits, plan.manifest().kv.page_tokens);
+    limits.max_context.div_ceil(page_tokens) * limits.max_sequences
+}
+
 /// Executes one plan for many sequences.
 pub struct Engine {
     plan: Arc<OpenPlan>,
@@ -80,6 +88,16 @@ impl Engine {
         device: DeviceKind,
         options: EngineOptions,
     ) -> Result<Engine, EngineError> {
+        let kv_tokens = match options.kv_tokens {
+            Some(tokens) => tokens,
+            None => {
+                let kv = &plan.manifest().kv;
+                let full = u32::try_from(full_pages(&plan)).unwrap_or(u32::MAX);
+                let pages = device.kv_pages(&plan, full, options.gpu_memory_utilization)?;
+                u64::from(pages) * kv.page_tokens
+            }
+        };
+        let options = EngineOptions { kv_tokens: Some(kv_tokens), ..options };
         Engine::over(plan, &|plan, pages| device.load(plan, pages), options)
     }
 
@@ -89,9 +107,8 @@ impl Engine {
         load: &dyn Fn(Arc<OpenPlan>, u32) -> Result<Box<dyn Device>, DeviceError>,
         options: EngineOptions,
     ) -> Result<Engine, EngineError> {
-        let (limits, page_tokens) = (plan.manifest().limits, plan.manifest().kv.page_tokens);
-        let full = limits.max_context.div_ceil(page_tokens) * limits.max_sequences;
-        let pages = options.kv_tokens.map_or(full, |tokens| tokens.div_ceil(page_tokens));
+        let page_tokens = plan.manifest().kv.page_tokens;
+        let pages = options.kv_tokens.map_or(full_pages(&plan), |tokens| tokens.div_ceil(page_tokens));
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
         let device = load(plan.clone(), pages)?;
         let pages = PagePool::new(pages, page_tokens as usize);

@@ -45,6 +45,20 @@ impl TokenBatch {
         batches
     }
 
+    /// The first records, as long as fewer than so many tokens came before.
+    pub fn beginning(&self, tokens: usize) -> TokenBatch {
+        let starts = self.lengths.iter().scan(0, |end, length| Some(std::mem::replace(end, *end + length)));
+        let records = starts.take_while(|&start| start < tokens).count();
+        let end = self.lengths[..records].iter().sum::<usize>();
+        TokenBatch {
+            token_ids: self.token_ids[..end].to_vec(),
+            lengths: self.lengths[..records].to_vec(),
+            records: self.records[..records].to_vec(),
+            pages: self.pages[..records].to_vec(),
+            outputs: self.outputs.iter().copied().filter(|&row| (row as usize) < end).collect(),
+        }
+    }
+
     /// Rows of logits that a pass gives: one for each token but the last of each record.
     pub fn outputs(&self) -> usize {
         self.outputs.len()

@@ -97,7 +97,7 @@ pub(super) fn decoded(tensor: EncodedRef<'_>) -> Vec<f32> {
 }
 
 /// Values as f32 in a layout.
-fn stored(values: &[f32], cols: usize, to: Layout) -> Encoded {
+pub(super) fn stored(values: &[f32], cols: usize, to: Layout) -> Encoded {
     let source: &dyn RowSource = &Rows { cols, values };
     let encoded = encode(Format::F32, values.len() / cols, cols, source, &[]).expect("f32 takes any shape");
     if to == Layout::RowMajor { encoded } else { layout::pack(encoded.view(), to) }

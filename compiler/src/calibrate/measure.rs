@@ -1,6 +1,6 @@
 //! Measurement: what each format costs each weight, one weight changed at a time, resumed from the weight's own inputs.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
@@ -48,6 +48,39 @@ pub struct Tokens<'a> {
     pub judged: usize,
     /// The stratum of each record.
     pub strata: &'a [String],
+    baseline: OnceCell<Baseline>,
+}
+
+impl<'a> Tokens<'a> {
+    /// As many of the first batches as these options ask for.
+    pub fn of(batches: &'a [TokenBatch], options: &MeasureOptions, strata: &'a [String]) -> Tokens<'a> {
+        let judged = at_least(batches, options.judged_tokens, TokenBatch::outputs);
+        let moments = at_least(batches, options.moment_tokens, |batch| batch.token_ids.len()).max(judged);
+        Tokens { batches: &batches[..moments], judged, strata, baseline: OnceCell::new() }
+    }
+
+    /// The batches that tell the divergence.
+    pub fn judged(&self) -> &'a [TokenBatch] {
+        &self.batches[..self.judged]
+    }
+
+    /// What the unquantized model says of them, recorded when it is first asked for; `forward` holds its weights.
+    pub fn baseline(&self, forward: &mut Forward) -> Result<&Baseline, CalibrationError> {
+        if let Some(known) = self.baseline.get() {
+            return Ok(known);
+        }
+        let recorded = Baseline::record(forward, self.judged())?;
+        Ok(self.baseline.get_or_init(|| recorded))
+    }
+}
+
+/// How many of the first batches have at least so many tokens together.
+pub fn at_least(batches: &[TokenBatch], most: usize, tokens: fn(&TokenBatch) -> usize) -> usize {
+    let sums = batches.iter().scan(0, |sum, batch| {
+        *sum += tokens(batch);
+        Some(*sum)
+    });
+    (sums.take_while(|&sum| sum < most).count() + 1).min(batches.len())
 }
 
 /// Which weights to measure, and what is known of them from before.
@@ -79,10 +112,7 @@ pub fn measure(
     let linears: Vec<LinearStep> =
         forward.linears().into_iter().filter(|linear| (wanted.keys)(&linear.key)).collect();
     let tables: Vec<&TableWeight<'_>> = tables.iter().filter(|table| (wanted.keys)(table.key)).collect();
-    let (known, judged) = (wanted.known, &tokens.batches[..tokens.judged]);
-    let mut keys = tables.iter().map(|t| t.key).chain(linears.iter().map(|l| l.key.as_str()));
-    let all_known = keys.all(|key| known.contains_key(key));
-    let baseline = Baseline::record(forward, if all_known { &[] } else { judged })?;
+    let (known, begin) = (wanted.known, vec![State::default(); tokens.judged]);
     let mut measured = vec![];
     let mut finish = |weight: WeightProfile| -> Result<(), CalibrationError> {
         if !known.contains_key(&weight.key) {
@@ -92,14 +122,11 @@ pub fn measure(
         Ok(())
     };
     for table in tables {
-        let states = vec![State::default(); judged.len()];
-        let mut trial = Trial { forward, tokens, options, baseline: &baseline, states: &states };
         finish(match known.get(table.key) {
             Some(weight) => weight.clone(),
-            None => trial.table(table)?,
+            None => Trial::on(forward, tokens, options, &begin)?.table(table)?,
         })?;
     }
-    let begin = vec![State::default(); judged.len()];
     let mut states = vec![State::default(); tokens.batches.len()];
     for linear in linears {
         if let Some(weight) = known.get(&linear.key) {
@@ -107,12 +134,9 @@ pub fn measure(
             continue;
         }
         let inputs = LinearInputs::collect(forward, tokens.batches, &mut states, &linear)?;
-        let mut trial = Trial { forward, tokens, options, baseline: &baseline, states: &states };
-        if linear.tied {
-            // What the tokens are looked up in changes too.
-            trial.states = &begin;
-        }
-        finish(trial.linear(&linear, &inputs)?)?;
+        // With a tied head what the tokens are looked up in changes, too.
+        let from = if linear.tied { &begin } else { &states };
+        finish(Trial::on(forward, tokens, options, from)?.linear(&linear, &inputs)?)?;
     }
     Ok(measured)
 }
@@ -126,7 +150,17 @@ pub(super) struct Trial<'a> {
     states: &'a [State],
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    fn on(
+        forward: &'a mut Forward,
+        tokens: &'a Tokens<'a>,
+        options: &'a MeasureOptions,
+        states: &'a [State],
+    ) -> Result<Trial<'a>, CalibrationError> {
+        let baseline = tokens.baseline(forward)?;
+        Ok(Trial { forward, tokens, options, baseline, states })
+    }
+
     fn linear(
         &mut self,
         linear: &LinearStep,

@@ -9,6 +9,7 @@
 
 pub mod data;
 mod divergence;
+mod effects;
 mod error;
 mod evening;
 mod forward;
@@ -16,6 +17,7 @@ mod inputs;
 mod master;
 mod measure;
 mod members;
+mod pieces;
 mod profile;
 mod reuse;
 mod round;
@@ -24,12 +26,13 @@ mod store;
 mod values;
 
 pub use divergence::{Baseline, RecordDivergence, mean};
+pub use effects::{Change, EFFECT_TOKENS, ErrorFactor, PassEffect, Shape};
 pub use error::CalibrationError;
 pub use evening::Evenings;
 pub use forward::{Forward, LinearStep, Member, State, TokenBatch};
 pub use inputs::LinearInputs;
 pub use master::MasterWeights;
-pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, by_stratum, measure};
+pub use measure::{MeasureOptions, TableWeight, Thoroughness, Tokens, Wanted, at_least, by_stratum, measure};
 pub use profile::{
     Divergence, HeadRange, InputStatistics, PROFILE, PROFILE_VERSION, PartProfile, Profile, Sensitivity,
     WeightProfile, layer_of, tried,

@@ -2,8 +2,6 @@
 //! changed, then rounded under the second moment of the inputs that they give. A linear that a plan holds as several stays one
 //! here: its members are corrected together, and each is rounded to its own format.
 
-use std::ops::Range;
-
 use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
@@ -13,9 +11,13 @@ use samp_kernels::{
 use samp_passes::transform::Transform;
 
 use super::{
-    CalibrationError, Forward, LinearInputs, LinearStep, RoundedStore, State, TokenBatch, master::decoded,
+    CalibrationError, Change, EFFECT_TOKENS, ErrorFactor, Forward, LinearInputs, LinearStep, PassEffect,
+    RoundedStore, State, TokenBatch,
+    effects::{energy, outputs, squared_error, without_outliers},
+    master::decoded,
+    pieces::{Piece, pieces},
 };
-use crate::emit::{PlanSpec, TensorSpec};
+use crate::emit::PlanSpec;
 
 /// The unquantized program, and the same program whose weights are rounded one after another.
 pub struct Programs {
@@ -27,7 +29,8 @@ pub struct Programs {
 
 /// Rounds every tensor of the plan `spec`, leaves the decoded values in the rounded program, and puts every tensor of the plan
 /// that has transforms into `store`. `master` holds the programs' tensors, each of which the plan holds as one or as several. `say`
-/// hears where a second moment took more damping than usual.
+/// hears where a second moment took more damping than usual. Gives what the passes that work on rounding did, in their
+/// order.
 ///
 /// Holds the activations of all batches between two steps, of both programs, and the moments of one linear.
 pub fn round(
@@ -36,7 +39,7 @@ pub fn round(
     batches: &[TokenBatch],
     store: &mut RoundedStore,
     say: &dyn Fn(&str),
-) -> Result<(), CalibrationError> {
+) -> Result<Vec<PassEffect>, CalibrationError> {
     programs.rounded.set_weights(programs.original.weights().clone());
     let linears = programs.rounded.linears();
     for (index, tensor) in master.tensors.iter().enumerate() {
@@ -49,60 +52,62 @@ pub fn round(
         }
     }
     let states = || vec![State::default(); batches.len()];
-    let mut walk = Walk { programs, batches, rounded: states(), original: states(), say };
+    let done = Done::default();
+    let mut walk = Walk { programs, batches, rounded: states(), original: states(), say, done };
     for linear in linears.iter().filter(|linear| !linear.tied) {
         let pieces = pieces(&master.tensors[linear.weight.0 as usize], spec);
         let encoded = walk.encoded(linear, &pieces)?;
         settle(&mut walk.programs.rounded, (linear.weight, &pieces), &encoded, store)?;
     }
-    Ok(())
+    Ok(walk.done.effects())
 }
 
-/// A tensor of the plan, and where its values lie among those of the tensor that it is a part of.
-struct Piece<'a> {
-    tensor: &'a TensorSpec,
-    values: Range<usize>,
+/// What was done to linears so far.
+#[derive(Default)]
+struct Done {
+    corrected: Vec<Change>,
+    kept: Vec<Change>,
+    rounded: Vec<Change>,
 }
 
-/// The tensors that a plan holds in place of `whole`: together they have its sources.
-fn pieces<'a>(whole: &TensorSpec, plan: &'a PlanSpec) -> Vec<Piece<'a>> {
-    let (mut pieces, mut rest, mut start) = (vec![], whole.sources.as_slice(), 0);
-    while !rest.is_empty() {
-        let begins = |t: &&TensorSpec| !t.sources.is_empty() && rest.starts_with(&t.sources);
-        let tensor = plan.tensors.iter().find(begins).expect("a plan holds every tensor of the model");
-        let end = start + tensor.elements() as usize;
-        pieces.push(Piece { tensor, values: start..end });
-        (rest, start) = (&rest[tensor.sources.len()..], end);
-    }
-    pieces
-}
-
-impl Piece<'_> {
-    /// How it is rounded, if not to the nearest value.
-    fn how(&self) -> Option<&Transform> {
-        let how = |t: &&Transform| matches!(t, Transform::Compensate | Transform::Refine);
-        self.tensor.transforms.iter().rev().find(how)
+impl Done {
+    fn effects(&self) -> Vec<PassEffect> {
+        let all = [
+            ("correct_weights", &self.corrected),
+            ("keep_outliers", &self.kept),
+            ("round_weights", &self.rounded),
+        ];
+        let effect = |(pass, changes): (&str, &Vec<Change>)| {
+            let error = Some(ErrorFactor::of(changes)?);
+            Some(PassEffect { pass: pass.into(), error, logit_change: None })
+        };
+        all.into_iter().filter_map(effect).collect()
     }
 
-    /// What it is rounded to.
-    fn rounding(&self) -> Rounding<'_> {
-        Rounding { outlier_columns: self.tensor.kept_columns(), ..Rounding::to(self.tensor.format) }
-    }
-
-    fn corrects(&self) -> bool {
-        self.tensor.transforms.contains(&Transform::Correct)
-    }
-
-    /// Its part of `values`, encoded as it is.
-    fn plain(&self, values: &[f32]) -> Result<Encoded, CalibrationError> {
-        let TensorSpec { format, rows, cols, .. } = *self.tensor;
-        let source = Rows { cols: cols as usize, values: &values[self.values.clone()] };
-        let kept = self.tensor.kept_columns();
-        encode(format, rows as usize, cols as usize, &source, kept).map_err(|source| self.refused(source))
-    }
-
-    fn refused(&self, source: EncodeError) -> CalibrationError {
-        CalibrationError::Encode { tensor: self.tensor.name.clone(), source }
+    /// Takes what became of a piece's `values` on the inputs `x` that the linear of this width was given.
+    fn take(
+        &mut self,
+        piece: &Piece<'_>,
+        values: &[f32],
+        encoded: &Encoded,
+        (cols, x): (usize, &[f32]),
+    ) -> Result<(), CalibrationError> {
+        let (own, linear) = (&values[piece.values.clone()], || piece.tensor.name.clone());
+        let format = piece.tensor.format;
+        if format.code_bits() >= 16 {
+            return Ok(());
+        }
+        let whole = energy(&outputs(own, cols, x)).max(f64::MIN_POSITIVE);
+        let error = |encoded: &Encoded| squared_error(own, &decoded(encoded.view()), (cols, x)) / whole;
+        let plain = error(&piece.plain(values)?);
+        if !piece.tensor.kept_columns().is_empty() {
+            let before = error(&piece.nearest(values, without_outliers(format), &[])?);
+            self.kept.push(Change { linear: linear(), before, after: plain });
+        }
+        if piece.how().is_some() {
+            self.rounded.push(Change { linear: linear(), before: plain, after: error(encoded) });
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +118,7 @@ struct Walk<'a> {
     rounded: Vec<State>,
     original: Vec<State>,
     say: &'a dyn Fn(&str),
+    done: Done,
 }
 
 impl Walk<'_> {
@@ -125,7 +131,13 @@ impl Walk<'_> {
         let values = self.programs.rounded.weights().matrix(linear.weight);
         let corrects = pieces.iter().any(Piece::corrects);
         if !corrects && pieces.iter().all(|piece| piece.how().is_none()) {
-            return pieces.iter().map(|piece| piece.plain(&values)).collect();
+            let encoded = pieces.iter().map(|piece| piece.plain(&values)).collect::<Result<Vec<_>, _>>()?;
+            let kept = pieces.iter().any(|piece| !piece.tensor.kept_columns().is_empty());
+            if let (Some(batch), Some(state), true) = (self.batches.first(), self.rounded.first_mut(), kept) {
+                *state = self.programs.rounded.advance(batch, state, linear.step, None);
+                self.note_rounding(linear, (pieces, &encoded), &values)?;
+            }
+            return Ok(encoded);
         }
         let forward = &mut self.programs.rounded;
         let LinearInputs { moment, .. } =
@@ -144,7 +156,22 @@ impl Walk<'_> {
             rounded(own, piece.rounding(), piece.how(), (&moment, other.as_ref().unwrap_or(&shared)))
                 .map_err(|source| piece.refused(source))
         };
-        pieces.iter().map(encoded).collect()
+        let encoded: Vec<Encoded> = pieces.iter().map(encoded).collect::<Result<_, _>>()?;
+        self.note_rounding(linear, (pieces, &encoded), &values)?;
+        Ok(encoded)
+    }
+
+    /// What rounding made of a linear's `values`, on inputs that the first batch was brought to.
+    fn note_rounding(
+        &mut self,
+        linear: &LinearStep,
+        (pieces, encoded): (&[Piece<'_>], &[Encoded]),
+        values: &[f32],
+    ) -> Result<(), CalibrationError> {
+        let cols = self.programs.rounded.weights().cols(linear.weight);
+        let x = self.rounded.first().map_or(&[][..], |state| beginning(state.get(linear.x), cols));
+        let mut each = pieces.iter().zip(encoded);
+        each.try_for_each(|(piece, encoded)| self.done.take(piece, values, encoded, (cols, x)))
     }
 
     /// The weights moved to where they make up for what the rounded weights before them changed: in the residual stream
@@ -157,24 +184,51 @@ impl Walk<'_> {
         for ((batch, rounded), original) in self.batches.iter().zip(&self.rounded).zip(&mut self.original) {
             let until = linear.sum.map_or(linear.step, |sum| sum.step + 1);
             *original = self.programs.original.advance(batch, original, until, None);
-            let wanted = match linear.sum {
-                Some(sum) => {
-                    let mut wanted = difference(original.get(sum.after), rounded.get(sum.before));
-                    // The bias is added whatever the weight.
-                    wanted
-                        .chunks_exact_mut(rows)
-                        .for_each(|row| row.iter_mut().zip(&bias).for_each(|(w, b)| *w -= b));
-                    wanted
-                }
-                None => difference(original.get(linear.x), rounded.get(linear.x)),
-            };
-            cross.add(&wanted, rounded.get(linear.x));
+            cross.add(&wanted(linear, (original, rounded), &bias), rounded.get(linear.x));
         }
-        match linear.sum {
+        let corrected = match linear.sum {
             Some(_) => cross.regress(values, factor),
             None => cross.correct_inputs(values, factor),
+        };
+        self.note_correction(linear, [values, &corrected], &bias);
+        corrected
+    }
+
+    /// How far the outputs of a linear are from those wanted with the weights before and after their correction.
+    fn note_correction(&mut self, linear: &LinearStep, weights: [&[f32]; 2], bias: &[f32]) {
+        let cols = self.programs.rounded.weights().cols(linear.weight);
+        let (Some(original), Some(rounded)) = (self.original.first(), self.rounded.first()) else { return };
+        let x = beginning(rounded.get(linear.x), cols);
+        let wanted = match linear.sum {
+            Some(_) => wanted(linear, (original, rounded), bias),
+            None => outputs(weights[0], cols, beginning(original.get(linear.x), cols)),
+        };
+        let count = x.len() / cols * (weights[0].len() / cols);
+        let wanted = &wanted[..count];
+        let whole = energy(wanted);
+        let [before, after] = weights.map(|weights| energy(&difference(wanted, &outputs(weights, cols, x))));
+        if whole > 0.0 {
+            let (before, after) = (before / whole, after / whole);
+            self.done.corrected.push(Change { linear: linear.key.clone(), before, after });
         }
     }
+}
+
+/// The first of some tokens.
+fn beginning(x: &[f32], cols: usize) -> &[f32] {
+    &x[..x.len().min(EFFECT_TOKENS * cols)]
+}
+
+/// What the rounded program is short of: in the outputs of a linear that adds to the residual stream, but for its bias, which
+/// is added whatever the weight; else in the linear's inputs.
+fn wanted(linear: &LinearStep, (original, rounded): (&State, &State), bias: &[f32]) -> Vec<f32> {
+    let Some(sum) = linear.sum else { return difference(original.get(linear.x), rounded.get(linear.x)) };
+    let mut wanted = difference(original.get(sum.after), rounded.get(sum.before));
+    if !bias.is_empty() {
+        let rows = wanted.chunks_exact_mut(bias.len());
+        rows.for_each(|row| row.iter_mut().zip(bias).for_each(|(w, b)| *w -= b));
+    }
+    wanted
 }
 
 /// What the log says of a second moment that was not factored as asked.

@@ -83,7 +83,7 @@ pub struct Args {
     #[arg(long, value_name = "PHASE")]
     print_after: Vec<Phase>,
     /// Say for each op which kernels were candidates and what each would cost; with --calib, for each weight why it
-    /// has its format, and what higher limits would buy
+    /// has its format, what higher limits would buy, and what each quality pass did to the error of outputs
     #[arg(long)]
     explain: bool,
     #[command(flatten)]
@@ -135,7 +135,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut warnings: Vec<Diagnostic> = source.warnings().iter().chain(&lowered.warnings).cloned().collect();
     warnings.extend(over_budget(args, &source, &options, &lowered)?);
     warnings.iter().for_each(|warning| eprintln!("{warning}"));
-    let trace = args.explain.then(|| Explained::of(&lowered.trace));
+    let trace = args.explain.then(|| Explained::of(&lowered.trace, &[]));
     if !args.json {
         let printed = graphs.iter().map(Graph::to_string).chain(trace.iter().map(Explained::to_string));
         print(&printed.collect::<String>())?;
@@ -167,7 +167,7 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
         print(&decided.to_string())?;
     }
     let held_out = Some(&routed.quality.held_out);
-    let trace = args.explain.then(|| Explained::of(&routed.trace));
+    let trace = args.explain.then(|| Explained::of(&routed.trace, &routed.quality.effects));
     if let Some(trace) = trace.as_ref().filter(|_| !args.json) {
         print(&trace.to_string())?;
     }

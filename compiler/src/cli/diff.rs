@@ -1,6 +1,7 @@
 //! `samp diff`: what two plans decide differently.
 
 mod compare;
+mod parted;
 mod steps;
 
 use std::path::{Path, PathBuf};

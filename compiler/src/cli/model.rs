@@ -25,7 +25,8 @@ impl PlanModel {
         let tokenizer =
             plan.file("tokenizer.json").is_some().then(|| Tokenizer::from_plan(&plan)).transpose()?;
         let kv_tokens = Some(plan.manifest().limits.max_context);
-        let mut engine = Engine::new(plan.into(), device, EngineOptions { kv_tokens, self_test: true })?;
+        let mut engine =
+            Engine::new(plan.into(), device, EngineOptions { kv_tokens, ..EngineOptions::default() })?;
         let sequence = engine.create()?;
         Ok(PlanModel { engine, tokenizer, sequence, logits: None, _temporary: None })
     }

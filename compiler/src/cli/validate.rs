@@ -113,7 +113,7 @@ fn findings_of_sound(plan: OpenPlan, no_probe: bool) -> anyhow::Result<Vec<Findi
 fn probe(plan: OpenPlan) -> anyhow::Result<Option<String>> {
     let kv_tokens = plan.golden().map(|golden| golden.token_ids.len() as u64);
     let device = device_on_cpu(plan.manifest().target);
-    match Engine::new(plan.into(), device, EngineOptions { kv_tokens, self_test: true }) {
+    match Engine::new(plan.into(), device, EngineOptions { kv_tokens, ..EngineOptions::default() }) {
         Ok(_) => Ok(None),
         Err(EngineError::Golden(mismatch)) => Ok(Some(mismatch.to_string())),
         Err(error) => Err(error).context("the golden probe cannot be run here; --no-probe leaves it out"),

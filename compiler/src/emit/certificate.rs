@@ -8,12 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{PlanSpec, TensorSpec};
-use crate::calibrate::{Divergence, Profile, data::Fingerprint};
+use crate::calibrate::{Divergence, PassEffect, Profile, data::Fingerprint};
 
 /// File name of the certificate inside a plan.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
 /// Version of the certificate's schema.
-pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 3, patch: 0 };
+pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 4, patch: 0 };
 
 /// What is known of a plan's precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +56,9 @@ pub struct Quality {
     /// with the least predicted loss after fast ones.
     #[serde(default)]
     pub uniforms: Vec<Uniform>,
+    /// What each quality pass did to this plan, in their order; none before 1.4.
+    #[serde(default)]
+    pub effects: Vec<PassEffect>,
     /// BLAKE3 of all rounded weights, by name.
     pub rounded: String,
 }

@@ -8,6 +8,7 @@
 mod bars;
 mod cost;
 mod decisions;
+mod effects;
 mod figures;
 mod formats;
 mod front;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     ReportInputs,
+    effects::effects,
     figures::{growth, nats},
     markup::{Element, el},
     page::{Section, section},
@@ -41,7 +42,8 @@ pub fn quality(inputs: &ReportInputs<'_>) -> Option<Section> {
             .all(skew(quality))
             .add(table("Quality by stratum", &columns, rows))
             .add(attempts(quality))
-            .add(limits(&quality.rounds)),
+            .add(limits(&quality.rounds))
+            .all(effects(&quality.effects)),
     )
 }
 

@@ -10,9 +10,9 @@ use samp_passes::{
     recipe::{Recipe, Rule},
 };
 
-use super::{Router, profiling::at_least, stratum};
+use super::{Router, journal::Journal, stratum};
 use crate::{
-    calibrate::{Baseline, Divergence, Forward, State, TokenBatch, by_stratum},
+    calibrate::{Divergence, Forward, State, Tokens, by_stratum},
     compile::{CompileOptions, Lowered, lower_model},
     emit::{CacheLoss, PlanSpec},
     pipeline::default_kv_format,
@@ -34,31 +34,45 @@ impl Router<'_> {
         vec![fixed.unwrap_or(usual)]
     }
 
-    /// Measures the formats of the KV cache on the first batches; `forward` holds the unquantized weights.
+    /// Measures the formats of the KV cache on the judged tokens, but for those in the journal, and notes them there;
+    /// `forward` holds the unquantized weights.
     pub fn cache_losses(
         &self,
         forward: &mut Forward,
-        batches: &[TokenBatch],
-        strata: &[String],
+        tokens: &Tokens<'_>,
+        journal: &Journal,
+        say: &dyn Fn(&str),
     ) -> anyhow::Result<Vec<CacheLoss>> {
-        let judged = at_least(batches, self.route.measure.judged_tokens, TokenBatch::outputs);
-        let batches = &batches[..judged];
-        let formats = self.kv_formats();
-        let exact = formats.iter().all(|&format| format == Format::F32);
-        let baseline = Baseline::record(forward, if exact { &[] } else { batches })?;
-        let states = vec![State::default(); batches.len()];
         let mut losses = vec![];
-        for format in formats {
-            let divergence = if format == Format::F32 {
+        for format in self.kv_formats() {
+            // Other scales of fp8 would lose something else.
+            let scales = (format != Format::F16).then_some(self.options.kv_scales.as_deref()).flatten();
+            let loss = if format == Format::F32 {
                 // The unquantized model is run with such a cache.
-                Divergence { measured: true, nats: 0.0, strata: Default::default() }
+                let divergence = Divergence { measured: true, nats: 0.0, strata: Default::default() };
+                CacheLoss { format, divergence }
+            } else if let Some(known) = journal.cache(format, scales) {
+                known.clone()
             } else {
-                let run = |forward: &mut Forward| baseline.divergences(forward, batches, &states);
-                by_stratum(&self.master.with_kv(forward, format, run)?, strata)
+                let loss = CacheLoss { format, divergence: self.cache_loss(forward, tokens, format)? };
+                say(&format!("measured the KV cache in {format}"));
+                journal.note_cache(&loss, scales)?;
+                loss
             };
-            losses.push(CacheLoss { format, divergence });
+            losses.push(loss);
         }
         Ok(losses)
+    }
+
+    fn cache_loss(
+        &self,
+        forward: &mut Forward,
+        tokens: &Tokens<'_>,
+        format: Format,
+    ) -> anyhow::Result<Divergence> {
+        let (baseline, states) = (tokens.baseline(forward)?, vec![State::default(); tokens.judged]);
+        let run = |forward: &mut Forward| baseline.divergences(forward, tokens.judged(), &states);
+        Ok(by_stratum(&self.master.with_kv(forward, format, run)?, tokens.strata))
     }
 
     /// The device beside the weights, for the losses measured.

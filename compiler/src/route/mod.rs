@@ -7,6 +7,7 @@
 
 mod audit;
 mod device;
+mod effects;
 mod journal;
 mod profiling;
 mod promise;
@@ -25,8 +26,8 @@ use samp_passes::{
 };
 
 pub use audit::Audit;
+use profiling::Profiling;
 pub use profiling::{Part, profile};
-use profiling::{Profiling, at_least};
 pub use promise::Promise;
 use settle::Search;
 pub use trials::{Trial, rank_correlation};
@@ -34,7 +35,7 @@ pub use trials::{Trial, rank_correlation};
 use crate::{
     calibrate::{
         CalibrationError, Evenings, Forward, MasterWeights, MeasureOptions, PartProfile, Profile, Programs,
-        RoundedStore, Sensitivity, TokenBatch, data::Fingerprint,
+        RoundedStore, Sensitivity, TokenBatch, Tokens, at_least, data::Fingerprint,
     },
     compile::{CompileOptions, Lowered, Source, lower_model},
     emit::{Held, PlanSpec, Quality},
@@ -127,14 +128,17 @@ pub fn route(
     let batches = TokenBatch::pack(&calibration.tokens, pass, page);
     let part = Part { records: calibration, measure: &route.measure, layers: None };
     let profiling = Profiling { master: &master, import, options, part: &part, work, say };
-    let (mut profile, reused) = profiling.run(&mut programs.rounded, &batches, route.profile.as_ref())?;
+    let tokens = Tokens::of(&batches, &route.measure, &calibration.strata);
+    let measured = profiling.run(&mut programs.rounded, &tokens, route.profile.as_ref())?;
+    let mut profile = measured.profile;
     profile.keep(&route.measure.formats);
     let options =
         &CompileOptions { kv_scales: profile.kv_scales(master.spec.model.layers), ..options.clone() };
     let master = Master { options, ..master };
     let router = Router { source, options, route, master: &master };
     let known = sensitivities(&profile);
-    let caches = router.cache_losses(&mut programs.original, &batches, &calibration.strata)?;
+    let caches = router.cache_losses(&mut programs.original, &tokens, &measured.journal, say)?;
+    drop(tokens);
     let device = router.device(&caches, &known.strata)?;
     let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
     let rounding = at_least(&batches, route.round_tokens, |batch| batch.token_ids.len());
@@ -150,7 +154,7 @@ pub fn route(
         ));
     }
     let mut routed = search.run(&mut programs, (profile, caches))?;
-    routed.warnings.extend(reused);
+    routed.warnings.extend(measured.reused);
     routed.warnings.extend(unseen_strata(calibration, &routed.quality.held_out));
     Ok(routed)
 }

@@ -6,7 +6,10 @@ use anyhow::anyhow;
 use samp_abi::plan::TensorId;
 use samp_ir::Diagnostic;
 
-use super::{Master, Records, journal};
+use super::{
+    Master, Records,
+    journal::{self, Journal},
+};
 use crate::{
     calibrate::{
         Forward, MeasureOptions, PROFILE_VERSION, Profile, TableWeight, TokenBatch, Tokens, Wanted, layer_of,
@@ -42,8 +45,9 @@ pub fn profile(
     master.warnings.iter().for_each(|warning| say(&warning.to_string()));
     let page = master.spec.kv.page_tokens as usize;
     let batches = TokenBatch::pack(&part.records.tokens, master.pass_tokens(), page);
+    let tokens = Tokens::of(&batches, part.measure, &part.records.strata);
     let profiling = Profiling { master: &master, import, options, part, work, say };
-    Ok(profiling.run(&mut master.forward(work)?, &batches, None)?.0)
+    Ok(profiling.run(&mut master.forward(work)?, &tokens, None)?.profile)
 }
 
 /// One measurement.
@@ -56,22 +60,29 @@ pub(super) struct Profiling<'a> {
     pub say: &'a dyn Fn(&str),
 }
 
+/// What a measurement found.
+pub(super) struct Profiled {
+    pub profile: Profile,
+    /// A warning of what was measured before on other data.
+    pub reused: Option<Diagnostic>,
+    /// Where more that is measured may be noted.
+    pub journal: Journal,
+}
+
 impl Profiling<'_> {
-    /// Measures what `before` has not; `forward` holds the unquantized weights. The warning, if there is one, is of what
-    /// `before` was measured on. Where nothing is left to measure the profile is that of `before`.
+    /// Measures what `before` has not; `forward` holds the unquantized weights. Where nothing is left to measure the profile
+    /// is that of `before`.
     pub fn run(
         &self,
         forward: &mut Forward,
-        batches: &[TokenBatch],
+        tokens: &Tokens<'_>,
         before: Option<&Profile>,
-    ) -> anyhow::Result<(Profile, Option<Diagnostic>)> {
+    ) -> anyhow::Result<Profiled> {
         let options = self.part.measure;
-        let judged = at_least(batches, options.judged_tokens, TokenBatch::outputs);
-        let moments = at_least(batches, options.moment_tokens, |batch| batch.token_ids.len()).max(judged);
-        let batches = &batches[..moments];
         let model = self.import.checkpoint.content_blake3();
-        let fingerprint = self.fingerprint(&model, batches, judged);
-        let (journal, mut known) = journal::open(self.work, &fingerprint)?;
+        let fingerprint = self.fingerprint(&model, tokens);
+        let mut journal = journal::open(self.work, &fingerprint)?;
+        let mut known = std::mem::take(&mut journal.weights);
         let mut profile = Profile {
             schema: PROFILE_VERSION,
             model,
@@ -79,11 +90,11 @@ impl Profiling<'_> {
             data: Some(data_blake3(&self.part.records.tokens)),
             quality: Some(self.options.quality.shaping()),
             rounding: options.rounding.transform().map_or("nearest".into(), |t| t.to_string()),
-            moment_tokens: batches.iter().map(|b| b.token_ids.len() as u64).sum(),
-            divergence_tokens: batches[..judged].iter().map(|b| b.outputs() as u64).sum(),
+            moment_tokens: tokens.batches.iter().map(|b| b.token_ids.len() as u64).sum(),
+            divergence_tokens: tokens.judged().iter().map(|b| b.outputs() as u64).sum(),
             weights: vec![],
         };
-        let warning = before.map_or(Ok(None), |before| profile.check_reuse(before))?;
+        let reused = before.map_or(Ok(None), |before| profile.check_reuse(before))?;
         let earlier = before.map_or(&[][..], |before| &before.weights);
         known.extend(earlier.iter().map(|weight| (weight.key.clone(), weight.clone())));
         let tables: Vec<TableWeight<'_>> = self.tables(forward);
@@ -97,17 +108,16 @@ impl Profiling<'_> {
         let keys: Vec<&str> = keys.filter(|key| inside(key)).collect();
         let mut done = keys.iter().filter(|key| known.contains_key(**key)).count();
         let wanted = Wanted { keys: &inside, known: &known };
-        let tokens = Tokens { batches, judged, strata: &self.part.records.strata };
         if let Some(before) = before.filter(|_| keys.iter().all(|key| earlier.iter().any(|w| w.key == *key)))
         {
             profile = Profile { schema: PROFILE_VERSION, ..before.clone() };
         }
-        profile.weights = measure(forward, &tables, &tokens, options, &wanted, &mut |weight| {
+        profile.weights = measure(forward, &tables, tokens, options, &wanted, &mut |weight| {
             done += 1;
             (self.say)(&format!("measured {done} of {}: {}", keys.len(), weight.key));
-            journal.append(weight)
+            journal.note_weight(weight)
         })?;
-        Ok((profile, warning))
+        Ok(Profiled { profile, reused, journal })
     }
 
     /// Matrices that no linear reads.
@@ -121,27 +131,18 @@ impl Profiling<'_> {
             .collect()
     }
 
-    fn fingerprint(&self, model: &str, batches: &[TokenBatch], judged: usize) -> String {
+    fn fingerprint(&self, model: &str, tokens: &Tokens<'_>) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(model.as_bytes());
-        for batch in batches {
+        for batch in tokens.batches {
             hasher.update(bytemuck::cast_slice(&batch.token_ids));
             for length in &batch.lengths {
                 hasher.update(&(*length as u64).to_le_bytes());
             }
         }
-        let rest = format!("{judged} {:?} {:?}", self.options.quality, self.part.measure);
+        let rest = format!("{} {:?} {:?}", tokens.judged, self.options.quality, self.part.measure);
         hasher.update(rest.as_bytes()).finalize().to_hex().to_string()
     }
-}
-
-/// How many of the first batches have at least so many tokens together.
-pub(super) fn at_least(batches: &[TokenBatch], most: usize, tokens: fn(&TokenBatch) -> usize) -> usize {
-    let sums = batches.iter().scan(0, |sum, batch| {
-        *sum += tokens(batch);
-        Some(*sum)
-    });
-    (sums.take_while(|&sum| sum < most).count() + 1).min(batches.len())
 }
 
 /// Names records by their tokens.

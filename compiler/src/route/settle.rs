@@ -18,7 +18,7 @@ use super::{
     promise::{Ceilings, Predicted},
 };
 use crate::{
-    calibrate::{Forward, Profile, Programs, RoundedStore, TokenBatch, round},
+    calibrate::{Forward, PassEffect, Profile, Programs, RoundedStore, TokenBatch, round},
     compile::{Lowered, selection},
     emit::{CacheLoss, Held, PlanSpec, Quality, Round, ShadowPrice, SourceSpec},
     pipeline::Trace,
@@ -46,6 +46,8 @@ pub(super) struct Candidate {
     /// What its lowering did, and warned of.
     pub lowering: (Trace, Vec<Diagnostic>),
     pub rounded: RoundedStore,
+    /// What the passes did that work on rounding.
+    pub effects: Vec<PassEffect>,
     pub held: Held,
 }
 
@@ -75,7 +77,9 @@ impl Search<'_> {
         };
         let uniforms = self.rivals(programs, &mut decision, &mut best)?;
         let best_uniform = uniforms.iter().min_by(|a, b| a.kl_nats.total_cmp(&b.kl_nats)).cloned();
-        let Candidate { mut spec, lowering: (trace, warnings), rounded, held: held_out } = best;
+        let mut effects = self.shaping(programs, &best.spec)?;
+        effects.extend(best.effects);
+        let Candidate { mut spec, lowering: (trace, warnings), rounded, held: held_out, .. } = best;
         let fingerprint = rounded.fingerprint();
         spec.rounded = Some(fingerprint.clone());
         let calibration = self.router.route.calibration.clone();
@@ -87,6 +91,7 @@ impl Search<'_> {
             held_out,
             best_uniform,
             uniforms,
+            effects,
             rounded: fingerprint,
         };
         Ok(Routed { spec, rounded, quality, decision, trace, warnings })
@@ -106,11 +111,11 @@ impl Search<'_> {
         let mut rounded = RoundedStore::new(&dir);
         let (batches, audit) = self.data;
         let master = &self.router.master.spec;
-        round(programs, (master, &spec), batches, &mut rounded, self.say)?;
+        let effects = round(programs, (master, &spec), batches, &mut rounded, self.say)?;
         // The plan's own format of keys and values is a part of what it loses.
         let run = |forward: &mut Forward| audit.run(forward);
         let held = self.router.master.with_kv(&mut programs.rounded, spec.kv.format, run)?;
-        Ok(Candidate { spec, lowering: (trace, warnings), rounded, held })
+        Ok(Candidate { spec, lowering: (trace, warnings), rounded, effects, held })
     }
 
     /// Solves with these ceilings of the predicted losses.

@@ -1,9 +1,13 @@
 //! How far measured losses add up: random assignments, predicted by the sum of their measured losses and audited.
 
-use samp_abi::Format;
+use samp_abi::{Format, plan::OpKind};
+use samp_passes::{FormatCost, WeightSensitivity, legal_ops};
 
-use super::{profiling::at_least, settle::Search};
-use crate::{calibrate::Programs, random::Random};
+use super::settle::Search;
+use crate::{
+    calibrate::{Programs, at_least},
+    random::Random,
+};
 
 /// Tokens that a trial's weights are rounded under, at least so many.
 const TOKENS: usize = 16_384;
@@ -18,23 +22,23 @@ pub struct Trial {
 }
 
 impl Search<'_> {
-    /// Audits `count` assignments drawn by `seed`, rounded under some of the tokens. In each, every weight takes its first format with a probability of the
-    /// assignment's own and any other otherwise, so that they range from cheap to dear.
+    /// Audits `count` assignments drawn by `seed`, rounded under some of the tokens. In each, every weight takes its first
+    /// format with a probability of the assignment's own and any other otherwise, so that they range from cheap to dear;
+    /// every other fused linear, by chance, is drawn member by member.
     pub fn trials(&self, programs: &mut Programs, count: usize, seed: u64) -> anyhow::Result<Vec<Trial>> {
         let mut random = Random(seed);
         let mut trials = vec![];
         let (batches, audit) = self.data;
         let tokens = at_least(batches, TOKENS, |batch| batch.token_ids.len());
         let search = Search { data: (&batches[..tokens], audit), ..*self };
+        // A target that cannot put results together holds no fused linear apart.
+        let parts = legal_ops(self.router.options.target).contains(&OpKind::Concat);
         for index in 0..count {
-            let share = random.below(101);
-            let (mut formats, mut predicted): (Vec<(String, Format)>, f64) = (vec![], 0.0);
-            for weight in self.known.weights.iter().filter(|weight| !weight.formats.is_empty()) {
-                let first = random.below(100) < share;
-                let cost = &weight.formats[if first { 0 } else { random.below(weight.formats.len()) }];
-                predicted += cost.nats;
-                formats.push((weight.key.clone(), cost.format));
-            }
+            let mut draw = Draw { share: random.below(101), parts, random: &mut random };
+            let weights = self.known.weights.iter().filter(|weight| !weight.formats.is_empty());
+            let drawn: Vec<Drawn> = weights.flat_map(|weight| draw.weight(weight)).collect();
+            let predicted = drawn.iter().map(|drawn| drawn.nats).sum();
+            let formats: Vec<(String, Format)> = drawn.into_iter().map(|d| (d.key, d.format)).collect();
             let recipe = self.recipe_of(&formats, None);
             let audited = search.audited(programs, &recipe, "trial")?.held.overall.kl_nats;
             (self.say)(&format!(
@@ -44,6 +48,55 @@ impl Search<'_> {
             trials.push(Trial { predicted, audited });
         }
         Ok(trials)
+    }
+}
+
+/// A weight, or a member of one, with a format and what that was measured to lose.
+#[derive(Debug, PartialEq)]
+struct Drawn {
+    key: String,
+    format: Format,
+    nats: f64,
+}
+
+/// One assignment under way.
+struct Draw<'a> {
+    /// Percentage of weights that take their first format.
+    share: usize,
+    /// Whether members may have formats of their own.
+    parts: bool,
+    random: &'a mut Random,
+}
+
+impl Draw<'_> {
+    /// A weight as a whole, or each of its members.
+    fn weight(&mut self, weight: &WeightSensitivity) -> Vec<Drawn> {
+        let parts = &weight.parts;
+        let known = !parts.is_empty() && parts.iter().all(|part| !part.formats.is_empty());
+        if self.parts && known && self.random.below(2) == 0 {
+            let mut drawn: Vec<Drawn> = vec![];
+            for part in parts {
+                drawn.push(self.of(&part.key, &part.formats));
+            }
+            // Members that agree stay one weight, which was measured as such.
+            if drawn.iter().any(|member| member.format != drawn[0].format) {
+                return drawn;
+            }
+            let whole = weight.formats.iter().filter(|cost| cost.format == drawn[0].format);
+            return whole.map(|cost| Drawn::of(&weight.key, cost)).collect();
+        }
+        vec![self.of(&weight.key, &weight.formats)]
+    }
+
+    fn of(&mut self, key: &str, formats: &[FormatCost]) -> Drawn {
+        let first = self.random.below(100) < self.share;
+        Drawn::of(key, &formats[if first { 0 } else { self.random.below(formats.len()) }])
+    }
+}
+
+impl Drawn {
+    fn of(key: &str, cost: &FormatCost) -> Drawn {
+        Drawn { key: key.into(), format: cost.format, nats: cost.nats }
     }
 }
 
@@ -69,7 +122,38 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use samp_passes::PartSensitivity;
+
     use super::*;
+
+    /// Members are drawn apart and together; together they are the weight that was measured as one.
+    #[test]
+    fn members_are_drawn_apart_where_the_target_can_hold_them() {
+        let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
+        let costs = |scale: f64| vec![cost(Format::Nf4, 4.0 * scale), cost(Format::F16, scale)];
+        let part = |key: &str| PartSensitivity { key: key.into(), rows: 8, formats: costs(1.0) };
+        let fused = WeightSensitivity {
+            key: "qkv".into(),
+            outliers: vec![],
+            formats: costs(3.0),
+            parts: ["q", "k", "v"].map(part).into(),
+        };
+        let mut random = Random(3);
+        let mut drawn = |parts| -> Vec<Vec<Drawn>> {
+            let mut draw = Draw { share: 30, parts, random: &mut random };
+            (0..200).map(|_| draw.weight(&fused)).collect()
+        };
+        assert!(drawn(false).iter().all(|drawn| drawn.len() == 1));
+        let both = drawn(true);
+        let apart: Vec<_> = both.iter().filter(|drawn| drawn.len() == 3).collect();
+        assert!(apart.len() > 50 && apart.len() < 150, "{}", apart.len());
+        for drawn in &both {
+            let formats: Vec<Format> = drawn.iter().map(|member| member.format).collect();
+            let agree = formats.iter().all(|&format| format == formats[0]);
+            assert_eq!(agree, drawn.len() == 1, "{drawn:?}");
+            assert!(drawn.len() == 3 || drawn[0].key == "qkv" && drawn[0].nats >= 3.0, "{drawn:?}");
+        }
+    }
 
     #[test]
     fn ranks_correlate() {

@@ -148,6 +148,21 @@ fn explained_lowering_says_what_was_parted() {
 }
 
 #[test]
+fn a_difference_names_the_members_of_what_was_parted() {
+    let bench = Bench::new();
+    let apart = compiled(&bench, &tiny_llama());
+    let whole = bench.compile("whole", &["--recipe", "uniform:int8"]);
+    let (said, _) = fails(1, samp(["diff".as_ref(), whole.as_os_str(), apart.as_os_str()]));
+    let line = |of: &str| said.lines().find(|line| line.starts_with(of)).unwrap_or_default().to_owned();
+    let [first, last] = ["qkv_proj", "gate_up_proj"].map(|name| {
+        line(&format!("layers.1.{}.{name} ", if name == "qkv_proj" { "self_attn" } else { "mlp" }))
+    });
+    assert!(first.contains("int8→q: fp8_e4m3, k: int8, v: f16, +"), "{said}");
+    assert!(last.contains("int8→gate: int8, up: bf16, +"), "{said}");
+    assert!(!said.contains("absent"), "{said}");
+}
+
+#[test]
 fn exchanged_parts_are_refused() {
     let bench = Bench::new();
     let plan = compiled(&bench, &tiny_llama());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     routing::{certificate, with_words},
-    workbench::{Bench, fails, ok, samp},
+    workbench::{Bench, assert_same, fails, ok, output, samp, text},
 };
 
 /// A small checkpoint whose KV cache at the limits (786 KB in f32) outweighs its weights (149 KB in f16).
@@ -83,6 +83,28 @@ fn the_device_holds_no_more_than_asked_and_the_cache_gives_before_much_is_lost()
     assert_eq!(fixed.kv.format.to_string(), "fp8_e4m3_tensor", "what is asked for is not chosen");
 }
 
+/// A compile that stopped while it wrote what the last format of the cache loses: nothing before that is measured again.
+#[test]
+fn what_a_cache_loses_is_measured_once() {
+    let small = Small::new();
+    let args = ["--max-memory", "380000"];
+    ok(small.compiling("whole", &args));
+    let (_, error) = fails(2, small.compiling("cut", &[&args[..], &["--max-loss", "0.0000001%"]].concat()));
+    assert!(error.contains("E0410") || error.contains("E1102"), "{error}");
+    let journal = small.bench.path("cut.calibration.partial/measured.jsonl");
+    let noted = std::fs::read_to_string(&journal).unwrap();
+    assert_eq!(noted.matches("\"cache\"").count(), 2, "{noted}");
+    std::fs::write(&journal, &noted[..noted.len() - 40]).unwrap();
+    let mut command = samp(["compile", "--record-tokens", "24", "--max-num-batched-tokens", "64", "--calib"]);
+    command.arg(&small.texts).arg(&small.model).arg("-o").arg(small.bench.path("cut")).args(args);
+    let out = output(command);
+    let said = text(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    let measured: Vec<&str> = said.lines().filter(|line| line.starts_with("measured ")).collect();
+    assert_eq!(measured, ["measured the KV cache in fp8_e4m3_tensor"], "{said}");
+    assert_same(&small.bench.path("whole"), &small.bench.path("cut"));
+}
+
 #[test]
 fn a_device_that_cannot_hold_any_plan_is_told_what_would_have_to_fit() {
     let small = Small::new();
@@ -113,6 +135,12 @@ fn explained_decisions_name_the_next_format_and_what_limits_cost() {
         text.contains("layers.0.mlp.down_proj") && text.contains(limit["offer"].as_str().unwrap()),
         "{text}"
     );
+    for pass in ["fold_norms", "equalize", "correct_weights", "round_weights"] {
+        let line = text.lines().find(|line| line.starts_with(pass)).unwrap();
+        assert!(line.contains(" places, output error × ") && line.contains(", at worst × "), "{line}");
+        let preserves = line.contains("function preserved, largest change of a logit ");
+        assert_eq!(preserves, ["fold_norms", "equalize"].contains(&pass), "{line}");
+    }
 }
 
 /// Each goal gives a valid plan that keeps its promise and holds less than the best plan does.
@@ -176,6 +204,7 @@ fn certificates_without_caches_and_prices_are_still_read() {
     old["schema"] = json!("1.1.0");
     old["quality"].as_object_mut().unwrap().remove("kv");
     old["quality"].as_object_mut().unwrap().remove("uniforms");
+    assert!(old["quality"].as_object_mut().unwrap().remove("effects").is_some());
     for round in old["quality"]["rounds"].as_array_mut().unwrap() {
         let round = round.as_object_mut().unwrap();
         assert!(round.remove("prices").is_some() && round.remove("factors").is_some());

@@ -100,7 +100,8 @@ fn chunks_of_any_size_give_the_same_logits() {
 
 /// Logits of every position, the sequence fed in chunks whose sizes repeat.
 pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
-    let options = EngineOptions { kv_tokens: Some(ids.len() as u64), self_test: false };
+    let options =
+        EngineOptions { kv_tokens: Some(ids.len() as u64), self_test: false, ..EngineOptions::default() };
     let load = |plan: Arc<OpenPlan>, pages: u32| -> Result<Box<dyn Device>, DeviceError> {
         if device != DeviceKind::Emulate {
             return device.load(plan, pages);

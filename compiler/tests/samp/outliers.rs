@@ -58,6 +58,10 @@ fn columns_kept_apart_lose_less_than_int8_at_little_more() {
     let ((nats, bits), (plain_nats, plain_bits)) = (quality(&kept), quality(&plain));
     println!("kept apart {nats:.6} nats at {bits:.3} bits, int8 {plain_nats:.6} at {plain_bits:.3}");
     assert!(nats < plain_nats && bits > plain_bits && bits < 1.01 * plain_bits);
+    let effects = certificate(&kept)["quality"]["effects"].clone();
+    println!("{effects}");
+    let effect = effects.as_array().unwrap().iter().find(|effect| effect["pass"] == "keep_outliers").unwrap();
+    assert!(effect["error"]["mean"].as_f64().unwrap() < 0.5, "{effect}");
     let formats: Vec<String> = manifest(&kept).tensors.iter().map(|t| t.format.to_string()).collect();
     for format in ["int8_outliers", "int8"] {
         assert!(formats.iter().any(|f| f == format), "{format} is where it belongs: {formats:?}");

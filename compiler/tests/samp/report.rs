@@ -8,7 +8,10 @@ use samp_abi::{
 };
 use samp_compiler::{
     calibrate::data::Fingerprint,
-    calibrate::{Divergence, InputStatistics, PROFILE_VERSION, Profile, Sensitivity, WeightProfile},
+    calibrate::{
+        Divergence, ErrorFactor, InputStatistics, PROFILE_VERSION, PassEffect, Profile, Sensitivity,
+        WeightProfile,
+    },
     emit::{Certificate, Held, Quality, Round, StratumQuality, Uniform},
     report::{Price, ReportInputs, page},
 };
@@ -92,6 +95,16 @@ fn audited(profile: Profile) -> Quality {
         held_out: Held { fingerprint: "f".into(), overall: stratum(1.5e-3), strata },
         best_uniform: Some(Uniform { format: Format::Nf4, bits_per_weight: 4.127, kl_nats: 3e-3 }),
         uniforms: vec![],
+        effects: vec![PassEffect {
+            pass: "equalize".into(),
+            error: Some(ErrorFactor {
+                linears: 3,
+                mean: 0.512,
+                worst: 1.034,
+                worst_linear: "layers.0.mlp.down_proj".into(),
+            }),
+            logit_change: Some(2.1e-6),
+        }],
         rounded: "r".into(),
     }
 }
@@ -170,6 +183,7 @@ fn a_measured_plan_has_every_section() {
     ] {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
+    assert!(page.contains("× 0.512") && page.contains("2.1e−6"), "what a quality pass did");
     assert!(!page.contains("Not measured"));
     for said in ["uniform int8", "50 % less loss", "at most 0.0018", "no limit counts its bytes"] {
         assert!(page.contains(said), "{said}");

@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// A few tokens through the engine, unless this machine lacks the memory that the plan asks for.
 fn run(plan: samp_runtime::OpenPlan) {
-    let options = EngineOptions { kv_tokens: Some(64), self_test: false };
+    let options = EngineOptions { kv_tokens: Some(64), self_test: false, ..EngineOptions::default() };
     let Ok(mut engine) = Engine::new(Arc::new(plan), DeviceKind::Cpu, options) else { return };
     let id = engine.create().expect("a plan takes at least one sequence");
     drop(engine.prefill(id, &[1, 2, 3, 4, 5], Outputs::Last));

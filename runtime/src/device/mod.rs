@@ -32,6 +32,9 @@ pub enum DeviceKind {
     /// The CUDA kernels of a plan for a GPU, emulated on the CPU; slow.
     #[cfg(feature = "emulate")]
     Emulate,
+    /// The first GPU of this machine.
+    #[cfg(feature = "cuda")]
+    Cuda,
 }
 
 impl DeviceKind {
@@ -41,6 +44,8 @@ impl DeviceKind {
         DeviceKind::Reference,
         #[cfg(feature = "emulate")]
         DeviceKind::Emulate,
+        #[cfg(feature = "cuda")]
+        DeviceKind::Cuda,
     ];
 
     /// The name on the command line.
@@ -50,6 +55,8 @@ impl DeviceKind {
             DeviceKind::Reference => "reference",
             #[cfg(feature = "emulate")]
             DeviceKind::Emulate => "emulate",
+            #[cfg(feature = "cuda")]
+            DeviceKind::Cuda => "cuda",
         }
     }
 
@@ -60,6 +67,21 @@ impl DeviceKind {
             DeviceKind::Reference => reference::load(plan, kv_pages),
             #[cfg(feature = "emulate")]
             DeviceKind::Emulate => gpu::load_emulated(plan, kv_pages),
+            #[cfg(feature = "cuda")]
+            DeviceKind::Cuda => cuda::load(plan, kv_pages),
+        }
+    }
+
+    /// Pages of a KV cache that the device has room for beside `plan`, at most `full`. Host memory is taken only as it is
+    /// filled; of a GPU's, the part `utilization` may be used in all.
+    pub fn kv_pages(self, plan: &OpenPlan, full: u32, utilization: f64) -> Result<u32, DeviceError> {
+        match self {
+            #[cfg(feature = "cuda")]
+            DeviceKind::Cuda => cuda::kv_pages(plan, full, utilization),
+            _ => {
+                let _ = (plan, utilization);
+                Ok(full)
+            }
         }
     }
 }
@@ -113,6 +135,21 @@ pub enum DeviceError {
         step: String,
         /// The kernel.
         kernel: String,
+    },
+    /// The plan's machine code is for other GPUs.
+    #[error(
+        "this plan is for {target}, compute capability {}.{}; found {name}, compute capability {}.{}: compile it for this one",
+        expected.0, expected.1, found.0, found.1
+    )]
+    Capability {
+        /// What the plan is for.
+        target: TargetName,
+        /// Its compute capability.
+        expected: (u32, u32),
+        /// The GPU.
+        name: String,
+        /// Its compute capability.
+        found: (u32, u32),
     },
     /// The GPU refused.
     #[error(transparent)]

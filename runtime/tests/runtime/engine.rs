@@ -217,7 +217,7 @@ fn what_goes_beyond_the_limits_is_refused_and_changes_nothing() {
 fn the_golden_probe_is_run_at_load() {
     let plan = make(SAMP);
     let load = |device, self_test| {
-        let options = EngineOptions { kv_tokens: None, self_test };
+        let options = EngineOptions { self_test, ..EngineOptions::default() };
         Engine::new(Arc::new(open(plan.path()).unwrap()), device, options).map(|_| ())
     };
     for device in [DeviceKind::Cpu, DeviceKind::Reference] {

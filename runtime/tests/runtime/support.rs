@@ -73,7 +73,12 @@ impl TinyPlan {
 
     pub fn engine(&self, device: DeviceKind, kv_tokens: Option<u64>) -> Engine {
         let plan = open(self.path()).unwrap_or_else(|e| panic!("{e}"));
-        Engine::new(Arc::new(plan), device, EngineOptions { kv_tokens, self_test: false }).unwrap()
+        Engine::new(
+            Arc::new(plan),
+            device,
+            EngineOptions { kv_tokens, self_test: false, ..EngineOptions::default() },
+        )
+        .unwrap()
     }
 }
 
@@ -107,7 +112,7 @@ fn add_file(plan: &mut Plan, dir: &Path, path: &str, bytes: &[u8]) {
 
 fn probe(dir: &Path) -> Golden {
     let plan = open_staged(dir).unwrap_or_else(|e| panic!("{e}"));
-    let options = EngineOptions { kv_tokens: None, self_test: true };
+    let options = EngineOptions { kv_tokens: None, ..EngineOptions::default() };
     let mut engine = Engine::new(Arc::new(plan), DeviceKind::Reference, options).unwrap();
     let id = engine.create().unwrap();
     let logits = engine.prefill(id, &PROBE, Outputs::All).unwrap();

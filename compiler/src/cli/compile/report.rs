@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Args;
 use crate::{
+    calibrate::PassEffect,
     cli::table::Table,
     emit::{Held, Quality, ShadowPrice, StratumQuality},
     pipeline::Trace,
@@ -152,7 +153,7 @@ impl fmt::Display for Decided {
     }
 }
 
-/// What each pass changed, and why each kernel was chosen.
+/// What each pass changed and did, and why each kernel was chosen.
 #[derive(Serialize)]
 pub struct Explained {
     passes: Vec<Pass>,
@@ -163,6 +164,9 @@ pub struct Explained {
 struct Pass {
     name: &'static str,
     places: usize,
+    /// Of a quality pass that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effect: Option<PassEffect>,
 }
 
 /// The candidates for one bucket of one op, the chosen one first.
@@ -182,8 +186,11 @@ struct Candidate {
 }
 
 impl Explained {
-    pub fn of(trace: &Trace) -> Explained {
-        let passes = trace.passes.iter().map(|&(name, Changed(places))| Pass { name, places });
+    /// Of a calibrated compile with the effects that were measured.
+    pub fn of(trace: &Trace, effects: &[PassEffect]) -> Explained {
+        let effect = |name: &str| effects.iter().find(|effect| effect.pass == name).cloned();
+        let pass = |&(name, Changed(places))| Pass { name, places, effect: effect(name) };
+        let passes = trace.passes.iter().map(pass);
         let kernels = trace.explanations.iter().map(|e| Choice {
             op: e.label.clone(),
             max_tokens: e.max_tokens,
@@ -199,7 +206,8 @@ impl fmt::Display for Explained {
     /// The passes, then a paragraph for each op: every bucket's choice before what lost against it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for pass in &self.passes {
-            writeln!(f, "{}: {} places", pass.name, pass.places)?;
+            let effect = pass.effect.as_ref().map_or_else(String::new, |effect| format!(", {effect}"));
+            writeln!(f, "{}: {} places{effect}", pass.name, pass.places)?;
         }
         let mut op = "";
         for choice in &self.kernels {

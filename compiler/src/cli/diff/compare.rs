@@ -7,7 +7,7 @@ use samp_abi::plan::{GOLDEN_FILE, PlainFile, Plan, Tensor};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Change, steps};
+use super::{Change, parted, steps};
 use crate::{
     emit::{CERTIFICATE_FILE, GRAPH_FILE},
     size::Bytes,
@@ -79,14 +79,30 @@ fn shown(value: &Value) -> String {
 fn tensors(a: &Plan, b: &Plan) -> Vec<Change> {
     let (in_a, in_b) = (by_name(a), by_name(b));
     let mut changes = vec![];
-    for tensor in &a.tensors {
-        match in_b.get(tensor.name.as_str()) {
-            Some(other) => changes.extend(tensor_change(tensor, other)),
-            None => changes.push(Change::new(&tensor.name, "", tensor.format, ABSENT)),
+    for tensor in a.tensors.iter().filter(|tensor| !parted::is_part(tensor, b)) {
+        match (in_b.get(tensor.name.as_str()), parted::members(tensor, b)) {
+            (Some(other), _) => changes.extend(tensor_change(tensor, other)),
+            (None, Some(members)) => {
+                changes.extend(parted::change(tensor, &members).map(|(whole, parts, bytes)| Change {
+                    bytes: Some(bytes),
+                    ..Change::new(&tensor.name, "", whole, parts)
+                }));
+            }
+            (None, None) => changes.push(Change::new(&tensor.name, "", tensor.format, ABSENT)),
         }
     }
-    let added = b.tensors.iter().filter(|t| !in_a.contains_key(t.name.as_str()));
-    changes.extend(added.map(|t| Change::new(&t.name, "", ABSENT, t.format)));
+    let added = b.tensors.iter().filter(|t| !in_a.contains_key(t.name.as_str()) && !parted::is_part(t, a));
+    for tensor in added {
+        match parted::members(tensor, a) {
+            Some(members) => {
+                changes.extend(parted::change(tensor, &members).map(|(whole, parts, bytes)| Change {
+                    bytes: Some(-bytes),
+                    ..Change::new(&tensor.name, "", parts, whole)
+                }));
+            }
+            None => changes.push(Change::new(&tensor.name, "", ABSENT, tensor.format)),
+        }
+    }
     changes
 }
 

@@ -7,13 +7,17 @@ use samp_abi::{
     plan::{BufferId, KernelChoice, Op, Plan, Step},
 };
 
-use super::Change;
+use super::{Change, parted};
 
-/// What differs, step by step; a step is known by its label.
+/// What differs, step by step; a step is known by its label. What follows from a linear that only one plan parts is said of
+/// its weight alone.
 pub fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
     let (in_a, in_b) = (Steps::of(a), Steps::of(b));
+    let mut follows = parted::steps(a, b);
+    follows.extend(parted::steps(b, a));
+    let own = |step: &&Step| !follows.contains(step.label.as_str());
     let mut changes = vec![];
-    for step in &a.program.steps {
+    for step in a.program.steps.iter().filter(own) {
         let Some(other) = in_b.by_label.get(step.label.as_str()) else {
             changes.push(Change::new(&step.label, "step", step.op.kind(), "absent"));
             continue;
@@ -26,7 +30,7 @@ pub fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
             changes.extend(kernels(&step.label, &step.kernels, &other.kernels));
         }
     }
-    let added = b.program.steps.iter().filter(|s| !in_a.by_label.contains_key(s.label.as_str()));
+    let added = b.program.steps.iter().filter(own).filter(|s| !in_a.by_label.contains_key(s.label.as_str()));
     changes.extend(added.map(|s| Change::new(&s.label, "step", "absent", s.op.kind())));
     let (x, y) = (in_a.order(&in_b), in_b.order(&in_a));
     if let Some((first, second)) = x.iter().zip(&y).find(|(x, y)| x != y) {

@@ -56,7 +56,7 @@ fn wgmma_mutations() {
     let file = "linear_wgmma.cuh";
     let race = FaultKind::Race;
     noticed(Kind::Wgmma, (file, "barrier_wait(ring.full + stage_of(turn), parity_of(turn));", ""), race);
-    noticed(Kind::Wgmma, (file, "if (turn >= STAGES) barrier_wait", "if (false) barrier_wait"), race);
+    noticed(Kind::Wgmma, (file, "barrier_wait(ring.empty + stage_of(turn), parity_of(turn) ^ 1);", ""), race);
     noticed(Kind::Wgmma, (file, "    fence_async();\n", ""), race);
     noticed(Kind::Wgmma, (file, "copy_wait<LAG>();", ""), race);
     noticed(Kind::Wgmma, (file, "  wgmma_wait<0>();\n", ""), race);

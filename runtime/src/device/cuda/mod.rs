@@ -7,6 +7,7 @@ mod event;
 mod graph;
 mod info;
 mod launch;
+mod load;
 mod memory;
 mod module;
 mod staging;
@@ -18,6 +19,8 @@ use samp_kernels::cuda::{Grid, Source};
 use super::gpu::{Arg, Driver, DriverError};
 use context::Context;
 use staging::Staging;
+
+pub(super) use load::{kv_pages, load};
 
 pub use event::Event;
 pub use graph::CudaGraph;

@@ -5,7 +5,7 @@ use samp_abi::{
     ElementType, Layout, TargetName,
     plan::{
         Architecture, Buffer, BufferId, KernelChoice, KvCache, Limits, Memory, Model, Op, Part, Program,
-        Provenance, Rope, RowDim, SCHEMA_VERSION, Step, TensorId,
+        Provenance, Rope, RowDim, SCHEMA_VERSION, Source, Step, TensorId,
     },
 };
 
@@ -163,4 +163,46 @@ fn tensors_count_by_shape_format_layout_and_values() {
     assert_eq!(said(|p| p.tensors[1].format = Format::F16), ["norm f32→f16, +0 B"]);
     assert_eq!(said(|p| p.tensors[1].layout = Layout::Rows16), ["norm layout row_major→rows16"]);
     assert_eq!(said(|p| p.tensors[1].parts[0].blake3 = "cc".into()), ["norm values one set→another"]);
+}
+
+/// Two linears over one weight, and the same parted: said of the weight once, in both directions.
+#[test]
+fn a_parted_weight_is_one_change() {
+    let source = |name: &str| Source { name: name.into(), shape: vec![4, 8], blake3: String::new() };
+    let named = |name: &str, sources: &[&str], format: Format| Tensor {
+        sources: sources.iter().map(|name| source(name)).collect(),
+        format,
+        rows: 4,
+        ..tensor(name)
+    };
+    let linear =
+        |weight, out| Op::Linear { x: BufferId(0), weight: TensorId(weight), bias: None, out: BufferId(out) };
+    let step = |label: &str, op| Step { label: label.into(), op, kernels: choices(&[(16, "x")]) };
+    let whole = {
+        let mut plan = plan();
+        plan.tensors.push(named("layers.0.mlp.gate_up_proj", &["gate", "up"], Format::INT8));
+        plan.tensors.push(Tensor { rows: 1, ..named("gate_up_proj.bias", &["gb", "ub"], Format::F32) });
+        plan.program.steps.push(step("layers.0.mlp.gate_up_proj", linear(2, 3)));
+        plan
+    };
+    let parted = {
+        let mut plan = plan();
+        plan.tensors.push(named("layers.0.mlp.gate_proj", &["gate"], Format::Nf4));
+        plan.tensors.push(named("layers.0.mlp.up_proj", &["up"], Format::INT8));
+        plan.tensors.push(Tensor { rows: 1, ..named("gate_proj.bias", &["gb"], Format::F32) });
+        plan.tensors.push(Tensor { rows: 1, ..named("up_proj.bias", &["ub"], Format::F32) });
+        plan.program.steps.push(step("layers.0.mlp.gate_proj", linear(2, 3)));
+        plan.program.steps.push(step("layers.0.mlp.up_proj", linear(3, 4)));
+        let join = Op::Concat { parts: vec![BufferId(3), BufferId(4)], out: BufferId(5) };
+        plan.program.steps.push(step("layers.0.mlp.gate_up_proj", join));
+        plan
+    };
+    let said =
+        |a: &Plan, b: &Plan| -> Vec<String> { differences(a, b).iter().map(ToString::to_string).collect() };
+    assert_eq!(said(&whole, &parted), ["layers.0.mlp.gate_up_proj int8→gate: nf4, up: int8, +32 B"]);
+    assert_eq!(said(&parted, &whole), ["layers.0.mlp.gate_up_proj gate: nf4, up: int8→int8, −32 B"]);
+    assert_eq!(said(&parted, &parted), [""; 0]);
+    let mut other = parted.clone();
+    other.tensors[2].format = Format::INT8;
+    assert_eq!(said(&parted, &other), ["layers.0.mlp.gate_proj nf4→int8, +0 B"]);
 }
