@@ -1,4 +1,5 @@
-// Activations between kernels: f16, or bf16 with -DACT_BF16.
+// Activations between kernels: f16, or bf16 with -DACT_BF16; and products with them on matrix units, of weights in the same
+// format.
 #pragma once
 #include "dev.cuh"
 
@@ -6,10 +7,14 @@
 DEV u16 to_act(float x) { return to_bf16(x); }
 DEV float from_act(u16 x) { return from_bf16(x); }
 DEV u32 pack_act(float low, float high) { return pack_bf16x2(low, high); }
+DEV void mma_act(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { mma_16x8x16_bf16(d, a, b0, b1); }
+template <int N> DEV void wgmma_act(float (&d)[N], const u32 (&a)[4], u64 b, int add) { wgmma_64xNx16_bf16(d, a, b, add); }
 #else
 DEV u16 to_act(float x) { return to_f16(x); }
 DEV float from_act(u16 x) { return from_f16(x); }
 DEV u32 pack_act(float low, float high) { return pack_f16x2(low, high); }
+DEV void mma_act(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { mma_16x8x16(d, a, b0, b1); }
+template <int N> DEV void wgmma_act(float (&d)[N], const u32 (&a)[4], u64 b, int add) { wgmma_64xNx16(d, a, b, add); }
 #endif
 
 // Four neighbouring values, as f32.

@@ -57,6 +57,17 @@ DEV u32 fma_f16x2(u32 a, u32 b, u32 c) {
 DEV u32 bits_of(float x) { return __float_as_uint(x); }
 DEV float float_of(u32 bits) { return __uint_as_float(bits); }
 
+DEV u64 bits_of(double x) { return (u64)__double_as_longlong(x); }
+DEV double double_of(u64 bits) { return __longlong_as_double((long long)bits); }
+
+// Rounded each on its own, never fused: the same bits as on the host.
+DEV double add_f64(double a, double b) { return __dadd_rn(a, b); }
+DEV double mul_f64(double a, double b) { return __dmul_rn(a, b); }
+DEV double log_f64(double x) { return log(x); }
+
+// The upper half of the product.
+DEV u64 mul_high(u64 a, u64 b) { return __umul64hi(a, b); }
+
 DEV u16 to_bf16(float x) {
   u16 r;
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x));
@@ -68,6 +79,12 @@ DEV float from_bf16(u16 x) { return float_of((u32)x << 16); }
 DEV u32 pack_bf16x2(float low, float high) {
   u32 r;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+
+DEV u32 fma_bf16x2(u32 a, u32 b, u32 c) {
+  u32 r;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(c));
   return r;
 }
 
@@ -184,11 +201,13 @@ DEV u32 shuffle(u32 x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 DEV float shuffle(float x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 DEV u32 shuffle_xor(u32 x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 DEV float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+DEV u64 shuffle_xor(u64 x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 // Beyond the warp's ends each lane keeps its own.
 DEV u32 shuffle_down(u32 x, int distance) { return __shfl_down_sync(0xffffffffu, x, distance); }
 DEV float shuffle_down(float x, int distance) { return __shfl_down_sync(0xffffffffu, x, distance); }
 DEV u32 shuffle_up(u32 x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
 DEV float shuffle_up(float x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
+DEV u64 shuffle_up(u64 x, int distance) { return __shfl_up_sync(0xffffffffu, x, distance); }
 
 // A barrier of `threads` threads of the block; ids 1..=15.
 DEV void named_sync(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
@@ -304,7 +323,7 @@ DEV void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 DEV void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> DEV void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
 
-// Rows of 64 f16 values with the 128-byte swizzle: the 16-byte chunk c of row r lies at chunk c ^ (r % 8).
+// Rows of 64 values of 16 bits with the 128-byte swizzle: the 16-byte chunk c of row r lies at chunk c ^ (r % 8).
 DEV u64 wgmma_rows64(u32 address) {
   return (u64)((address & 0x3ffff) >> 4) | 1ull << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
 }
@@ -312,9 +331,9 @@ DEV u64 wgmma_rows64(u32 address) {
 #define SAMP_D8(d, i)                                                                                                \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define SAMP_D32(d, i) SAMP_D8(d, i), SAMP_D8(d, i + 8), SAMP_D8(d, i + 16), SAMP_D8(d, i + 24)
-#define SAMP_WGMMA(n, registers, a0, a1, a2, a3, b, p)                                                                \
-  "{\n.reg .pred add;\nsetp.ne.b32 add, " p ", 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32.f16.f16 {" registers \
-  "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b ", add, 1, 1, 0;\n}"
+#define SAMP_WGMMA(n, type, registers, a0, a1, a2, a3, b, p)                                                          \
+  "{\n.reg .pred add;\nsetp.ne.b32 add, " p ", 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {"   \
+  registers "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b ", add, 1, 1, 0;\n}"
 #define SAMP_R8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define SAMP_R16 SAMP_R8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define SAMP_R32 SAMP_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -322,27 +341,32 @@ DEV u64 wgmma_rows64(u32 address) {
   SAMP_R32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, "  \
            "%52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
-// d = a · b (+ d where `add` is not 0), 64x16 by 16xN, f16 with f32 sums; a in registers as for `mma_16x8x16`, warp w of
-// the warpgroup with rows 16w..; b in shared memory, N rows of K. `d[N / 2]` is as N / 8 results of `mma_16x8x16`.
-DEV void wgmma_64xNx16(float (&d)[8], const u32 (&a)[4], u64 b, int add) {
-  asm volatile(SAMP_WGMMA("16", SAMP_R8, "%8", "%9", "%10", "%11", "%12", "%13")
-               : SAMP_D8(d, 0)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
-}
-DEV void wgmma_64xNx16(float (&d)[16], const u32 (&a)[4], u64 b, int add) {
-  asm volatile(SAMP_WGMMA("32", SAMP_R16, "%16", "%17", "%18", "%19", "%20", "%21")
-               : SAMP_D8(d, 0), SAMP_D8(d, 8)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
-}
-DEV void wgmma_64xNx16(float (&d)[32], const u32 (&a)[4], u64 b, int add) {
-  asm volatile(SAMP_WGMMA("64", SAMP_R32, "%32", "%33", "%34", "%35", "%36", "%37")
-               : SAMP_D32(d, 0)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
-}
-DEV void wgmma_64xNx16(float (&d)[64], const u32 (&a)[4], u64 b, int add) {
-  asm volatile(SAMP_WGMMA("128", SAMP_R64, "%64", "%65", "%66", "%67", "%68", "%69")
-               : SAMP_D32(d, 0), SAMP_D32(d, 32)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
-}
+#define SAMP_WGMMAS(name, type)                                                                                       \
+  DEV void name(float (&d)[8], const u32 (&a)[4], u64 b, int add) {                                                  \
+    asm volatile(SAMP_WGMMA("16", type, SAMP_R8, "%8", "%9", "%10", "%11", "%12", "%13")                             \
+                 : SAMP_D8(d, 0)                                                                                     \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
+  }                                                                                                                  \
+  DEV void name(float (&d)[16], const u32 (&a)[4], u64 b, int add) {                                                 \
+    asm volatile(SAMP_WGMMA("32", type, SAMP_R16, "%16", "%17", "%18", "%19", "%20", "%21")                          \
+                 : SAMP_D8(d, 0), SAMP_D8(d, 8)                                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
+  }                                                                                                                  \
+  DEV void name(float (&d)[32], const u32 (&a)[4], u64 b, int add) {                                                 \
+    asm volatile(SAMP_WGMMA("64", type, SAMP_R32, "%32", "%33", "%34", "%35", "%36", "%37")                          \
+                 : SAMP_D32(d, 0)                                                                                    \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
+  }                                                                                                                  \
+  DEV void name(float (&d)[64], const u32 (&a)[4], u64 b, int add) {                                                 \
+    asm volatile(SAMP_WGMMA("128", type, SAMP_R64, "%64", "%65", "%66", "%67", "%68", "%69")                         \
+                 : SAMP_D32(d, 0), SAMP_D32(d, 32)                                                                   \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
+  }
+
+// d = a · b (+ d where `add` is not 0), 64x16 by 16xN, f16 (or bf16) with f32 sums; a in registers as for `mma_16x8x16`,
+// warp w of the warpgroup with rows 16w..; b in shared memory, N rows of K. `d[N / 2]` is as N / 8 results of
+// `mma_16x8x16`.
+SAMP_WGMMAS(wgmma_64xNx16, "f16")
+SAMP_WGMMAS(wgmma_64xNx16_bf16, "bf16")
 
 #endif

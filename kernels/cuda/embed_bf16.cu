@@ -1,10 +1,10 @@
-// out[token] = table[token_ids[token]]: a table of bf16 in rows, out f32. One block for each token.
+// out[token] = table[token_ids[token]]: a table of bf16, out f32. One block for each token.
 #include "embed.cuh"
 
 KERNEL(THREADS)
-embed_bf16(const i32* token_ids, const u16* table, float* out, int tokens) {
+embed_bf16(const i32* token_ids, const u8* table, float* out, int tokens) {
   embed(token_ids, out, tokens, [&](size_t row, int column) {
-    const uint2 p = *(const uint2*)(table + row * COLS + column);
+    const uint2 p = codes4<16>(table, row, column);
     return float4{from_bf16((u16)p.x), from_bf16((u16)(p.x >> 16)), from_bf16((u16)p.y), from_bf16((u16)(p.y >> 16))};
   });
 }

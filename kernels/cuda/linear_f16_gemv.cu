@@ -1,8 +1,12 @@
 // Linear over f16, a few tokens.
 #include "linear_gemv.cuh"
 
+#ifdef ACT_BF16
+#error "weights of f16 take activations of f16"
+#endif
+
 KERNEL(THREADS)
 linear_f16_gemv(const u16* x, const u8* values, const float* bias, void* out,
     int tokens) {
-  linear_gemv(F16(values), x, Output{out, bias}, tokens);
+  linear_gemv(Values16(values), x, Output{out, bias}, tokens);
 }

@@ -1,8 +1,12 @@
 // Linear over f16, any number of tokens.
 #include "linear_mma.cuh"
 
+#ifdef ACT_BF16
+#error "weights of f16 take activations of f16"
+#endif
+
 KERNEL(THREADS)
 linear_f16_mma(const u16* x, const u8* values, const float* bias, void* out,
     int tokens, float* partial_sums, u32* arrived) {
-  linear_mma(F16(values), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
+  linear_mma(Values16(values), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
 }

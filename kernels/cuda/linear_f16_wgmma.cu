@@ -1,8 +1,12 @@
 // Linear over f16, many tokens on Hopper.
 #include "linear_wgmma.cuh"
 
+#ifdef ACT_BF16
+#error "weights of f16 take activations of f16"
+#endif
+
 KERNEL(THREADS)
 linear_f16_wgmma(const u16* x, const u8* values, const float* bias, void* out,
     int tokens, float* partial_sums, u32* arrived) {
-  linear_wgmma(F16(values), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
+  linear_wgmma(Values16(values), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
 }

@@ -46,9 +46,9 @@ DEV void add_block(float (&sums)[4], const u8* staged, const u32* x, const typen
     if (lane / 4 < TOKENS) pairs = *(const uint4*)(x + lane / 4 * X_STRIDE + lane % 4 * 8 + half * 4);
     u32 a[4];
     W::decode(a, words + half * 2 * Staged<W>::STEP_WORDS, block);
-    mma_16x8x16(W::BLOCK_SCALED ? part : sums, a, pairs.x, pairs.y);
+    mma_act(W::BLOCK_SCALED ? part : sums, a, pairs.x, pairs.y);
     W::decode(a, words + (half * 2 + 1) * Staged<W>::STEP_WORDS, block);
-    mma_16x8x16(W::BLOCK_SCALED ? part : sums, a, pairs.z, pairs.w);
+    mma_act(W::BLOCK_SCALED ? part : sums, a, pairs.z, pairs.w);
   }
   if (!W::BLOCK_SCALED) return;
 #pragma unroll

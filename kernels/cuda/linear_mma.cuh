@@ -81,7 +81,7 @@ DEV void load_x(u32 (&b)[4], const u8* x, int step, int pair, int lane) {
 // sums += weights of one step times x.
 DEV void multiply_step(float (&sums)[TOKEN_TILES][4], const u32 (&a)[4], const u32 (&b)[TOKEN_TILES][2]) {
 #pragma unroll
-  for (int i = 0; i < TOKEN_TILES; i++) mma_16x8x16(sums[i], a, b[i][0], b[i][1]);
+  for (int i = 0; i < TOKEN_TILES; i++) mma_act(sums[i], a, b[i][0], b[i][1]);
 }
 
 // Adds a warp's products of one part.

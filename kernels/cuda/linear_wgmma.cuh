@@ -121,9 +121,9 @@ DEV void add_block(float (&sums)[SUMS], const u8* codes, const typename W::Block
   for (int step = 0; step < STEPS; step++) {
     const u64 b = wgmma_rows64(x + step * 32);
     if constexpr (W::BLOCK_SCALED)
-      wgmma_64xNx16(part, a[step], b, step > 0);
+      wgmma_act(part, a[step], b, step > 0);
     else
-      wgmma_64xNx16(sums, a[step], b, 1);
+      wgmma_act(sums, a[step], b, 1);
   }
   wgmma_commit();
   wgmma_wait<0>();

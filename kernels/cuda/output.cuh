@@ -1,4 +1,4 @@
-// Where a linear's sums go: bias added (-DBIAS), as f16 or f32 (-DOUT_F32).
+// Where a linear's sums go: bias added (-DBIAS), as activations or f32 (-DOUT_F32).
 #pragma once
 #include "weights.cuh"
 
@@ -14,7 +14,7 @@ struct Output {
 #ifdef OUT_F32
     ((float*)values)[at] = sum;
 #else
-    ((u16*)values)[at] = to_f16(sum);
+    ((u16*)values)[at] = to_act(sum);
 #endif
   }
 };

@@ -14,8 +14,11 @@
 //   Block                    what a lane needs to know of a block: `block(...)`, after the copies are done;
 //   decode(...)              the four registers of a step;
 //   channel(row)             the factor of a row's finished sum.
+//
+// Registers hold f16, or bf16 with -DACT_BF16: what activations are. Codes of 4 and 8 bits are exact in both; the values of
+// a table are rounded. A weight of f16 is not exact in bf16, nor the other way round, so each goes with its own activations.
 #pragma once
-#include "dev.cuh"
+#include "activation.cuh"
 #include "tables.cuh"
 
 constexpr int TILE_ROWS = 16;
@@ -69,11 +72,11 @@ struct Plain {
   DEV Block block(const u8*, const u8*, int, int, int) const { return Block{{1.0f, 1.0f}}; }
 };
 
-// f16 values as they are.
-struct F16 : Plain {
+// f16 or bf16 values as they are: of the activations' own format.
+struct Values16 : Plain {
   static constexpr int BITS = 16;
   const u8* values;
-  DEV explicit F16(const u8* values) : values(values) {}
+  DEV explicit Values16(const u8* values) : values(values) {}
   DEV float channel(int) const { return 1.0f; }
   static DEV void decode(u32 (&a)[4], const u32* words, const Block&) {
 #pragma unroll
@@ -96,29 +99,44 @@ struct Bytes : Plain {
   }
 };
 
-// E4M3. Its bits moved into f16, whose exponent has one bit more, give 2^-8 of the value, subnormals too.
+// E4M3. Its bits moved into f16, whose exponent has one bit more, give 2^-8 of the value, subnormals too; into bf16, 2^-120.
 struct Fp8 : Bytes {
   DEV Fp8(const u8* values, const float* scales) : Bytes(values, scales) {}
+#ifdef ACT_BF16
+  DEV float channel(int row) const { return scale(row); }
+#else
   DEV float channel(int row) const { return scale(row) * 256.0f; }
+#endif
   static DEV void decode(u32 (&a)[4], const u32* words, const Block&) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const u32 high = byte_permute(words[i / 2], 0, i % 2 == 0 ? 0x1404 : 0x3424);
+#ifdef ACT_BF16
+      // So small a value times an activation would be lost in f32: times 2^120. Adding -0 keeps the sign of zeros.
+      a[i] = fma_bf16x2((high & 0x80008000) | (high >> 4 & 0x07f007f0), 0x7b807b80, 0x80008000);
+#else
       a[i] = (high & 0x80008000) | (high >> 1 & 0x3f803f80);
+#endif
     }
   }
 };
 
-// Two's complement: 128 more than the code below 1024's leading bits is the f16 1152 + code.
+// Two's complement. As f16: 128 more than the code below 1024's leading bits is 1152 + code. As bf16: its lower 7 bits below
+// 128's leading bits are 128 more than they count, and the sign bit makes -256 of -128.
 struct Int8 : Bytes {
   DEV Int8(const u8* values, const float* scales) : Bytes(values, scales) {}
   DEV float channel(int row) const { return scale(row); }
   static DEV void decode(u32 (&a)[4], const u32* words, const Block&) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
+      const u32 pairs = i % 2 == 0 ? 0x4140 : 0x4342;
+#ifdef ACT_BF16
+      const u32 pair = byte_permute(words[i / 2], 0, pairs);
+      a[i] = fma_bf16x2((pair & 0x007f007f) | 0x43004300, 0x3f803f80, (pair & 0x00800080) | 0xc300c300);
+#else
       const u32 biased = words[i / 2] ^ 0x80808080;
-      const u32 pair = byte_permute(biased, 0x64646464, i % 2 == 0 ? 0x4140 : 0x4342);
-      a[i] = add_f16x2(pair, 0xe480e480);  // -1152
+      a[i] = add_f16x2(byte_permute(biased, 0x64646464, pairs), 0xe480e480);  // -1152
+#endif
     }
   }
 };
@@ -130,6 +148,12 @@ struct Int8 : Bytes {
 // 4-bit integers with an f16 scale for each GROUP columns, and with ZERO_POINT the code that stands for zero.
 struct Int4 {
   static constexpr int BITS = 4, TABLE = 0;
+  // What `decode` finds instead of zero, for the low code of a byte and for the high one.
+#ifdef ACT_BF16
+  static constexpr float LOW_OFFSET = -128.0f, HIGH_OFFSET = -128.0f;
+#else
+  static constexpr float LOW_OFFSET = -1024.0f, HIGH_OFFSET = -64.0f;
+#endif
   static constexpr bool BLOCK_SCALED = true;
   static constexpr int GROUPS = COLS / GROUP;
   const u8* values;
@@ -179,25 +203,35 @@ struct Int4 {
       b.scale[half] = from_f16(((const u16*)extra)[row]);
 #ifdef ZERO_POINT
       const float zero = extra[32 + row];
-      b.offset[half] = pack_f16x2(-1024.0f - zero, -64.0f - zero);
+      b.offset[half] = pack_act(LOW_OFFSET - zero, HIGH_OFFSET - zero);
 #else
-      b.offset[half] = 0xd480e408;  // -1032 and -72
+      b.offset[half] = pack_act(LOW_OFFSET - 8.0f, HIGH_OFFSET - 8.0f);
 #endif
     }
     return b;
   }
 
-  // Below 1024's leading bits the low code is 1024 + code, the high one, left where it stands, 1024 + 16 code.
   static DEV void decode(u32 (&a)[4], const u32* words, const Block& b) {
 #ifdef ZERO_POINT
-    const u32 leading = 0x64006400;
+    const u32 flip = 0;
 #else
-    const u32 leading = 0x64806408;  // codes are two's complement: flipping their sign adds 8
+    const u32 flip = 0x00080008;  // codes are two's complement: flipping their sign adds 8
+#endif
+#ifdef ACT_BF16
+    const u32 high = words[0] >> 4;
 #endif
 #pragma unroll
     for (int i = 0; i < 4; i++) {
+#ifdef ACT_BF16
+      // Below 128's leading bits codes are 128 + code.
+      const u32 pair = (byte_permute(words[0], high, i | (i + 4) << 8) & 0x000f000f) ^ (0x43004300 | flip);
+      a[i] = fma_bf16x2(pair, 0x3f803f80, b.offset[i % 2]);
+#else
+      // Below 1024's leading bits the low code is 1024 + code, the high one, left where it stands, 1024 + 16 code.
+      const u32 leading = 0x64006400 | (flip & 0xffff) | (flip >> 16 << 20);
       const u32 pair = (byte_permute(words[0], 0, 0x4040 | i << 8 | i) & 0x00f0000f) ^ leading;
       a[i] = fma_f16x2(pair, 0x2c003c00, b.offset[i % 2]);  // times 1 and 1/16
+#endif
     }
   }
 };
@@ -228,7 +262,7 @@ struct Table4 {
 
   DEV void fill(u8* table, int thread, int threads) const {
     for (int e = thread; e < 256; e += threads) {
-      const u32 pair = pack_f16x2(VALUES[e % 16], VALUES[e / 16]);
+      const u32 pair = pack_act(VALUES[e % 16], VALUES[e / 16]);
       // Neighbouring threads start in different banks.
       for (int i = 0; i < 8; i++) *(uint4*)(table + e * 128 + (i + e) % 8 * 16) = uint4{pair, pair, pair, pair};
       ((float*)(table + PAIRS))[e] = ABSMAX_MAP[e];

@@ -20,6 +20,7 @@ pub mod quantize;
 pub mod registry;
 pub mod rms_norm;
 pub mod rope;
+pub mod sample;
 pub mod simd;
 pub mod specialize;
 pub mod target;

@@ -106,7 +106,7 @@ impl Specialized {
             (K::Linear(kind, tokens), Op::Linear { weight, bias, .. }) => {
                 let matrix = (fixed.matrix)(*weight);
                 let shape = (u32::try_from(matrix.rows).ok()?, u32::try_from(matrix.cols).ok()?);
-                let linear = Linear::new(kind, matrix.format, shape, tokens)?;
+                let linear = Linear::new(kind, matrix.format, shape, tokens)?.with(activation)?;
                 S::Linear(Linear { bias: bias.is_some(), f32_out: out.0 == ElementType::F32, ..linear })
             }
             (K::RopeAppend, Op::RopeAppend { .. }) => S::RopeAppend(fixed.attention(activation)?),

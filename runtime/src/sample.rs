@@ -2,8 +2,12 @@
 //!
 //! The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p. Randomness is a
 //! counter-based generator: the n-th draw depends on the seed and n alone, so the same seed gives the same tokens.
+//! `samp_kernels::sample` defines which token a draw names, for GPUs too.
 
-use std::cmp::Ordering;
+use samp_kernels::sample::{
+    Choice,
+    reference::{choose, largest},
+};
 
 /// How tokens are chosen. The default is greedy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,12 +115,7 @@ impl Sampler {
         let normaliser = log_sum_exp(logits)?;
         let logprob = |token: u32| (f64::from(logits[token as usize]) - normaliser) as f32;
         let penalised = self.penalise(logits, history);
-        let token = if self.sampling.temperature == 0.0 {
-            largest(&penalised, 1)[0]
-        } else {
-            let candidates = self.candidates(&penalised);
-            self.draw(&candidates, &penalised)
-        };
+        let token = choose(&penalised, &self.choice(), self.draw()).ok_or(SamplingError::Empty)?;
         let top = largest(logits, self.sampling.top_logprobs);
         let top = top.into_iter().map(|token| (token, logprob(token))).collect();
         Ok(Sampled { token, logprob: logprob(token), top })
@@ -138,74 +137,18 @@ impl Sampler {
         penalised
     }
 
-    /// The tokens that may be drawn, never none.
-    fn candidates(&self, logits: &[f32]) -> Vec<u32> {
+    fn choice(&self) -> Choice {
         let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
-        let mut tokens: Vec<u32> = if top_k > 0 || top_p < 1.0 {
-            largest(logits, if top_k > 0 { top_k } else { logits.len() })
-        } else {
-            (0..logits.len() as u32).collect()
-        };
-        if top_p < 1.0 {
-            let weights = weights(&tokens, logits, temperature);
-            let wanted = f64::from(top_p) * weights.iter().sum::<f64>();
-            let mut sum = 0.0;
-            let reached = weights.iter().position(|weight| {
-                sum += weight;
-                sum >= wanted
-            });
-            tokens.truncate(reached.map_or(tokens.len(), |last| last + 1));
-        }
-        if min_p > 0.0 {
-            let weights = weights(&tokens, logits, temperature);
-            let mut index = 0;
-            tokens.retain(|_| {
-                index += 1;
-                weights[index - 1] >= f64::from(min_p)
-            });
-        }
-        tokens
+        Choice { temperature, top_k: u32::try_from(top_k).unwrap_or(u32::MAX), top_p, min_p }
     }
 
-    fn draw(&mut self, tokens: &[u32], logits: &[f32]) -> u32 {
-        let weights = weights(tokens, logits, self.sampling.temperature);
-        let mut left = uniform(self.sampling.seed, self.draws) * weights.iter().sum::<f64>();
-        self.draws += 1;
-        for (&token, weight) in tokens.iter().zip(&weights) {
-            left -= weight;
-            if left < 0.0 {
-                return token;
-            }
-        }
-        // Rounding left a crumb: it belongs to the last token that has any probability.
-        let last = weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
-        tokens[last]
+    /// 64 random bits, where the choice takes any.
+    fn draw(&mut self) -> u64 {
+        let random = self.sampling.temperature > 0.0;
+        let bits = random_bits(self.sampling.seed, self.draws);
+        self.draws += u64::from(random);
+        bits
     }
-}
-
-/// Probabilities relative to the likeliest of `tokens`.
-fn weights(tokens: &[u32], logits: &[f32], temperature: f32) -> Vec<f64> {
-    let logit = |token: &u32| f64::from(logits[*token as usize]);
-    let max = tokens.iter().map(logit).fold(f64::NEG_INFINITY, f64::max);
-    tokens.iter().map(|token| ((logit(token) - max) / f64::from(temperature)).exp()).collect()
-}
-
-/// The `count` tokens of the largest logits, the largest first, the smaller id first among equals.
-fn largest(logits: &[f32], count: usize) -> Vec<u32> {
-    let order =
-        |a: &u32, b: &u32| -> Ordering { logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)) };
-    if count == 1 {
-        return (0..logits.len() as u32).min_by(order).into_iter().collect();
-    }
-    let mut tokens: Vec<u32> = (0..logits.len() as u32).collect();
-    if count < tokens.len() {
-        if count > 0 {
-            tokens.select_nth_unstable_by(count - 1, order);
-        }
-        tokens.truncate(count);
-    }
-    tokens.sort_unstable_by(order);
-    tokens
 }
 
 fn log_sum_exp(logits: &[f32]) -> Result<f64, SamplingError> {
@@ -222,9 +165,9 @@ fn log_sum_exp(logits: &[f32]) -> Result<f64, SamplingError> {
     Ok(max + logits.iter().map(|l| (f64::from(*l) - max).exp()).sum::<f64>().ln())
 }
 
-/// A number from 0 to 1, 1 not included: SplitMix64 (Steele, Lea, Flood 2014) at position `counter` of a stream
-/// that a first round derives from the seed, so that neighbouring seeds share nothing.
-fn uniform(seed: u64, counter: u64) -> f64 {
+/// SplitMix64 (Steele, Lea, Flood 2014) at position `counter` of a stream that a first round derives from the seed, so that
+/// neighbouring seeds share nothing.
+fn random_bits(seed: u64, counter: u64) -> u64 {
     const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
     let mix = |state: u64| {
         let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -232,8 +175,7 @@ fn uniform(seed: u64, counter: u64) -> f64 {
         z ^ (z >> 31)
     };
     let stream = mix(seed.wrapping_add(GOLDEN_GAMMA));
-    let bits = mix(stream.wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN_GAMMA)));
-    (bits >> 11) as f64 / (1u64 << 53) as f64
+    mix(stream.wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN_GAMMA)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
-// out[64][COLUMNS] = a[64][depth] * b[rows][depth] transposed, f16 with f32 sums: b through a ring in the 128-byte swizzle,
-// a in registers; rows that b does not have are zeros. 128 threads compute, one more warp brings in b, by tensor copies with
+// out[64][COLUMNS] = a[64][depth] * b[rows][depth] transposed, f16 (-DBF16: bf16) with f32 sums: b through a ring in the 128-byte
+// swizzle, a in registers; rows that b does not have are zeros. 128 threads compute, one more warp brings in b, by tensor copies with
 // -DTENSOR_COPY; depth is a multiple of 64. Shared memory: STAGES * (COLUMNS * 128 + 16) bytes.
 #include "dev.cuh"
 
+#ifdef BF16
+#define MULTIPLY wgmma_64xNx16_bf16
+#else
+#define MULTIPLY wgmma_64xNx16
+#endif
 #ifndef COLUMNS
 #define COLUMNS 64
 #endif
@@ -71,7 +76,7 @@ probe_wgmma(const u16* a, const __grid_constant__ Right b, float* out, int depth
     barrier_wait(full + stage, turn / STAGES % 2);
     wgmma_fence();
     for (int step = 0; step < 4; step++) {
-      wgmma_64xNx16(sums, left[step], wgmma_rows64(smem(shared + stage * STAGE_BYTES + step * 32)), turn + step > 0);
+      MULTIPLY(sums, left[step], wgmma_rows64(smem(shared + stage * STAGE_BYTES + step * 32)), turn + step > 0);
     }
     wgmma_commit();
     wgmma_wait<0>();

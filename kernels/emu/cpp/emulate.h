@@ -56,6 +56,24 @@ using samp_emu::to_bf16;
 using samp_emu::to_e4m3;
 using samp_emu::to_f16;
 
+DEV u64 bits_of(double x) {
+  u64 bits;
+  __builtin_memcpy(&bits, &x, 8);
+  return bits;
+}
+DEV double double_of(u64 bits) {
+  double x;
+  __builtin_memcpy(&x, &bits, 8);
+  return x;
+}
+
+// Compiled with -ffp-contract=off.
+DEV double add_f64(double a, double b) { return a + b; }
+DEV double mul_f64(double a, double b) { return a * b; }
+DEV double log_f64(double x) { return __builtin_log(x); }
+
+DEV u64 mul_high(u64 a, u64 b) { return (u64)((unsigned __int128)a * b >> 64); }
+
 DEV u32 pack_f16x2(float low, float high) { return to_f16(low) | (u32)to_f16(high) << 16; }
 DEV u32 pack_bf16x2(float low, float high) { return to_bf16(low) | (u32)to_bf16(high) << 16; }
 
@@ -70,6 +88,21 @@ DEV u16 samp_emu_fma_f16(u16 a, u16 b, u16 c) {
 DEV u32 fma_f16x2(u32 a, u32 b, u32 c) {
   const u16 high = samp_emu_fma_f16((u16)(a >> 16), (u16)(b >> 16), (u16)(c >> 16));
   return samp_emu_fma_f16((u16)a, (u16)b, (u16)c) | (u32)high << 16;
+}
+
+// To f32 so that another rounding gives what one would have given: what is cut off leaves the last bit set.
+DEV float samp_emu_to_odd(double x) {
+  const float nearest = (float)x;
+  if ((double)nearest == x || nearest != nearest) return nearest;
+  const bool beyond = __builtin_fabs((double)nearest) > __builtin_fabs(x);
+  return float_of((bits_of(nearest) - (beyond ? 1 : 0)) | 1);
+}
+DEV u16 samp_emu_fma_bf16(u16 a, u16 b, u16 c) {
+  return to_bf16(samp_emu_to_odd((double)from_bf16(a) * from_bf16(b) + from_bf16(c)));
+}
+DEV u32 fma_bf16x2(u32 a, u32 b, u32 c) {
+  const u16 high = samp_emu_fma_bf16((u16)(a >> 16), (u16)(b >> 16), (u16)(c >> 16));
+  return samp_emu_fma_bf16((u16)a, (u16)b, (u16)c) | (u32)high << 16;
 }
 
 DEV u32 byte_permute(u32 a, u32 b, u32 selector) {
@@ -122,6 +155,11 @@ DEV float shuffle(float x, int lane, SAMP_SITE) { return float_of(shuffle(bits_o
 DEV u32 shuffle_xor(u32 x, int mask, SAMP_SITE) { return shuffle(x, samp_emu::view()->thread.lane ^ mask, site); }
 DEV float shuffle_xor(float x, int mask, SAMP_SITE) { return float_of(shuffle_xor(bits_of(x), mask, site)); }
 
+DEV u64 shuffle_xor(u64 x, int mask, SAMP_SITE) {
+  const u32 low = shuffle_xor((u32)x, mask, site);
+  return low | (u64)shuffle_xor((u32)(x >> 32), mask, site) << 32;
+}
+
 // Beyond the warp's last lane each keeps its own.
 DEV u32 shuffle_down(u32 x, int distance, SAMP_SITE) {
   const int lane = samp_emu::view()->thread.lane;
@@ -134,6 +172,10 @@ DEV u32 shuffle_up(u32 x, int distance, SAMP_SITE) {
   return shuffle(x, lane >= distance ? lane - distance : lane, site);
 }
 DEV float shuffle_up(float x, int distance, SAMP_SITE) { return float_of(shuffle_up(bits_of(x), distance, site)); }
+DEV u64 shuffle_up(u64 x, int distance, SAMP_SITE) {
+  const u32 low = shuffle_up((u32)x, distance, site);
+  return low | (u64)shuffle_up((u32)(x >> 32), distance, site) << 32;
+}
 
 // Launches run one after another.
 DEV void grid_wait() {}

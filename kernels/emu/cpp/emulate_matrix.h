@@ -50,3 +50,7 @@ template <int Count> DEV void wgmma_64xNx16(float (&d)[Count], const u32 (&a)[4]
   const samp_emu::WarpgroupProduct product{d, a, b, Count * 2, samp_emu::Element::Half, add != 0};
   samp_emu_runtime.warpgroup_multiply(&product, site);
 }
+template <int Count> DEV void wgmma_64xNx16_bf16(float (&d)[Count], const u32 (&a)[4], u64 b, int add, SAMP_SITE) {
+  const samp_emu::WarpgroupProduct product{d, a, b, Count * 2, samp_emu::Element::Bfloat, add != 0};
+  samp_emu_runtime.warpgroup_multiply(&product, site);
+}

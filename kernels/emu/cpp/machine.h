@@ -120,10 +120,10 @@ struct BarrierWaiter {
   u32 parity;
 };
 
-// Who last touched a byte of shared memory, and when by his own clock.
+// Who last touched a byte of shared memory, and when by his own clock. Atomic operations do not race with each other.
 struct Shadow {
-  u32 write_time = 0, read_times[2] = {0, 0};
-  u16 writer, writer_fences = 0, readers[2];
+  u32 write_time = 0, add_time = 0, read_times[2] = {0, 0};
+  u16 writer, adder, writer_fences = 0, readers[2];
   Shadow();
 };
 
@@ -189,7 +189,7 @@ u32 ballot(bool vote, Site site);
 // ---- memory.cpp ----
 u8* shared_at(u32 address, u32 bytes, u32 alignment, const char* what, Site site);
 u32 shared_address(const void* address, Site site);
-void touch(const void* address, u64 bytes, bool write, Site site);
+void touch(const void* address, u64 bytes, bool write, Site site, bool atomic = false);
 void touch_instruction(const void* address, u64 bytes, int alignment, bool write, const void* instruction);
 [[noreturn]] void misaligned(const void* address, int alignment, Site site);
 u32 atomic_add_u32(u32* address, u32 value, Site site);
@@ -223,7 +223,7 @@ void warpgroup_wait(int groups, Site site);
 // Agents that touch shared memory beside the threads.
 enum Agent { COPY_ENGINE, MATRIX_UNIT };
 void prepare_races();
-void access_by_thread(int thread, u32 offset, u32 bytes, bool write, Site site);
+void access_by_thread(int thread, u32 offset, u32 bytes, bool write, Site site, bool atomic = false);
 void access_by_agent(Agent agent, const Clock& clock, u32 time, u32 offset, u32 bytes, bool write);
 u32 next_time(Agent agent);
 int clock_index(Agent agent);

@@ -47,7 +47,7 @@ static void out_of_bounds(const u8* address, u64 bytes, bool write, Site site) {
 
 constexpr u64 STACK_REACH = 128 << 10;
 
-void touch(const void* pointer, u64 bytes, bool write, Site site) {
+void touch(const void* pointer, u64 bytes, bool write, Site site, bool atomic) {
   Machine& m = machine();
   if (!m.launch.checked || !m.current) return;
   const u8* address = (const u8*)pointer;
@@ -61,7 +61,7 @@ void touch(const void* pointer, u64 bytes, bool write, Site site) {
       fault(BOUNDS, site, "%s shared bytes %llu..%llu of %llu", write ? "writes" : "reads", offset, offset + bytes,
             m.launch.shared_bytes);
     }
-    return access_by_thread(m.current->id, (u32)offset, (u32)bytes, write, site);
+    return access_by_thread(m.current->id, (u32)offset, (u32)bytes, write, site, atomic);
   }
   for (u64 i = 0; i < m.launch.region_count; i++) {
     const Region& r = m.launch.regions[i];
@@ -81,13 +81,13 @@ void touch_instruction(const void* address, u64 bytes, int alignment, bool write
 }
 
 u32 atomic_add_u32(u32* address, u32 value, Site site) {
-  touch(address, 4, true, site);
+  touch(address, 4, true, site, true);
   return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
 }
 
 // Blocks run one after another, so that no other thread comes between.
 float atomic_add_f32(float* address, float value, Site site) {
-  touch(address, 4, true, site);
+  touch(address, 4, true, site, true);
   const float before = *address;
   *address = before + value;
   return before;

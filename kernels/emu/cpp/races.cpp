@@ -10,7 +10,7 @@ constexpr u16 NOBODY = 0xffff;
 // The time of a write by `copy16` that has not been waited for: later than any clock.
 constexpr u32 PENDING = 0x7fffffff;
 
-Shadow::Shadow() : writer(NOBODY), readers{NOBODY, NOBODY} {}
+Shadow::Shadow() : writer(NOBODY), adder(NOBODY), readers{NOBODY, NOBODY} {}
 
 int clock_index(Agent agent) { return machine().threads + agent; }
 
@@ -32,7 +32,7 @@ struct Access {
   int who;
   const Clock& clock;
   u32 time;
-  bool write, by_agent;
+  bool write, atomic, by_agent;
   Site site;
 };
 
@@ -48,6 +48,7 @@ void check(const Shadow& s, const Access& a, u32 offset) {
   const Machine& m = machine();
   if (s.writer == a.who && s.write_time == PENDING) race("access before the copy has been waited for", s.writer, a, offset);
   if (!knows(a, s.writer, s.write_time)) race(a.write ? "write after write" : "read after write", s.writer, a, offset);
+  if (!a.atomic && !knows(a, s.adder, s.add_time)) race("plain access after an atomic one", s.adder, a, offset);
   for (int i = 0; a.write && i < 2; i++) {
     if (!knows(a, s.readers[i], s.read_times[i])) race("write after read", s.readers[i], a, offset);
   }
@@ -59,7 +60,14 @@ void check(const Shadow& s, const Access& a, u32 offset) {
 
 void record(Shadow& s, const Access& a) {
   const Machine& m = machine();
+  if (a.atomic) {
+    // Earlier plain accesses still count for those to come, which may not know of them.
+    s.adder = (u16)a.who;
+    s.add_time = a.time;
+    return;
+  }
   if (a.write) {
+    s.adder = NOBODY;
     s.writer = (u16)a.who;
     s.write_time = a.time;
     s.writer_fences = a.by_agent ? 0 : m.fences[a.who];
@@ -84,16 +92,16 @@ void access(const Access& a, u32 offset, u32 bytes) {
 
 }  // namespace
 
-void access_by_thread(int thread, u32 offset, u32 bytes, bool write, Site site) {
+void access_by_thread(int thread, u32 offset, u32 bytes, bool write, Site site, bool atomic) {
   const Machine& m = machine();
   if (!m.launch.checked) return;
   const Clock& clock = m.clocks[thread];
-  access({thread, clock, clock[thread], write, false, site}, offset, bytes);
+  access({thread, clock, clock[thread], write, atomic, false, site}, offset, bytes);
 }
 
 void access_by_agent(Agent agent, const Clock& clock, u32 time, u32 offset, u32 bytes, bool write) {
   if (!machine().launch.checked) return;
-  access({clock_index(agent), clock, time, write, true, Site{}}, offset, bytes);
+  access({clock_index(agent), clock, time, write, false, true, Site{}}, offset, bytes);
 }
 
 void pending_copy(int thread, u32 offset, Site site) {

@@ -29,7 +29,22 @@ impl Rows {
         self.source("silu_mul")
     }
 
-    /// Of these two, for so many tokens.
+    /// The same in E4M3 with a scale for each token.
+    pub fn silu_mul_fp8(&self) -> Source {
+        self.source("silu_mul_fp8").define("THREADS", self.row_threads())
+    }
+
+    /// Of that, for so many tokens: a block for each, whose threads have 8 values each as far as that goes.
+    pub fn silu_mul_fp8_grid(&self, tokens: u32) -> Grid {
+        let threads = self.row_threads();
+        Grid { blocks: [tokens, 1, 1], threads, shared_bytes: threads / 32 * 4 }
+    }
+
+    fn row_threads(&self) -> u32 {
+        self.cols.div_ceil(8).next_multiple_of(32).clamp(64, 1024)
+    }
+
+    /// Of `add` and `silu_mul`, for so many tokens.
     pub fn grid(&self, tokens: u32) -> Grid {
         let values = u64::from(tokens) * u64::from(self.cols);
         let blocks = values.div_ceil(u64::from(THREADS) * 4) as u32;
@@ -48,5 +63,40 @@ impl Rows {
 
     fn source(&self, stem: &str) -> Source {
         self.activation.of(stem).define("COLS", self.cols)
+    }
+}
+
+/// Two or three activations side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concat {
+    /// Width of each part; of a third that is not there 0.
+    widths: [u32; 3],
+}
+
+impl Concat {
+    /// `None` unless there are two or three parts, each a multiple of 4 wide.
+    pub fn new(widths: &[u32]) -> Option<Concat> {
+        let fits = widths.iter().all(|width| *width > 0 && width.is_multiple_of(4));
+        let widths = match *widths {
+            [first, second] => [first, second, 0],
+            [first, second, third] => [first, second, third],
+            _ => return None,
+        };
+        fits.then_some(Concat { widths })
+    }
+
+    /// The kernel. Without a third part its argument is null.
+    pub fn source(&self) -> Source {
+        let [first, second, third] = self.widths;
+        let source = Source::of("concat").expect("a kernel of this stem");
+        source.define("WIDTH0", first).define("WIDTH1", second).define("WIDTH2", third)
+    }
+
+    /// For so many tokens.
+    pub fn grid(&self, tokens: u32) -> Grid {
+        let vector = if self.widths.iter().all(|width| width.is_multiple_of(8)) { 8 } else { 4 };
+        let values = u64::from(tokens) * u64::from(self.widths.iter().sum::<u32>());
+        let blocks = values.div_ceil(u64::from(THREADS) * vector) as u32;
+        Grid { blocks: [blocks, 1, 1], threads: THREADS, shared_bytes: 0 }
     }
 }

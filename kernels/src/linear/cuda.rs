@@ -1,6 +1,10 @@
 //! Linear kernels of GPUs: how a source is specialised, and what launching it takes.
 //!
-//! Arguments of every kernel, in order: x (f16 `[tokens, cols]`), the arrays of the weight in `fragments` layout in the order
+//! Activations are f16 or bf16. Codes of 4 and 8 bits are exact in both. A weight of f16 is not exact in bf16, nor the other
+//! way round: weights of 16 bits are multiplied with activations of their own format, as they were trained, and there is no
+//! kernel for a mixture.
+//!
+//! Arguments of every kernel, in order: x (activations `[tokens, cols]`), the arrays of the weight in `fragments` layout in the order
 //! of [`Layout::components`] (int4 without zero points a null in their place), bias (f32 `[rows]`, or null), out
 //! `[tokens, rows]`, tokens (i32); and of those that share work out by parts ([`Kind::Mma`], [`Kind::Wgmma`]) the partial
 //! sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
@@ -8,7 +12,7 @@
 use samp_abi::{BLOCK, Format, Group, Layout, ScaleAxis, TILE_ROWS};
 
 use crate::{
-    cuda::{Grid, Source},
+    cuda::{Activation, Grid, Source},
     target::Target,
 };
 
@@ -61,15 +65,17 @@ pub struct Linear {
     pub tokens: u32,
     /// Whether a bias is added.
     pub bias: bool,
-    /// Whether outputs are f32 rather than f16.
+    /// What x is stored as.
+    pub activation: Activation,
+    /// Whether outputs are f32 rather than activations.
     pub f32_out: bool,
     /// How work is shared out.
     pub tiling: Tiling,
 }
 
 impl Linear {
-    /// The kernel for a weight, without bias and with f16 outputs. `None` where there is none of this kind for the format,
-    /// the columns or the number of tokens, or x does not fit shared memory.
+    /// The kernel for a weight, without bias; activations and outputs are f16, or bf16 where the weight is. `None` where there
+    /// is none of this kind for the format, the columns or the number of tokens, or x does not fit shared memory.
     pub fn new(kind: Kind, format: Format, (rows, cols): (u32, u32), tokens: u32) -> Option<Linear> {
         let tokens_fit = match kind {
             Kind::Gemv => (1..=8).contains(&tokens),
@@ -78,6 +84,7 @@ impl Linear {
         };
         let fits = tokens_fit && stem(kind, format).is_some() && Layout::Fragments.holds(format, cols.into());
         let tiling = tiling(kind, format, cols, tokens);
+        let activation = if format == Format::Bf16 { Activation::Bf16 } else { Activation::F16 };
         (fits && tiling.stages > 1).then_some(Linear {
             kind,
             format,
@@ -85,17 +92,28 @@ impl Linear {
             cols,
             tokens,
             bias: false,
+            activation,
             f32_out: false,
             tiling,
         })
     }
 
+    /// The same with other activations. `None` where the weight would not be exact among them.
+    pub fn with(self, activation: Activation) -> Option<Linear> {
+        let lossy = match activation {
+            Activation::F16 => Format::Bf16,
+            Activation::Bf16 => Format::F16,
+        };
+        (self.format != lossy).then_some(Linear { activation, ..self })
+    }
+
     /// The source with its constants.
     pub fn source(&self) -> Source {
         let tiling = &self.tiling;
-        let source = stem(self.kind, self.format).and_then(Source::of);
-        let mut source = source
-            .expect("a kernel of every stem")
+        let stem = stem(self.kind, self.format).expect("a kernel of every format that `new` takes");
+        let mut source = self
+            .activation
+            .of(stem)
             .define("ROWS", self.rows)
             .define("COLS", self.cols)
             .define("TOKENS", self.tokens)
@@ -213,6 +231,7 @@ impl Linear {
 fn stem(kind: Kind, format: Format) -> Option<&'static str> {
     let [gemv, mma, wgmma] = match format {
         Format::F16 => ["linear_f16_gemv", "linear_f16_mma", "linear_f16_wgmma"],
+        Format::Bf16 => ["linear_bf16_gemv", "linear_bf16_mma", "linear_bf16_wgmma"],
         Format::Fp8E4m3(_) => ["linear_fp8_gemv", "linear_fp8_mma", "linear_fp8_wgmma"],
         Format::Int8 { outliers: false } => ["linear_int8_gemv", "linear_int8_mma", "linear_int8_wgmma"],
         Format::Int4 { .. } => ["linear_int4_gemv", "linear_int4_mma", "linear_int4_wgmma"],

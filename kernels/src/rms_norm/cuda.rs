@@ -27,6 +27,17 @@ impl Norm {
         Grid { blocks: [tokens, 1, 1], threads: self.threads(), shared_bytes: self.threads() / 32 * 4 }
     }
 
+    /// One of the two with its result in E4M3 and, as one more argument at the end, a scale (f32) for each token.
+    pub fn to_fp8(&self, source: Source) -> Source {
+        source.define("OUT_FP8", 1)
+    }
+
+    /// Of such a kernel, for so many tokens.
+    pub fn fp8_grid(&self, tokens: u32) -> Grid {
+        let grid = self.grid(tokens);
+        Grid { shared_bytes: 2 * grid.shared_bytes, ..grid }
+    }
+
     fn threads(&self) -> u32 {
         self.cols.div_ceil(8).next_multiple_of(32).clamp(64, 1024)
     }

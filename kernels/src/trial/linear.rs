@@ -1,12 +1,12 @@
 //! Trials of the linear kernels: formats, ragged tokens and rows, the widths of several models, grids that share work out
 //! anyhow.
 
-use half::f16;
+use half::{bf16, f16};
 use samp_abi::{Format, Layout};
 
 use super::{Arg, Check, Near, Numbers, Trial};
 use crate::{
-    cuda::Grid,
+    cuda::{Activation, Grid},
     format::{decode_rows, encode},
     layout::pack,
     linear::cuda::{Kind, Linear},
@@ -120,6 +120,25 @@ pub fn other_cases() -> Vec<Case> {
     all
 }
 
+/// Activations of bf16, over every format that is exact among them.
+pub fn bf16_cases() -> Vec<Case> {
+    let formats = ["nf4", "fp4", "int4", "int4_g64_asym", "fp8", "fp8_e4m3_tensor", "int8", "bf16"];
+    let mut all = vec![];
+    for (kind, tokens) in [(Kind::Gemv, 3), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
+        for format in formats {
+            let linear = kernel(kind, format, (72, 640), tokens).with(Activation::Bf16);
+            all.push(Case::new(linear.expect("exact weights"), &[tokens - 1, tokens], &[2, 5]));
+        }
+    }
+    for (kind, shape, tokens) in
+        [(Kind::Gemv, (17, 2048), 8), (Kind::Mma, (200, 1024), 64), (Kind::Wgmma, (136, 896), 128)]
+    {
+        let wide = Linear { bias: true, f32_out: true, ..kernel(kind, "bf16", shape, tokens) };
+        all.push(Case::new(wide, &[tokens - 3], &[1, ALL]));
+    }
+    all
+}
+
 fn all_trials(cases: Vec<Case>) -> Vec<Trial> {
     cases.iter().flat_map(Case::trials).collect()
 }
@@ -144,6 +163,11 @@ pub fn outputs() -> Vec<Trial> {
     all_trials(other_cases())
 }
 
+/// [`bf16_cases`].
+pub fn bf16() -> Vec<Trial> {
+    all_trials(bf16_cases())
+}
+
 /// Every number of tokens at a time that a kernel can be made for, over every format.
 pub fn tiles() -> Vec<Trial> {
     let formats =
@@ -159,7 +183,7 @@ pub fn tiles() -> Vec<Trial> {
 pub struct Problem {
     linear: Linear,
     parts: Vec<Vec<u8>>,
-    x: Vec<f16>,
+    x: Vec<u16>,
     bias: Vec<f32>,
     expected: Vec<Near>,
 }
@@ -181,7 +205,7 @@ impl Problem {
         let mut problem = Problem {
             linear: *linear,
             parts: packed.parts.iter().map(|(_, bytes)| bytes.to_vec()).collect(),
-            x: (0..tokens as usize * cols).map(|_| f16::from_f32(numbers.normal(1.0))).collect(),
+            x: (0..tokens as usize * cols).map(|_| to_bits(linear.activation, numbers.normal(1.0))).collect(),
             bias: (0..rows).map(|_| numbers.normal(1.0)).collect(),
             expected: vec![],
         };
@@ -193,7 +217,11 @@ impl Problem {
     /// The kernel for the first `tokens` tokens on `blocks` blocks along x.
     pub fn trial(&self, tokens: u32, blocks: u32) -> Trial {
         let linear = &self.linear;
-        let (stored, bytes) = if linear.f32_out { (Format::F32, 4) } else { (Format::F16, 2) };
+        let (stored, bytes) = match (linear.f32_out, linear.activation) {
+            (true, _) => (Format::F32, 4),
+            (false, Activation::F16) => (Format::F16, 2),
+            (false, Activation::Bf16) => (Format::Bf16, 2),
+        };
         let outputs = (tokens * linear.rows) as usize;
         let check = Check::near(stored, self.expected[..outputs].to_vec());
         let mut args = vec![Arg::read(&self.x[..(tokens * linear.cols) as usize])];
@@ -212,8 +240,11 @@ impl Problem {
         let grid = Grid { blocks: size, threads: linear.threads(), shared_bytes: linear.shared_bytes() };
         let source = linear.source();
         let Linear { format, rows, cols, tokens: tile, .. } = linear;
-        let name =
-            format!("{} {format} {rows}x{cols} by {tile}, {tokens} tokens on {blocks} blocks", source.stem);
+        let as_stored = if linear.activation == Activation::Bf16 { ", bf16" } else { "" };
+        let name = format!(
+            "{} {format} {rows}x{cols} by {tile}, {tokens} tokens on {blocks} blocks{as_stored}",
+            source.stem
+        );
         Trial { name, source, grid, args, hopper: linear.kind == Kind::Wgmma }
     }
 
@@ -222,17 +253,36 @@ impl Problem {
         let pairs = weights[row * cols..][..cols].iter().zip(&self.x[token * cols..][..cols]);
         let (mut value, mut magnitude) = (0.0, 0.0);
         for (w, x) in pairs {
-            let product = f64::from(*w) * x.to_f64();
+            let product = f64::from(*w) * f64::from(from_bits(self.linear.activation, *x));
             value += product;
             magnitude += product.abs();
         }
         if self.linear.bias {
             value += f64::from(self.bias[row]);
         }
-        // The values of a table are rounded to f16; other codes are exact in it. Sums are f32.
+        // The values of a table are rounded to activations; other codes are exact in them. Sums are f32.
+        let ulp = match self.linear.activation {
+            Activation::F16 => 2f64.powi(-11),
+            Activation::Bf16 => 2f64.powi(-8),
+        };
         let table = matches!(self.linear.format, Format::Nf4 | Format::Fp4);
-        let of_sum = magnitude * (2f64.powi(-17) + if table { 2f64.powi(-12) } else { 0.0 });
-        let of_output = value.abs() * if self.linear.f32_out { 2f64.powi(-23) } else { 2f64.powi(-11) };
+        let of_sum = magnitude * (2f64.powi(-17) + if table { ulp / 2.0 } else { 0.0 });
+        let of_output = value.abs() * if self.linear.f32_out { 2f64.powi(-23) } else { ulp };
         Near { value, allowed: of_sum + of_output + 1e-7 }
+    }
+}
+
+/// An activation as it is stored.
+fn to_bits(activation: Activation, x: f32) -> u16 {
+    match activation {
+        Activation::F16 => f16::from_f32(x).to_bits(),
+        Activation::Bf16 => bf16::from_f32(x).to_bits(),
+    }
+}
+
+fn from_bits(activation: Activation, bits: u16) -> f32 {
+    match activation {
+        Activation::F16 => f16::from_bits(bits).to_f32(),
+        Activation::Bf16 => bf16::from_bits(bits).to_f32(),
     }
 }

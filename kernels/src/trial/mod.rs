@@ -123,6 +123,7 @@ pub fn kernels() -> Vec<fn() -> Vec<Trial>> {
         linear::mma,
         linear::wgmma,
         linear::outputs,
+        linear::bf16,
         linear::tiles,
         attention::decode,
         attention::prefill,

@@ -12,13 +12,15 @@ use samp_abi::Format;
 /// Every probe. Those of tensor copies, which no kernel makes, are apart: [`tensor_copy`].
 pub fn trials() -> Vec<Trial> {
     let matrices = [false, true].map(matrix);
-    let wgmma = [16, 32, 64, 128].map(|columns| warpgroup(columns, false));
-    [numbers(), warp(), sync(), copy(), bulk(), fence()].into_iter().chain(matrices).chain(wgmma).collect()
+    let wgmma = [16, 32, 64, 128].map(|columns| warpgroup(columns, (false, false)));
+    let narrow = [16, 128].map(|columns| warpgroup(columns, (true, false)));
+    let each = [numbers(), pairs(), wide(), warp(), sync(), copy(), bulk(), fence()];
+    each.into_iter().chain(matrices).chain(wgmma).chain(narrow).collect()
 }
 
 /// Matrices of a warpgroup, brought in by tensor copies.
 pub fn tensor_copy(columns: usize) -> Trial {
-    warpgroup(columns, true)
+    warpgroup(columns, (false, true))
 }
 
 fn trial(stem: &'static str, (blocks, threads, shared_bytes): (u32, u32, u32), args: Vec<Arg>) -> Trial {
@@ -159,19 +161,79 @@ fn product(a: &[f32], b: impl Fn(usize, usize) -> f32, depth: usize, columns: us
         .collect()
 }
 
+/// Values as f16, or bf16 where `narrow`, and what they stand for.
+fn sixteen_bits(numbers: &mut Numbers, count: usize, narrow: bool) -> (Vec<u16>, Vec<f32>) {
+    let each = |_| {
+        let (half, bfloat) = (f16::from_f32(numbers.even()), bf16::from_f32(numbers.even()));
+        if narrow { (bfloat.to_bits(), bfloat.to_f32()) } else { (half.to_bits(), half.to_f32()) }
+    };
+    (0..count).map(each).unzip()
+}
+
+/// Products and sums of pairs of bf16, rounded once.
+fn pairs() -> Trial {
+    let mut numbers = Numbers::new(5);
+    let count = 3000;
+    // Products and sums of such values are exact in f64, subnormal ones among them.
+    let mut draw = |least: i32| -> Vec<[bf16; 2]> {
+        let mut value = || bf16::from_f32(numbers.even() * 2f32.powi(least + numbers.below(12) as i32));
+        (0..count).map(|_| [value(), value()]).collect()
+    };
+    let (mut a, mut b, mut c) = (draw(-8), draw(-8), draw(-12));
+    let small = draw(-134);
+    for i in (0..count).step_by(3) {
+        (a[i], b[i], c[i]) = (small[i], [bf16::from_f32(2f32.powi(120)); 2], [bf16::NEG_ZERO; 2]);
+    }
+    let of = |i: usize, half: usize| {
+        let [a, b, c] = [a[i][half], b[i][half], c[i][half]].map(|x| x.to_f64());
+        bf16::from_f64(a * b + c).to_bits()
+    };
+    let expected: Vec<u32> = (0..count).map(|i| pair(of(i, 0), of(i, 1))).collect();
+    let words = |values: &[[bf16; 2]]| -> Arg {
+        let words = values.iter().map(|[low, high]| pair(low.to_bits(), high.to_bits()));
+        Arg::read(&words.collect::<Vec<u32>>())
+    };
+    let out = Arg::poisoned(count * 4, Check::words(&expected));
+    let args = vec![words(&a), words(&b), words(&c), out, Arg::I32(count as i32)];
+    trial("probe_bf16", (count.div_ceil(128) as u32, 128, 0), args)
+}
+
+/// Numbers of 64 bits.
+fn wide() -> Trial {
+    let mut numbers = Numbers::new(10);
+    let x: Vec<f64> = (0..32).map(|_| f64::from(numbers.even()).abs() * 50.0 + 1.0 / 3.0).collect();
+    let bits: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
+    let input = Arg::read(&bits);
+    let of_lane = move |lane: usize| {
+        let (a, b) = (x[lane], x[lane ^ 11]);
+        let high = (u128::from(bits[lane]) * u128::from(!bits[lane ^ 11])) >> 64;
+        let above = bits[lane.checked_sub(5).unwrap_or(lane)];
+        let of_floats = [a - b, a * b - 1.0, a / b].map(f64::to_bits);
+        let [difference, product, quotient] = of_floats;
+        let whole = (a * 4096.0) as u64;
+        ([bits[lane ^ 11], above, high as u64, difference, product, quotient, whole], a.ln())
+    };
+    let check = Check::new(move |found| {
+        let word = |b: &[u8]| u64::from_le_bytes(b.try_into().expect("8 bytes"));
+        let words: Vec<u64> = found.chunks_exact(8).map(word).collect();
+        let mut worst = 0.0f64;
+        for (lane, words) in words.chunks_exact(8).enumerate() {
+            let (exact, logarithm) = of_lane(lane);
+            let part = (f64::from_bits(words[7]) - logarithm).abs() / 1e-14;
+            if words[..7] != exact || part > 1.0 || part.is_nan() {
+                return Err(format!("lane {lane} has {words:x?} instead of {exact:x?} and {logarithm}"));
+            }
+            worst = worst.max(part);
+        }
+        Ok(worst)
+    });
+    trial("probe_wide", (1, 32, 0), vec![input, Arg::poisoned(32 * 8 * 8, check)])
+}
+
 fn matrix(narrow: bool) -> Trial {
     let mut numbers = Numbers::new(4);
-    let wide = |b: u16| if narrow { bf16::from_bits(b).to_f32() } else { f16::from_bits(b).to_f32() };
-    let mut draw = |count| -> (Vec<u16>, Vec<f32>) {
-        let bits = (0..count).map(|_| match narrow {
-            true => bf16::from_f32(numbers.even()).to_bits(),
-            false => f16::from_f32(numbers.even()).to_bits(),
-        });
-        let bits: Vec<u16> = bits.collect();
-        let values = bits.iter().map(|&b| wide(b)).collect();
-        (bits, values)
-    };
-    let ((a, wide_a), (b, wide_b)) = (draw(256), draw(128));
+    let (a, wide_a) = sixteen_bits(&mut numbers, 256, narrow);
+    let (b, wide_b) = sixteen_bits(&mut numbers, 128, narrow);
     let once = product(&wide_a, |k, column| wide_b[k * 8 + column], 16, 8);
     let b_rows: Vec<u16> = (0..128).map(|i| b[i % 16 * 8 + i / 16]).collect();
     let check = Check::near(Format::F32, Near::all(&[once.clone(), once].concat(), 1e-5, 0.0));
@@ -213,26 +275,33 @@ fn fence() -> Trial {
     Trial { hopper: true, ..trial("probe_fence", (1, 128, 2048), args) }
 }
 
-fn warpgroup(columns: usize, tensor: bool) -> Trial {
+fn warpgroup(columns: usize, (narrow, tensor): (bool, bool)) -> Trial {
     let depth = 320;
     let mut numbers = Numbers::new(6);
     // Fewer rows than are copied at a time: the others are zero.
     let rows = columns - 3;
-    let (a, b) = (numbers.halves(64 * depth), numbers.halves(rows * depth));
-    let value = |k: usize, column: usize| if column < rows { b[column * depth + k].to_f32() } else { 0.0 };
-    let expected = product(&widened(&a), value, depth, columns);
+    let (a, wide_a) = sixteen_bits(&mut numbers, 64 * depth, narrow);
+    let (b, wide_b) = sixteen_bits(&mut numbers, rows * depth, narrow);
+    let value = |k: usize, column: usize| if column < rows { wide_b[column * depth + k] } else { 0.0 };
+    let expected = product(&wide_a, value, depth, columns);
     let check = Check::near(Format::F32, Near::all(&expected, 1e-4, 0.0));
     let mut args = vec![Arg::read(&a), Arg::read(&b), Arg::poisoned(expected.len() * 4, check)];
     args.push(Arg::I32(depth as i32));
     args.push(Arg::I32(rows as i32));
     let mut source = source("probe_wgmma", &[("COLUMNS", columns)]);
     if tensor {
-        let values = b.iter().map(|x| x.to_bits()).collect();
-        args[1] = Arg::Tensor { values, columns: depth, tile: [columns as u32, 64] };
+        args[1] = Arg::Tensor { values: b, columns: depth, tile: [columns as u32, 64] };
         source = source.define("TENSOR_COPY", 1);
+    }
+    if narrow {
+        source = source.define("BF16", 1);
     }
     let shared_bytes = 2 * (columns as u32 * 128 + 16);
     let grid = Grid { blocks: [1, 1, 1], threads: 160, shared_bytes };
-    let name = format!("probe_wgmma of {columns} columns{}", if tensor { " by tensor copies" } else { "" });
+    let name = format!(
+        "probe_wgmma of {columns} columns{}{}",
+        if narrow { " of bf16" } else { "" },
+        if tensor { " by tensor copies" } else { "" }
+    );
     Trial { name, source, grid, args, hopper: true }
 }

@@ -1,28 +1,31 @@
-//! Trials of embed, gather, add and silu_mul.
+//! Trials of embed, gather, add, concat and silu_mul.
 
 use half::{bf16, f16};
-use samp_abi::{Component, Format, Layout, ScaleAxis};
+use samp_abi::{Format, Layout};
 
 use super::{Arg, Check, HALF_ULP, Near, Numbers, Trial, widened};
 use crate::{
     cuda::{Activation, Grid, Source},
-    elementwise::{self, AddArgs, GatherArgs, SiluMulArgs, cuda::Rows},
+    elementwise::{
+        self, AddArgs, ConcatArgs, GatherArgs, SiluMulArgs,
+        cuda::{Concat, Rows},
+    },
     embed::{self, EmbedArgs},
-    format, quantize,
+    format, layout, quantize,
 };
 
 /// All of them.
 pub fn trials() -> Vec<Trial> {
-    let tables = [
-        Format::F32,
-        Format::F16,
-        Format::Bf16,
-        Format::Fp8E4m3(ScaleAxis::Channel),
-        Format::Fp8E4m3(ScaleAxis::Tensor),
-        Format::Nf4,
-    ];
     let rest = [gather(), add(false), add(true), silu_mul(1, 64), silu_mul(7, 900), silu_mul_bf16()];
-    tables.into_iter().map(embed).chain(rest).collect()
+    let widths = [&[64, 8, 8][..], &[132, 44, 4], &[256, 520], &[4, 300]];
+    tables().map(embed).chain(rest).chain(widths.map(concat)).collect()
+}
+
+/// Every format and layout that a table may have.
+pub fn tables() -> impl Iterator<Item = (Format, Layout)> {
+    let kinds = |format| [Layout::RowMajor, Layout::Fragments].map(|layout| (format, layout));
+    let fits = |&(format, layout): &(Format, Layout)| embed::cuda::source(format, layout, 640).is_some();
+    Format::ALL.into_iter().flat_map(kinds).filter(fits)
 }
 
 fn on_rows(cols: usize) -> Rows {
@@ -33,27 +36,40 @@ fn trial(name: String, (source, grid): (Source, Grid), args: Vec<Arg>) -> Trial 
     Trial { name, source, grid, args, hopper: false }
 }
 
-fn embed(format: Format) -> Trial {
-    let (rows, cols) = (37, 576);
+fn embed((format, layout): (Format, Layout)) -> Trial {
+    let (rows, cols) = (37, 640);
     let values = Numbers::new(7).floats(rows * cols);
-    let table = format::encode(format, rows, cols, &quantize::Rows { cols, values: &values }, &[])
+    let plain = format::encode(format, rows, cols, &quantize::Rows { cols, values: &values }, &[])
         .expect("the table can be encoded");
-    let ids = [0, 36, 5, 5, 17];
+    let table = layout::pack(plain.view(), layout);
+    let ids = [0, 36, 5, 5, 17, 15, 24];
     let mut expected = vec![0.0; ids.len() * cols];
     embed::reference::embed(EmbedArgs { token_ids: &ids, weight: table.view(), out: &mut expected });
-    let components: Vec<Component> = Layout::RowMajor
-        .components(format, rows as u64, cols as u64, 0)
-        .iter()
-        .map(|spec| spec.component)
-        .collect();
     // Multiplied in another order by at most one rounding.
     let near = Near::all(&expected, f32::MIN_POSITIVE.into(), f32::EPSILON.into());
     let mut args = vec![Arg::read(&ids)];
-    args.extend(components.iter().map(|component| Arg::read(table.view().part(*component))));
+    args.extend(table.parts.iter().map(|(_, bytes)| Arg::read(&bytes[..])));
+    args.extend(matches!(format, Format::Int4 { zero_point: false, .. }).then_some(Arg::Null));
     args.push(Arg::poisoned(expected.len() * 4, Check::near(Format::F32, near)));
     args.push(Arg::I32(ids.len() as i32));
-    let source = embed::cuda::source(format, Layout::RowMajor, cols as u32).expect("a kernel");
-    trial(format!("embed {format}"), (source, embed::cuda::grid(ids.len() as u32 + 1)), args)
+    let source = embed::cuda::source(format, layout, cols as u32).expect("a kernel");
+    trial(format!("embed {format} {layout}"), (source, embed::cuda::grid(ids.len() as u32 + 1)), args)
+}
+
+fn concat(widths: &[u32]) -> Trial {
+    let tokens = 5;
+    let concat = Concat::new(widths).expect("a kernel");
+    let mut numbers = Numbers::new(4);
+    let parts: Vec<Vec<f16>> = widths.iter().map(|w| numbers.halves(tokens * *w as usize)).collect();
+    let wide: Vec<Vec<f32>> = parts.iter().map(|part| widened(part)).collect();
+    let width = widths.iter().sum::<u32>() as usize;
+    let mut expected = vec![0.0; tokens * width];
+    let slices: Vec<&[f32]> = wide.iter().map(|part| &part[..]).collect();
+    elementwise::reference::concat(ConcatArgs { parts: &slices, width, out: &mut expected });
+    let out = Check::near(Format::F16, Near::all(&expected, 0.0, 0.0));
+    let mut args: Vec<Arg> = (0..3).map(|i| parts.get(i).map_or(Arg::Null, |part| Arg::read(part))).collect();
+    args.extend([Arg::poisoned(expected.len() * 2, out), Arg::I32(tokens as i32)]);
+    trial(format!("concat {widths:?}"), (concat.source(), concat.grid(tokens as u32)), args)
 }
 
 fn gather() -> Trial {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use samp_emulator::{AsyncMode, Build, Edit, Emulator, Kernel, LaunchError, Options};
+use samp_emulator::{Arg, AsyncMode, Build, Edit, Emulator, Kernel, Launch, LaunchError, Options};
+pub use samp_kernels::trial::Numbers;
 use samp_kernels::{cuda::Source, trial::Trial};
 
 /// The emulator of this test run.
@@ -22,7 +23,7 @@ pub fn compiled(source: &Source, edits: &[Edit<'_>], build: Build) -> Kernel {
 }
 
 /// Builds, orders of threads and times of asynchronous work that every kernel is run with.
-const WAYS: [(Build, Options); 5] = [
+pub const WAYS: [(Build, Options); 5] = [
     (Build::Plain, Options { seed: 1, async_mode: AsyncMode::Early }),
     (Build::Plain, Options { seed: 2, async_mode: AsyncMode::Late }),
     (Build::Checked, Options { seed: 3, async_mode: AsyncMode::Either }),
@@ -30,16 +31,39 @@ const WAYS: [(Build, Options); 5] = [
     (Build::Checked, Options { seed: 5, async_mode: AsyncMode::Early }),
 ];
 
+/// A kernel in both builds.
+pub struct Subject {
+    name: &'static str,
+    plain: Kernel,
+    checked: Kernel,
+}
+
+impl Subject {
+    pub fn new(source: &Source) -> Subject {
+        let build = |build| compiled(source, &[], build);
+        Subject { name: source.stem, plain: build(Build::Plain), checked: build(Build::Checked) }
+    }
+
+    /// Launches in one of the [`WAYS`]; panics on a fault.
+    pub fn run(&self, way: (Build, Options), launch: impl Into<Launch>, args: &[Arg<'_>]) {
+        if let Err(error) = self.of(way).launch(launch.into(), way.1, args) {
+            panic!("{} ({way:?}): {error}", self.name);
+        }
+    }
+
+    fn of(&self, way: (Build, Options)) -> &Kernel {
+        if way.0 == Build::Plain { &self.plain } else { &self.checked }
+    }
+}
+
 /// Runs trials in all [`WAYS`]; panics unless each gives what it must.
 #[track_caller]
 pub fn hold(trials: &[Trial]) {
     assert!(!trials.is_empty());
     for trial in trials {
-        let [plain, checked] =
-            [Build::Plain, Build::Checked].map(|build| compiled(&trial.source, &[], build));
+        let subject = Subject::new(&trial.source);
         for way in WAYS {
-            let kernel = if way.0 == Build::Plain { &plain } else { &checked };
-            let written = kernel.try_out(trial, way.1);
+            let written = subject.of(way).try_out(trial, way.1);
             let written = written.unwrap_or_else(|error| panic!("{} ({way:?}): {error}", trial.name));
             let part = trial.check(&written).unwrap_or_else(|error| panic!("{way:?}: {error}"));
             println!("{}: {part:.2} of the tolerance", trial.name);

@@ -7,3 +7,4 @@ mod norms;
 mod probes;
 mod rope;
 mod rows;
+mod sample;

@@ -31,13 +31,13 @@ fn a_norm_without_barrier_or_bound_is_caught() {
     let nothing = Edit { file: "rms_norm.cu", from: "  grid_launch();\n", to: "" };
     assert_eq!(launch_edited(nothing, 32), None);
 
-    let barrier = Edit { file: "row_norm.cuh", from: "  block_sync();\n", to: "" };
+    let barrier = Edit { file: "row.cuh", from: "  block_sync();\n", to: "" };
     let error = launch_edited(barrier, 32).expect("a race");
     let fault = error.fault().expect("a fault");
     assert_eq!(fault.kind, FaultKind::Race, "{error}");
-    assert_eq!(fault.line.as_ref().expect("a line").0, "row_norm.cuh", "{error}");
+    assert_eq!(fault.line.as_ref().expect("a line").0, "row.cuh", "{error}");
 
-    let bound = Edit { file: "row_norm.cuh", from: "    if (column >= COLS) continue;\n", to: "" };
+    let bound = Edit { file: "row_norm.cuh", from: "    if (column_of(turn) >= COLS) continue;\n", to: "" };
     let error = launch_edited(bound, 32).expect("an overrun");
     assert_eq!(error.fault().expect("a fault").kind, FaultKind::Bounds, "{error}");
 

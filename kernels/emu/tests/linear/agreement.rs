@@ -2,8 +2,9 @@
 
 use samp_emulator::Build;
 use samp_kernels::{
+    cuda::Activation,
     linear::cuda::{Kind, Linear},
-    trial::linear::{Case, cases, kernel, other_cases},
+    trial::linear::{Case, bf16_cases, cases, kernel, other_cases},
 };
 
 use crate::{compile, devices};
@@ -43,6 +44,15 @@ fn wgmma_over_every_format_and_the_widths_of_models() {
 }
 
 #[test]
+fn activations_of_bf16_over_every_format() {
+    agree(bf16_cases(), Build::Plain);
+    for (kind, tokens) in [(Kind::Gemv, 3), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
+        assert_eq!(kernel(kind, "f16", (72, 640), tokens).with(Activation::Bf16), None);
+        assert_eq!(kernel(kind, "bf16", (72, 640), tokens).with(Activation::F16), None);
+    }
+}
+
+#[test]
 fn other_outputs_and_tilings() {
     agree(other_cases(), Build::Plain);
 }
@@ -59,6 +69,7 @@ fn checked_builds_find_no_fault() {
         (Kind::Wgmma, "nf4", 16),
         (Kind::Wgmma, "int4_asym", 64),
         (Kind::Wgmma, "f16", 32),
+        (Kind::Wgmma, "bf16", 32),
     ] {
         let linear = Linear { bias: true, ..kernel(kind, format, (200, 640), tokens) };
         let tokens = [tokens - 1, tokens].map(|t| t.max(1)).to_vec();

@@ -5,9 +5,10 @@ use samp_abi::{Format, Layout, ScaleAxis};
 use samp_kernels::{
     attention::{KvGeometry, cuda::Attention},
     cuda::{Activation, PROBES, Source},
-    elementwise::cuda::Rows,
+    elementwise::cuda::{Concat, Rows},
     embed,
     rms_norm::cuda::Norm,
+    sample,
 };
 use samp_nvrtc::Arch;
 
@@ -23,6 +24,9 @@ fn of_rows(activation: Activation) -> Vec<Source> {
         rows.add(false),
         rows.add(true),
         rows.silu_mul(),
+        norm.to_fp8(norm.rms_norm()),
+        norm.to_fp8(norm.add_rms_norm()),
+        Rows { cols: 28672, activation }.silu_mul_fp8(),
         rows.gather(),
     ]
 }
@@ -34,10 +38,14 @@ fn of_attention(activation: Activation, format: Format) -> Vec<Source> {
 }
 
 fn sources() -> Vec<Source> {
-    let channel = Format::Fp8E4m3(ScaleAxis::Channel);
-    let tables = [Format::F32, Format::F16, Format::Bf16, channel, Format::Nf4];
+    let layouts = |format| [Layout::RowMajor, Layout::Fragments].map(|layout| (format, layout));
+    let tables = Format::ALL.into_iter().flat_map(layouts);
     let mut all: Vec<Source> =
-        tables.iter().filter_map(|f| embed::cuda::source(*f, Layout::RowMajor, HIDDEN)).collect();
+        tables.filter_map(|(format, layout)| embed::cuda::source(format, layout, HIDDEN)).collect();
+    all.extend(
+        [&[8192, 1024, 1024][..], &[28672; 2]].map(|widths| Concat::new(widths).expect("a kernel").source()),
+    );
+    all.push(sample::cuda::source(128_256).expect("a kernel"));
     for activation in [Activation::F16, Activation::Bf16] {
         all.extend(of_rows(activation));
         for format in [Format::F16, Format::Fp8E4m3(ScaleAxis::Tensor)] {

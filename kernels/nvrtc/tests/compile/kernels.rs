@@ -3,7 +3,10 @@
 
 use rayon::prelude::*;
 use samp_abi::Format;
-use samp_kernels::linear::cuda::{Kind, Linear};
+use samp_kernels::{
+    cuda::Activation,
+    linear::cuda::{Kind, Linear},
+};
 use samp_nvrtc::Arch;
 
 /// Rows and columns of a matrix of Llama-3-70B.
@@ -17,17 +20,18 @@ fn archs(kind: Kind) -> &'static [Arch] {
     }
 }
 
-/// Each kind with one token tile where most registers are taken and one where fewest are.
+/// Each kind with one token tile where most registers are taken, for either activation, and one where fewest are.
 fn specialisations() -> Vec<(Linear, Arch)> {
-    let names = ["f16", "fp8", "int8", "int4", "int4_g64_asym", "nf4"];
+    let names = ["f16", "bf16", "fp8", "int8", "int4", "int4_g64_asym", "nf4"];
     let formats = names.map(|name| name.parse::<Format>().expect("a format"));
     let mut all = vec![];
     for format in formats {
-        for (kind, tokens) in [(Kind::Gemv, [1, 2]), (Kind::Mma, [8, 64]), (Kind::Wgmma, [16, 128])] {
-            for tokens in tokens {
-                let linear = Linear::new(kind, format, SHAPE, tokens).expect("a kernel");
-                all.extend(archs(kind).iter().map(|arch| (linear, *arch)));
-            }
+        for (kind, few, many) in [(Kind::Gemv, 1, 2), (Kind::Mma, 8, 64), (Kind::Wgmma, 16, 128)] {
+            let [few, many] =
+                [few, many].map(|tokens| Linear::new(kind, format, SHAPE, tokens).expect("a kernel"));
+            let other = many.with(Activation::Bf16).filter(|other| *other != many);
+            let linears = [few, many].into_iter().chain(other);
+            all.extend(linears.flat_map(|linear| archs(kind).iter().map(move |arch| (linear, *arch))));
         }
     }
     all

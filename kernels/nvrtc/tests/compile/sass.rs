@@ -49,5 +49,7 @@ fn kernels_use_the_instructions_they_are_written_for() {
         check(Kind::Mma, ("int4", 64), arch, &[asynchronous, "HMMA.16816.F32", "HFMA2"]);
     }
     check(Kind::Wgmma, ("nf4", 64), Arch::Sm90a, &["HGMMA.64x64x16.F32", "UBLKCP", "SYNCS"]);
+    check(Kind::Mma, ("bf16", 8), Arch::Sm80, &["HMMA.16816.F32.BF16"]);
+    check(Kind::Wgmma, ("bf16", 64), Arch::Sm90a, &["HGMMA.64x64x16.F32.BF16", "UBLKCP", "SYNCS"]);
     check(Kind::Wgmma, ("fp8", 128), Arch::Sm90a, &["HGMMA.64x128x16.F32", "UBLKCP", "SYNCS"]);
 }

@@ -1,0 +1,67 @@
+// A block that holds one row of COLS values in registers, four neighbours at a time, and writes it as activations, or with
+// -DOUT_FP8 as E4M3 with a scale for the row.
+#pragma once
+#include "activation.cuh"
+
+#ifndef THREADS
+#define THREADS 256
+#endif
+static_assert(COLS % 4 == 0, "COLS is a multiple of 4");
+static_assert(THREADS % 32 == 0, "a block is whole warps");
+constexpr int TURNS = (COLS / 4 + THREADS - 1) / THREADS;
+
+// The lane's own of a row; zeros beyond its end.
+typedef float4 Row[TURNS];
+
+DEV int column_of(int turn) { return (turn * THREADS + threadIdx.x) * 4; }
+
+DEV float sum_of(float a, float b) { return a + b; }
+DEV float most_of(float a, float b) { return a > b ? a : b; }
+
+// Combines a number of each thread of the block; every thread gets the result. `warps` is a float for each warp.
+template <class Combine> DEV float combine(float x, float* warps, Combine with) {
+#pragma unroll
+  for (int mask = 16; mask; mask /= 2) x = with(x, shuffle_xor(x, mask));
+  const int lane = threadIdx.x % 32;
+  if (lane == 0) warps[threadIdx.x / 32] = x;
+  block_sync();
+  // Neither sums of squares nor magnitudes are less than 0.
+  x = lane < THREADS / 32 ? warps[lane] : 0.0f;
+#pragma unroll
+  for (int mask = 16; mask; mask /= 2) x = with(x, shuffle_xor(x, mask));
+  return x;
+}
+
+#ifdef OUT_FP8
+typedef u8 Out;
+
+// As weights are: the largest magnitude becomes 448; the scale of a row of zeros is 1. `warps` is a float for each warp.
+DEV void write_row(const Row& row, Out* out, float* scale, float* warps) {
+  float most = 0;
+#pragma unroll
+  for (int turn = 0; turn < TURNS; turn++) {
+    const float values[4] = {row[turn].x, row[turn].y, row[turn].z, row[turn].w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) most = most_of(most, float_of(bits_of(values[i]) & 0x7fffffff));
+  }
+  most = combine(most, warps, most_of);
+  const float factor = most == 0.0f ? 1.0f : most_of(most * (1.0f / 448.0f), 1.17549435e-38f);
+  if (threadIdx.x == 0) *scale = factor;
+  const float inverse = 1.0f / factor;
+#pragma unroll
+  for (int turn = 0; turn < TURNS; turn++) {
+    if (column_of(turn) >= COLS) continue;
+    const float4 v = row[turn];
+    const u32 low = to_e4m3(v.x * inverse) | (u32)to_e4m3(v.y * inverse) << 8;
+    *(u32*)(out + column_of(turn)) = low | (u32)to_e4m3(v.z * inverse) << 16 | (u32)to_e4m3(v.w * inverse) << 24;
+  }
+}
+#else
+typedef u16 Out;
+
+DEV void write_row(const Row& row, Out* out) {
+#pragma unroll
+  for (int turn = 0; turn < TURNS; turn++)
+    if (column_of(turn) < COLS) store_act4(out + column_of(turn), row[turn]);
+}
+#endif

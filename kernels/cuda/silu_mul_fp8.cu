@@ -1,0 +1,24 @@
+// out = silu(gate) * up for `tokens` rows of COLS gates and as many ups as activations: E4M3 with a scale for each token.
+//
+// One block for each token. Shared memory: a float for each warp.
+#define OUT_FP8
+#include "row.cuh"
+#include "silu.cuh"
+
+KERNEL(THREADS)
+silu_mul_fp8(const u16* gate_up, u8* out, float* scales, int tokens) {
+  SHARED(shared);
+  const int token = blockIdx.x;
+  if (token >= tokens) return;
+  grid_wait();
+  grid_launch();
+  Row row;
+#pragma unroll
+  for (int turn = 0; turn < TURNS; turn++) {
+    row[turn] = float4{0, 0, 0, 0};
+    if (column_of(turn) >= COLS) continue;
+    const u16* gates = gate_up + (size_t)token * (2 * COLS) + column_of(turn);
+    row[turn] = silu_mul4(load_act4(gates), load_act4(gates + COLS));
+  }
+  write_row(row, out + (size_t)token * COLS, scales + token, (float*)shared);
+}

@@ -1,0 +1,84 @@
+//! What choosing a token means, in plain loops.
+
+use std::cmp::Ordering;
+
+use super::{Choice, LIKELIEST, Weights};
+
+/// The token that `draw`, 64 random bits of which the upper 53 count, names among those that the filters leave. `None` where
+/// a logit is NaN or positive infinity, or none is finite.
+pub fn choose(logits: &[f32], choice: &Choice, draw: u64) -> Option<u32> {
+    let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
+    let likeliest = *largest(logits, 1).first()?;
+    let most = logits[likeliest as usize];
+    if logits.iter().any(wrong) || most == f32::NEG_INFINITY {
+        return None;
+    }
+    if choice.temperature == 0.0 {
+        return Some(likeliest);
+    }
+    let Choice { top_k, top_p, min_p, temperature } = *choice;
+    let tokens: Vec<u32> = match top_k {
+        0 if top_p >= 1.0 => (0..logits.len() as u32).collect(),
+        0 => largest(logits, logits.len()),
+        _ => largest(logits, top_k as usize),
+    };
+    let weights = Weights::new(most, temperature);
+    let mut weights: Vec<u64> = tokens.iter().map(|token| weights.of(logits[*token as usize])).collect();
+    let mut left: u64 = weights.iter().sum();
+    if top_p < 1.0 {
+        left = reach(&weights, part_of(top_p, left));
+    }
+    if min_p > 0.0 {
+        let least = (f64::from(min_p) * LIKELIEST as f64).ceil() as u64;
+        weights.iter_mut().filter(|weight| **weight < least).for_each(|weight| *weight = 0);
+        left = left.min(weights.iter().sum());
+    }
+    let target = high_of(draw & !0x7ff, left);
+    let mut sum = 0;
+    let passes = |weight: &u64| {
+        sum += weight;
+        sum > target
+    };
+    weights.iter().position(passes).map(|at| tokens[at])
+}
+
+/// The `count` tokens of the largest logits, the largest first, the smaller id first among equals; -0 is less than 0.
+pub fn largest(logits: &[f32], count: usize) -> Vec<u32> {
+    let order =
+        |a: &u32, b: &u32| -> Ordering { logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)) };
+    if count == 1 {
+        return (0..logits.len() as u32).min_by(order).into_iter().collect();
+    }
+    let mut tokens: Vec<u32> = (0..logits.len() as u32).collect();
+    if count < tokens.len() {
+        if count > 0 {
+            tokens.select_nth_unstable_by(count - 1, order);
+        }
+        tokens.truncate(count);
+    }
+    tokens.sort_unstable_by(order);
+    tokens
+}
+
+/// The first of the running sums of `weights` that is at least `wanted`, and not of nothing; their sum if none is.
+fn reach(weights: &[u64], wanted: u64) -> u64 {
+    let mut sum = 0;
+    for weight in weights {
+        sum += weight;
+        if sum >= wanted.max(1) {
+            break;
+        }
+    }
+    sum
+}
+
+/// The smallest integer that is at least `part` of `whole`, `part` from 0 to less than 1.
+fn part_of(part: f32, whole: u64) -> u64 {
+    let fraction = (f64::from(part) * 2f64.powi(64)) as u64;
+    high_of(fraction, whole) + u64::from(fraction.wrapping_mul(whole) != 0)
+}
+
+/// The upper half of a product.
+fn high_of(a: u64, b: u64) -> u64 {
+    ((u128::from(a) * u128::from(b)) >> 64) as u64
+}
