@@ -1,7 +1,8 @@
 //! `samp-kernels`: what can be computed and what it costs.
 //!
 //! Number formats ([`format`]), packed layouts ([`layout`]), one folder per operation with its reference and its
-//! CPU kernels, the [`registry`] of them all, the [`target`] table and the [`cost`] model.
+//! CPU kernels, the [`registry`] of them all, the [`target`] table and the [`cost`] model; and what GPU kernels are
+//! tried with ([`trial`]).
 //!
 //! Never: MLIR, a GPU driver, or files.
 
@@ -23,3 +24,4 @@ pub mod sample;
 pub mod simd;
 pub mod specialize;
 pub mod target;
+pub mod trial;

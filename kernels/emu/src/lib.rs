@@ -16,6 +16,7 @@ mod compile;
 mod fault;
 mod ffi;
 mod launch;
+mod trial;
 mod unit;
 
 pub use arg::{Arg, Parameter};

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Cubin, Report};
+use samp_kernels::cuda::Source;
+
+use crate::{Arch, Cubin, Report, compile::key};
 
 /// A folder of compiled kernels. Each entry is named by the hash of everything that decides its bytes, so none is ever
 /// out of date; any may be deleted. Several processes may share it.
@@ -18,6 +20,11 @@ impl Cache {
     /// The cache in a folder, which is made when something is first kept.
     pub fn at(folder: &Path) -> Cache {
         Cache { folder: folder.to_owned() }
+    }
+
+    /// What was kept of a kernel; needs no compiler. Nothing if it was never compiled into this folder, or is damaged.
+    pub fn find(&self, source: &Source, arch: Arch) -> Option<Cubin> {
+        self.get(key(source, arch))
     }
 
     /// What was kept under a key; nothing if the entry is damaged.

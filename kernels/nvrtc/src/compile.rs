@@ -183,7 +183,7 @@ fn options(source: &Source, arch: Arch) -> impl Iterator<Item = String> {
 }
 
 /// A hash of all that decides the machine code.
-fn key(source: &Source, arch: Arch) -> blake3::Hash {
+pub(crate) fn key(source: &Source, arch: Arch) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("samp-nvrtc", &["samp-kernels"]),
     ("samp-emulator", &["samp-kernels"]),
     ("samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
+    ("samp-gpu", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-emulator"]),
     ("samp-ir", &["samp-abi"]),
     ("samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
     ("samp-compiler", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-ir", "samp-passes"]),
@@ -23,6 +24,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("samp-nvrtc", &["melior", "mlir-sys", "cudarc", "tokio"]),
     ("samp-emulator", &["melior", "mlir-sys", "cudarc", "tokio"]),
     ("samp-runtime", &["melior", "mlir-sys", "tokio"]),
+    ("samp-gpu", &["melior", "mlir-sys", "tokio"]),
     ("samp-ir", &["cudarc", "memmap2"]),
     ("samp-passes", &["cudarc", "memmap2", "tokio"]),
 ];

@@ -1,10 +1,10 @@
-//! What the kernels' tests share: inputs, every way of running a kernel, and how far results may lie from a reference.
+//! What the kernels' tests share: every way of running a kernel, and edited kernels.
 
 use std::path::Path;
 
-use half::f16;
 use samp_emulator::{Arg, AsyncMode, Build, Edit, Emulator, Kernel, Launch, LaunchError, Options};
-use samp_kernels::cuda::Source;
+pub use samp_kernels::trial::Numbers;
+use samp_kernels::{cuda::Source, trial::Trial};
 
 /// The emulator of this test run.
 pub fn emulator() -> Emulator {
@@ -46,9 +46,27 @@ impl Subject {
 
     /// Launches in one of the [`WAYS`]; panics on a fault.
     pub fn run(&self, way: (Build, Options), launch: impl Into<Launch>, args: &[Arg<'_>]) {
-        let kernel = if way.0 == Build::Plain { &self.plain } else { &self.checked };
-        if let Err(error) = kernel.launch(launch.into(), way.1, args) {
+        if let Err(error) = self.of(way).launch(launch.into(), way.1, args) {
             panic!("{} ({way:?}): {error}", self.name);
+        }
+    }
+
+    fn of(&self, way: (Build, Options)) -> &Kernel {
+        if way.0 == Build::Plain { &self.plain } else { &self.checked }
+    }
+}
+
+/// Runs trials in all [`WAYS`]; panics unless each gives what it must.
+#[track_caller]
+pub fn hold(trials: &[Trial]) {
+    assert!(!trials.is_empty());
+    for trial in trials {
+        let subject = Subject::new(&trial.source);
+        for way in WAYS {
+            let written = subject.of(way).try_out(trial, way.1);
+            let written = written.unwrap_or_else(|error| panic!("{} ({way:?}): {error}", trial.name));
+            let part = trial.check(&written).unwrap_or_else(|error| panic!("{way:?}: {error}"));
+            println!("{}: {part:.2} of the tolerance", trial.name);
         }
     }
 }
@@ -62,56 +80,13 @@ pub fn first_fault(
     (0..12).find_map(|seed| run(kernel, options(seed)).err())
 }
 
-/// Numbers that are always the same, evenly spread over −1..1 (SplitMix64).
-pub struct Numbers(u64);
-
-impl Numbers {
-    pub fn new(seed: u64) -> Numbers {
-        Numbers(seed)
-    }
-
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn next(&mut self) -> f32 {
-        (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
-
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.bits() % limit as u64) as usize
-    }
-
-    pub fn floats(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.next()).collect()
-    }
-
-    /// Values that f16 can hold.
-    pub fn halves(&mut self, count: usize) -> Vec<f16> {
-        (0..count).map(|_| f16::from_f32(self.next())).collect()
-    }
+/// What came of an edited kernel over several seeds: its first fault, or else whether its results were right.
+pub fn edited(trial: &Trial, edit: Edit<'_>) -> Result<bool, LaunchError> {
+    let kernel = compiled(&trial.source, &[edit], Build::Checked);
+    let mut right = true;
+    let fault = first_fault(&kernel, |kernel, options| {
+        right &= trial.check(&kernel.try_out(trial, options)?).is_ok();
+        Ok(())
+    });
+    fault.map_or(Ok(right), Err)
 }
-
-pub fn widened(values: &[f16]) -> Vec<f32> {
-    values.iter().map(|x| x.to_f32()).collect()
-}
-
-/// The largest distance of `found` from `expected`, as a multiple of `absolute + relative · |expected|`; infinite for NaN.
-pub fn excess(found: impl IntoIterator<Item = f32>, expected: &[f32], absolute: f32, relative: f32) -> f32 {
-    let mut worst = 0.0f32;
-    let mut count = 0;
-    for (found, expected) in found.into_iter().zip(expected) {
-        let ratio = (found - expected).abs() / (absolute + relative * expected.abs());
-        worst = if ratio.is_nan() { f32::INFINITY } else { worst.max(ratio) };
-        count += 1;
-    }
-    assert_eq!(count, expected.len(), "fewer results than expected");
-    worst
-}
-
-/// Rounding of a result to f16.
-pub const HALF_ULP: f32 = 1.0 / 2048.0;

@@ -1,7 +1,6 @@
 //! Every CUDA kernel in the emulator against its plain-loop reference, and edited kernels that must be caught.
 
 mod attention;
-mod cache;
 mod harness;
 mod mutations;
 mod norms;

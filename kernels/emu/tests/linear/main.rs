@@ -3,13 +3,11 @@
 
 mod agreement;
 mod mutations;
-mod problem;
 
 use std::path::Path;
 
-use samp_abi::Format;
 use samp_emulator::{AsyncMode, Build, Emulator, Kernel, Options};
-use samp_kernels::linear::cuda::{Kind, Linear};
+use samp_kernels::linear::cuda::Linear;
 
 /// An emulator that keeps its kernels beside the build outputs.
 fn emulator() -> Emulator {
@@ -18,13 +16,6 @@ fn emulator() -> Emulator {
 
 fn compile(linear: &Linear, build: Build) -> Kernel {
     emulator().compile(&linear.source(), build).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// A kernel of a format by name.
-#[track_caller]
-fn linear(kind: Kind, format: &str, shape: (u32, u32), tokens: u32) -> Linear {
-    let format: Format = format.parse().expect("a format");
-    Linear::new(kind, format, shape, tokens).unwrap_or_else(|| panic!("{kind:?} over {format}, {shape:?}"))
 }
 
 /// Several devices: orders of threads and moments of asynchronous work.

@@ -1,21 +1,24 @@
 //! What is removed from a kernel of each kind must be noticed: by the checker on some device, or by a wrong result.
 
 use samp_emulator::{Build, Edit, FaultKind};
-use samp_kernels::linear::cuda::Kind;
+use samp_kernels::{
+    linear::cuda::Kind,
+    trial::linear::{Problem, kernel},
+};
 
-use crate::{devices, emulator, linear, problem::Problem};
+use crate::{devices, emulator};
 
 /// The kinds of faults that a mutated kernel shows over several devices.
 #[track_caller]
 fn faults(kind: Kind, tokens: u32, file: &str, from: &str, to: &str) -> Vec<FaultKind> {
-    let linear = linear(kind, "nf4", (200, 640), tokens);
-    let problem = Problem::new(&linear, tokens);
+    let linear = kernel(kind, "nf4", (200, 640), tokens);
     let edit = Edit { file, from, to };
     let kernel = emulator().compile_edited(&linear.source(), &[edit], Build::Checked);
     let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
     // One token less than a tile; blocks so few that rings go round, and for mma not a divisor of the groups of rows.
     let blocks = if kind == Kind::Mma { 3 } else { 2 };
-    let runs = devices(6).filter_map(|options| problem.run(&kernel, (tokens - 1, blocks), options).err());
+    let trial = Problem::new(&linear, tokens - 1).trial(tokens - 1, blocks);
+    let runs = devices(6).filter_map(|options| kernel.try_out(&trial, options).err());
     runs.map(|error| error.fault().unwrap_or_else(|| panic!("{error}")).kind).collect()
 }
 

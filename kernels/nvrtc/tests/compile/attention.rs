@@ -73,7 +73,7 @@ fn kernels_around_the_linears_do_not_spill() {
     assert_eq!(faults(&jobs), Vec::<String>::new());
 }
 
-/// Probes of what only Hopper has.
+/// Probes of what only Hopper has; one of them also makes tensor copies.
 const HOPPER: [&str; 3] = ["probe_bulk", "probe_fence", "probe_wgmma"];
 
 #[test]
@@ -82,6 +82,7 @@ fn probes_compile() {
     for (stem, _) in PROBES {
         let source = Source::of(stem).expect("a probe");
         jobs.push((source.clone(), Arch::Sm90a));
+        jobs.push((source.clone().define("TENSOR_COPY", 1), Arch::Sm90a));
         jobs.extend((!HOPPER.contains(stem)).then_some((source, Arch::Sm80)));
     }
     assert_eq!(faults(&jobs), Vec::<String>::new());

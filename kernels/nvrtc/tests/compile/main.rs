@@ -44,6 +44,9 @@ fn a_cache_keeps_results_by_content_and_sees_damage() {
     let first = nvrtc.compile(&small(), Arch::Sm90).unwrap();
     assert_eq!(entries().len(), 1);
     assert_eq!(nvrtc.compile(&small(), Arch::Sm90).unwrap(), first);
+    let without_compiler = Cache::at(&folder.path().join("kernels"));
+    assert_eq!(without_compiler.find(&small(), Arch::Sm90), Some(first.clone()));
+    assert_eq!(without_compiler.find(&small(), Arch::Sm80), None);
     nvrtc.compile(&small(), Arch::Sm90a).unwrap();
     assert_eq!(entries().len(), 2);
     for entry in entries() {

@@ -44,7 +44,7 @@ pub enum DriverError {
 }
 
 /// An argument of a launch. A kernel touches only memory that is among its arguments.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Arg<'a, M> {
     /// So many bytes of memory from an offset on.
     Memory {
@@ -62,6 +62,15 @@ pub enum Arg<'a, M> {
     /// A number.
     F32(f32),
 }
+
+impl<M> Clone for Arg<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+// Derived, it would ask that memory itself can be copied.
+impl<M> Copy for Arg<'_, M> {}
 
 /// A GPU with one stream of work: what is asked for is done in order. Only [`Driver::download`] and
 /// [`Driver::synchronize`] wait for it.

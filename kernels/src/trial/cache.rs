@@ -1,26 +1,41 @@
 //! A ragged batch over a paged KV cache.
 
+use std::fmt;
+
 use half::f16;
 use samp_abi::{Format, ScaleAxis};
-use samp_emulator::Buffer;
-use samp_kernels::{
+
+use super::Numbers;
+use crate::{
     attention::{KvGeometry, SequenceSlice, cuda::Attention},
     format::f32_to_fp8,
 };
 
-use crate::harness::Numbers;
-
 /// Sizes of a model's attention.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads {
+    /// Query heads.
     pub heads: usize,
+    /// Key/value heads.
     pub kv_heads: usize,
+    /// Width of a head.
     pub head_dim: usize,
+    /// Positions in a page.
     pub page_tokens: usize,
+    /// Whether the cache is fp8 rather than f16.
     pub fp8: bool,
 }
 
+impl fmt::Display for Heads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Heads { heads, kv_heads, head_dim, page_tokens, .. } = self;
+        let cache = if self.fp8 { "fp8" } else { "f16" };
+        write!(f, "{heads} on {kv_heads} heads of {head_dim}, pages of {page_tokens} in {cache}")
+    }
+}
+
 impl Heads {
+    /// Geometry of the cache.
     pub fn geometry(&self) -> KvGeometry {
         let format = if self.fp8 { Format::Fp8E4m3(ScaleAxis::Tensor) } else { Format::F16 };
         let scales = if self.fp8 { [0.011, 0.004] } else { [1.0; 2] };
@@ -28,6 +43,7 @@ impl Heads {
         KvGeometry { format, scales, kv_heads, head_dim, page_tokens }
     }
 
+    /// The kernels over the last `window` positions, or all for 0.
     pub fn attention(&self, window: usize) -> Attention {
         let window = (window > 0).then_some(window);
         Attention::new(self.heads, self.geometry(), window).expect("kernels")
@@ -36,6 +52,7 @@ impl Heads {
 
 /// Sequences of a step, each with its cached positions and its tokens of this step.
 pub struct Batch {
+    /// Sizes.
     pub heads: Heads,
     spans: Vec<(usize, usize)>,
     pages: Vec<Vec<u32>>,
@@ -73,7 +90,7 @@ impl Batch {
                         let page = pages[position / kv.page_tokens];
                         let at = kv.offset(page, which, head, position % kv.page_tokens);
                         for i in 0..kv.head_dim {
-                            let x = numbers.next();
+                            let x = numbers.even();
                             match self.heads.fp8 {
                                 true => self.pool[at + i] = f32_to_fp8(x / kv.scales[which]),
                                 false => self.pool[at + 2 * i..][..2]
@@ -86,6 +103,7 @@ impl Batch {
         }
     }
 
+    /// As the references take them.
     pub fn slices(&self) -> Vec<SequenceSlice<'_>> {
         self.spans
             .iter()
@@ -94,22 +112,24 @@ impl Batch {
             .collect()
     }
 
+    /// Tokens of this step.
     pub fn tokens(&self) -> usize {
         self.spans.iter().map(|(_, tokens)| tokens).sum()
     }
 
-    pub fn positions(&self) -> Buffer<i32> {
+    /// The position of each token.
+    pub fn positions(&self) -> Vec<i32> {
         self.spans.iter().flat_map(|&(start, tokens)| start as i32..(start + tokens) as i32).collect()
     }
 
     /// The sequence of each token.
-    pub fn sequences(&self) -> Buffer<i32> {
+    pub fn sequences(&self) -> Vec<i32> {
         let each = |(i, &(_, tokens)): (usize, &(usize, usize))| std::iter::repeat_n(i as i32, tokens);
         self.spans.iter().enumerate().flat_map(each).collect()
     }
 
     /// The first token of each sequence, and the number of tokens.
-    pub fn starts(&self) -> Buffer<i32> {
+    pub fn starts(&self) -> Vec<i32> {
         let ends = self.spans.iter().scan(0, |end, &(_, tokens)| {
             *end += tokens as i32;
             Some(*end)
@@ -118,7 +138,7 @@ impl Batch {
     }
 
     /// Pages of each sequence, far out of range where there are none, and the length of a row.
-    pub fn page_table(&self) -> (Buffer<i32>, i32) {
+    pub fn page_table(&self) -> (Vec<i32>, i32) {
         let most = self.pages.iter().map(Vec::len).max().unwrap_or(0) + 1;
         let row = |pages: &Vec<u32>| {
             let mut row: Vec<i32> = pages.iter().map(|&page| page as i32).collect();

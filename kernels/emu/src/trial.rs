@@ -1,0 +1,45 @@
+//! Trials on the emulated device.
+
+use samp_kernels::trial::{self, Trial};
+
+use crate::{Arg, Buffer, Kernel, LaunchError, Options};
+
+/// Memory of one argument.
+enum Memory {
+    Read(Buffer<u8>),
+    Write(Buffer<u8>),
+    Tensor(Buffer<u16>),
+    None,
+}
+
+impl Kernel {
+    /// Launches the kernel of a trial, which may have been edited, with the trial's arguments. Returns what each that is
+    /// written holds then, in order, for [`Trial::check`].
+    pub fn try_out(&self, trial: &Trial, options: Options) -> Result<Vec<Vec<u8>>, LaunchError> {
+        let memory = |arg: &trial::Arg| match arg {
+            trial::Arg::Read(bytes) => Memory::Read(Buffer::from(&bytes[..])),
+            trial::Arg::Write(bytes, _) => Memory::Write(Buffer::from(&bytes[..])),
+            trial::Arg::Tensor { values, .. } => Memory::Tensor(Buffer::from(&values[..])),
+            _ => Memory::None,
+        };
+        let mut memory: Vec<Memory> = trial.args.iter().map(memory).collect();
+        let args = memory.iter_mut().zip(&trial.args).map(|(memory, arg)| match (memory, arg) {
+            (Memory::Read(bytes), _) => Arg::read(bytes),
+            (Memory::Write(bytes), _) => Arg::write(bytes),
+            (Memory::Tensor(values), trial::Arg::Tensor { columns, tile, .. }) => {
+                Arg::tensor(values, *columns, *tile)
+            }
+            (_, trial::Arg::I32(value)) => (*value).into(),
+            (_, trial::Arg::F32(value)) => (*value).into(),
+            _ => Arg::null(),
+        });
+        let args: Vec<Arg<'_>> = args.collect();
+        self.launch(trial.grid.into(), options, &args)?;
+        drop(args);
+        let written = memory.iter().filter_map(|memory| match memory {
+            Memory::Write(bytes) => Some(bytes.to_vec()),
+            _ => None,
+        });
+        Ok(written.collect())
+    }
+}

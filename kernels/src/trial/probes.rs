@@ -1,0 +1,307 @@
+//! Trials of single wrappers of the device against what they are defined to do.
+
+use half::{bf16, f16};
+
+use super::{Arg, Check, Near, Numbers, Trial, source, widened};
+use crate::{
+    cuda::Grid,
+    format::{f32_to_fp8, fp8_to_f32},
+};
+use samp_abi::Format;
+
+/// Every probe. Those of tensor copies, which no kernel makes, are apart: [`tensor_copy`].
+pub fn trials() -> Vec<Trial> {
+    let matrices = [false, true].map(matrix);
+    let wgmma = [16, 32, 64, 128].map(|columns| warpgroup(columns, (false, false)));
+    let narrow = [16, 128].map(|columns| warpgroup(columns, (true, false)));
+    let each = [numbers(), pairs(), wide(), warp(), sync(), copy(), bulk(), fence()];
+    each.into_iter().chain(matrices).chain(wgmma).chain(narrow).collect()
+}
+
+/// Matrices of a warpgroup, brought in by tensor copies.
+pub fn tensor_copy(columns: usize) -> Trial {
+    warpgroup(columns, (false, true))
+}
+
+fn trial(stem: &'static str, (blocks, threads, shared_bytes): (u32, u32, u32), args: Vec<Arg>) -> Trial {
+    let grid = Grid { blocks: [blocks, 1, 1], threads, shared_bytes };
+    Trial { name: stem.into(), source: source(stem, &[]), grid, args, hopper: false }
+}
+
+fn pair(low: u16, high: u16) -> u32 {
+    u32::from(low) | u32::from(high) << 16
+}
+
+fn f16_pair(low: f32, high: f32) -> u32 {
+    pair(f16::from_f32(low).to_bits(), f16::from_f32(high).to_bits())
+}
+
+/// A function of two f16 values applied to the halves of words.
+fn by_half(a: u32, b: u32, f: impl Fn(f64, f64) -> f64) -> u32 {
+    let half = |word: u32, shift: u32| f16::from_bits((word >> shift) as u16).to_f64();
+    let of = |shift| f16::from_f64(f(half(a, shift), half(b, shift))).to_bits();
+    pair(of(0), of(16))
+}
+
+/// What `probe_numbers` writes for value `i`, exact words only.
+fn number_words(x: &[f32], i: usize) -> [u32; 13] {
+    let (v, other) = (x[i], x[(i + 1) % x.len()]);
+    let (forth, back) = (f16_pair(v, other), f16_pair(other, v));
+    let (code, second) = ((i % 127) as u8, (i * 3 % 127) as u8 | 128);
+    let selector = (i as u32).wrapping_mul(0x9e37_79b9) & 0x7777;
+    let bytes = [forth.to_le_bytes(), back.to_le_bytes()].concat();
+    let permuted = [0, 4, 8, 12].map(|shift| bytes[(selector >> shift & 7) as usize]);
+    let fused_low = by_half(forth, back, |a, b| a * b - 1.0) & 0xffff;
+    let fused_high = by_half(forth, back, |a, b| a * b + 1.0) & 0xffff_0000;
+    [
+        pair(f16::from_f32(v).to_bits(), bf16::from_f32(v).to_bits()),
+        f16::from_bits(i as u16).to_f32().to_bits(),
+        bf16::from_bits(i as u16).to_f32().to_bits(),
+        forth,
+        pair(bf16::from_f32(v).to_bits(), bf16::from_f32(other).to_bits()),
+        by_half(forth, back, |a, b| a + b),
+        fused_low | fused_high,
+        u32::from(f32_to_fp8(v)) | fp8_to_f32(code).to_bits() << 8,
+        f16_pair(fp8_to_f32(code), fp8_to_f32(second)),
+        u32::from_le_bytes(permuted),
+        (v * 4.0).round_ties_even() as i32 as u32,
+        f32_to_fp8(v).into(),
+        f16_pair(fp8_to_f32(code), fp8_to_f32(second)),
+    ]
+}
+
+/// The part of the tolerance that the two approximate halves of the last word take.
+fn approximate_part(x: f32, word: u32) -> f64 {
+    let [exponential, rest] = [0, 16].map(|shift| f16::from_bits((word >> shift) as u16).to_f64());
+    let (sine, cosine) = (std::f32::consts::PI * x).sin_cos();
+    let expected = [f64::from(x.exp2()), f64::from((x * x + 1.0).sqrt().recip() + sine + cosine)];
+    // Beyond f16's range either side of its largest value will do.
+    let close = match expected[0] > 65000.0 {
+        true => 0.0,
+        false => (exponential - expected[0]).abs() / (expected[0] * super::HALF_ULP * 1.01 + 1e-7),
+    };
+    // The angle in f32 loses what the device's half turns keep.
+    let part = close.max((rest - expected[1]).abs() / (2e-3 + f64::from(x.abs()) * 1e-6));
+    if part.is_nan() { f64::INFINITY } else { part }
+}
+
+fn numbers() -> Trial {
+    let mut numbers = Numbers::new(1);
+    // Values of every magnitude that f16 and E4M3 have, and ties.
+    let mut x: Vec<f32> = (0..2000).map(|i| numbers.even() * 2f32.powi(i % 26 - 15)).collect();
+    x.extend([0.0, -0.0, 448.0, 464.0, 500.0, 1.0 / 1024.0, 3.0 / 1024.0, 17.0, 19.0, -65504.0]);
+    let count = x.len();
+    let input = Arg::read(&x);
+    let check = Check::new(move |found| {
+        let words: Vec<u32> =
+            found.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let mut worst = 0.0f64;
+        for (i, words) in words.chunks_exact(14).enumerate() {
+            let expected = number_words(&x, i);
+            if let Some(at) = (0..13).find(|&at| words[at] != expected[at]) {
+                let (v, found, expected) = (x[i], words[at], expected[at]);
+                return Err(format!("word {at} of {v} ({i}) is {found:#x} instead of {expected:#x}"));
+            }
+            let part = approximate_part(x[i], words[13]);
+            if part > 1.0 {
+                return Err(format!("approximations of {} ({i}) are {:#x}", x[i], words[13]));
+            }
+            worst = worst.max(part);
+        }
+        Ok(worst)
+    });
+    let args = vec![input, Arg::poisoned(count * 14 * 4, check), Arg::I32(count as i32)];
+    trial("probe_numbers", (count.div_ceil(128) as u32, 128, 0), args)
+}
+
+fn warp() -> Trial {
+    let x: Vec<u32> = Numbers::new(9).floats(32).iter().map(|v| v.to_bits()).collect();
+    let votes = (0..32).fold(0, |votes, lane| votes | u32::from(x[lane].is_multiple_of(3)) << lane);
+    let of_lane = |lane: usize| {
+        [
+            x[lane * 7 % 32],
+            x[lane ^ 5],
+            x[lane.checked_sub(3).unwrap_or(lane)],
+            x[if lane + 9 < 32 { lane + 9 } else { lane }],
+            votes,
+            ((lane ^ 16) as f32).to_bits(),
+            ((lane + 1).min(31) as f32).to_bits(),
+            29f32.to_bits(),
+        ]
+    };
+    let expected: Vec<u32> = (0..32).flat_map(of_lane).collect();
+    let out = Arg::poisoned(32 * 8 * 4, Check::words(&expected));
+    trial("probe_warp", (1, 32, 0), vec![Arg::read(&x), out])
+}
+
+fn sync() -> Trial {
+    let x: Vec<i32> = (0..128).map(|i| i * i % 37 - 9).collect();
+    let near = |i: usize, by: usize| x[i / 64 * 64 + (i + by) % 64];
+    let sums: Vec<i32> = (0..128).map(|i| near(i, 63) + near(i, 1)).collect();
+    let turned: Vec<i32> = (0..128).map(|i: usize| sums[i ^ 31]).collect();
+    let total: i32 = 3 * sums.iter().sum::<i32>();
+    let args = vec![
+        Arg::read(&x),
+        Arg::poisoned(128 * 4, Check::words(&turned)),
+        Arg::Write(5i32.to_le_bytes().to_vec(), Check::words(&[5 + total])),
+        Arg::Write(0.5f32.to_le_bytes().to_vec(), Check::words(&[0.5 + total as f32])),
+    ];
+    trial("probe_sync", (3, 128, 512), args)
+}
+
+/// `a · b`, of `[rows, depth]` and `[depth, columns]`, in f64.
+fn product(a: &[f32], b: impl Fn(usize, usize) -> f32, depth: usize, columns: usize) -> Vec<f32> {
+    let of = |row: usize, column: usize| {
+        let terms = (0..depth).map(|k| f64::from(a[row * depth + k]) * f64::from(b(k, column)));
+        terms.sum::<f64>() as f32
+    };
+    (0..a.len() / depth)
+        .flat_map(|row| (0..columns).map(move |column| (row, column)))
+        .map(|(r, c)| of(r, c))
+        .collect()
+}
+
+/// Values as f16, or bf16 where `narrow`, and what they stand for.
+fn sixteen_bits(numbers: &mut Numbers, count: usize, narrow: bool) -> (Vec<u16>, Vec<f32>) {
+    let each = |_| {
+        let (half, bfloat) = (f16::from_f32(numbers.even()), bf16::from_f32(numbers.even()));
+        if narrow { (bfloat.to_bits(), bfloat.to_f32()) } else { (half.to_bits(), half.to_f32()) }
+    };
+    (0..count).map(each).unzip()
+}
+
+/// Products and sums of pairs of bf16, rounded once.
+fn pairs() -> Trial {
+    let mut numbers = Numbers::new(5);
+    let count = 3000;
+    // Products and sums of such values are exact in f64, subnormal ones among them.
+    let mut draw = |least: i32| -> Vec<[bf16; 2]> {
+        let mut value = || bf16::from_f32(numbers.even() * 2f32.powi(least + numbers.below(12) as i32));
+        (0..count).map(|_| [value(), value()]).collect()
+    };
+    let (mut a, mut b, mut c) = (draw(-8), draw(-8), draw(-12));
+    let small = draw(-134);
+    for i in (0..count).step_by(3) {
+        (a[i], b[i], c[i]) = (small[i], [bf16::from_f32(2f32.powi(120)); 2], [bf16::NEG_ZERO; 2]);
+    }
+    let of = |i: usize, half: usize| {
+        let [a, b, c] = [a[i][half], b[i][half], c[i][half]].map(|x| x.to_f64());
+        bf16::from_f64(a * b + c).to_bits()
+    };
+    let expected: Vec<u32> = (0..count).map(|i| pair(of(i, 0), of(i, 1))).collect();
+    let words = |values: &[[bf16; 2]]| -> Arg {
+        let words = values.iter().map(|[low, high]| pair(low.to_bits(), high.to_bits()));
+        Arg::read(&words.collect::<Vec<u32>>())
+    };
+    let out = Arg::poisoned(count * 4, Check::words(&expected));
+    let args = vec![words(&a), words(&b), words(&c), out, Arg::I32(count as i32)];
+    trial("probe_bf16", (count.div_ceil(128) as u32, 128, 0), args)
+}
+
+/// Numbers of 64 bits.
+fn wide() -> Trial {
+    let mut numbers = Numbers::new(10);
+    let x: Vec<f64> = (0..32).map(|_| f64::from(numbers.even()).abs() * 50.0 + 1.0 / 3.0).collect();
+    let bits: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
+    let input = Arg::read(&bits);
+    let of_lane = move |lane: usize| {
+        let (a, b) = (x[lane], x[lane ^ 11]);
+        let high = (u128::from(bits[lane]) * u128::from(!bits[lane ^ 11])) >> 64;
+        let above = bits[lane.checked_sub(5).unwrap_or(lane)];
+        let of_floats = [a - b, a * b - 1.0, a / b].map(f64::to_bits);
+        let [difference, product, quotient] = of_floats;
+        let whole = (a * 4096.0) as u64;
+        ([bits[lane ^ 11], above, high as u64, difference, product, quotient, whole], a.ln())
+    };
+    let check = Check::new(move |found| {
+        let word = |b: &[u8]| u64::from_le_bytes(b.try_into().expect("8 bytes"));
+        let words: Vec<u64> = found.chunks_exact(8).map(word).collect();
+        let mut worst = 0.0f64;
+        for (lane, words) in words.chunks_exact(8).enumerate() {
+            let (exact, logarithm) = of_lane(lane);
+            let part = (f64::from_bits(words[7]) - logarithm).abs() / 1e-14;
+            if words[..7] != exact || part > 1.0 || part.is_nan() {
+                return Err(format!("lane {lane} has {words:x?} instead of {exact:x?} and {logarithm}"));
+            }
+            worst = worst.max(part);
+        }
+        Ok(worst)
+    });
+    trial("probe_wide", (1, 32, 0), vec![input, Arg::poisoned(32 * 8 * 8, check)])
+}
+
+fn matrix(narrow: bool) -> Trial {
+    let mut numbers = Numbers::new(4);
+    let (a, wide_a) = sixteen_bits(&mut numbers, 256, narrow);
+    let (b, wide_b) = sixteen_bits(&mut numbers, 128, narrow);
+    let once = product(&wide_a, |k, column| wide_b[k * 8 + column], 16, 8);
+    let b_rows: Vec<u16> = (0..128).map(|i| b[i % 16 * 8 + i / 16]).collect();
+    let check = Check::near(Format::F32, Near::all(&[once.clone(), once].concat(), 1e-5, 0.0));
+    let args = vec![Arg::read(&a), Arg::read(&b), Arg::read(&b_rows), Arg::poisoned(256 * 4, check)];
+    let trial = trial("probe_matrix", (1, 32, 1024), args);
+    if !narrow {
+        return trial;
+    }
+    Trial { name: "probe_matrix bf16".into(), source: trial.source.clone().define("BF16", 1), ..trial }
+}
+
+/// Bytes of so many pieces of 1024.
+fn pieces(count: usize) -> Vec<u8> {
+    (0..count * 1024).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+fn copy() -> Trial {
+    let (turns, valid) = (7, 7 * 64 - 5);
+    let x = pieces(turns);
+    let mut expected = x.clone();
+    expected[valid * 16..].fill(0);
+    let out = Arg::poisoned(x.len(), Check::exactly(expected));
+    let args = vec![Arg::read(&x[..valid * 16]), out, Arg::I32(turns as i32), Arg::I32(valid as i32)];
+    trial("probe_copy", (1, 64, 3072), args)
+}
+
+fn bulk() -> Trial {
+    let x = pieces(7);
+    let args = vec![Arg::read(&x), Arg::poisoned(x.len(), Check::exactly(x.clone())), Arg::I32(7)];
+    Trial { hopper: true, ..trial("probe_bulk", (1, 64, 1032), args) }
+}
+
+fn fence() -> Trial {
+    let mut numbers = Numbers::new(7);
+    let (a, b) = (numbers.halves(64 * 16), numbers.halves(16 * 16));
+    let expected = product(&widened(&a), |k, column| b[column * 16 + k].to_f32(), 16, 16);
+    let check = Check::near(Format::F32, Near::all(&expected, 1e-5, 0.0));
+    let args = vec![Arg::read(&a), Arg::read(&b), Arg::poisoned(expected.len() * 4, check)];
+    Trial { hopper: true, ..trial("probe_fence", (1, 128, 2048), args) }
+}
+
+fn warpgroup(columns: usize, (narrow, tensor): (bool, bool)) -> Trial {
+    let depth = 320;
+    let mut numbers = Numbers::new(6);
+    // Fewer rows than are copied at a time: the others are zero.
+    let rows = columns - 3;
+    let (a, wide_a) = sixteen_bits(&mut numbers, 64 * depth, narrow);
+    let (b, wide_b) = sixteen_bits(&mut numbers, rows * depth, narrow);
+    let value = |k: usize, column: usize| if column < rows { wide_b[column * depth + k] } else { 0.0 };
+    let expected = product(&wide_a, value, depth, columns);
+    let check = Check::near(Format::F32, Near::all(&expected, 1e-4, 0.0));
+    let mut args = vec![Arg::read(&a), Arg::read(&b), Arg::poisoned(expected.len() * 4, check)];
+    args.push(Arg::I32(depth as i32));
+    args.push(Arg::I32(rows as i32));
+    let mut source = source("probe_wgmma", &[("COLUMNS", columns)]);
+    if tensor {
+        args[1] = Arg::Tensor { values: b, columns: depth, tile: [columns as u32, 64] };
+        source = source.define("TENSOR_COPY", 1);
+    }
+    if narrow {
+        source = source.define("BF16", 1);
+    }
+    let shared_bytes = 2 * (columns as u32 * 128 + 16);
+    let grid = Grid { blocks: [1, 1, 1], threads: 160, shared_bytes };
+    let name = format!(
+        "probe_wgmma of {columns} columns{}{}",
+        if narrow { " of bf16" } else { "" },
+        if tensor { " by tensor copies" } else { "" }
+    );
+    Trial { name, source, grid, args, hopper: true }
+}

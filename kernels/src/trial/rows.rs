@@ -1,0 +1,131 @@
+//! Trials of embed, gather, add, concat and silu_mul.
+
+use half::{bf16, f16};
+use samp_abi::{Format, Layout};
+
+use super::{Arg, Check, HALF_ULP, Near, Numbers, Trial, widened};
+use crate::{
+    cuda::{Activation, Grid, Source},
+    elementwise::{
+        self, AddArgs, ConcatArgs, GatherArgs, SiluMulArgs,
+        cuda::{Concat, Rows},
+    },
+    embed::{self, EmbedArgs},
+    format, layout, quantize,
+};
+
+/// All of them.
+pub fn trials() -> Vec<Trial> {
+    let rest = [gather(), add(false), add(true), silu_mul(1, 64), silu_mul(7, 900), silu_mul_bf16()];
+    let widths = [&[64, 8, 8][..], &[132, 44, 4], &[256, 520], &[4, 300]];
+    tables().map(embed).chain(rest).chain(widths.map(concat)).collect()
+}
+
+/// Every format and layout that a table may have.
+pub fn tables() -> impl Iterator<Item = (Format, Layout)> {
+    let kinds = |format| [Layout::RowMajor, Layout::Fragments].map(|layout| (format, layout));
+    let fits = |&(format, layout): &(Format, Layout)| embed::cuda::source(format, layout, 640).is_some();
+    Format::ALL.into_iter().flat_map(kinds).filter(fits)
+}
+
+fn on_rows(cols: usize) -> Rows {
+    Rows { cols: cols as u32, activation: Activation::F16 }
+}
+
+fn trial(name: String, (source, grid): (Source, Grid), args: Vec<Arg>) -> Trial {
+    Trial { name, source, grid, args, hopper: false }
+}
+
+fn embed((format, layout): (Format, Layout)) -> Trial {
+    let (rows, cols) = (37, 640);
+    let values = Numbers::new(7).floats(rows * cols);
+    let plain = format::encode(format, rows, cols, &quantize::Rows { cols, values: &values }, &[])
+        .expect("the table can be encoded");
+    let table = layout::pack(plain.view(), layout);
+    let ids = [0, 36, 5, 5, 17, 15, 24];
+    let mut expected = vec![0.0; ids.len() * cols];
+    embed::reference::embed(EmbedArgs { token_ids: &ids, weight: table.view(), out: &mut expected });
+    // Multiplied in another order by at most one rounding.
+    let near = Near::all(&expected, f32::MIN_POSITIVE.into(), f32::EPSILON.into());
+    let mut args = vec![Arg::read(&ids)];
+    args.extend(table.parts.iter().map(|(_, bytes)| Arg::read(&bytes[..])));
+    args.extend(matches!(format, Format::Int4 { zero_point: false, .. }).then_some(Arg::Null));
+    args.push(Arg::poisoned(expected.len() * 4, Check::near(Format::F32, near)));
+    args.push(Arg::I32(ids.len() as i32));
+    let source = embed::cuda::source(format, layout, cols as u32).expect("a kernel");
+    trial(format!("embed {format} {layout}"), (source, embed::cuda::grid(ids.len() as u32 + 1)), args)
+}
+
+fn concat(widths: &[u32]) -> Trial {
+    let tokens = 5;
+    let concat = Concat::new(widths).expect("a kernel");
+    let mut numbers = Numbers::new(4);
+    let parts: Vec<Vec<f16>> = widths.iter().map(|w| numbers.halves(tokens * *w as usize)).collect();
+    let wide: Vec<Vec<f32>> = parts.iter().map(|part| widened(part)).collect();
+    let width = widths.iter().sum::<u32>() as usize;
+    let mut expected = vec![0.0; tokens * width];
+    let slices: Vec<&[f32]> = wide.iter().map(|part| &part[..]).collect();
+    elementwise::reference::concat(ConcatArgs { parts: &slices, width, out: &mut expected });
+    let out = Check::near(Format::F16, Near::all(&expected, 0.0, 0.0));
+    let mut args: Vec<Arg> = (0..3).map(|i| parts.get(i).map_or(Arg::Null, |part| Arg::read(part))).collect();
+    args.extend([Arg::poisoned(expected.len() * 2, out), Arg::I32(tokens as i32)]);
+    trial(format!("concat {widths:?}"), (concat.source(), concat.grid(tokens as u32)), args)
+}
+
+fn gather() -> Trial {
+    let (rows, cols) = (9, 132);
+    let x = Numbers::new(1).floats(rows * cols);
+    let chosen = [8, 0, 3];
+    let mut expected = vec![0.0; chosen.len() * cols];
+    elementwise::reference::gather(GatherArgs { x: &x, width: cols, rows: &chosen, out: &mut expected });
+    let out = Arg::poisoned(expected.len() * 4, Check::words(&expected));
+    let args = vec![Arg::read(&x), Arg::read(&chosen), out, Arg::I32(3)];
+    let on_rows = on_rows(cols);
+    trial("gather".into(), (on_rows.gather(), on_rows.gather_grid(5)), args)
+}
+
+fn add(wide: bool) -> Trial {
+    let (tokens, cols) = (5, 444);
+    let mut numbers = Numbers::new(2);
+    let (x, residual) = (numbers.halves(tokens * cols), numbers.floats(tokens * cols));
+    let mut expected = vec![0.0; x.len()];
+    elementwise::reference::add(AddArgs { a: &widened(&x), b: &residual, out: &mut expected });
+    let out = Arg::poisoned(expected.len() * 4, Check::words(&expected));
+    let x = if wide { Arg::read(&widened(&x)) } else { Arg::read(&x) };
+    let args = vec![x, Arg::read(&residual), out, Arg::I32(tokens as i32)];
+    let on_rows = on_rows(cols);
+    let name = format!("add of {}", if wide { "f32" } else { "f16" });
+    trial(name, (on_rows.add(wide), on_rows.grid(tokens as u32)), args)
+}
+
+/// What the reference makes of gates and ups.
+fn activated(gate_up: &[f32], cols: usize) -> Vec<f32> {
+    let mut expected = vec![0.0; gate_up.len() / 2];
+    elementwise::reference::silu_mul(SiluMulArgs { gate_up, width: cols, out: &mut expected });
+    expected
+}
+
+fn silu_mul(tokens: usize, cols: usize) -> Trial {
+    let mut numbers = Numbers::new(3);
+    let gate_up: Vec<f16> = (0..tokens * 2 * cols).map(|_| f16::from_f32(numbers.even() * 20.0)).collect();
+    // Below f16's normal numbers its steps are 2^-24.
+    let near = Near::all(&activated(&widened(&gate_up), cols), 3e-8, 1.02 * HALF_ULP);
+    let out = Arg::poisoned(near.len() * 2, Check::near(Format::F16, near));
+    let args = vec![Arg::read(&gate_up), out, Arg::I32(tokens as i32)];
+    let on_rows = on_rows(cols);
+    let launch = (on_rows.silu_mul(), on_rows.grid(tokens as u32));
+    trial(format!("silu_mul [{tokens}, {cols}]"), launch, args)
+}
+
+fn silu_mul_bf16() -> Trial {
+    let (tokens, cols) = (3, 260);
+    let mut numbers = Numbers::new(8);
+    let gate_up: Vec<bf16> = (0..tokens * 2 * cols).map(|_| bf16::from_f32(numbers.even() * 4.0)).collect();
+    let wide: Vec<f32> = gate_up.iter().map(|x| x.to_f32()).collect();
+    let near = Near::all(&activated(&wide, cols), 1e-7, 1.01 / 256.0);
+    let out = Arg::poisoned(near.len() * 2, Check::near(Format::Bf16, near));
+    let args = vec![Arg::read(&gate_up), out, Arg::I32(tokens as i32)];
+    let on_rows = Rows { cols: cols as u32, activation: Activation::Bf16 };
+    let launch = (on_rows.silu_mul(), on_rows.grid(tokens as u32));
+    trial(format!("silu_mul bf16 [{tokens}, {cols}]"), launch, args)
+}

@@ -1,0 +1,255 @@
+//! Linears over the shapes of models.
+
+use samp_abi::{Format, Layout, plan::OpKind};
+use samp_kernels::{
+    linear::cuda::{Kind, Linear},
+    registry::{self, Shape},
+    specialize::CudaKernel,
+    target::Target,
+};
+use samp_runtime::device::gpu::{Arg, Driver};
+
+use super::report::LinearRow;
+use crate::{
+    Gpu, GpuError, Ready,
+    clock::Timing,
+    memory::{Filler, Pattern, Piece, Weight},
+};
+
+/// A linear of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Format of the weight.
+    pub format: Format,
+    /// Output channels.
+    pub rows: u32,
+    /// Input channels.
+    pub cols: u32,
+    /// Whether results are f32.
+    pub f32_out: bool,
+}
+
+/// A kernel that can compute a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its name in the registry.
+    pub name: &'static str,
+    /// The kernel.
+    pub linear: Linear,
+}
+
+impl Task {
+    fn shape(&self, tokens: u32) -> Shape {
+        let Task { format, rows, cols, .. } = *self;
+        Shape {
+            tokens: tokens.into(),
+            rows: rows.into(),
+            cols: cols.into(),
+            format: Some(format),
+            context: 0,
+        }
+    }
+
+    /// The kernels worth trying: of each kind the one that takes all tokens at a time with the fewest to spare, or else
+    /// the one that takes most.
+    pub fn candidates(&self, target: &Target, tokens: u32) -> Vec<Candidate> {
+        let mut best: Vec<(Kind, Candidate)> = vec![];
+        for row in registry::candidates(target.name, OpKind::Linear, self.shape(tokens)) {
+            let Some(CudaKernel::Linear(kind, tile)) = row.cuda else { continue };
+            let Some(linear) = Linear::new(kind, self.format, (self.rows, self.cols), tile) else { continue };
+            // Half of the smallest tile of Hopper's units would be missing.
+            if kind == Kind::Wgmma && tokens <= 8 {
+                continue;
+            }
+            let candidate = Candidate { name: row.name, linear: Linear { f32_out: self.f32_out, ..linear } };
+            let missing = |candidate: &Candidate| tokens.abs_diff(candidate.linear.tokens);
+            let better = |old: &Candidate| match (old.linear.tokens >= tokens, tile >= tokens) {
+                (true, false) => false,
+                (false, true) => true,
+                _ => missing(&candidate) < missing(old),
+            };
+            match best.iter_mut().find(|(other, _)| *other == kind) {
+                Some((_, old)) if better(old) => *old = candidate,
+                Some(_) => {}
+                None => best.push((kind, candidate)),
+            }
+        }
+        best.into_iter().map(|(_, candidate)| candidate).collect()
+    }
+}
+
+/// Operands of a task, weights several times over.
+pub struct Operands<M> {
+    /// The weights.
+    pub weight: Weight<M>,
+    x: Piece<M>,
+    out: Piece<M>,
+    sums: Piece<M>,
+    counters: Piece<M>,
+}
+
+/// A candidate on so many blocks, measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// The kernel.
+    pub candidate: Candidate,
+    /// Blocks along x.
+    pub blocks: u32,
+    /// Its time.
+    pub timing: Timing,
+}
+
+/// Arguments of a linear, in the order of [`samp_kernels::linear::cuda`].
+pub fn args<'a, M>(
+    linear: &Linear,
+    [x, out]: [Arg<'a, M>; 2],
+    weight: Vec<Arg<'a, M>>,
+    tokens: u32,
+    [sums, counters]: [Arg<'a, M>; 2],
+) -> Vec<Arg<'a, M>> {
+    let mut args = vec![x];
+    args.extend(weight);
+    args.extend([Arg::Null, out, Arg::I32(tokens as i32)]);
+    if linear.kind != Kind::Gemv {
+        args.extend([sums, counters]);
+    }
+    args
+}
+
+/// Bytes of partial sums and counters that every candidate makes do with.
+fn workspace(candidates: &[Candidate], target: &Target, tokens: u32) -> (u64, u64) {
+    let need = |candidate: &Candidate| {
+        let most = target.units * BLOCKS_PER_UNIT[BLOCKS_PER_UNIT.len() - 1];
+        candidate.linear.workspace(most, candidate.linear.token_tiles(tokens))
+    };
+    let each: Vec<(u64, u64)> = candidates.iter().map(need).collect();
+    let most = |of: fn(&(u64, u64)) -> u64| 4 * each.iter().map(of).max().unwrap_or(0).max(1);
+    (most(|need| need.0), most(|need| need.1))
+}
+
+/// Blocks for each multiprocessor that are tried, beside what the runtime takes.
+const BLOCKS_PER_UNIT: [u32; 3] = [1, 2, 4];
+
+impl<D: Driver> Gpu<'_, D> {
+    /// Operands for so many tokens at most.
+    pub fn operands(
+        &self,
+        filler: &Filler<D::Kernel>,
+        task: &Task,
+        tokens: &[u32],
+    ) -> Result<Operands<D::Memory>, GpuError> {
+        let bytes = Layout::Fragments.bytes(task.format, task.rows.into(), task.cols.into());
+        let shape = (task.rows, task.cols);
+        let weight = self.weight(filler, (task.format, Layout::Fragments), shape, self.cold_copies(bytes))?;
+        let most = u64::from(tokens.iter().copied().max().unwrap_or(1));
+        let x = self.filled(filler, ("activations", most * u64::from(task.cols) * 2), Pattern::HALVES)?;
+        let out = self.zeros("results", most * u64::from(task.rows) * if task.f32_out { 4 } else { 2 })?;
+        let needs = tokens
+            .iter()
+            .map(|&tokens| workspace(&task.candidates(self.target, tokens), self.target, tokens));
+        let (sums, counters) = needs.fold((4, 4), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+        let (sums, counters) = (self.zeros("partial sums", sums)?, self.zeros("counters", counters)?);
+        Ok(Operands { weight, x, out, sums, counters })
+    }
+
+    /// Measures every candidate on several numbers of blocks; the fastest comes first.
+    pub fn measure_linear(
+        &self,
+        task: &Task,
+        operands: &Operands<D::Memory>,
+        tokens: u32,
+    ) -> Result<Vec<Measured>, GpuError> {
+        let mut all = vec![];
+        for candidate in task.candidates(self.target, tokens) {
+            for blocks in self.blocks(&candidate.linear, tokens) {
+                let ready = self.ready_linear(&candidate.linear, tokens, blocks)?;
+                all.push(Measured {
+                    candidate,
+                    blocks,
+                    timing: self.time_linear(&ready, &candidate, operands, tokens)?,
+                });
+            }
+        }
+        all.sort_by(|a, b| a.timing.microseconds.total_cmp(&b.timing.microseconds));
+        if all.is_empty() {
+            let Task { format, rows, cols, .. } = task;
+            return Err(GpuError::Kernel { what: format!("{format} {rows}x{cols} at {tokens} tokens") });
+        }
+        Ok(all)
+    }
+
+    fn blocks(&self, linear: &Linear, tokens: u32) -> Vec<u32> {
+        let own = linear.grid(tokens, self.target).blocks[0];
+        let others = BLOCKS_PER_UNIT.map(|each| (self.target.units * each).min(linear.parts()));
+        let mut all: Vec<u32> = [own].into_iter().chain(others).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// A kernel for so many tokens on so many blocks along x.
+    pub fn ready_linear(
+        &self,
+        linear: &Linear,
+        tokens: u32,
+        blocks: u32,
+    ) -> Result<Ready<D::Kernel>, GpuError> {
+        let mut grid = linear.grid(tokens, self.target);
+        grid.blocks[0] = blocks;
+        self.ready(&linear.source(), grid)
+    }
+
+    fn time_linear(
+        &self,
+        ready: &Ready<D::Kernel>,
+        candidate: &Candidate,
+        operands: &Operands<D::Memory>,
+        tokens: u32,
+    ) -> Result<Timing, GpuError> {
+        let linear = &candidate.linear;
+        let flops = 2.0 * f64::from(linear.rows) * f64::from(linear.cols) * f64::from(tokens);
+        let launches = self.launches(operands.weight.bytes, flops, operands.weight.copies);
+        let x = operands.x.part(0, u64::from(tokens) * u64::from(linear.cols) * 2);
+        let workspace = || [operands.sums.arg(), operands.counters.arg()];
+        let timing = self.measure(launches, &mut |launch| {
+            let weight = operands.weight.args(launch);
+            self.launch(ready, &args(linear, [x, operands.out.arg()], weight, tokens, workspace()))
+        })?;
+        Ok(timing)
+    }
+}
+
+impl Measured {
+    /// As it is reported: of a model's linear, for so many tokens.
+    pub fn row(
+        &self,
+        (model, projection): (&str, &str),
+        task: &Task,
+        tokens: u32,
+        target: &Target,
+    ) -> LinearRow {
+        let Task { format, rows, cols, f32_out } = *task;
+        let weights = Layout::Fragments.bytes(format, rows.into(), cols.into());
+        let values =
+            u64::from(tokens) * (u64::from(cols) * 2 + u64::from(rows) * if f32_out { 4 } else { 2 });
+        let seconds = self.timing.microseconds / 1e6;
+        let flops = 2.0 * f64::from(rows) * f64::from(cols) * f64::from(tokens);
+        let chosen = registry::cheapest(target.name, OpKind::Linear, task.shape(tokens));
+        let own = self.blocks == self.candidate.linear.grid(tokens, target).blocks[0];
+        LinearRow {
+            model: model.into(),
+            projection: projection.into(),
+            format: format.to_string(),
+            rows,
+            cols,
+            tokens,
+            kernel: self.candidate.name.into(),
+            blocks: self.blocks,
+            timing: self.timing,
+            gbs: (weights + values) as f64 / seconds / 1e9,
+            tflops: flops / seconds / 1e12,
+            best: false,
+            chosen: own && chosen.is_some_and(|kernel| kernel.name == self.candidate.name),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Where machine code comes from.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use samp_abi::TargetName;
+use samp_kernels::{cuda::Source, target::Target};
+use samp_nvrtc::{Arch, Cache, Nvrtc, NvrtcError};
+
+/// Machine code by what it was compiled from.
+pub enum Code {
+    /// A folder that [`prepare`] filled.
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What its code is for.
+        arch: Arch,
+    },
+    /// None, for a driver that compiles sources itself.
+    Source,
+}
+
+/// Why there is no machine code.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// The folder does not have it.
+    #[error(
+        "{} has no code of {stem} for {arch} with these constants: {defines}; fill it with `samp-gpu prepare` of this version",
+        folder.display()
+    )]
+    Missing {
+        /// The kernel.
+        stem: &'static str,
+        /// The constants that specialise it.
+        defines: String,
+        /// For what.
+        arch: Arch,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// It could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] NvrtcError),
+    /// The target has no machine code.
+    #[error("{0} is not a GPU; choose h100, h200 or a100")]
+    Target(TargetName),
+}
+
+impl Code {
+    /// The code in a folder for a target.
+    pub fn folder(folder: &Path, target: TargetName) -> Result<Code, CodeError> {
+        Ok(Code::Folder { folder: folder.to_owned(), arch: arch(target)? })
+    }
+
+    /// The code of a kernel; nothing of [`Code::Source`].
+    pub fn of(&self, source: &Source) -> Result<Vec<u8>, CodeError> {
+        let Code::Folder { folder, arch } = self else { return Ok(vec![]) };
+        let found = Cache::at(folder).find(source, *arch);
+        found.map(|cubin| cubin.bytes).ok_or_else(|| CodeError::Missing {
+            stem: source.stem,
+            defines: format!("{:?}", source.defines),
+            arch: *arch,
+            folder: folder.clone(),
+        })
+    }
+}
+
+/// What the code of a target is compiled for.
+fn arch(target: TargetName) -> Result<Arch, CodeError> {
+    match Target::of(target).compute_capability {
+        Some((8, _)) => Ok(Arch::Sm80),
+        Some(_) => Ok(Arch::Sm90a),
+        None => Err(CodeError::Target(target)),
+    }
+}
+
+/// Compiles kernels for a target into a folder, in parallel. What is there is left as it is. Returns the bytes of code.
+pub fn prepare(
+    nvrtc: Nvrtc,
+    sources: &[Source],
+    target: TargetName,
+    folder: &Path,
+) -> Result<u64, CodeError> {
+    let arch = arch(target)?;
+    let nvrtc = nvrtc.with_cache(Cache::at(folder));
+    let bytes = sources.par_iter().map(|source| Ok(nvrtc.compile(source, arch)?.bytes.len() as u64));
+    bytes.sum::<Result<u64, CodeError>>()
+}

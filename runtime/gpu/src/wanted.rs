@@ -1,0 +1,65 @@
+//! What is compiled beforehand: all that the suite and the measurements launch.
+
+use std::collections::BTreeSet;
+
+use samp_abi::{Format, Group, ScaleAxis};
+use samp_kernels::{
+    cuda::Source,
+    target::Target,
+    trial::{self, Trial},
+};
+
+use crate::{
+    bench::{attention::Kv, linear::Task, step},
+    memory,
+    shapes::{Projection, Shape},
+    suite,
+};
+
+/// Models that are measured.
+pub const SHAPES: [Shape; 2] = [Shape::Llama3_8b, Shape::Llama3_70b];
+/// Numbers of tokens that linears are measured at.
+pub const TOKENS: [u32; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+/// Formats of decoder linears that are measured.
+pub const FORMATS: [Format; 4] = [
+    Format::Nf4,
+    Format::Int4 { group: Group::G128, zero_point: false },
+    Format::Fp8E4m3(ScaleAxis::Channel),
+    Format::F16,
+];
+
+/// The linears of a shape: those of the decoder in every format, the head in f16.
+pub fn tasks(shape: Shape, formats: &[Format]) -> Vec<(Projection, Task)> {
+    let sizes = shape.sizes();
+    let of = |projection: Projection| {
+        let (rows, cols) = sizes.of(projection);
+        let f32_out = projection == Projection::LmHead;
+        let wanted = formats.iter().filter(move |format| !f32_out || **format == Format::F16);
+        wanted.map(move |&format| (projection, Task { format, rows, cols, f32_out }))
+    };
+    Projection::ALL.into_iter().flat_map(of).collect()
+}
+
+/// Every source that a target is to have code of, each once.
+pub fn sources(target: &Target) -> Vec<Source> {
+    let mut all = vec![memory::fill_source(), memory::copy_source()];
+    let hopper = target.compute_capability >= Some((9, 0));
+    // Tensor copies are shown by no suite on a GPU.
+    let needed = |trial: &Trial| {
+        (hopper || !trial.hopper) && !trial.args.iter().any(|arg| matches!(arg, trial::Arg::Tensor { .. }))
+    };
+    let trials = suite::conformance().into_iter().chain(suite::kernels());
+    all.extend(trials.filter(needed).map(|trial| trial.source));
+    for shape in SHAPES {
+        for kv in [Kv::F16, Kv::Fp8] {
+            all.extend(step::sources(&shape.sizes(), kv));
+        }
+        for (_, task) in tasks(shape, &FORMATS) {
+            let candidates = TOKENS.iter().flat_map(|&tokens| task.candidates(target, tokens));
+            all.extend(candidates.map(|candidate| candidate.linear.source()));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    all.retain(|source| seen.insert((source.stem, source.defines.clone())));
+    all
+}
