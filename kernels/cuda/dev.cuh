@@ -17,6 +17,8 @@ typedef int i32;
 
 #define DEV __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+// A kernel whose registers are for so many blocks of a multiprocessor and not spared for more.
+#define KERNEL_OF_BLOCKS(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 // A table of constants in device memory.
 #define DEV_TABLE __device__ const
 // The launch's dynamic shared memory.

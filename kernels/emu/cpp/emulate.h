@@ -36,6 +36,7 @@ namespace samp_emu {
 #define __grid_constant__
 
 #define DEV inline
+#define KERNEL_OF_BLOCKS(threads, blocks) KERNEL(threads)
 #define KERNEL(threads)                          \
   constexpr u64 samp_emu_max_threads = threads; \
   extern "C" void
