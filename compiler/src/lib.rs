@@ -14,6 +14,7 @@ pub mod export;
 pub mod import;
 pub mod jsonl;
 pub mod pipeline;
+pub mod predict;
 pub mod quality;
 pub mod random;
 pub mod recipe;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
+use samp_kernels::cost::Nanos;
 use samp_runtime::plan::code::CODE_FOLDER;
 
 use self::{
@@ -23,7 +24,8 @@ use crate::{
     calibrate::RoundedStore,
     compile::{CompileOptions, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget, lower_model, probe},
     emit::{self, Bar, Code, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
-    recipe,
+    pipeline::typical_context,
+    predict, recipe,
     size::{Bytes, SizeTable},
 };
 
@@ -234,7 +236,7 @@ fn finish(
     let sizes = SizeTable::of(spec);
     let made = match &emitted {
         Some(emitted) => render_emitted(args, emitted),
-        None => render_forecast(&forecast),
+        None => render_forecast(&forecast) + &render_prediction(spec, &sizes),
     };
     let text = format!("{sizes}\n{made}");
     report.tensors_resumed = emitted.map(|emitted| emitted.resumed);
@@ -284,6 +286,23 @@ fn render_forecast(forecast: &Forecast) -> String {
         Bytes(forecast.memory.packing),
         Bytes(forecast.memory.probe)
     )
+}
+
+/// Steps that decode one token of each sequence, by the cost model.
+fn render_prediction(spec: &PlanSpec, sizes: &SizeTable) -> String {
+    let mut text = format!(
+        "predicted          a token of each sequence, {} positions read; device memory for their longest\n",
+        typical_context(&spec.limits)
+    );
+    for sequences in predict::decode_batches(&spec.program, &spec.limits) {
+        let Some(Nanos(nanos)) = predict::spec_time(spec, sequences) else { continue };
+        let per_second = sequences as f64 * 1e9 / nanos;
+        let memory = sizes.least_bytes_to_run + (sequences - 1) * sizes.kv_bytes_of_one_sequence;
+        let (millis, memory) = (nanos / 1e6, Bytes(memory).to_string());
+        let of = if sequences == 1 { "sequence" } else { "sequences" };
+        text += &format!("{sequences:>6} {of:<11} {millis:>9.2} ms  {per_second:>9.0} tok/s  {memory:>10}\n");
+    }
+    text
 }
 
 fn render_emitted(args: &Args, emitted: &Emitted) -> String {

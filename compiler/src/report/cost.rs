@@ -6,12 +6,12 @@ use super::{
     ReportInputs,
     figures::{amount, time},
     page::{Section, section},
-    predict,
     table::{
         Column::{self, Number, Text},
         number, row, table,
     },
 };
+use crate::predict;
 
 /// What a machine costs.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub fn cost(inputs: &ReportInputs<'_>) -> Option<Section> {
     let plan = inputs.plan;
     let sequences =
         |n: u64| if n == 1 { "decode, 1 sequence".into() } else { format!("decode, {n} sequences") };
-    let decode = predict::decode_batches(plan).into_iter().map(|n| (sequences(n), n));
+    let decode = predict::decode_batches(&plan.program, &plan.limits).into_iter().map(|n| (sequences(n), n));
     let prefill = plan.limits.max_tokens;
     let steps = decode.chain([(format!("prefill, {prefill} tokens"), prefill)]);
     let rows: Option<Vec<_>> = steps

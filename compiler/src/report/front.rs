@@ -16,8 +16,8 @@ use samp_passes::{
     chosen_by, formulate,
 };
 
-use super::{ReportInputs, place::distinct, predict};
-use crate::{calibrate::Profile, route::sensitivities};
+use super::{ReportInputs, place::distinct};
+use crate::{calibrate::Profile, predict, route::sensitivities};
 
 /// What a plan takes and what it is predicted to lose.
 #[derive(Clone, Copy, Debug, PartialEq)]

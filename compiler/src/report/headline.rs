@@ -5,9 +5,8 @@ use super::{
     figures::{amount, growth, nats, time},
     markup::{Element, el},
     page::{Section, section},
-    predict,
 };
-use crate::size::Bytes;
+use crate::{predict, size::Bytes};
 
 /// The headline figures.
 pub fn headline(inputs: &ReportInputs<'_>) -> Section {

@@ -9,13 +9,12 @@ use super::{
     formats,
     page::{Section, section},
     place::{distinct, row_name},
-    predict,
     table::{
         Column::{Number, Text},
         number, row, table,
     },
 };
-use crate::size::Bytes;
+use crate::{predict, size::Bytes};
 
 /// Bytes by layer, by format.
 pub fn bytes(inputs: &ReportInputs<'_>) -> Section {
@@ -65,7 +64,7 @@ fn kind(op: OpKind) -> usize {
 /// Predicted time by layer; `None` where this build does not know the plan's kernels.
 pub fn latency(inputs: &ReportInputs<'_>) -> Option<Section> {
     let plan = inputs.plan;
-    let most_sequences = *predict::decode_batches(plan).last()?;
+    let most_sequences = *predict::decode_batches(&plan.program, &plan.limits).last()?;
     let one = times(plan, 1)?;
     let many = times(plan, most_sequences)?;
     let sum = |parts: &[f64; 3]| parts.iter().sum::<f64>();

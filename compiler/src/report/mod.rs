@@ -19,7 +19,6 @@ mod markup;
 mod outliers;
 mod page;
 mod place;
-mod predict;
 mod quality;
 mod scale;
 mod scatter;
