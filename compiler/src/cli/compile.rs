@@ -300,7 +300,7 @@ fn render_prediction(spec: &PlanSpec, sizes: &SizeTable) -> String {
         let memory = sizes.least_bytes_to_run + (sequences - 1) * sizes.kv_bytes_of_one_sequence;
         let (millis, memory) = (nanos / 1e6, Bytes(memory).to_string());
         let of = if sequences == 1 { "sequence" } else { "sequences" };
-        text += &format!("{sequences:>6} {of:<11} {millis:>9.2} ms  {per_second:>9.0} tok/s  {memory:>10}\n");
+        text += &format!("{sequences:>6} {of:<11} {millis:>9.2} ms  {per_second:>9.1} tok/s  {memory:>10}\n");
     }
     text
 }
