@@ -14,7 +14,7 @@ pub struct Header {
 }
 
 /// One kernel, ready to be compiled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
     /// Name of the kernel: of its file, its symbol, and of its variants in the registry.
     pub stem: &'static str,

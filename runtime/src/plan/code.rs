@@ -1,6 +1,6 @@
 //! Machine code in plans for GPUs: which kernels a plan calls for, and the file of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use samp_abi::{
     Format, Layout,
@@ -55,8 +55,9 @@ pub fn specialized(fixed: &Fixed<'_>) -> Result<Vec<Vec<Specialized>>, NoKernel>
 
 /// The sources among them, by the path of their code.
 pub fn sources(kernels: &[Vec<Specialized>], capability: (u32, u32)) -> BTreeMap<String, Source> {
-    let sources = kernels.iter().flatten().map(Specialized::source);
-    sources.map(|source| (code_path(&source, capability), source)).collect()
+    // Layers share kernels, and a path takes hashing all headers.
+    let sources: BTreeSet<Source> = kernels.iter().flatten().map(Specialized::source).collect();
+    sources.into_iter().map(|source| (code_path(&source, capability), source)).collect()
 }
 
 /// How the tensors of a manifest are stored.

@@ -191,9 +191,9 @@ fn load_code<D: Driver>(
     for (path, source) in code::sources(&kernels, capability) {
         let cubin = plan.file(&path).expect("an open plan has the code of its kernels");
         loaded.push(driver.load(&source, cubin)?);
-        index.insert(path, loaded.len() - 1);
+        index.insert(source, loaded.len() - 1);
     }
-    let place = |kernel: Specialized| (kernel, index[&code::code_path(&kernel.source(), capability)]);
+    let place = |kernel: Specialized| (kernel, index[&kernel.source()]);
     let placed = kernels.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
     Ok((placed, loaded))
 }
