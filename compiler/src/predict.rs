@@ -80,7 +80,7 @@ impl Predicted<'_> {
     fn step_time(&self, step: &Step, tokens: u64) -> Option<Nanos> {
         let choice = step.kernels.iter().find(|choice| choice.max_tokens >= tokens)?;
         let kernel = registry::find(&choice.kernel)?;
-        Some((kernel.work)(&self.shape(&step.op, tokens)).time(Target::of(self.target)))
+        Some(kernel.time(&self.shape(&step.op, tokens), Target::of(self.target)))
     }
 
     fn program_time(&self, tokens: u64) -> Option<Nanos> {

@@ -35,6 +35,9 @@ step kernels 60 "$gpu" kernels "${at[@]}"
 step peers 120 "$python" "$here/peers.py" --json "$out/peers.json"
 ceiling=$("$python" -c 'import json,sys; print(json.load(open(sys.argv[1]))["ceilings"]["matmul_tflops"])' "$out/peers.json" 2>/dev/null)
 step bench 150 "$gpu" bench kernels "${at[@]}" ${ceiling:+--matmul-tflops "$ceiling"} --json "$out/bench.json"
+mkdir -p "$out/targets"
+step table 5 "$gpu" table "$out/bench.json" -o "$out/targets/$target.measured.json" \
+  --source "$(sed -n 1p "$out/machine.txt"), $(tail -n 1 "$out/machine.txt"), kernels/bench/gpu.sh"
 for shape in llama-3-8b llama-3-70b; do
   step "decode-$shape" 25 "$gpu" bench decode --shape "$shape" "${at[@]}" --json "$out/decode-$shape.json"
   step "prefill-$shape" 25 "$gpu" bench prefill --shape "$shape" "${at[@]}" --json "$out/prefill-$shape.json"

@@ -1,20 +1,23 @@
 //! `samp-kernels`: what can be computed and what it costs.
 //!
 //! Number formats ([`format`]), packed layouts ([`layout`]), one folder per operation with its reference and its
-//! CPU kernels, the [`registry`] of them all, the [`target`] table and the [`cost`] model; and what GPU kernels are
-//! tried with ([`trial`]).
+//! CPU kernels, the [`registry`] of them all, the [`target`] table, the [`cost`] model and what was
+//! [`measured`]; what a
+//! changed model loses ([`divergence`]); and what GPU kernels are tried with ([`trial`]).
 //!
 //! Never: MLIR, a GPU driver, or files.
 
 pub mod attention;
 pub mod cost;
 pub mod cuda;
+pub mod divergence;
 pub mod elementwise;
 pub mod embed;
 pub mod encoded;
 pub mod format;
 pub mod layout;
 pub mod linear;
+pub mod measured;
 mod parallel;
 pub mod quantize;
 pub mod registry;

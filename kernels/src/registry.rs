@@ -5,7 +5,13 @@
 //! where that is one of its constants, as in `linear_nf4_fragments_mma16`.
 
 use crate::{
-    attention, cost::Work, elementwise, embed, linear, rms_norm, rope, specialize::CudaKernel, target::Target,
+    attention,
+    cost::{Nanos, Work},
+    elementwise, embed, linear,
+    measured::Measured,
+    rms_norm, rope,
+    specialize::CudaKernel,
+    target::Target,
 };
 use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 
@@ -53,6 +59,18 @@ pub struct Kernel {
     pub entry: Entry,
     /// The CUDA kernel that it stands for; `None` for a kernel of the host.
     pub cuda: Option<CudaKernel>,
+}
+
+impl Kernel {
+    /// The predicted time of a shape, from what was measured on the target, if anything was.
+    pub fn time(&self, shape: &Shape, target: &Target) -> Nanos {
+        Measured::of(target.name).time(self, shape, target)
+    }
+
+    /// The time that the target's peak rates allow.
+    pub fn roofline(&self, shape: &Shape, target: &Target) -> Nanos {
+        (self.work)(shape).time(target)
+    }
 }
 
 /// The GPUs that there are kernels for.
@@ -107,6 +125,6 @@ pub fn candidates(target: TargetName, op: OpKind, shape: Shape) -> impl Iterator
 
 /// The candidate that the cost model rates fastest; of equals the first in table order.
 pub fn cheapest(target: TargetName, op: OpKind, shape: Shape) -> Option<&'static Kernel> {
-    let time = |kernel: &Kernel| (kernel.work)(&shape).time(Target::of(target)).0;
+    let time = |kernel: &Kernel| kernel.time(&shape, Target::of(target)).0;
     candidates(target, op, shape).min_by(|a, b| time(a).total_cmp(&time(b)))
 }

@@ -163,8 +163,7 @@ fn ranked(
 ) -> Vec<(&'static Kernel, Nanos)> {
     let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
     let row = Target::of(target);
-    let timed =
-        registry::candidates(target, kind, *shape).filter(fits).map(|k| (k, (k.work)(shape).time(row)));
+    let timed = registry::candidates(target, kind, *shape).filter(fits).map(|k| (k, k.time(shape, row)));
     let mut ranked: Vec<_> = timed.collect();
     ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
     ranked

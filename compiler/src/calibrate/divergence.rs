@@ -1,6 +1,7 @@
 //! `KL(original ‖ changed)` over calibration tokens, with the original's logits kept.
 
 use rayon::prelude::*;
+use samp_kernels::divergence::{Divergence, divergence};
 
 use super::{CalibrationError, Forward, State, TokenBatch};
 
@@ -39,20 +40,20 @@ impl Baseline {
             let changed = forward.logits(batch, state);
             let rows = original.par_chunks_exact(vocab).zip(changed.par_chunks_exact(vocab));
             let next = batch.next_tokens();
-            let each: Vec<(f64, f64)> =
+            let each: Vec<Divergence> =
                 rows.zip(&next).map(|((p, q), &next)| divergence(p, q, next as usize)).collect();
             let mut at = 0;
             for (&length, &record) in batch.lengths.iter().zip(&batch.records) {
                 let own = &each[at..at + length - 1];
                 at += own.len();
-                if own.iter().any(|(nats, _)| !nats.is_finite()) {
+                if own.iter().any(|each| !each.nats.is_finite()) {
                     return Err(CalibrationError::Logits { record });
                 }
-                let sum = |pick: fn(&(f64, f64)) -> f64| own.iter().map(pick).sum();
+                let sum = |pick: fn(&Divergence) -> f64| own.iter().map(pick).sum();
                 all.push(RecordDivergence {
                     record,
-                    nats: sum(|each| each.0),
-                    excess: sum(|each| each.1),
+                    nats: sum(|each| each.nats),
+                    excess: sum(|each| each.excess),
                     tokens: own.len(),
                 });
             }
@@ -79,22 +80,4 @@ pub fn mean(records: &[RecordDivergence]) -> f64 {
     let nats: f64 = records.iter().map(|r| r.nats).sum();
     let tokens: usize = records.iter().map(|r| r.tokens).sum();
     nats / tokens.max(1) as f64
-}
-
-/// Of two rows of logits: `KL(softmax p ‖ softmax q) = Σ P (p − q) − ln Σ eᵖ + ln Σ e^q`, and `ln P(next) − ln Q(next)`.
-/// In f64.
-fn divergence(p: &[f32], q: &[f32], next: usize) -> (f64, f64) {
-    let max = |row: &[f32]| f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let (max_p, max_q) = (max(p), max(q));
-    let (mut sum_p, mut sum_q, mut weighted) = (0.0, 0.0, 0.0);
-    for (&p, &q) in p.iter().zip(q) {
-        let (p, q) = (f64::from(p) - max_p, f64::from(q) - max_q);
-        let mass = p.exp();
-        sum_p += mass;
-        sum_q += q.exp();
-        weighted += mass * (p - q);
-    }
-    let shift = sum_q.ln() - sum_p.ln();
-    let excess = (f64::from(p[next]) - max_p) - (f64::from(q[next]) - max_q) + shift;
-    (weighted / sum_p + shift, excess)
 }

@@ -19,9 +19,10 @@ use super::{
 /// How thorough a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Thoroughness {
-    /// One divergence for each weight; other formats follow by their output error, and members of a fused linear share it.
+    /// One divergence for each weight, and how the members of a fused linear share it; other formats follow by their output
+    /// errors.
     Fast,
-    /// A divergence for each weight and format, and for each member of a fused linear.
+    /// A divergence for each weight and format, and how members share each.
     Exact,
 }
 

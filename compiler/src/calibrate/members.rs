@@ -12,7 +12,7 @@ use super::{
     measure::Trial,
 };
 
-/// A fast measurement judges members on one in so many of the batches: only how they share a loss is asked for.
+/// Members are judged on one in so many of the batches: only how they share a loss is asked for.
 const JUDGED_SHARE: usize = 3;
 
 /// The members of one linear on trial; none of one that is whole.
@@ -24,7 +24,8 @@ pub(super) struct Members<'a> {
     parts: Vec<(Range<usize>, f64)>,
     /// What was measured so far.
     pub(super) profiles: Vec<PartProfile>,
-    /// How much of a loss is each one's for each unit of its output error; known after the first format.
+    /// How much of a loss is each one's for each unit of its output error; known after the first format, and taken from it for
+    /// the others by a fast measurement.
     weights: Vec<f64>,
 }
 
@@ -57,20 +58,13 @@ impl<'a> Members<'a> {
         let rounded = decoded(rounded.view());
         let errors: Vec<f64> =
             self.parts.iter().map(|(range, energy)| self.error(range, &rounded) / energy).collect();
-        let divergences = match trial.options.thoroughness {
-            Thoroughness::Exact => self.divergences(trial, &rounded, trial.tokens.judged)?,
-            Thoroughness::Fast => {
-                if self.weights.is_empty() {
-                    let judged = trial.tokens.judged.div_ceil(JUDGED_SHARE);
-                    let found = self.divergences(trial, &rounded, judged)?;
-                    self.weights = weights(&found, &errors);
-                }
-                let shares: Vec<f64> =
-                    self.weights.iter().zip(&errors).map(|(weight, error)| weight * error).collect();
-                let all: f64 = shares.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-                shares.iter().map(|share| whole.divergence.scaled(share / all)).collect()
-            }
-        };
+        if self.weights.is_empty() || trial.options.thoroughness == Thoroughness::Exact {
+            self.weights = weights(&self.divergences(trial, &rounded)?, &errors);
+        }
+        let shares: Vec<f64> =
+            self.weights.iter().zip(&errors).map(|(weight, error)| weight * error).collect();
+        let all: f64 = shares.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        let divergences = shares.iter().map(|share| whole.divergence.scaled(share / all));
         for ((profile, divergence), output_error) in self.profiles.iter_mut().zip(divergences).zip(errors) {
             profile.formats.push(Sensitivity { format: whole.format, output_error, divergence });
         }
@@ -90,8 +84,8 @@ impl<'a> Members<'a> {
         &self,
         trial: &mut Trial<'_>,
         rounded: &[f32],
-        judged: usize,
     ) -> Result<Vec<Divergence>, CalibrationError> {
+        let judged = trial.tokens.judged.div_ceil(JUDGED_SHARE);
         let measured = |(range, _): &(Range<usize>, f64)| {
             let mut values = self.values.to_vec();
             values[range.clone()].copy_from_slice(&rounded[range.clone()]);

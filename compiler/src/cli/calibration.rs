@@ -85,7 +85,7 @@ const JUDGED_TOKENS: [usize; 2] = [4096, 8192];
 /// Tokens behind an output error.
 const MOMENT_TOKENS: [usize; 2] = [16_384, usize::MAX];
 /// Tokens that the final weights are rounded under.
-const ROUND_TOKENS: [usize; 2] = [49_152, usize::MAX];
+const ROUND_TOKENS: [usize; 2] = [32_768, usize::MAX];
 
 impl DataArgs {
     /// Reads and samples the data for a checkpoint; `max_context` is the plan's, the model's own if `None`.

@@ -1,12 +1,13 @@
-//! Paged attention on the CPU: one task for each token and key/value head, online softmax over tiles of positions.
+//! Paged attention on the CPU: one task for a few tokens of a sequence and a key/value head, online softmax over tiles of
+//! positions that are read once for all of the task's queries.
 //!
 //! Tiles begin at multiples of [`TILE`] positions and are taken in ascending order, so that a query's result depends
 //! on its own position and window alone: not on how its prompt was cut into steps, nor on the batch, the number of
 //! threads or the vector width.
 
-use super::{AttentionArgs, KvGeometry, check, first_visible};
+use super::{AttentionArgs, KvGeometry, SequenceSlice, check, first_visible};
 use crate::{
-    parallel::for_each_row_with,
+    parallel::{Scatter, for_each_with},
     simd::{self, FP8_UNIT, Job, LANES, Lanes, Width},
 };
 use samp_abi::Format;
@@ -14,6 +15,8 @@ use std::ops::Range;
 
 /// Positions whose keys and values are read at once.
 const TILE: usize = 32;
+/// Most tokens of a task.
+const TOKENS: usize = 8;
 
 /// Attention at the machine's width.
 pub fn paged_attention(args: AttentionArgs<'_>) {
@@ -24,20 +27,38 @@ pub fn paged_attention(args: AttentionArgs<'_>) {
 pub fn paged_attention_at(width: Width, args: AttentionArgs<'_>) {
     let tokens = check(&args);
     let AttentionArgs { q, heads, window, sequences, kv, pool, out } = args;
-    let places: Vec<(usize, usize)> = sequences
-        .iter()
-        .enumerate()
-        .flat_map(|(index, s)| (s.start..s.start + s.tokens).map(move |position| (index, position)))
-        .collect();
-    let row = heads / kv.kv_heads * kv.head_dim;
-    let context = places.iter().map(|(_, position)| position + 1).max().unwrap_or(0);
-    let scratch = || Scratch::new(kv.head_dim, heads / kv.kv_heads);
-    for_each_row_with(out, row, tokens * heads * kv.head_dim * context, scratch, |scratch, task, out| {
-        let (sequence, position) = places[task / kv.kv_heads];
-        let visible = first_visible(position, window)..position + 1;
-        let cache = Cache { kv: &kv, pool, pages: sequences[sequence].pages, head: task % kv.kv_heads };
-        simd::run(width, Group { q: &q[task * row..][..row], cache, visible, scratch, out });
+    let (runs, queries, out) = (runs(sequences), heads / kv.kv_heads, &Scatter::new(out));
+    let context = sequences.iter().map(|s| s.start + s.tokens).max().unwrap_or(0);
+    let work = tokens * heads * kv.head_dim * context;
+    let scratch = || Scratch::new(kv.head_dim, TOKENS * queries);
+    for_each_with(runs.len() * kv.kv_heads, work, scratch, |scratch, task| {
+        let (run, head) = (runs[task / kv.kv_heads], task % kv.kv_heads);
+        let cache = Cache { kv: &kv, pool, pages: sequences[run.sequence].pages, head };
+        simd::run(width, Group { run, queries, heads, q, window, cache, scratch, out });
     });
+}
+
+/// Tokens of a sequence that lie side by side in a step.
+#[derive(Clone, Copy)]
+struct Run {
+    sequence: usize,
+    /// Index of the first token in the step, and its position in the sequence.
+    first: usize,
+    position: usize,
+    tokens: usize,
+}
+
+/// The tokens of every sequence, at most [`TOKENS`] together.
+fn runs(sequences: &[SequenceSlice<'_>]) -> Vec<Run> {
+    let (mut runs, mut first) = (vec![], 0);
+    for (index, sequence) in sequences.iter().enumerate() {
+        for done in (0..sequence.tokens).step_by(TOKENS) {
+            let tokens = TOKENS.min(sequence.tokens - done);
+            runs.push(Run { sequence: index, first, position: sequence.start + done, tokens });
+            first += tokens;
+        }
+    }
+    runs
 }
 
 /// The keys and values of one head of a sequence.
@@ -54,8 +75,10 @@ struct Scratch {
     vectors: usize,
     /// Queries of the group `[queries, vectors]`.
     queries: Vec<[f32; LANES]>,
-    /// Keys, then values, of a tile `[TILE, vectors]`.
-    rows: [Vec<[f32; LANES]>; 2],
+    /// Keys of a tile `[vectors, TILE]`.
+    keys: Vec<[f32; LANES]>,
+    /// Its values `[TILE, vectors]`.
+    values: Vec<[f32; LANES]>,
     /// Weighted sums so far `[queries, vectors]`.
     sums: Vec<[f32; LANES]>,
     /// Largest score so far and sum of weights relative to it, for each query.
@@ -70,20 +93,26 @@ impl Scratch {
         Scratch {
             vectors,
             queries: rows(queries),
-            rows: [rows(TILE), rows(TILE)],
+            keys: rows(TILE),
+            values: rows(TILE),
             sums: rows(queries),
             softmax,
         }
     }
 }
 
-/// The queries of one token that share a key/value head.
+/// The queries of a run that share a key/value head.
 struct Group<'a> {
+    run: Run,
+    /// Queries of each token.
+    queries: usize,
+    /// Query heads of the model.
+    heads: usize,
     q: &'a [f32],
+    window: Option<usize>,
     cache: Cache<'a>,
-    visible: Range<usize>,
     scratch: &'a mut Scratch,
-    out: &'a mut [f32],
+    out: &'a Scatter<'a>,
 }
 
 impl Job for Group<'_> {
@@ -91,53 +120,78 @@ impl Job for Group<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Group { q, cache, visible, scratch, out } = self;
+        let Group { run, queries, heads, q, window, cache, scratch, out } = self;
         let head_dim = cache.kv.head_dim;
-        for (query, to) in q.chunks_exact(head_dim).zip(scratch.queries.chunks_exact_mut(scratch.vectors)) {
-            to.as_flattened_mut()[..head_dim].copy_from_slice(query);
+        // Where a query lies among those of all tokens and heads.
+        let place = |query: usize| {
+            let token = run.first + query / queries;
+            (token * heads + cache.head * queries + query % queries) * head_dim
+        };
+        let visible = |token| first_visible(run.position + token, window)..run.position + token + 1;
+        let all = run.tokens * queries;
+        for (query, to) in scratch.queries.chunks_exact_mut(scratch.vectors).take(all).enumerate() {
+            to.as_flattened_mut()[..head_dim].copy_from_slice(&q[place(query)..][..head_dim]);
         }
         scratch.sums.fill([0.0; LANES]);
         scratch.softmax.fill((f32::NEG_INFINITY, 0.0));
-        for tile in visible.start / TILE..visible.end.div_ceil(TILE) {
-            let positions = visible.start.max(tile * TILE)..visible.end.min((tile + 1) * TILE);
-            let slots = positions.start - tile * TILE..positions.end - tile * TILE;
-            cache.read(l, positions, slots.start, scratch);
-            for query in 0..scratch.softmax.len() {
-                add_tile(l, scratch, query, head_dim, slots.clone());
+        let (start, end) = (visible(0).start, visible(run.tokens - 1).end);
+        for tile in start / TILE..end.div_ceil(TILE) {
+            let first = tile * TILE;
+            let within = |seen: Range<usize>| seen.start.max(first)..seen.end.min(first + TILE);
+            let positions = within(start..end);
+            cache.read(l, positions.clone(), positions.start - first, scratch);
+            for token in 0..run.tokens {
+                let seen = within(visible(token));
+                for query in if seen.is_empty() { 0..0 } else { token * queries..(token + 1) * queries } {
+                    add_tile(l, scratch, query, head_dim, seen.start - first..seen.end - first);
+                }
             }
         }
-        for (query, out) in out.chunks_exact_mut(head_dim).enumerate() {
-            let weight = scratch.softmax[query].1;
-            let sums = scratch.sums[query * scratch.vectors..][..scratch.vectors].as_flattened();
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = sum / weight;
-            }
+        for (query, sums) in scratch.sums.chunks_exact_mut(scratch.vectors).take(all).enumerate() {
+            let (sums, weight) = (&mut sums.as_flattened_mut()[..head_dim], scratch.softmax[query].1);
+            sums.iter_mut().for_each(|sum| *sum /= weight);
+            // SAFETY: each token and head is given to one thread, which alone writes its part of the result.
+            unsafe { out.write(place(query), sums) }
         }
     }
 }
 
 impl Cache<'_> {
-    /// Reads the keys and values of `positions` into the rows of the scratch from `slot` on.
+    /// Reads the keys and values of `positions` into the slots of the scratch from `slot` on.
     #[inline(always)]
     fn read<L: Lanes>(&self, l: L, positions: Range<usize>, slot: usize, scratch: &mut Scratch) {
-        let kv = self.kv;
+        let (kv, Scratch { vectors, keys, values, .. }) = (self.kv, scratch);
         for (slot, position) in (slot..).zip(positions) {
             let page = self.pages[position / kv.page_tokens];
-            for which in 0..2 {
+            let code = |which| {
                 let start = kv.offset(page, which, self.head, position % kv.page_tokens);
-                let bytes = &self.pool[start..][..kv.head_dim * kv.element_bytes()];
-                let to = &mut scratch.rows[which][slot * scratch.vectors..][..scratch.vectors];
-                match kv.format {
-                    Format::F32 => decode(bytemuck::cast_slice(bytes), to, |values, to| *to = *values),
-                    Format::F16 => {
-                        decode(bytemuck::cast_slice(bytes), to, |codes, to| l.store(l.load_f16(codes), to));
-                    }
-                    _ => {
-                        let scale = l.splat(FP8_UNIT * kv.scales[which]);
-                        decode(bytes, to, |codes, to| l.store(l.mul(l.load_fp8(codes), scale), to));
-                        restore_nans(bytes, to);
-                    }
-                }
+                &self.pool[start..][..kv.head_dim * kv.element_bytes()]
+            };
+            self.decode(l, code(0), kv.scales[0], keys[slot..].iter_mut().step_by(TILE));
+            self.decode(l, code(1), kv.scales[1], values[slot * *vectors..][..*vectors].iter_mut());
+        }
+    }
+
+    /// Decodes a row's codes vector by vector.
+    #[inline(always)]
+    fn decode<'t, L: Lanes>(
+        &self,
+        l: L,
+        codes: &[u8],
+        scale: f32,
+        to: impl Iterator<Item = &'t mut [f32; LANES]>,
+    ) {
+        match self.kv.format {
+            Format::F32 => by_vector(bytemuck::cast_slice(codes), to, |values, to| *to = *values),
+            Format::F16 => {
+                by_vector(bytemuck::cast_slice(codes), to, |codes, to| l.store(l.load_f16(codes), to));
+            }
+            _ => {
+                let scale = l.splat(FP8_UNIT * scale);
+                by_vector(codes, to, |codes, to| {
+                    l.store(l.mul(l.load_fp8(codes), scale), to);
+                    restore_nans(codes, to);
+                });
             }
         }
     }
@@ -145,9 +199,9 @@ impl Cache<'_> {
 
 /// The vector decoder takes the two NaN codes for 480: what overflowed once must not pass for a number.
 #[inline(always)]
-fn restore_nans(codes: &[u8], decoded: &mut [[f32; LANES]]) {
+fn restore_nans(codes: &[u8; LANES], decoded: &mut [f32; LANES]) {
     if codes.iter().fold(false, |found, code| found | (code & 0x7F == 0x7F)) {
-        for (code, value) in codes.iter().zip(decoded.as_flattened_mut()) {
+        for (code, value) in codes.iter().zip(decoded) {
             if code & 0x7F == 0x7F {
                 *value = f32::NAN;
             }
@@ -155,21 +209,21 @@ fn restore_nans(codes: &[u8], decoded: &mut [[f32; LANES]]) {
     }
 }
 
-/// Decodes a row of codes vector by vector; code 0 is zero in every format, so the padding is zero.
+/// Loads a row vector by vector; code 0 is zero in every format, so the padding is zero.
 #[inline(always)]
-fn decode<T: Copy + Default>(
+fn by_vector<'t, T: Copy + Default>(
     codes: &[T],
-    to: &mut [[f32; LANES]],
+    mut to: impl Iterator<Item = &'t mut [f32; LANES]>,
     mut load: impl FnMut(&[T; LANES], &mut [f32; LANES]),
 ) {
     let (whole, rest) = codes.as_chunks();
-    for (codes, to) in whole.iter().zip(&mut *to) {
+    for (codes, to) in whole.iter().zip(&mut to) {
         load(codes, to);
     }
-    if !rest.is_empty() {
+    if let (false, Some(to)) = (rest.is_empty(), to.next()) {
         let mut padded = [T::default(); LANES];
         padded[..rest.len()].copy_from_slice(rest);
-        load(&padded, &mut to[whole.len()]);
+        load(&padded, to);
     }
 }
 
@@ -177,96 +231,97 @@ fn decode<T: Copy + Default>(
 /// maximum max' (online softmax: Milakov and Gimelshein, arXiv 1805.02867).
 #[inline(always)]
 fn add_tile<L: Lanes>(l: L, scratch: &mut Scratch, query: usize, head_dim: usize, slots: Range<usize>) {
-    let vectors = scratch.vectors;
-    let [keys, values] = &scratch.rows;
-    let q = &scratch.queries[query * vectors..][..vectors];
+    let Scratch { vectors, queries, keys, values, sums, softmax } = scratch;
+    let vectors = *vectors;
+    let q = &queries[query * vectors..][..vectors];
     let scale = l.splat(1.0 / (head_dim as f32).sqrt());
-    let mut weights = [[f32::NEG_INFINITY; LANES]; TILE / LANES];
-    for group in slots.start / LANES..slots.end.div_ceil(LANES) {
-        let scores = dot_products(l, q, &keys[group * LANES * vectors..][..LANES * vectors]);
-        l.store(l.mul(scores, scale), &mut weights[group]);
+    let mut weights = [[0.0; LANES]; TILE / LANES];
+    let groups = slots.start / LANES..slots.end.div_ceil(LANES);
+    for (group, weights) in groups.clone().zip(&mut weights[groups]) {
+        let scores = dot_products(l, q, &keys.as_chunks().0[group..]);
+        l.store(l.mul(scores, scale), weights);
     }
-    let (old_max, old_sum) = scratch.softmax[query];
-    let max = weights.as_flattened()[slots.clone()].iter().fold(old_max, |max, score| max.max(*score));
+    let (old_max, old_sum) = softmax[query];
+    let max = largest(l, &mut weights, old_max, &slots);
     let sum = exponentials(l, &mut weights, max, &slots);
     // Nothing was summed before the first tile.
     let mut kept = [0.0; LANES];
     if old_max > f32::NEG_INFINITY {
         l.store(simd::exp(l, l.splat(old_max - max)), &mut kept);
     }
-    scratch.softmax[query] = (max, old_sum * kept[0] + sum);
+    softmax[query] = (max, old_sum * kept[0] + sum);
     let weights = &weights.as_flattened()[slots.clone()];
     let values = &values[slots.start * vectors..];
-    let (quads, rest) = scratch.sums[query * vectors..][..vectors].as_chunks_mut::<4>();
-    let done = vectors - rest.len();
-    for (quad, sums) in quads.iter_mut().enumerate() {
-        add_values(l, sums, &kept, weights, values[quad * 4..].chunks(vectors));
-    }
-    for (v, sum) in rest.iter_mut().enumerate() {
-        add_values(l, std::array::from_mut(sum), &kept, weights, values[done + v..].chunks(vectors));
+    let sums = &mut sums[query * vectors..][..vectors];
+    let mut at = 0;
+    while at < vectors {
+        let (sums, values) = (&mut sums[at..], values[at..].chunks(vectors));
+        at += match sums.len() {
+            4.. => add_values::<L, 4>(l, sums, &kept, weights, values),
+            2.. => add_values::<L, 2>(l, sums, &kept, weights, values),
+            _ => add_values::<L, 1>(l, sums, &kept, weights, values),
+        }
     }
 }
 
-/// Indices of column `lane` in a matrix of 16 rows and 16 columns.
-const COLUMNS: [[u8; LANES]; LANES] = {
-    let mut columns = [[0; LANES]; LANES];
-    let mut i = 0;
-    while i < LANES * LANES {
-        columns[i % LANES][i / LANES] = i as u8;
-        i += 1;
-    }
-    columns
-};
-
-/// `q·k` for 16 keys. Each product is summed in 16 lanes and these halves first, for all keys at once.
+/// `q·k` for 16 keys, each summed in 16 lanes and these halves first; in every second of `keys` are 16 vectors of 16 keys.
 #[inline(always)]
-fn dot_products<L: Lanes>(l: L, q: &[[f32; LANES]], keys: &[[f32; LANES]]) -> L::F {
-    let mut products = [0.0; LANES * LANES];
-    for (key, products) in keys.chunks_exact(q.len()).zip(products.as_chunks_mut().0) {
-        let mut dot = l.splat(0.0);
-        for (q, k) in q.iter().zip(key) {
-            dot = l.mul_add(l.load(q), l.load(k), dot);
-        }
-        l.store(dot, products);
-    }
+fn dot_products<L: Lanes>(l: L, q: &[[f32; LANES]], keys: &[[[f32; LANES]; LANES]]) -> L::F {
     let mut sums = [l.splat(0.0); LANES];
-    for (sum, column) in sums.iter_mut().zip(&COLUMNS) {
-        *sum = l.gather(&products, column);
-    }
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            sums[i] = l.add(sums[i], sums[i + half]);
+    for (q, keys) in q.iter().zip(keys.iter().step_by(TILE / LANES)) {
+        let q = l.load(q);
+        for (sum, key) in sums.iter_mut().zip(keys) {
+            *sum = l.mul_add(q, l.load(key), *sum);
         }
     }
-    sums[0]
+    l.sums(sums)
+}
+
+/// The largest of the scores in `slots` and of `before`. What lies outside of the slots is as small as can be then.
+#[inline(always)]
+fn largest<L: Lanes>(
+    l: L,
+    scores: &mut [[f32; LANES]; TILE / LANES],
+    before: f32,
+    slots: &Range<usize>,
+) -> f32 {
+    fill_around(scores, slots, f32::NEG_INFINITY);
+    let largest = scores.iter().fold(l.splat(before), |largest, scores| l.max(largest, l.load(scores)));
+    simd::largest(l, largest)
 }
 
 /// Turns scores into `e^(score − max)`, zero outside of `slots`, and returns their sum.
 #[inline(always)]
-fn exponentials<L: Lanes>(l: L, scores: &mut [[f32; LANES]], max: f32, slots: &Range<usize>) -> f32 {
-    let mut total = l.splat(0.0);
-    for (group, scores) in scores.iter_mut().enumerate() {
+fn exponentials<L: Lanes>(
+    l: L,
+    scores: &mut [[f32; LANES]; TILE / LANES],
+    max: f32,
+    slots: &Range<usize>,
+) -> f32 {
+    for scores in scores.iter_mut() {
         l.store(simd::exp(l, l.sub(l.load(scores), l.splat(max))), scores);
-        let first = group * LANES;
-        if slots.start > first || slots.end < first + LANES {
-            for (lane, weight) in scores.iter_mut().enumerate() {
-                *weight = if slots.contains(&(first + lane)) { *weight } else { 0.0 };
-            }
-        }
-        total = l.add(total, l.load(scores));
     }
-    simd::sum(l, total)
+    fill_around(scores, slots, 0.0);
+    simd::sum(l, scores.iter().fold(l.splat(0.0), |total, scores| l.add(total, l.load(scores))))
 }
 
-/// `sums ← sums·kept + Σ weight·value` for `N` vectors of each value, which add up side by side.
+/// Puts `value` outside of `slots`.
+#[inline(always)]
+fn fill_around(scores: &mut [[f32; LANES]; TILE / LANES], slots: &Range<usize>, value: f32) {
+    let scores = scores.as_flattened_mut();
+    scores[..slots.start].fill(value);
+    scores[slots.end..].fill(value);
+}
+
+/// `sums ← sums·kept + Σ weight·value` for the first `N` vectors of each value, which add up side by side; gives `N`.
 #[inline(always)]
 fn add_values<'a, L: Lanes, const N: usize>(
     l: L,
-    sums: &mut [[f32; LANES]; N],
+    sums: &mut [[f32; LANES]],
     kept: &[f32; LANES],
     weights: &[f32],
     values: impl Iterator<Item = &'a [[f32; LANES]]>,
-) {
+) -> usize {
     let mut totals = [l.splat(0.0); N];
     for (total, sum) in totals.iter_mut().zip(sums.iter()) {
         *total = l.mul(l.load(sum), l.load(kept));
@@ -279,4 +334,5 @@ fn add_values<'a, L: Lanes, const N: usize>(
     for (total, sum) in totals.into_iter().zip(sums) {
         l.store(total, sum);
     }
+    N
 }

@@ -107,18 +107,19 @@ impl Job for Write<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let Write { finish, tiles, totals, x, cols, out, first_token } = self;
-        for (tile, totals) in tiles.zip(totals.chunks_exact(x.len() / cols)) {
-            let tile = finish.tile(l, tile);
-            let tokens = totals.iter().zip(x.chunks_exact(cols));
-            for (token, (total, x)) in (first_token..).zip(tokens) {
-                let mut value = l.mul(l.load(total), l.load(&tile.scale));
+        let tokens = x.len() / cols;
+        let tiles: Vec<TileFinish> = tiles.map(|tile| finish.tile(l, tile)).collect();
+        for (token, x) in x.chunks_exact(cols).enumerate() {
+            for (tile, totals) in tiles.iter().zip(totals.chunks_exact(tokens)) {
+                let mut value = l.mul(l.load(&totals[token]), l.load(&tile.scale));
                 for (column, weight) in finish.outlier_columns.iter().zip(&tile.outlier_values) {
                     value = l.mul_add(l.load(weight), l.splat(x[*column as usize]), value);
                 }
                 let mut row = [0.0; LANES];
                 l.store(l.add(value, l.load(&tile.bias)), &mut row);
+                let at = (first_token + token) * finish.rows + tile.first_row;
                 // SAFETY: each tile is given to one thread, which alone writes the tile's rows.
-                unsafe { out.write(token * finish.rows + tile.first_row, &row[..tile.rows]) }
+                unsafe { out.write(at, &row[..tile.rows]) }
             }
         }
     }

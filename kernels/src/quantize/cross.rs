@@ -10,8 +10,8 @@
 use rayon::prelude::*;
 use samp_abi::{Format, Layout};
 
-use super::hessian::{columns, stride};
-use super::matmul::{DEPTH, TALL, WIDE, add_to_panel};
+use super::hessian::stride;
+use super::matmul::{DEPTH, TALL, WIDE, add_to_panel, packed};
 use super::{Damped, Factor, Rows};
 use crate::format::encode;
 use crate::layout;
@@ -39,20 +39,17 @@ impl CrossMoment {
     pub fn add(&mut self, d: &[f32], x: &[f32]) {
         assert_eq!(d.len() * self.cols, x.len() * self.rows, "both are of the same tokens");
         let (rows, cols, stride) = (self.rows, self.cols, stride(self.cols));
-        self.sums.par_chunks_mut(TASK_ROWS * stride).enumerate().for_each(|(task, sums)| {
-            let (mut tall, mut wide, mut tiles) = (vec![], vec![], vec![]);
-            for (d, x) in d.chunks(DEPTH * rows).zip(x.chunks(DEPTH * cols)) {
-                tall.clear();
-                for at in (task * TASK_ROWS..).step_by(TALL).take(sums.len() / stride / TALL) {
-                    tall.extend(d.chunks_exact(rows).map(|d| columns::<TALL>(d, at)));
+        for (d, x) in d.chunks(DEPTH * rows).zip(x.chunks(DEPTH * cols)) {
+            let (tall, wide) = (packed::<TALL>(d, rows), packed::<WIDE>(x, cols));
+            let tokens = x.len() / cols;
+            let tall = tall.par_chunks(TASK_ROWS / TALL * tokens);
+            self.sums.par_chunks_mut(TASK_ROWS * stride).zip(tall).for_each(|(sums, tall)| {
+                let mut tiles = vec![];
+                for (at, wide) in (0..).step_by(WIDE).zip(wide.chunks(tokens)) {
+                    add_to_panel((sums, stride, at), tall, wide, &mut tiles);
                 }
-                for at in (0..stride).step_by(WIDE) {
-                    wide.clear();
-                    wide.extend(x.chunks_exact(cols).map(|x| columns::<WIDE>(x, at)));
-                    add_to_panel((sums, stride, at), &tall, &wide, &mut tiles);
-                }
-            }
-        });
+            });
+        }
     }
 
     /// `(Σ d xᵀ + weights · Λ) (H + Λ)⁻¹`, where `d` are the outputs wanted and `factor` is that of `H + Λ`; the weights as

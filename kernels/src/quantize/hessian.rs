@@ -2,11 +2,9 @@
 //! output error with respect to a row of weights (Hassibi and Stork, "Second order derivatives for network pruning",
 //! 1992).
 
-use std::array::from_fn;
-
 use rayon::prelude::*;
 
-use super::matmul::{DEPTH, TALL, Tile, WIDE, add_to_panel};
+use super::matmul::{DEPTH, TALL, WIDE, add_to_panel, packed};
 
 /// Rows of the matrix that one task sums.
 const TASK_ROWS: usize = 64;
@@ -67,13 +65,21 @@ impl SecondMoment {
             return Err(MomentError::NotFinite { token, column, value: inputs[at] });
         }
         let (cols, stride) = (self.cols, stride(self.cols));
-        let tasks = self.sums.par_chunks_mut(TASK_ROWS * stride).enumerate();
-        tasks.for_each(|(index, sums)| {
-            let mut scratch = Scratch::default();
-            for inputs in inputs.chunks(DEPTH * cols) {
-                scratch.add(sums, index * TASK_ROWS, cols, inputs);
-            }
-        });
+        for inputs in inputs.chunks(DEPTH * cols) {
+            let (tall, wide) = (packed::<TALL>(inputs, cols), packed::<WIDE>(inputs, cols));
+            let tokens = inputs.len() / cols;
+            let tasks = self.sums.par_chunks_mut(TASK_ROWS * stride).enumerate();
+            tasks.for_each(|(task, sums)| {
+                let first = task * TASK_ROWS;
+                let tall = &tall[first / TALL * tokens..][..sums.len() / stride / TALL * tokens];
+                // From the diagonal on.
+                let wide = wide.chunks(tokens).enumerate().skip(first / WIDE);
+                let mut tiles = vec![];
+                wide.for_each(|(panel, wide)| {
+                    add_to_panel((sums, stride, panel * WIDE), tall, wide, &mut tiles);
+                });
+            });
+        }
         self.tokens += (inputs.len() / self.cols) as u64;
         Ok(())
     }
@@ -123,36 +129,4 @@ impl SecondMoment {
 /// Elements between rows, whole tiles.
 pub(super) fn stride(cols: usize) -> usize {
     cols.next_multiple_of(WIDE)
-}
-
-#[derive(Default)]
-struct Scratch {
-    a: Vec<[f64; TALL]>,
-    b: Vec<[f64; WIDE]>,
-    tiles: Vec<Tile>,
-}
-
-impl Scratch {
-    /// Adds some tokens to the rows of the matrix from `first` on, from the diagonal on.
-    fn add(&mut self, sums: &mut [f64], first: usize, cols: usize, inputs: &[f32]) {
-        let stride = stride(cols);
-        self.a.clear();
-        for at in (first..first + sums.len() / stride).step_by(TALL) {
-            self.a.extend(inputs.chunks_exact(cols).map(|x| columns::<TALL>(x, at)));
-        }
-        for at in (first..stride).step_by(WIDE) {
-            self.b.clear();
-            self.b.extend(inputs.chunks_exact(cols).map(|x| columns::<WIDE>(x, at)));
-            add_to_panel((sums, stride, at), &self.a, &self.b, &mut self.tiles);
-        }
-    }
-}
-
-/// `N` columns of a row from `at` on, with zeros beyond the end.
-#[inline(always)]
-pub(super) fn columns<const N: usize>(row: &[f32], at: usize) -> [f64; N] {
-    match row.get(at..at + N) {
-        Some(found) => from_fn(|i| f64::from(found[i])),
-        None => from_fn(|i| row.get(at + i).map_or(0.0, |&x| f64::from(x))),
-    }
 }

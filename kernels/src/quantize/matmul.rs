@@ -5,6 +5,8 @@
 
 use std::array::from_fn;
 
+use rayon::prelude::*;
+
 use super::doubles::{self, Doubles};
 use crate::simd::Width;
 
@@ -17,6 +19,26 @@ pub(super) const DEPTH: usize = 256;
 
 /// A tile of the result.
 pub(super) type Tile = [[f64; WIDE]; TALL];
+
+/// Rows `[tokens, cols]` in panels of `N` columns, `[panel, token]`, with zeros up to whole tiles.
+pub(super) fn packed<const N: usize>(rows: &[f32], cols: usize) -> Vec<[f64; N]> {
+    let tokens = rows.len() / cols;
+    let mut packed = vec![[0.0; N]; cols.next_multiple_of(WIDE) / N * tokens];
+    packed.par_chunks_mut(tokens).enumerate().for_each(|(panel, to)| {
+        let rows = rows.chunks_exact(cols);
+        to.iter_mut().zip(rows).for_each(|(to, row)| *to = columns(row, panel * N));
+    });
+    packed
+}
+
+/// `N` columns of a row from `at` on, with zeros beyond the end.
+#[inline(always)]
+fn columns<const N: usize>(row: &[f32], at: usize) -> [f64; N] {
+    match row.get(at..at + N) {
+        Some(found) => from_fn(|i| f64::from(found[i])),
+        None => from_fn(|i| row.get(at + i).map_or(0.0, |&x| f64::from(x))),
+    }
+}
 
 /// `tile[i][j] += Σ_k a[k][i] · b[k][j]` for each tile. `a` holds a panel of as many rows as `b` for each tile, one
 /// after another.

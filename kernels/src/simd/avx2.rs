@@ -94,6 +94,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn sums(self, of: [Pair; LANES]) -> Pair {
+        [eight_sums(self, &of, 0), eight_sums(self, &of, 8)]
+    }
+
+    #[inline(always)]
     fn exp2_shifted(self, shifted: Pair) -> Pair {
         both!(shifted, half => {
             let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(half));
@@ -160,5 +165,29 @@ fn entries(_: Avx2, table: Pair, indices: [__m256i; 2]) -> Pair {
         let second = _mm256_permutevar8x32_ps(table[1], index);
         let half = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
         _mm256_blendv_ps(first, second, half)
+    })
+}
+
+/// The sums of eight vectors from `i` on.
+#[inline(always)]
+fn eight_sums(l: Avx2, of: &[Pair; LANES], i: usize) -> __m256 {
+    let (a, b) = (twos(l, of, i), twos(l, of, i + 2));
+    intrinsics!(_mm256_add_ps(_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b)))
+}
+
+/// Of vectors `i` and `i + 4` and of those that follow them, two partial sums.
+#[inline(always)]
+fn twos(l: Avx2, of: &[Pair; LANES], i: usize) -> __m256 {
+    let (a, b) = (fours(l, of, i), fours(l, of, i + 1));
+    intrinsics!(_mm256_add_ps(_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xee>(a, b)))
+}
+
+/// Of vectors `i` and `i + 4`, four partial sums.
+#[inline(always)]
+fn fours(_: Avx2, of: &[Pair; LANES], i: usize) -> __m256 {
+    let [a, b] = [of[i], of[i + 4]];
+    intrinsics!({
+        let (a, b) = (_mm256_add_ps(a[0], a[1]), _mm256_add_ps(b[0], b[1]));
+        _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
     })
 }

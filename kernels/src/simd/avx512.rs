@@ -77,6 +77,15 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn sums(self, of: [__m512; LANES]) -> __m512 {
+        let [first, second] = [twos(self, &of, 0), twos(self, &of, 2)];
+        intrinsics!(_mm512_add_ps(
+            _mm512_shuffle_ps::<0x88>(first, second),
+            _mm512_shuffle_ps::<0xdd>(first, second)
+        ))
+    }
+
+    #[inline(always)]
     fn exp2_shifted(self, shifted: __m512) -> __m512 {
         intrinsics!({
             let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
@@ -133,4 +142,25 @@ impl Lanes for Avx512 {
             _mm512_i32gather_ps::<4>(indices, table.as_ptr())
         })
     }
+}
+
+/// Of vectors `i` and `j`, the halves of each added up: eight partial sums of the one beside eight of the other.
+#[inline(always)]
+fn eights(_: Avx512, of: &[__m512; LANES], [i, j]: [usize; 2]) -> __m512 {
+    let (a, b) = (of[i], of[j]);
+    intrinsics!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)))
+}
+
+/// Of every fourth vector from `i` on, four partial sums.
+#[inline(always)]
+fn fours(l: Avx512, of: &[__m512; LANES], i: usize) -> __m512 {
+    let (a, b) = (eights(l, of, [i, i + 4]), eights(l, of, [i + 8, i + 12]));
+    intrinsics!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)))
+}
+
+/// Of every fourth vector from `i` on and of those that follow them, two partial sums.
+#[inline(always)]
+fn twos(l: Avx512, of: &[__m512; LANES], i: usize) -> __m512 {
+    let (a, b) = (fours(l, of, i), fours(l, of, i + 1));
+    intrinsics!(_mm512_add_ps(_mm512_shuffle_ps::<0x44>(a, b), _mm512_shuffle_ps::<0xee>(a, b)))
 }

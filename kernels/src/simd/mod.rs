@@ -88,6 +88,8 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a` where `a < b`, else `b` (also where either is NaN).
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The sum of each vector's lanes, halves first.
+    fn sums(self, of: [Self::F; LANES]) -> Self::F;
     /// `2^n` for `n + 1.5·2²³` with an integer −126 ≤ n ≤ 127, see [`exp`].
     fn exp2_shifted(self, shifted: Self::F) -> Self::F;
     /// Sixteen IEEE binary16 values.
@@ -163,12 +165,24 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
 /// The sum of the lanes, halves first.
 #[inline(always)]
 pub(crate) fn sum<L: Lanes>(l: L, v: L::F) -> f32 {
+    by_halves(l, v, |a, b| a + b)
+}
+
+/// The largest of the lanes.
+#[inline(always)]
+pub(crate) fn largest<L: Lanes>(l: L, v: L::F) -> f32 {
+    by_halves(l, v, |a, b| if a > b { a } else { b })
+}
+
+/// Joins the halves of the lanes until one is left.
+#[inline(always)]
+fn by_halves<L: Lanes>(l: L, v: L::F, join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut s = [0.0; LANES];
     l.store(v, &mut s);
     let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {
-            s[i] += s[i + half];
+            s[i] = join(s[i], s[i + half]);
         }
         half /= 2;
     }
@@ -188,6 +202,28 @@ mod tests {
             let mut out = [0.0; LANES];
             l.store(exp(l, l.load(&self.0)), &mut out);
             out
+        }
+    }
+
+    struct Sums([[f32; LANES]; LANES]);
+
+    impl Job for Sums {
+        type Output = [f32; LANES];
+        #[inline(always)]
+        fn run<L: Lanes>(self, l: L) -> [f32; LANES] {
+            let mut out = [0.0; LANES];
+            l.store(l.sums(self.0.map(|v| l.load(&v))), &mut out);
+            out
+        }
+    }
+
+    #[test]
+    fn sums_are_in_order_and_the_same_at_every_width() {
+        let lane = |row: usize, i: usize| (row * LANES + i) as f32 * 1.37e-3 + 1.0 / (1.0 + i as f32);
+        let rows = std::array::from_fn(|row| std::array::from_fn(|i| lane(row, i)));
+        let each = rows.map(|row| sum(portable::Portable, row).to_bits());
+        for width in Width::ALL.into_iter().filter(|w| w.available()) {
+            assert_eq!(run(width, Sums(rows)).map(f32::to_bits), each, "{width:?}");
         }
     }
 

@@ -66,6 +66,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn sums(self, of: [[f32; LANES]; LANES]) -> [f32; LANES] {
+        of.map(|v| super::sum(self, v))
+    }
+
+    #[inline(always)]
     fn exp2_shifted(self, shifted: [f32; LANES]) -> [f32; LANES] {
         shifted.map(|s| f32::from_bits((s.to_bits() << 23).wrapping_add(0x3f80_0000)))
     }

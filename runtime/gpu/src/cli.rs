@@ -1,8 +1,8 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use samp_abi::{Format, TargetName};
 use samp_gpu::{
@@ -57,6 +57,17 @@ enum Command {
     /// Measures
     #[command(subcommand)]
     Bench(Bench),
+    /// Turns what `bench kernels` wrote into the table that the compiler's cost model reads, kernels/src/targets/NAME.measured.json
+    Table {
+        /// What `bench kernels --json` wrote
+        bench: PathBuf,
+        /// When and on what it was measured: date, device, driver, command
+        #[arg(long)]
+        source: String,
+        /// The table
+        #[arg(short)]
+        output: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -161,6 +172,7 @@ pub fn run(cli: Cli) -> Result<bool> {
             let job = Kernels { to, shapes, formats, tokens, batches, contexts, matmul_tflops };
             device::on(&place, job)
         }
+        Command::Table { bench, source, output } => table(&bench, &source, &output),
         Command::Bench(Bench::Decode(of)) => of.run("decode", What::Decode, Load { batch: 1, context: 512 }),
         Command::Bench(Bench::Prefill(of)) => {
             of.run("prefill", What::Prefill, Load { batch: 1, context: 2048 })
@@ -171,7 +183,19 @@ pub fn run(cli: Cli) -> Result<bool> {
     }
 }
 
-fn prepare(target: TargetName, folder: &std::path::Path) -> Result<bool> {
+fn table(bench: &Path, source: &str, output: &Path) -> Result<bool> {
+    let read = || -> Result<Report> { Ok(serde_json::from_slice(&std::fs::read(bench)?)?) };
+    let report = read().with_context(|| format!("reading {}", bench.display()))?;
+    let measured = report.measured(source).map_err(anyhow::Error::msg)?;
+    ensure!(!measured.rows.is_empty(), "{}: expected times of kernels, found none", bench.display());
+    let mut json = serde_json::to_string_pretty(&measured)?;
+    json.push('\n');
+    std::fs::write(output, json).with_context(|| format!("writing {}", output.display()))?;
+    println!("{} times in {}", measured.rows.len(), output.display());
+    Ok(true)
+}
+
+fn prepare(target: TargetName, folder: &Path) -> Result<bool> {
     let sources = wanted::sources(Target::of(target));
     let bytes = code::prepare(Nvrtc::find()?, &sources, target, folder)?;
     println!("{} kernels for {target}, {:.1} MB, in {}", sources.len(), bytes as f64 / 1e6, folder.display());

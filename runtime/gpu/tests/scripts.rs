@@ -89,6 +89,25 @@ fn measured() -> Report {
     }
 }
 
+#[test]
+fn the_cost_model_gets_the_fastest_time_of_every_kernel_and_shape() {
+    let mut report = measured();
+    let fewer = Timing { microseconds: 75.0, ..report.linear[0].timing };
+    report.linear.push(LinearRow { blocks: 66, timing: fewer, ..report.linear[0].clone() });
+    let table = report.measured("a test").unwrap();
+    assert_eq!(table.source.as_deref(), Some("a test"));
+    let times: Vec<_> = table.rows.iter().map(|row| (row.kernel.as_str(), row.microseconds)).collect();
+    let expected = [
+        ("linear_nf4_fragments_gemv1", 50.0),
+        ("linear_nf4_fragments_mma8", 50.0),
+        ("paged_attention_decode", 50.0),
+    ];
+    assert_eq!(times, expected);
+    assert_eq!(table.rows[2].rows, 4096, "32 heads of 128");
+    report.attention[0].kv = "f64".into();
+    assert!(report.measured("a test").unwrap_err().contains("found f64"));
+}
+
 const PEERS: &str = r#"{"torch": "2.11", "device": "a GPU", "ceilings": {"copy_gbs": 4000, "matmul_tflops": 800},
   "linear": [{"model": "llama-3-8b", "projection": "o", "rows": 4096, "cols": 4096, "tokens": 1,
               "peer": "bitsandbytes nf4", "microseconds": 100}],

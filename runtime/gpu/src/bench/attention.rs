@@ -29,6 +29,11 @@ impl Kv {
         if self == Kv::F16 { "f16" } else { "fp8" }
     }
 
+    /// The format of keys and values.
+    pub fn format(self) -> Format {
+        if self == Kv::F16 { Format::F16 } else { Format::Fp8E4m3(ScaleAxis::Tensor) }
+    }
+
     /// Valid keys and values.
     pub fn pattern(self) -> Pattern {
         if self == Kv::F16 { Pattern::HALVES } else { Pattern::FP8 }
@@ -38,7 +43,7 @@ impl Kv {
 /// The cache of a model's layer.
 pub fn geometry(sizes: &Sizes, kv: Kv) -> KvGeometry {
     KvGeometry {
-        format: if kv == Kv::F16 { Format::F16 } else { Format::Fp8E4m3(ScaleAxis::Tensor) },
+        format: kv.format(),
         scales: [1.0; 2],
         kv_heads: sizes.kv_heads as usize,
         head_dim: sizes.head_dim as usize,

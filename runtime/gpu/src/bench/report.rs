@@ -1,7 +1,10 @@
 //! What was measured, as it is written to files.
 
+use samp_abi::ParseFormatError;
+use samp_kernels::measured::{Measured, MeasuredTime};
 use serde::{Deserialize, Serialize};
 
+use super::attention::Kv;
 use crate::clock::Timing;
 
 /// Everything that one run measured.
@@ -26,6 +29,25 @@ impl Report {
         if self.ceilings.matmul_tflops == 0.0 {
             self.ceilings.matmul_tflops = own.fold(0.0, f64::max);
         }
+    }
+
+    /// What the cost model takes from it: of every kernel and shape the fastest number of blocks. `source` says when and on
+    /// what it was measured.
+    pub fn measured(&self, source: &str) -> Result<Measured, String> {
+        let linears = self.linear.iter().map(LinearRow::time);
+        let attention = self.attention.iter().filter(|row| row.best).map(AttentionRow::time);
+        let mut rows: Vec<MeasuredTime> = vec![];
+        for time in linears.chain(attention) {
+            let time = time?;
+            let known = rows
+                .iter_mut()
+                .find(|known| MeasuredTime { microseconds: known.microseconds, ..time.clone() } == **known);
+            match known {
+                Some(known) => known.microseconds = known.microseconds.min(time.microseconds),
+                None => rows.push(time),
+            }
+        }
+        Ok(Measured { source: (!rows.is_empty()).then(|| source.to_owned()), rows })
     }
 }
 
@@ -71,6 +93,20 @@ pub struct LinearRow {
     pub chosen: bool,
 }
 
+impl LinearRow {
+    fn time(&self) -> Result<MeasuredTime, String> {
+        Ok(MeasuredTime {
+            kernel: self.kernel.clone(),
+            tokens: self.tokens.into(),
+            rows: self.rows.into(),
+            cols: self.cols.into(),
+            format: Some(self.format.parse().map_err(|why: ParseFormatError| why.to_string())?),
+            context: 0,
+            microseconds: self.timing.microseconds,
+        })
+    }
+}
+
 /// Attention of one token of each sequence over its cached positions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttentionRow {
@@ -92,6 +128,24 @@ pub struct AttentionRow {
     pub gbs: f64,
     /// Whether it is the fastest number of splits.
     pub best: bool,
+}
+
+impl AttentionRow {
+    fn time(&self) -> Result<MeasuredTime, String> {
+        let [heads, _, head_dim] = self.heads.map(u64::from);
+        let kv = [Kv::F16, Kv::Fp8].into_iter().find(|kv| kv.name() == self.kv);
+        Ok(MeasuredTime {
+            kernel: "paged_attention_decode".into(),
+            tokens: self.batch.into(),
+            rows: heads * head_dim,
+            cols: 0,
+            format: Some(
+                kv.ok_or_else(|| format!("expected a cache in f16 or fp8, found {}", self.kv))?.format(),
+            ),
+            context: self.context.into(),
+            microseconds: self.timing.microseconds,
+        })
+    }
 }
 
 /// One step of a whole model.
