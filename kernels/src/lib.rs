@@ -1,9 +1,8 @@
 //! `samp-kernels`: what can be computed and what it costs.
 //!
 //! Number formats ([`format`]), packed layouts ([`layout`]), one folder per operation with its reference and its
-//! CPU kernels, the [`registry`] of them all, the [`target`] table, the [`cost`] model and what was
-//! [`measured`]; what a
-//! changed model loses ([`divergence`]); and what GPU kernels are tried with ([`trial`]).
+//! CPU kernels, the [`registry`] of them all, the [`target`] table, the [`cost`] model and what was [`measured`];
+//! what a changed model loses ([`divergence`]); and what GPU kernels are tried with ([`trial`]).
 //!
 //! Never: MLIR, a GPU driver, or files.
 

@@ -6,7 +6,7 @@ use crate::{
     registry::{self, Kernel, Shape},
     target::Target,
 };
-use samp_abi::{Format, TargetName};
+use samp_abi::TargetName;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
@@ -26,16 +26,8 @@ pub struct Measured {
 pub struct MeasuredTime {
     /// Its name in the registry.
     pub kernel: String,
-    /// As in [`Shape`].
-    pub tokens: u64,
-    /// As in [`Shape`].
-    pub rows: u64,
-    /// As in [`Shape`].
-    pub cols: u64,
-    /// As in [`Shape`].
-    pub format: Option<Format>,
-    /// As in [`Shape`].
-    pub context: u64,
+    /// The shape.
+    pub shape: Shape,
     /// The median of a launch's time.
     pub microseconds: f64,
 }
@@ -63,7 +55,8 @@ impl Measured {
     /// What `kernel` takes on a shape of `target`: the roofline's time, times by how much it was missed on the nearest shape
     /// of that kernel, or at the median by the kernels of the same operation.
     pub fn time(&self, kernel: &Kernel, shape: &Shape, target: &Target) -> Nanos {
-        let own = self.rows.iter().filter(|row| row.kernel == kernel.name && row.format == shape.format);
+        let own =
+            self.rows.iter().filter(|row| row.kernel == kernel.name && row.shape.format == shape.format);
         let nearest = own.min_by(|a, b| a.distance(shape).total_cmp(&b.distance(shape)));
         let missed = match nearest {
             Some(row) => row.missed(kernel, target),
@@ -83,27 +76,22 @@ impl Measured {
 }
 
 impl MeasuredTime {
-    fn shape(&self) -> Shape {
-        let MeasuredTime { tokens, rows, cols, format, context, .. } = *self;
-        Shape { tokens, rows, cols, format, context }
-    }
-
     /// How many times the roofline's time it took.
     fn missed(&self, kernel: &Kernel, target: &Target) -> f64 {
-        1e3 * self.microseconds / kernel.roofline(&self.shape(), target).0
+        1e3 * self.microseconds / kernel.roofline(&self.shape, target).0
     }
 
     /// How many times larger or smaller each size is, multiplied, as a logarithm.
     fn distance(&self, shape: &Shape) -> f64 {
-        let own = self.shape();
         let sizes = |s: &Shape| [s.tokens, s.rows, s.cols, s.context].map(|size| (size.max(1) as f64).ln());
-        sizes(&own).iter().zip(sizes(shape)).map(|(a, b)| (a - b).abs()).sum()
+        sizes(&self.shape).iter().zip(sizes(shape)).map(|(a, b)| (a - b).abs()).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use samp_abi::Format;
 
     const KERNEL: &str = "linear_nf4_fragments_mma16";
 
@@ -117,15 +105,7 @@ mod tests {
         let row = |&(name, tokens, rows, times): &(&str, u64, u64, f64)| {
             let shape = shape(tokens, rows);
             let roofline = registry::find(name).expect("a kernel").roofline(&shape, target);
-            MeasuredTime {
-                kernel: name.into(),
-                tokens,
-                rows,
-                cols: shape.cols,
-                format: shape.format,
-                context: 0,
-                microseconds: times * roofline.0 / 1e3,
-            }
+            MeasuredTime { kernel: name.into(), shape, microseconds: times * roofline.0 / 1e3 }
         };
         Measured { source: Some("a test".into()), rows: entries.iter().map(row).collect() }
     }

@@ -14,9 +14,11 @@ use crate::{
     target::Target,
 };
 use samp_abi::{Format, Layout, TargetName, plan::OpKind};
+use serde::{Deserialize, Serialize};
 
 /// What a kernel is asked to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Shape {
     /// Tokens of the step (the bucket's upper bound).
     pub tokens: u64,

@@ -103,7 +103,7 @@ fn the_cost_model_gets_the_fastest_time_of_every_kernel_and_shape() {
         ("paged_attention_decode", 50.0),
     ];
     assert_eq!(times, expected);
-    assert_eq!(table.rows[2].rows, 4096, "32 heads of 128");
+    assert_eq!(table.rows[2].shape.rows, 4096, "32 heads of 128");
     report.attention[0].kv = "f64".into();
     assert!(report.measured("a test").unwrap_err().contains("found f64"));
 }

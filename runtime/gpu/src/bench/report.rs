@@ -1,7 +1,10 @@
 //! What was measured, as it is written to files.
 
 use samp_abi::ParseFormatError;
-use samp_kernels::measured::{Measured, MeasuredTime};
+use samp_kernels::{
+    measured::{Measured, MeasuredTime},
+    registry::Shape,
+};
 use serde::{Deserialize, Serialize};
 
 use super::attention::Kv;
@@ -39,9 +42,7 @@ impl Report {
         let mut rows: Vec<MeasuredTime> = vec![];
         for time in linears.chain(attention) {
             let time = time?;
-            let known = rows
-                .iter_mut()
-                .find(|known| MeasuredTime { microseconds: known.microseconds, ..time.clone() } == **known);
+            let known = rows.iter_mut().find(|row| row.kernel == time.kernel && row.shape == time.shape);
             match known {
                 Some(known) => known.microseconds = known.microseconds.min(time.microseconds),
                 None => rows.push(time),
@@ -95,15 +96,14 @@ pub struct LinearRow {
 
 impl LinearRow {
     fn time(&self) -> Result<MeasuredTime, String> {
-        Ok(MeasuredTime {
-            kernel: self.kernel.clone(),
+        let shape = Shape {
             tokens: self.tokens.into(),
             rows: self.rows.into(),
             cols: self.cols.into(),
             format: Some(self.format.parse().map_err(|why: ParseFormatError| why.to_string())?),
             context: 0,
-            microseconds: self.timing.microseconds,
-        })
+        };
+        Ok(MeasuredTime { kernel: self.kernel.clone(), shape, microseconds: self.timing.microseconds })
     }
 }
 
@@ -134,17 +134,16 @@ impl AttentionRow {
     fn time(&self) -> Result<MeasuredTime, String> {
         let [heads, _, head_dim] = self.heads.map(u64::from);
         let kv = [Kv::F16, Kv::Fp8].into_iter().find(|kv| kv.name() == self.kv);
-        Ok(MeasuredTime {
-            kernel: "paged_attention_decode".into(),
+        let kv = kv.ok_or_else(|| format!("expected a cache in f16 or fp8, found {}", self.kv))?;
+        let shape = Shape {
             tokens: self.batch.into(),
             rows: heads * head_dim,
             cols: 0,
-            format: Some(
-                kv.ok_or_else(|| format!("expected a cache in f16 or fp8, found {}", self.kv))?.format(),
-            ),
+            format: Some(kv.format()),
             context: self.context.into(),
-            microseconds: self.timing.microseconds,
-        })
+        };
+        let kernel = "paged_attention_decode".into();
+        Ok(MeasuredTime { kernel, shape, microseconds: self.timing.microseconds })
     }
 }
 
