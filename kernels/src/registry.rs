@@ -9,7 +9,7 @@ use crate::{
     cost::{Nanos, Work},
     elementwise, embed, linear,
     measured::Measured,
-    rms_norm, rope,
+    rms_norm, rope, sample,
     specialize::CudaKernel,
     target::Target,
 };
@@ -98,6 +98,7 @@ pub enum Entry {
     SiluMul { run: fn(elementwise::SiluMulArgs<'_>), reference: fn(elementwise::SiluMulArgs<'_>) },
     Concat { run: fn(elementwise::ConcatArgs<'_>), reference: fn(elementwise::ConcatArgs<'_>) },
     Gather { run: fn(elementwise::GatherArgs<'_>), reference: fn(elementwise::GatherArgs<'_>) },
+    Sample { run: fn(sample::SampleArgs<'_>), reference: fn(sample::SampleArgs<'_>) },
 }
 
 /// Every kernel, in table order.
@@ -110,6 +111,7 @@ pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
         rope::KERNELS,
         attention::KERNELS,
         elementwise::KERNELS,
+        sample::KERNELS,
     ]
     .into_iter()
     .flatten()

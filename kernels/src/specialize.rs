@@ -14,8 +14,9 @@ use crate::{
     elementwise::cuda::{Concat, Rows},
     embed,
     linear::cuda::{Kind, Linear},
-    registry::Kernel,
+    registry::{self, Kernel},
     rms_norm::cuda::Norm,
+    sample,
 };
 
 /// Which CUDA kernel a row of the registry stands for.
@@ -34,6 +35,7 @@ pub enum CudaKernel {
     SiluMul,
     Concat,
     Gather,
+    Sample,
 }
 
 /// What a plan fixes for its kernels.
@@ -83,9 +85,19 @@ pub enum Specialized {
     SiluMul(Rows),
     Concat(Concat),
     Gather(Rows),
+    /// Among so many tokens.
+    Sample(u32),
 }
 
 impl Specialized {
+    /// What a program's sampler is. `None` if it is no such kernel of a GPU.
+    pub fn sampler(fixed: &Fixed<'_>) -> Option<Specialized> {
+        let vocab = u32::try_from(fixed.model.vocab_size).ok()?;
+        let kernel = registry::find(&fixed.program.sampler)?;
+        (kernel.cuda == Some(CudaKernel::Sample) && sample::cuda::source(vocab).is_some())
+            .then_some(Specialized::Sample(vocab))
+    }
+
     /// What `kernel` is for a step. `None` if it is not one of a GPU, is for another operation, or does not take what the
     /// step has.
     pub fn of(kernel: &Kernel, step: &Step, fixed: &Fixed<'_>) -> Option<Specialized> {
@@ -144,6 +156,7 @@ impl Specialized {
             Specialized::SiluMul(rows) => rows.silu_mul(),
             Specialized::Concat(concat) => concat.source(),
             Specialized::Gather(rows) => rows.gather(),
+            Specialized::Sample(vocab) => sample::cuda::source(*vocab).expect("seen to exist"),
         }
     }
 }

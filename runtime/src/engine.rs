@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use samp_abi::plan::{Golden, Limits};
-use samp_kernels::attention::SequenceSlice;
+use samp_kernels::{
+    attention::SequenceSlice,
+    sample::{Pick, Picked},
+};
 
 use crate::{
     batch::{Chunk, Logits, Outputs, SequenceId, output_rows},
@@ -51,6 +54,8 @@ pub enum EngineError {
     UnknownToken { token: u32, vocab: u64 },
     #[error("output rows must ascend and be below the chunk's {tokens} tokens")]
     OutputRows { tokens: usize },
+    #[error("{picks} tokens are to be chosen at {outputs} outputs; give one pick for each")]
+    Picks { picks: usize, outputs: usize },
     #[error("{id} has {len} positions and cannot be cut to {asked}")]
     Truncate { id: SequenceId, len: usize, asked: usize },
     #[error(transparent)]
@@ -182,7 +187,7 @@ impl Engine {
 
     /// Runs the program once over the chunks, which may mix prompts and single tokens of several sequences.
     pub fn step(&mut self, batch: &[Chunk<'_>]) -> Result<Logits, EngineError> {
-        self.execute(batch, None)
+        self.logits(batch, None)
     }
 
     /// [`Engine::step`] with an observer of the activations.
@@ -191,7 +196,23 @@ impl Engine {
         batch: &[Chunk<'_>],
         observer: &mut dyn Observer,
     ) -> Result<Logits, EngineError> {
-        self.execute(batch, Some(observer))
+        self.logits(batch, Some(observer))
+    }
+
+    /// [`Engine::step`] that chooses a token at each output, chunk after chunk, in place of giving logits; `None` where the
+    /// logits allow none.
+    pub fn step_picking(
+        &mut self,
+        batch: &[Chunk<'_>],
+        picks: &[Pick],
+    ) -> Result<Vec<Option<Picked>>, EngineError> {
+        let (rows, _) = output_rows(batch)?;
+        if rows.len() != picks.len() {
+            return Err(EngineError::Picks { picks: picks.len(), outputs: rows.len() });
+        }
+        let mut picked = vec![None; picks.len()];
+        self.execute(batch, &rows, |device, batch| device.step_picking(batch, picks, &mut picked))?;
+        Ok(picked)
     }
 
     /// Appends any number of tokens to a sequence, in as few steps as the plan's limits allow.
@@ -221,6 +242,28 @@ impl Engine {
             }
         }
         Ok(Logits::joined(self.vocab(), steps))
+    }
+
+    /// [`Engine::prefill`] that chooses the token after the last.
+    pub fn prefill_picking(
+        &mut self,
+        id: SequenceId,
+        tokens: &[u32],
+        pick: Pick,
+    ) -> Result<Option<Picked>, EngineError> {
+        let (max, before) = (self.limits().max_tokens as usize, self.len(id)?);
+        let (first, last) = tokens.split_at(tokens.len().saturating_sub(1) / max * max);
+        if !first.is_empty() {
+            self.prefill(id, first, Outputs::None)?;
+        }
+        let chunk = Chunk { sequence: id, tokens: last, outputs: Outputs::Last };
+        match self.step_picking(&[chunk], &[pick]) {
+            Ok(picked) => Ok(picked[0]),
+            Err(error) => {
+                self.truncate(id, before)?;
+                Err(error)
+            }
+        }
     }
 
     fn vocab(&self) -> usize {
@@ -274,16 +317,27 @@ impl Engine {
         }
     }
 
-    fn execute(
+    fn logits(
         &mut self,
         batch: &[Chunk<'_>],
         observer: Option<&mut dyn Observer>,
     ) -> Result<Logits, EngineError> {
-        self.check_batch(batch)?;
-        let (output_rows, chunks) = output_rows(batch)?;
+        let (rows, chunks) = output_rows(batch)?;
         let mut logits = Logits::zeroed(self.vocab(), chunks);
+        self.execute(batch, &rows, |device, batch| device.step(batch, &mut logits.data, observer))?;
+        Ok(logits)
+    }
+
+    /// Checks a batch and gives its sequences pages, has the device run it, and counts its positions as cached.
+    fn execute(
+        &mut self,
+        batch: &[Chunk<'_>],
+        output_rows: &[u32],
+        run: impl FnOnce(&mut dyn Device, &Batch<'_>) -> Result<(), DeviceError>,
+    ) -> Result<(), EngineError> {
+        self.check_batch(batch)?;
         if batch.is_empty() {
-            return Ok(logits);
+            return Ok(());
         }
         for chunk in batch {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
@@ -296,9 +350,8 @@ impl Engine {
         };
         let slices: Vec<SequenceSlice<'_>> = batch.iter().map(slice).collect();
         let token_ids: Vec<u32> = batch.iter().flat_map(|c| c.tokens).copied().collect();
-        let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows: &output_rows };
-        let done = self.device.step(&checked, &mut logits.data, observer);
-        if let Err(error) = done {
+        let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows };
+        if let Err(error) = run(&mut *self.device, &checked) {
             self.give_back(batch);
             return Err(error.into());
         }
@@ -307,6 +360,6 @@ impl Engine {
                 sequence.len += chunk.tokens.len();
             }
         }
-        Ok(logits)
+        Ok(())
     }
 }

@@ -73,6 +73,7 @@ pub fn lower(
             buffers: lowering.buffers,
             steps: lowering.steps,
             logits,
+            sampler: text(module, "samp.sampler")?.into(),
         },
         arena_bytes: attribute(module, "samp.arena_bytes")?,
         tensors: lowering.tensors,
@@ -263,7 +264,15 @@ fn element_type(dtype: Dtype) -> Option<ElementType> {
 }
 
 fn attribute(module: &Module, name: &str) -> Result<u64, Diagnostic> {
-    module.integer(name).ok_or_else(|| bug(&format!("expected the module attribute {name}, found none")))
+    module.integer(name).ok_or_else(|| missing(name))
+}
+
+fn text<'m>(module: &'m Module, name: &str) -> Result<&'m str, Diagnostic> {
+    module.text(name).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Diagnostic {
+    bug(&format!("expected the module attribute {name}, found none"))
 }
 
 fn bug(message: &str) -> Diagnostic {

@@ -1,8 +1,8 @@
 //! Plans for GPUs, without one: their machine code, and the same kernels under the emulator.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
-use samp_runtime::{DeviceKind, open};
+use samp_runtime::{Chunk, DeviceKind, Engine, EngineOptions, Outputs, Sampler, Sampling, open};
 use serde_json::Value;
 
 use crate::{
@@ -57,6 +57,38 @@ fn emulated_gpus_give_the_logits_of_the_reference_in_every_format() {
     }
 }
 
+#[test]
+fn emulated_gpus_choose_the_tokens_that_the_host_would() {
+    let bench = Bench::new();
+    let ids = &reference(&tiny_llama()).ids[0][..9];
+    for target in TARGETS {
+        let plan = Arc::new(open(&compiled(&bench, target, "uniform:f16")).unwrap());
+        let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+        let sequences = [engine.create().unwrap(), engine.create().unwrap()];
+        let logits = sequences.map(|id| engine.prefill(id, ids, Outputs::Last).unwrap());
+        let drawn = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed: 11, ..Sampling::default() };
+        let samplers = [Sampling::default(), drawn].map(|sampling| Sampler::new(sampling).unwrap());
+        let picks = samplers.clone().map(|sampler| sampler.pick().unwrap());
+        sequences.iter().for_each(|&id| engine.truncate(id, ids.len() - 1).unwrap());
+        let last = &ids[ids.len() - 1..];
+        // Twice: the second time as recorded, where launches are.
+        for _ in 0..2 {
+            let chunks = sequences.map(|sequence| Chunk { sequence, tokens: last, outputs: Outputs::Last });
+            let picked = engine.step_picking(&chunks, &picks).unwrap();
+            for ((sampler, logits), picked) in samplers.iter().zip(&logits).zip(picked) {
+                let expected = sampler.clone().sample(logits.row(0), ids).unwrap();
+                let found = sampler.clone().take(picked).unwrap();
+                assert_eq!(found.token, expected.token, "{target}");
+                assert!(
+                    (found.logprob - expected.logprob).abs() <= 2e-2,
+                    "{target}: {found:?}, {expected:?}"
+                );
+            }
+            sequences.iter().for_each(|&id| engine.truncate(id, ids.len() - 1).unwrap());
+        }
+    }
+}
+
 /// Keys unlike queries and values, so that their results are put together.
 const APART: &str = r#"
 name = "apart"
@@ -105,7 +137,9 @@ fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
     let report: Value = serde_json::from_slice(&fs::read(plan.join("kernels/report.json")).unwrap()).unwrap();
     let kernels = report.as_array().unwrap();
     let named = |stem: &str| kernels.iter().filter(|k| k["kernel"] == stem).count();
-    for stem in ["linear_nf4_gemv", "linear_fp8_wgmma", "attention_decode", "rope_append", "silu_mul"] {
+    for stem in
+        ["linear_nf4_gemv", "linear_fp8_wgmma", "attention_decode", "rope_append", "silu_mul", "sample"]
+    {
         assert!(named(stem) > 0, "no code of {stem}");
     }
     assert_eq!(named("linear_int8_mma"), 0, "code that nothing calls for");

@@ -2,7 +2,7 @@ use samp_abi::{Format, TargetName, plan::OpKind};
 use samp_kernels::registry::{Entry, Kernel, Shape, candidates, cheapest, find, kernels};
 use std::collections::BTreeSet;
 
-const OPS: [OpKind; 10] = [
+const OPS: [OpKind; 11] = [
     OpKind::Embed,
     OpKind::RmsNorm,
     OpKind::AddRmsNorm,
@@ -13,6 +13,7 @@ const OPS: [OpKind; 10] = [
     OpKind::SiluMul,
     OpKind::Concat,
     OpKind::Gather,
+    OpKind::Sample,
 ];
 
 pub(crate) fn linear_shape(format: Format, tokens: u64) -> Shape {
@@ -67,6 +68,7 @@ fn entries_are_of_their_operation() {
             Entry::SiluMul { .. } => OpKind::SiluMul,
             Entry::Concat { .. } => OpKind::Concat,
             Entry::Gather { .. } => OpKind::Gather,
+            Entry::Sample { .. } => OpKind::Sample,
         };
         assert_eq!(op, kernel.op, "{}", kernel.name);
         // What GPUs compute is rounded to 16 bits.

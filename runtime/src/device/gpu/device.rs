@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use samp_abi::plan::{Buffer, BufferId, Program};
 use samp_kernels::{
     attention::KvGeometry,
+    sample::{Pick, Picked},
     specialize::{Fixed, Specialized},
     target::Target,
 };
 
 use super::{
     Arg, Driver, DriverError,
+    chosen::Chosen,
     inputs::{Inputs, StepShape},
     scratch::{Need, Scratch},
     weights::Weights,
@@ -27,11 +29,14 @@ pub struct GpuDevice<D: Driver> {
     pub(super) target: &'static Target,
     /// Of each step, the kernel of each bucket, and where its code is in `code`.
     pub(super) kernels: Vec<Vec<(Specialized, usize)>>,
+    /// Where the code of the kernel that chooses tokens is in `code`.
+    pub(super) sampler: usize,
     pub(super) code: Vec<D::Kernel>,
     pub(super) weights: Weights<D::Memory>,
     pub(super) arena: D::Memory,
     pub(super) cache: Cache<D::Memory>,
     pub(super) inputs: Inputs<D::Memory>,
+    pub(super) picked: Chosen<D::Memory>,
     pub(super) scratch: Scratch<D::Memory>,
     /// Half turns per position of each channel pair, f64.
     pub(super) half_turns: D::Memory,
@@ -76,17 +81,19 @@ impl<D: Driver> GpuDevice<D> {
     pub fn load(driver: D, plan: Arc<OpenPlan>, kv_pages: u32) -> Result<GpuDevice<D>, DeviceError> {
         let manifest = plan.manifest();
         let target = Target::of(manifest.target);
-        let (kernels, code) = load_code(&driver, &plan, target)?;
+        let Code { kernels, sampler, code } = load_code(&driver, &plan, target)?;
         let weights = Weights::upload(&driver, &plan)?;
         let arena = driver.allocate("activation arena", manifest.memory.arena_bytes.max(1))?;
         let cache = Cache::new(&driver, &plan, kv_pages)?;
         let inputs = Inputs::new(&driver, &manifest.limits, manifest.kv.page_tokens)?;
+        let picked = Chosen::new(&driver, manifest.limits.max_tokens)?;
         let scratch = Scratch::new(&driver, most_scratch(&plan, &kernels, target))?;
         let half_turns = half_turns(&driver, &manifest.model.rope.inv_frequencies)?;
         let graphs = BTreeMap::new();
         #[rustfmt::skip]
         let device = GpuDevice {
-            driver, plan, target, kernels, code, weights, arena, cache, inputs, scratch, half_turns, graphs,
+            driver, plan, target, kernels, sampler, code, weights, arena, cache, inputs, picked, scratch, half_turns,
+            graphs,
         };
         Ok(device)
     }
@@ -106,21 +113,25 @@ impl<D: Driver> GpuDevice<D> {
         Arg::Memory { memory: &self.arena, offset: buffer.offset, bytes }
     }
 
-    /// Launches all steps: as recorded, where this shape was seen before.
-    fn launch_steps(&mut self, shape: &StepShape) -> Result<(), DriverError> {
+    /// Launches all steps, and the sampler where tokens are chosen.
+    fn launch_all(&self, shape: &StepShape) -> Result<(), DriverError> {
+        (0..self.program().steps.len()).try_for_each(|index| self.launch(index, shape))?;
+        if shape.picking { self.launch_sampler(shape) } else { Ok(()) }
+    }
+
+    /// The same as recorded, where this shape was seen before.
+    fn launch_recorded(&mut self, shape: &StepShape) -> Result<(), DriverError> {
         if let Some(graph) = self.graphs.get(shape) {
             return self.driver.replay(graph);
         }
-        let steps = 0..self.program().steps.len();
-        let mut all = || steps.clone().try_for_each(|index| self.launch(index, shape));
         if shape.is_decode()
-            && let Some(graph) = self.driver.record(&mut all)?
+            && let Some(graph) = self.driver.record(&mut || self.launch_all(shape))?
         {
             self.driver.replay(&graph)?;
             self.graphs.insert(*shape, graph);
             return Ok(());
         }
-        all()
+        self.launch_all(shape)
     }
 
     /// Launches step by step, and shows the observer what each leaves.
@@ -162,17 +173,34 @@ impl<D: Driver> Device for GpuDevice<D> {
         logits: &mut [f32],
         observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
-        let shape = StepShape::of(batch);
-        self.inputs.upload(&self.driver, batch, &shape)?;
+        let shape = StepShape::of(batch, false);
+        self.inputs.upload(&self.driver, batch, &[], &shape)?;
         match observer {
             Some(observer) => self.launch_observed(&shape, RowCounts::of(batch), observer)?,
-            None => self.launch_steps(&shape)?,
+            None => self.launch_recorded(&shape)?,
         }
         Ok(self.fetch(self.program().logits, logits)?)
     }
+
+    fn step_picking(
+        &mut self,
+        batch: &Batch<'_>,
+        picks: &[Pick],
+        picked: &mut [Option<Picked>],
+    ) -> Result<(), DeviceError> {
+        let shape = StepShape::of(batch, true);
+        self.inputs.upload(&self.driver, batch, picks, &shape)?;
+        self.launch_recorded(&shape)?;
+        Ok(self.picked.fetch(&self.driver, picked)?)
+    }
 }
 
-type Code<K> = (Vec<Vec<(Specialized, usize)>>, Vec<K>);
+/// Loaded code, and where in it each kernel's is.
+struct Code<K> {
+    kernels: Vec<Vec<(Specialized, usize)>>,
+    sampler: usize,
+    code: Vec<K>,
+}
 
 /// Loads the code of every kernel once.
 fn load_code<D: Driver>(
@@ -187,15 +215,16 @@ fn load_code<D: Driver>(
     let kernels = code::specialized(&fixed)
         .map_err(|missing| DeviceError::Kernel { step: missing.step, kernel: missing.kernel })?;
     let capability = target.compute_capability.expect("an open plan with code is for a GPU");
-    let (mut index, mut loaded) = (BTreeMap::new(), vec![]);
+    let (mut index, mut code) = (BTreeMap::new(), vec![]);
     for (path, source) in code::sources(&kernels, capability) {
         let cubin = plan.file(&path).expect("an open plan has the code of its kernels");
-        loaded.push(driver.load(&source, cubin)?);
-        index.insert(source, loaded.len() - 1);
+        code.push(driver.load(&source, cubin)?);
+        index.insert(source, code.len() - 1);
     }
     let place = |kernel: Specialized| (kernel, index[&kernel.source()]);
-    let placed = kernels.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
-    Ok((placed, loaded))
+    let sampler = index[&kernels.sampler.source()];
+    let kernels = kernels.steps.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
+    Ok(Code { kernels, sampler, code })
 }
 
 /// What the most demanding launch needs.

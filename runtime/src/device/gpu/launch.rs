@@ -1,7 +1,7 @@
 //! The launch of each step: grid and arguments, in the order that the kernels' sources state.
 
 use samp_abi::plan::{BufferId, Op, RowDim, TensorId};
-use samp_kernels::{cuda::Grid, embed, linear::cuda::Kind, specialize::Specialized};
+use samp_kernels::{cuda::Grid, embed, linear::cuda::Kind, sample, specialize::Specialized};
 
 use super::{
     Arg, Driver, DriverError, GpuDevice,
@@ -36,6 +36,21 @@ impl<D: Driver> GpuDevice<D> {
     }
 }
 
+impl<D: Driver> GpuDevice<D> {
+    /// Chooses a token for each output, by the logits of the steps before.
+    pub(super) fn launch_sampler(&self, shape: &StepShape) -> Result<(), DriverError> {
+        let outputs = shape.outputs;
+        if outputs == 0 {
+            return Ok(());
+        }
+        let [choices, draws] = [Array::Choices, Array::Draws].map(|array| self.inputs.arg(array, shape));
+        let [tokens, logprobs] = self.picked.args(outputs);
+        let logits = self.rows(self.program().logits, outputs);
+        let args = [logits, choices, draws, tokens, logprobs, Arg::I32(outputs as i32)];
+        self.driver.launch(&self.code[self.sampler], sample::cuda::grid(outputs), &args)
+    }
+}
+
 impl<'a, D: Driver> Launch<'a, D> {
     fn of(&self, kernel: &Specialized, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
         let (device, rows) = (self.device, self.rows);
@@ -43,7 +58,7 @@ impl<'a, D: Driver> Launch<'a, D> {
         match (*kernel, op) {
             (Specialized::Embed { table }, &Op::Embed { weight, out }) => {
                 let table = device.weights.matrix(weight, table.format);
-                let ids = [self.array(Array::TokenIds, rows)];
+                let ids = [self.array(Array::TokenIds)];
                 (
                     embed::cuda::grid(rows),
                     ids.into_iter().chain(table).chain([self.buffer(out), count]).collect(),
@@ -69,7 +84,7 @@ impl<'a, D: Driver> Launch<'a, D> {
             }
             (Specialized::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
                 let mut args = vec![self.buffer(qkv), self.half_turns()];
-                args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array, rows)));
+                args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array)));
                 args.extend(self.page_table());
                 args.extend([self.buffer(out), device.cache.pool(layer)]);
                 args.extend(device.cache.scales(layer));
@@ -81,9 +96,8 @@ impl<'a, D: Driver> Launch<'a, D> {
             }
             (Specialized::AttentionPrefill(attention), &Op::PagedAttention { q, layer, out }) => {
                 let sequences = self.shape.sequences;
-                let mut args =
-                    vec![self.buffer(q), device.cache.pool(layer), self.array(Array::Positions, rows)];
-                args.extend([self.array(Array::Starts, sequences + 1), Arg::I32(sequences as i32)]);
+                let mut args = vec![self.buffer(q), device.cache.pool(layer), self.array(Array::Positions)];
+                args.extend([self.array(Array::Starts), Arg::I32(sequences as i32)]);
                 args.extend(self.page_table());
                 args.push(self.buffer(out));
                 args.extend(device.cache.scales(layer));
@@ -100,10 +114,7 @@ impl<'a, D: Driver> Launch<'a, D> {
             }
             (Specialized::Gather(width), &Op::Gather { x, out }) => {
                 let x = device.rows(x, self.shape.tokens);
-                (
-                    width.gather_grid(rows),
-                    vec![x, self.array(Array::OutputRows, rows), self.buffer(out), count],
-                )
+                (width.gather_grid(rows), vec![x, self.array(Array::OutputRows), self.buffer(out), count])
             }
             (kernel, op) => unreachable!("{kernel:?} was specialised for {}", op.kind()),
         }
@@ -137,7 +148,7 @@ impl<'a, D: Driver> Launch<'a, D> {
         let Specialized::AttentionDecode(attention) = kernel else { unreachable!("called for attention") };
         let (device, rows) = (self.device, self.rows);
         let mut args = vec![self.buffer(q), device.cache.pool(layer)];
-        args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array, rows)));
+        args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array)));
         args.extend(self.page_table());
         args.push(self.buffer(out));
         args.extend(device.cache.scales(layer));
@@ -162,14 +173,13 @@ impl<'a, D: Driver> Launch<'a, D> {
         self.device.rows(id, self.rows)
     }
 
-    fn array(&self, array: Array, count: u32) -> Arg<'a, D::Memory> {
-        self.device.inputs.arg(array, count)
+    fn array(&self, array: Array) -> Arg<'a, D::Memory> {
+        self.device.inputs.arg(array, self.shape)
     }
 
     /// The table and the width of its rows.
     fn page_table(&self) -> [Arg<'a, D::Memory>; 2] {
-        let StepShape { sequences, max_pages, .. } = *self.shape;
-        [self.array(Array::PageTable, sequences * max_pages), Arg::I32(max_pages as i32)]
+        [self.array(Array::PageTable), Arg::I32(self.shape.max_pages as i32)]
     }
 
     fn half_turns(&self) -> Arg<'a, D::Memory> {
