@@ -30,8 +30,8 @@ pub enum CudaKernel {
     /// So many tokens at a time.
     Linear(Kind, u32),
     RopeAppend,
-    AttentionDecode,
-    AttentionPrefill,
+    /// Two kernels: for the sequences of one token, and for the others.
+    Attention,
     SiluMul,
     Concat,
     Gather,
@@ -80,8 +80,7 @@ pub enum Specialized {
     },
     Linear(Linear),
     RopeAppend(Attention),
-    AttentionDecode(Attention),
-    AttentionPrefill(Attention),
+    Attention(Attention),
     SiluMul(Rows),
     Concat(Concat),
     Gather(Rows),
@@ -124,12 +123,7 @@ impl Specialized {
                 S::Linear(Linear { bias: bias.is_some(), f32_out: out.0 == ElementType::F32, ..linear })
             }
             (K::RopeAppend, Op::RopeAppend { .. }) => S::RopeAppend(fixed.attention(activation)?),
-            (K::AttentionDecode, Op::PagedAttention { .. }) => {
-                S::AttentionDecode(fixed.attention(activation)?)
-            }
-            (K::AttentionPrefill, Op::PagedAttention { .. }) => {
-                S::AttentionPrefill(fixed.attention(activation)?)
-            }
+            (K::Attention, Op::PagedAttention { .. }) => S::Attention(fixed.attention(activation)?),
             (K::SiluMul, Op::SiluMul { .. }) => S::SiluMul(rows),
             (K::Concat, Op::Concat { parts, .. }) => {
                 let widths: Vec<u32> = parts.iter().map(|part| fixed.buffer(*part).1).collect();
@@ -140,9 +134,9 @@ impl Specialized {
         })
     }
 
-    /// The source with its constants.
-    pub fn source(&self) -> Source {
-        match self {
+    /// The sources with their constants, in the order in which they are launched.
+    pub fn sources(&self) -> Vec<Source> {
+        let source = match self {
             Specialized::Embed { table } => {
                 embed::cuda::source(table.format, table.layout, table.cols as u32).expect("seen to exist")
             }
@@ -151,13 +145,13 @@ impl Specialized {
             Specialized::Add { rows, wide } => rows.add(*wide),
             Specialized::Linear(linear) => linear.source(),
             Specialized::RopeAppend(attention) => attention.rope_append(),
-            Specialized::AttentionDecode(attention) => attention.decode(),
-            Specialized::AttentionPrefill(attention) => attention.prefill(),
+            Specialized::Attention(attention) => return vec![attention.decode(), attention.prefill()],
             Specialized::SiluMul(rows) => rows.silu_mul(),
             Specialized::Concat(concat) => concat.source(),
             Specialized::Gather(rows) => rows.gather(),
             Specialized::Sample(vocab) => sample::cuda::source(*vocab).expect("seen to exist"),
-        }
+        };
+        vec![source]
     }
 }
 

@@ -9,7 +9,7 @@ use samp_kernels::{
 };
 
 use crate::{
-    batch::{Chunk, Logits, Outputs, SequenceId, output_rows},
+    batch::{Arranged, Chunk, Logits, Outputs, SequenceId},
     device::{Batch, Device, DeviceError, DeviceKind, Observer},
     golden::{self, GoldenError},
     kv::{KvUsage, OutOfPages, PagePool},
@@ -206,12 +206,13 @@ impl Engine {
         batch: &[Chunk<'_>],
         picks: &[Pick],
     ) -> Result<Vec<Option<Picked>>, EngineError> {
-        let (rows, _) = output_rows(batch)?;
-        if rows.len() != picks.len() {
-            return Err(EngineError::Picks { picks: picks.len(), outputs: rows.len() });
+        let arranged = self.arranged(batch)?;
+        let outputs = arranged.output_rows.len();
+        if outputs != picks.len() {
+            return Err(EngineError::Picks { picks: picks.len(), outputs });
         }
         let mut picked = vec![None; picks.len()];
-        self.execute(batch, &rows, |device, batch| device.step_picking(batch, picks, &mut picked))?;
+        self.execute(&arranged, |device, batch| device.step_picking(batch, picks, &mut picked))?;
         Ok(picked)
     }
 
@@ -309,7 +310,7 @@ impl Engine {
     }
 
     /// Takes back pages that a failed step grew.
-    fn give_back(&mut self, batch: &[Chunk<'_>]) {
+    fn give_back(&mut self, batch: &[&Chunk<'_>]) {
         for chunk in batch {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 self.pages.shrink(&mut sequence.pages, sequence.len);
@@ -322,40 +323,45 @@ impl Engine {
         batch: &[Chunk<'_>],
         observer: Option<&mut dyn Observer>,
     ) -> Result<Logits, EngineError> {
-        let (rows, chunks) = output_rows(batch)?;
-        let mut logits = Logits::zeroed(self.vocab(), chunks);
-        self.execute(batch, &rows, |device, batch| device.step(batch, &mut logits.data, observer))?;
+        let arranged = self.arranged(batch)?;
+        let mut logits = Logits::zeroed(self.vocab(), arranged.outputs.clone());
+        self.execute(&arranged, |device, batch| device.step(batch, &mut logits.data, observer))?;
         Ok(logits)
     }
 
-    /// Checks a batch and gives its sequences pages, has the device run it, and counts its positions as cached.
+    /// A batch that can be executed.
+    fn arranged<'a>(&self, batch: &'a [Chunk<'a>]) -> Result<Arranged<'a>, EngineError> {
+        self.check_batch(batch)?;
+        Arranged::new(batch)
+    }
+
+    /// Gives the sequences pages, has the device run the batch, and counts its positions as cached.
     fn execute(
         &mut self,
-        batch: &[Chunk<'_>],
-        output_rows: &[u32],
+        batch: &Arranged<'_>,
         run: impl FnOnce(&mut dyn Device, &Batch<'_>) -> Result<(), DeviceError>,
     ) -> Result<(), EngineError> {
-        self.check_batch(batch)?;
-        if batch.is_empty() {
+        let Arranged { chunks, output_rows, .. } = batch;
+        if chunks.is_empty() {
             return Ok(());
         }
-        for chunk in batch {
+        for chunk in chunks {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 self.pages.grow(&mut sequence.pages, sequence.len + chunk.tokens.len())?;
             }
         }
-        let slice = |chunk: &Chunk<'_>| {
+        let slice = |chunk: &&Chunk<'_>| {
             let sequence = &self.sequences[&chunk.sequence];
             SequenceSlice { start: sequence.len, tokens: chunk.tokens.len(), pages: &sequence.pages }
         };
-        let slices: Vec<SequenceSlice<'_>> = batch.iter().map(slice).collect();
-        let token_ids: Vec<u32> = batch.iter().flat_map(|c| c.tokens).copied().collect();
+        let slices: Vec<SequenceSlice<'_>> = chunks.iter().map(slice).collect();
+        let token_ids: Vec<u32> = chunks.iter().flat_map(|c| c.tokens).copied().collect();
         let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows };
         if let Err(error) = run(&mut *self.device, &checked) {
-            self.give_back(batch);
+            self.give_back(chunks);
             return Err(error.into());
         }
-        for chunk in batch {
+        for chunk in chunks {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 sequence.len += chunk.tokens.len();
             }

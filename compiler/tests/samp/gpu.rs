@@ -89,6 +89,35 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
     }
 }
 
+/// One token of each of several sequences beside prompts: other kernels attend for them, in the same step.
+#[test]
+fn emulated_gpus_decode_beside_prompts() {
+    let bench = Bench::new();
+    let ids = &reference(&tiny_llama()).ids[0];
+    let plan = Arc::new(open(&compiled(&bench, "h100", "uniform:f16")).unwrap());
+    let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+    // Of each text, how much is cached before the step that has them all, and how much that brings.
+    let parts = [(0, 9), (20, 1), (5, 7), (23, 1), (11, 1)];
+    let texts: Vec<&[u32]> =
+        parts.iter().enumerate().map(|(i, (old, new))| &ids[5 * i..][..old + new]).collect();
+    let mut expected = vec![];
+    let mut sequences = vec![];
+    for (text, (old, _)) in texts.iter().zip(parts) {
+        let id = engine.create().unwrap();
+        expected.push(engine.prefill(id, text, Outputs::Last).unwrap());
+        engine.truncate(id, old).unwrap();
+        sequences.push(id);
+    }
+    let batch: Vec<Chunk<'_>> = (0..parts.len())
+        .map(|i| Chunk { sequence: sequences[i], tokens: &texts[i][parts[i].0..], outputs: Outputs::Last })
+        .collect();
+    let found = engine.step(&batch).unwrap();
+    for (row, expected) in expected.iter().enumerate() {
+        let difference = largest_difference(found.row(row), expected.row(0));
+        assert!(difference <= 2e-2, "sequence {row}: {difference}");
+    }
+}
+
 /// Keys unlike queries and values, so that their results are put together.
 const APART: &str = r#"
 name = "apart"
@@ -137,9 +166,15 @@ fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
     let report: Value = serde_json::from_slice(&fs::read(plan.join("kernels/report.json")).unwrap()).unwrap();
     let kernels = report.as_array().unwrap();
     let named = |stem: &str| kernels.iter().filter(|k| k["kernel"] == stem).count();
-    for stem in
-        ["linear_nf4_gemv", "linear_fp8_wgmma", "attention_decode", "rope_append", "silu_mul", "sample"]
-    {
+    for stem in [
+        "linear_nf4_gemv",
+        "linear_fp8_wgmma",
+        "attention_decode",
+        "attention_prefill",
+        "rope_append",
+        "silu_mul",
+        "sample",
+    ] {
         assert!(named(stem) > 0, "no code of {stem}");
     }
     assert_eq!(named("linear_int8_mma"), 0, "code that nothing calls for");

@@ -209,7 +209,8 @@ impl Executable {
     }
 }
 
-/// A checked ragged batch: the tokens of several sequences one after another.
+/// A checked ragged batch: the tokens of several sequences one after another. Sequences of one token stand best at the front,
+/// where GPUs have a kernel for them.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// All tokens.

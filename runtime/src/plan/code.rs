@@ -70,7 +70,7 @@ pub fn specialized(fixed: &Fixed<'_>) -> Result<PlanKernels, NoKernel> {
 pub fn sources(kernels: &PlanKernels, capability: (u32, u32)) -> BTreeMap<String, Source> {
     // Layers share kernels, and a path takes hashing all headers.
     let sources: BTreeSet<Source> =
-        kernels.steps.iter().flatten().chain([&kernels.sampler]).map(Specialized::source).collect();
+        kernels.steps.iter().flatten().chain([&kernels.sampler]).flat_map(Specialized::sources).collect();
     sources.into_iter().map(|source| (code_path(&source, capability), source)).collect()
 }
 

@@ -142,7 +142,7 @@ impl AttentionRow {
             format: Some(kv.format()),
             context: self.context.into(),
         };
-        let kernel = "paged_attention_decode".into();
+        let kernel = "paged_attention_cuda".into();
         Ok(MeasuredTime { kernel, shape, microseconds: self.timing.microseconds })
     }
 }

@@ -27,8 +27,8 @@ pub struct GpuDevice<D: Driver> {
     pub(super) driver: D,
     pub(super) plan: Arc<OpenPlan>,
     pub(super) target: &'static Target,
-    /// Of each step, the kernel of each bucket, and where its code is in `code`.
-    pub(super) kernels: Vec<Vec<(Specialized, usize)>>,
+    /// Of each step, the kernel of each bucket.
+    pub(super) kernels: Vec<Vec<Loaded>>,
     /// Where the code of the kernel that chooses tokens is in `code`.
     pub(super) sampler: usize,
     pub(super) code: Vec<D::Kernel>,
@@ -41,6 +41,12 @@ pub struct GpuDevice<D: Driver> {
     /// Half turns per position of each channel pair, f64.
     pub(super) half_turns: D::Memory,
     graphs: BTreeMap<StepShape, D::Graph>,
+}
+
+/// A kernel, and where the code of each of its sources is in [`GpuDevice::code`].
+pub(super) struct Loaded {
+    pub kernel: Specialized,
+    pub code: Vec<usize>,
 }
 
 /// The KV pools of all layers, one after another.
@@ -197,7 +203,7 @@ impl<D: Driver> Device for GpuDevice<D> {
 
 /// Loaded code, and where in it each kernel's is.
 struct Code<K> {
-    kernels: Vec<Vec<(Specialized, usize)>>,
+    kernels: Vec<Vec<Loaded>>,
     sampler: usize,
     code: Vec<K>,
 }
@@ -221,29 +227,34 @@ fn load_code<D: Driver>(
         code.push(driver.load(&source, cubin)?);
         index.insert(source, code.len() - 1);
     }
-    let place = |kernel: Specialized| (kernel, index[&kernel.source()]);
-    let sampler = index[&kernels.sampler.source()];
+    let place = |kernel: Specialized| {
+        let code = kernel.sources().iter().map(|source| index[source]).collect();
+        Loaded { kernel, code }
+    };
+    let sampler = place(kernels.sampler).code[0];
     let kernels = kernels.steps.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
     Ok(Code { kernels, sampler, code })
 }
 
-/// What the most demanding launch needs.
-fn most_scratch(plan: &OpenPlan, kernels: &[Vec<(Specialized, usize)>], target: &Target) -> Need {
-    let (buckets, longest) = (&plan.manifest().program.buckets, plan.manifest().limits.max_context as u32);
-    let mut most = Need::default();
-    for step in kernels {
-        let mut first = 1;
-        for ((kernel, _), &bound) in step.iter().zip(buckets) {
-            // The rows after the gather may be fewer than the step's tokens.
-            for rows in
-                (1..=bound as u32).filter(|&rows| rows >= first || matches!(kernel, Specialized::Linear(_)))
-            {
-                most = most.max(Need::of(kernel, rows, longest, target));
-            }
-            first = bound as u32 + 1;
+/// What the most demanding launch needs. Fewer rows may take more, since more blocks share them out.
+fn most_scratch(plan: &OpenPlan, kernels: &[Vec<Loaded>], target: &Target) -> Need {
+    let limits = plan.manifest().limits;
+    let mut distinct: Vec<(&Specialized, u64)> = vec![];
+    for (Loaded { kernel, .. }, &bound) in
+        kernels.iter().flat_map(|step| step.iter().zip(&plan.manifest().program.buckets))
+    {
+        let most_rows = match kernel {
+            Specialized::Linear(_) => bound,
+            Specialized::Attention(_) => bound.min(limits.max_sequences),
+            _ => 0,
+        };
+        if !distinct.contains(&(kernel, most_rows)) {
+            distinct.push((kernel, most_rows));
         }
     }
-    most
+    let need = |kernel, rows| Need::of(kernel, rows as u32, limits.max_context as u32, target);
+    let needs = distinct.iter().flat_map(|&(kernel, most)| (1..=most).map(move |rows| need(kernel, rows)));
+    needs.fold(Need::default(), Need::max)
 }
 
 fn half_turns<M>(driver: &impl Driver<Memory = M>, frequencies: &[f64]) -> Result<M, DriverError> {

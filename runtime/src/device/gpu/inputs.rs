@@ -40,7 +40,7 @@ impl Array {
     };
 
     fn bytes(self, shape: &StepShape) -> u64 {
-        let &StepShape { tokens, outputs, sequences, max_pages, picking } = shape;
+        let &StepShape { tokens, outputs, sequences, max_pages, picking, .. } = shape;
         let [tokens, outputs, sequences, pages] = [tokens, outputs, sequences, max_pages].map(u64::from);
         match self {
             Array::TokenIds | Array::Positions | Array::Sequences => 4 * tokens,
@@ -76,6 +76,8 @@ pub(super) struct StepShape {
     pub tokens: u32,
     pub outputs: u32,
     pub sequences: u32,
+    /// Of them the first that have one token each.
+    pub decoding: u32,
     /// Pages of a row of the page table: a power of two, so that few shapes differ by it.
     pub max_pages: u32,
     /// Whether tokens are chosen, rather than logits given.
@@ -89,6 +91,7 @@ impl StepShape {
             tokens: batch.token_ids.len() as u32,
             outputs: batch.output_rows.len() as u32,
             sequences: batch.sequences.len() as u32,
+            decoding: batch.sequences.iter().take_while(|sequence| sequence.tokens == 1).count() as u32,
             max_pages: pages.next_power_of_two() as u32,
             picking,
         }
@@ -96,7 +99,7 @@ impl StepShape {
 
     /// Whether every sequence has one token, whose logits are wanted: a shape that comes again and again.
     pub fn is_decode(&self) -> bool {
-        self.tokens == self.sequences && self.tokens == self.outputs
+        self.decoding == self.sequences && self.tokens == self.outputs
     }
 }
 
@@ -111,6 +114,7 @@ impl<M> Inputs<M> {
             tokens: limits.max_tokens as u32,
             outputs: limits.max_tokens as u32,
             sequences: limits.max_sequences as u32,
+            decoding: 0,
             max_pages: limits.max_context.div_ceil(page_tokens).next_power_of_two() as u32,
             picking: true,
         };
