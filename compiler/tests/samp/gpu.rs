@@ -1,14 +1,14 @@
 //! Plans for GPUs, without one: their machine code, and the same kernels under the emulator.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use safetensors::{Dtype, tensor::TensorView};
 use samp_gpu::plan::{Reference, agreement};
-use samp_runtime::{Chunk, DeviceKind, Engine, EngineOptions, Outputs, Sampler, Sampling, open};
+use samp_runtime::{Chunk, DeviceKind, Outputs, Sampler, Sampling, open};
 use serde_json::Value;
 
 use crate::{
-    logits::{argmax, in_chunks, largest_difference, reference},
+    logits::{argmax, engine, in_chunks, largest_difference, reference},
     workbench::{Bench, fails, ok, root, samp, tiny_llama},
 };
 
@@ -64,8 +64,7 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
     let bench = Bench::new();
     let ids = &reference(&tiny_llama()).ids[0][..9];
     for target in TARGETS {
-        let plan = Arc::new(open(&compiled(&bench, target, "uniform:f16")).unwrap());
-        let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+        let mut engine = engine(&compiled(&bench, target, "uniform:f16"), DeviceKind::Emulate, 64);
         let sequences = [engine.create().unwrap(), engine.create().unwrap()];
         let logits = sequences.map(|id| engine.prefill(id, ids, Outputs::Last).unwrap());
         let drawn = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed: 11, ..Sampling::default() };
@@ -96,8 +95,7 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
 fn emulated_gpus_decode_beside_prompts() {
     let bench = Bench::new();
     let ids = &reference(&tiny_llama()).ids[0];
-    let plan = Arc::new(open(&compiled(&bench, "h100", "uniform:f16")).unwrap());
-    let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+    let mut engine = engine(&compiled(&bench, "h100", "uniform:f16"), DeviceKind::Emulate, 256);
     // Of each text, how much is cached before the step that has them all, and how much that brings.
     let parts = [(0, 9), (20, 1), (5, 7), (23, 1), (11, 1)];
     let texts: Vec<&[u32]> =
@@ -142,8 +140,7 @@ fn part_of_reference(tokens: usize) -> Vec<u8> {
 fn the_suite_for_gpus_sees_how_near_a_plan_comes_to_its_reference() {
     let bench = Bench::new();
     let agreement = |recipe: &str| {
-        let plan = Arc::new(open(&compiled(&bench, "h100", recipe)).unwrap());
-        let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+        let mut engine = engine(&compiled(&bench, "h100", recipe), DeviceKind::Emulate, 64);
         agreement(&mut engine, &Reference::read(&part_of_reference(6)).unwrap()).unwrap()
     };
     let (exact, coarse) = (agreement("uniform:f16"), agreement("uniform:fp4"));

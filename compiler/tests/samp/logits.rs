@@ -1,6 +1,6 @@
 //! Logits against transformers, and against themselves however a sequence is cut into steps.
 
-use std::{path::Path, sync::Arc};
+use std::{cell::Cell, path::Path, sync::Arc};
 
 use safetensors::SafeTensors;
 use samp_emulator::{Build, Options};
@@ -98,18 +98,31 @@ fn chunks_of_any_size_give_the_same_logits() {
     }
 }
 
-/// Logits of every position, the sequence fed in chunks whose sizes repeat.
-pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
+/// An engine with a cache for so many positions, without its golden probe.
+pub fn engine(plan: &Path, device: DeviceKind, kv_tokens: usize) -> Engine {
     let options =
-        EngineOptions { kv_tokens: Some(ids.len() as u64), self_test: false, ..EngineOptions::default() };
+        EngineOptions { kv_tokens: Some(kv_tokens as u64), self_test: false, ..EngineOptions::default() };
     let load = |plan: Arc<OpenPlan>, pages: u32| -> Result<Box<dyn Device>, DeviceError> {
+        let total = plan.manifest().memory.weights_bytes;
+        let heard = Cell::new(0);
+        let taken = |done, all| {
+            assert!(heard.get() < done && done <= all && all == total, "{done} of {all}");
+            heard.set(done);
+        };
         if device != DeviceKind::Emulate {
-            return device.load(plan, pages);
+            return device.load(plan, pages, &taken);
         }
         let driver = Emulated::new(&Path::new(CACHE).join("emulated"), Build::Plain, Options::default());
-        Ok(Box::new(GpuDevice::load(driver, plan, pages)?))
+        let device = GpuDevice::load(driver, plan, pages, &taken)?;
+        assert_eq!(heard.get(), total, "all weights were heard of");
+        Ok(Box::new(device))
     };
-    let mut engine = Engine::over(open(plan).unwrap().into(), &load, options).unwrap();
+    Engine::over(open(plan).unwrap().into(), &load, options).unwrap()
+}
+
+/// Logits of every position, the sequence fed in chunks whose sizes repeat.
+pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
+    let mut engine = engine(plan, device, ids.len());
     let sequence = engine.create().unwrap();
     let (mut rest, mut logits) = (ids, vec![]);
     for &size in sizes.iter().cycle() {
