@@ -4,14 +4,14 @@ use std::{fs, path::Path};
 
 use samp_abi::{
     ElementType,
-    plan::{Buffer, Plan},
+    plan::{Buffer, Plan, Step},
 };
-use samp_runtime::{DeviceKind, Fault, open, validate_manifest};
+use samp_runtime::{BufferView, Chunk, DeviceKind, Fault, Observer, Outputs, open, validate_manifest};
 use serde_json::Value;
 
 use crate::{
     apart::manifest,
-    logits::{argmax, in_chunks, largest_difference, reference},
+    logits::{argmax, engine, in_chunks, largest_difference, reference},
     workbench::{Bench, fails, ok, root, samp, tiny_llama},
 };
 
@@ -127,6 +127,39 @@ fn linears_in_f16_and_in_bf16_are_refused_on_gpus() {
     }
     assert!(!bench.path("mixed").exists());
     ok(compiling("cpu"));
+}
+
+/// What the first step of narrow results left.
+#[derive(Default)]
+struct Narrowed(Vec<f32>);
+
+impl Observer for Narrowed {
+    fn after_step(&mut self, _: usize, step: &Step, buffers: &BufferView<'_>) {
+        if step.label == "layers.0.input_layernorm" {
+            self.0 = buffers.get(step.op.writes()[0]).to_vec();
+        }
+    }
+}
+
+#[test]
+fn observers_see_activations_of_either_type() {
+    let bench = Bench::new();
+    let ids = &reference(&tiny_llama()).ids[0][..5];
+    for (recipe, bits) in [("uniform:f16", 11), ("uniform:bf16", 8)] {
+        let plan = compiled(&bench, "a100", recipe);
+        let [emulated, expected] = [DeviceKind::Emulate, DeviceKind::Reference].map(|device| {
+            let (mut engine, mut seen) = (engine(&plan, device, ids.len()), Narrowed::default());
+            let sequence = engine.create().unwrap();
+            let chunk = Chunk { sequence, tokens: ids, outputs: Outputs::Last };
+            engine.step_observed(&[chunk], &mut seen).unwrap();
+            seen.0
+        });
+        assert!(emulated.len() == expected.len() && expected.iter().any(|x| x.abs() > 0.1));
+        for (x, y) in emulated.iter().zip(&expected) {
+            let rounding = y.abs() * 0.5f32.powi(bits) * 1.01 + 1e-6;
+            assert!((x - y).abs() <= rounding, "{recipe}: expected {y}, found {x}");
+        }
+    }
 }
 
 #[test]
