@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use samp_abi::{
-    ElementType,
-    plan::{Buffer, Plan, Step},
+    ElementType, Format,
+    plan::{Buffer, Op, Plan, Step},
 };
 use samp_runtime::{BufferView, Chunk, DeviceKind, Fault, Observer, Outputs, open, validate_manifest};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     apart::manifest,
     logits::{argmax, engine, in_chunks, largest_difference, reference},
+    routing::{data, routing},
     workbench::{Bench, fails, ok, root, samp, tiny_llama},
 };
 
@@ -179,6 +180,24 @@ fn plans_keep_to_one_type_of_activations() {
     assert!(one.contains(&Fault::Buffer), "{one:?}");
     let all = faults(&|plan| narrow(plan).for_each(|buffer| buffer.dtype = ElementType::F16));
     assert!(all.contains(&Fault::Kernel), "weights of bf16 beside activations of f16: {all:?}");
+}
+
+#[test]
+fn routed_plans_for_gpus_hold_what_runs_there() {
+    let bench = Bench::new();
+    // GPUs have no kernels for int6, nor for bf16 beside f16. Trials draw from all that is left.
+    let args = ["--target", "h100", "--max-bits", "9", "--formats", "nf4,int6,bf16,f16", "--trials", "2"];
+    ok(routing(&bench, "routed", &data(), &args));
+    let plan = manifest(&bench.path("routed"));
+    assert_eq!(plan.program.activations(), ElementType::F16);
+    let mut formats: Vec<Format> = vec![];
+    for step in &plan.program.steps {
+        if let Op::Linear { weight, .. } = step.op {
+            formats.push(plan.tensors[weight.0 as usize].format);
+        }
+    }
+    assert!(formats.iter().all(|format| [Format::Nf4, Format::F16].contains(format)), "{formats:?}");
+    assert!(formats.contains(&Format::Nf4) && formats.contains(&Format::F16), "{formats:?}");
 }
 
 #[test]
