@@ -91,8 +91,10 @@ impl Predicted<'_> {
     /// Of one token for each of the step's, as in decoding.
     fn sampling_time(&self, tokens: u64) -> Option<Nanos> {
         let vocab = self.program.buffers[self.program.logits.0 as usize].width;
-        let shape = Shape { tokens, rows: vocab, cols: 0, format: None, context: 0 };
-        Some(registry::find(&self.program.sampler)?.time(&shape, Target::of(self.target)))
+        Some(
+            registry::find(&self.program.sampler)?
+                .time(&Shape::sample(tokens, vocab), Target::of(self.target)),
+        )
     }
 
     fn shape(&self, op: &Op, tokens: u64) -> Shape {
@@ -107,6 +109,7 @@ impl Predicted<'_> {
             Op::RopeAppend { .. } | Op::PagedAttention { .. } => (width(op.reads()), 0, Some(self.kv.format)),
             _ => (width(op.writes()), 0, None),
         };
-        Shape { tokens, rows, cols, format, context: typical_context(self.limits) }
+        let activations = self.program.activations();
+        Shape { tokens, rows, cols, format, activations, context: typical_context(self.limits) }
     }
 }

@@ -44,7 +44,7 @@ fn fuse_add_rms_norm_cases() {
 #[test]
 fn narrow_activations_cases() {
     cases("narrow_activations", |case, module| {
-        narrow_activations(module, case.word(1));
+        narrow_activations(module, case.word(1))?;
         verify(module, Phase::Typed)
     });
 }
@@ -223,10 +223,11 @@ fn assign_recipe_cases() {
     });
 }
 
-/// `select_kernels TARGET BUCKET…`.
+/// `select_kernels TARGET BUCKET…`, activations typed before.
 #[test]
 fn select_kernels_cases() {
     cases("select_kernels", |case, module| {
+        narrow_activations(module, case.word(1))?;
         let selection = Selection {
             target: case.word(1),
             buckets: (2..case.command.len()).map(|i| case.word(i)).collect(),

@@ -6,7 +6,7 @@
 
 use samp_kernels::sample::{
     Choice, Pick, Picked,
-    reference::{choose, largest, log_sum_exp, logprob},
+    reference::{LogSum, choose, largest},
 };
 
 /// How tokens are chosen. The default is greedy.
@@ -116,14 +116,15 @@ impl Sampler {
     /// penalty looks at: the prompt and the tokens so far.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<Sampled, SamplingError> {
         check(logits)?;
-        let log_sum = log_sum_exp(logits);
+        let log_sum = LogSum::of(logits);
+        let logprob = |token: u32| log_sum.logprob(logits[token as usize]);
         let penalised = self.penalise(logits, history);
         let Pick { choice, draw } = self.next_pick();
         let token = choose(&penalised, &choice, draw).ok_or(SamplingError::NoneChosen)?;
         self.draws += 1;
         let top = largest(logits, self.sampling.top_logprobs);
-        let top = top.into_iter().map(|token| (token, logprob(logits, token, log_sum))).collect();
-        Ok(Sampled { token, logprob: logprob(logits, token, log_sum), top })
+        let top = top.into_iter().map(|token| (token, logprob(token))).collect();
+        Ok(Sampled { token, logprob: logprob(token), top })
     }
 
     /// What a device needs to choose the next token where the logits are. `None` where more is asked of them than that:

@@ -11,20 +11,31 @@ pub fn sample(args: SampleArgs<'_>) {
     assert!(logits.len().is_multiple_of(picks.len().max(1)), "logits: {} are no whole rows", logits.len());
     let rows = logits.chunks_exact((logits.len() / picks.len().max(1)).max(1));
     for ((row, Pick { choice, draw }), out) in rows.zip(picks).zip(out) {
-        let picked = |token| Picked { token, logprob: logprob(row, token, log_sum_exp(row)) };
+        let picked = |token: u32| Picked { token, logprob: LogSum::of(row).logprob(row[token as usize]) };
         *out = choose(row, choice, *draw).map(picked);
     }
 }
 
-/// The log-probability of a token, given the logarithm of the sum of all logits' exponentials.
-pub fn logprob(logits: &[f32], token: u32, log_sum: f64) -> f32 {
-    (f64::from(logits[token as usize]) - log_sum) as f32
+/// The logarithm of the sum of the exponentials of logits: of the largest, which is finite, and what all add to it. Apart, so
+/// that the latter is not lost beside a huge logit.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSum {
+    most: f64,
+    rest: f64,
 }
 
-/// The logarithm of the sum of the exponentials of logits, the largest of which is finite.
-pub fn log_sum_exp(logits: &[f32]) -> f64 {
-    let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    most + logits.iter().map(|logit| (f64::from(*logit) - most).exp()).sum::<f64>().ln()
+impl LogSum {
+    /// Over all logits of a row.
+    pub fn of(logits: &[f32]) -> LogSum {
+        let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - most).exp()).sum();
+        LogSum { most, rest: sum.ln() }
+    }
+
+    /// The log-probability of the token with this logit.
+    pub fn logprob(&self, logit: f32) -> f32 {
+        (f64::from(logit) - self.most - self.rest) as f32
+    }
 }
 
 /// The token that `draw`, 64 random bits of which the upper 53 count, names among those that the filters leave. `None` where

@@ -3,7 +3,7 @@
 use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Kernel, LaunchError, Options};
 use samp_kernels::sample::{
     Choice, cuda,
-    reference::{choose, log_sum_exp, logprob},
+    reference::{LogSum, choose},
 };
 
 use crate::harness::*;
@@ -62,8 +62,8 @@ impl Case {
             assert_eq!(*token, expected, "row {row} of {}, {choice:?}, draw {draw:#x}, {way:?}", self.vocab);
             let logits = &self.logits[row * self.vocab..][..self.vocab];
             match logits.get(*token as usize) {
-                Some(_) => {
-                    let expected = logprob(logits, *token as u32, log_sum_exp(logits));
+                Some(logit) => {
+                    let expected = LogSum::of(logits).logprob(*logit);
                     assert!((logprobs[row] - expected).abs() < 1e-5, "row {row}: {}", logprobs[row]);
                 }
                 None => assert!(logprobs[row].is_nan()),
