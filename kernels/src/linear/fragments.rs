@@ -66,7 +66,7 @@ fn accepts(kind: Kind, tokens: u32, shape: &Shape) -> bool {
         let sizes = (u32::try_from(shape.rows).ok()?, u32::try_from(shape.cols).ok()?);
         Linear::new(kind, shape.format?, sizes, tokens)
     };
-    let shared = if kind == Kind::Wgmma { HOPPER_SHARED } else { SHARED };
+    let shared = if kind.is_wgmma() { HOPPER_SHARED } else { SHARED };
     let tokens_fit = kind != Kind::Gemv || shape.tokens <= u64::from(tokens);
     tokens_fit && linear().is_some_and(|linear| linear.shared_bytes() <= shared)
 }
@@ -77,13 +77,15 @@ fn work(kind: Kind, tokens: u32, shape: &Shape) -> Work {
     let padded = (turns * u64::from(tokens)) as f64;
     let format = shape.format.unwrap_or(Format::F16);
     let weights = Layout::Fragments.bytes(format, shape.rows, shape.cols) as f64;
-    let activations = 2.0 * (padded * shape.cols as f64 + (shape.tokens * shape.rows) as f64);
+    let x_bytes = if kind == Kind::WgmmaFp8 { 1.0 } else { 2.0 };
+    let activations = x_bytes * padded * shape.cols as f64 + 2.0 * (shape.tokens * shape.rows) as f64;
     // Estimates, for want of a measured table: `mma` cannot fill Hopper's units, and decoding a weight for matrix units
-    // takes as long as they take to multiply it by so many tokens.
+    // takes as long as they take to multiply it by so many tokens. Codes of fp8 only change places.
     let (compute, efficiency, decode) = match kind {
         Kind::Gemv => (Format::F32, 0.5, 0.0),
         Kind::Mma => (Format::F16, 0.5, 8.0),
         Kind::Wgmma => (Format::F16, 0.65, 8.0),
+        Kind::WgmmaFp8 => (format, 0.65, 4.0),
     };
     Work {
         flops: 2.0 * (padded + decode * turns as f64) * (shape.rows * shape.cols) as f64,
