@@ -149,7 +149,7 @@ const PIPELINE: &[Row] = &[
     Row {
         name: "narrow_activations",
         phase: Phase::Typed,
-        pass: |m, s| Ok(narrow_activations(m, s.inputs.target)),
+        pass: |m, s| narrow_activations(m, s.inputs.target),
     },
     Row {
         name: "select_kernels",

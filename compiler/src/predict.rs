@@ -100,6 +100,7 @@ impl Predicted<'_> {
             Op::RopeAppend { .. } | Op::PagedAttention { .. } => (width(op.reads()), 0, Some(self.kv.format)),
             _ => (width(op.writes()), 0, None),
         };
-        Shape { tokens, rows, cols, format, context: typical_context(self.limits) }
+        let activations = self.program.activations();
+        Shape { tokens, rows, cols, format, activations, context: typical_context(self.limits) }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A source is specialised by definitions alone: what a model fixes is a constant, what a step brings is an argument.
 
+use samp_abi::ElementType;
 use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 
 /// A file that kernels include.
@@ -56,8 +57,17 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// The one of this type; `None` where kernels of GPUs do not take it.
+    pub fn of(dtype: ElementType) -> Option<Activation> {
+        match dtype {
+            ElementType::F16 => Some(Activation::F16),
+            ElementType::Bf16 => Some(Activation::Bf16),
+            _ => None,
+        }
+    }
+
     /// The kernel of this stem for such activations. Panics if there is no such kernel.
-    pub(crate) fn of(self, stem: &str) -> Source {
+    pub(crate) fn source(self, stem: &str) -> Source {
         let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
         if self == Activation::Bf16 { source.define("ACT_BF16", 1) } else { source }
     }

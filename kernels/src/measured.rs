@@ -91,12 +91,13 @@ impl MeasuredTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use samp_abi::Format;
+    use samp_abi::{ElementType, Format};
 
     const KERNEL: &str = "linear_nf4_fragments_mma16";
 
     fn shape(tokens: u64, rows: u64) -> Shape {
-        Shape { tokens, rows, cols: 4096, format: Some(Format::Nf4), context: 0 }
+        let (format, activations) = (Some(Format::Nf4), ElementType::F16);
+        Shape { tokens, rows, cols: 4096, format, activations, context: 0 }
     }
 
     /// A table in which a kernel takes so many times the roofline on a shape of so many tokens and rows.

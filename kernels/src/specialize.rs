@@ -157,11 +157,7 @@ impl Fixed<'_> {
 
     /// What the activations of an operation are stored as; `None` where kernels of GPUs do not take them.
     fn activation(&self, op: &Op) -> Option<Activation> {
-        let of = |id: BufferId| match self.buffer(id).0 {
-            ElementType::F16 => Some(Activation::F16),
-            ElementType::Bf16 => Some(Activation::Bf16),
-            _ => None,
-        };
+        let of = |id: BufferId| Activation::of(self.buffer(id).0);
         match *op {
             // Only f32 goes in and out.
             Op::Embed { .. } | Op::Gather { .. } => Some(Activation::F16),

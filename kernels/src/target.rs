@@ -23,8 +23,9 @@ pub struct Target {
     pub compute_capability: Option<(u32, u32)>,
     /// What starting a kernel takes, in nanoseconds.
     pub launch_ns: f64,
-    /// Type that kernels take and give activations in, the residual stream and the logits aside, which are f32.
-    pub activations: ElementType,
+    /// Types that kernels take and give activations in, the usual one first; a model keeps to one of them. The residual
+    /// stream and the logits are f32.
+    pub activations: &'static [ElementType],
     /// Where the numbers come from.
     pub source: &'static str,
 }
@@ -51,6 +52,13 @@ impl Target {
             TargetName::H100 => &H100,
             TargetName::H200 => &H200,
         }
+    }
+
+    /// What activations are stored as beside linears of these formats: as the first type that some weight is plainly stored in,
+    /// since such a weight is not exact in another, or else as usual.
+    pub fn activations_beside(&self, formats: &[Format]) -> ElementType {
+        let stored = |dtype: &&ElementType| formats.iter().any(|format| format.plain() == Some(**dtype));
+        *self.activations.iter().find(stored).unwrap_or(&self.activations[0])
     }
 
     /// Peak rate of operations in `compute`. A type without units of its own runs in f16, into which 4-bit and fp8
@@ -83,7 +91,7 @@ static CPU: Target = Target {
     shared_memory_bytes: 0,
     compute_capability: None,
     launch_ns: 2_000.0,
-    activations: ElementType::F32,
+    activations: &[ElementType::F32],
     source: "2 cores x 2.6 GHz x 2 ports x 16 lanes x 2 operations; about 10 GB/s of DRAM per core",
 };
 
@@ -97,7 +105,7 @@ static A100: Target = Target {
     shared_memory_bytes: 163 * 1024,
     compute_capability: Some((8, 0)),
     launch_ns: 3_000.0,
-    activations: ElementType::F16,
+    activations: SIXTEEN_BITS,
     source: "NVIDIA A100 Tensor Core GPU datasheet (80GB SXM); CUDA C++ Programming Guide, compute capability 8.0",
 };
 
@@ -111,7 +119,7 @@ static H100: Target = Target {
     shared_memory_bytes: 227 * 1024,
     compute_capability: Some((9, 0)),
     launch_ns: 3_000.0,
-    activations: ElementType::F16,
+    activations: SIXTEEN_BITS,
     source: "NVIDIA H100 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
 };
 
@@ -125,9 +133,12 @@ static H200: Target = Target {
     shared_memory_bytes: 227 * 1024,
     compute_capability: Some((9, 0)),
     launch_ns: 3_000.0,
-    activations: ElementType::F16,
+    activations: SIXTEEN_BITS,
     source: "NVIDIA H200 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
 };
+
+/// Both are taken by all matrix units. f16 has more bits, and is enough for what lies between two kernels.
+const SIXTEEN_BITS: &[ElementType] = &[ElementType::F16, ElementType::Bf16];
 
 /// The datasheets give the rates with sparsity, twice these.
 const HOPPER_PEAKS: Peaks = Peaks { f32: 67e12, f16: 989.5e12, fp8: Some(1979e12), int8: 1979e12 };
@@ -135,6 +146,16 @@ const HOPPER_PEAKS: Peaks = Peaks { f32: 67e12, f16: 989.5e12, fp8: Some(1979e12
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn activations_are_of_the_type_of_plain_weights() {
+        use {ElementType as E, Format as F};
+        let beside = |name, formats: &[Format]| Target::of(name).activations_beside(formats);
+        assert_eq!(beside(TargetName::H100, &[F::Nf4, F::INT8]), E::F16);
+        assert_eq!(beside(TargetName::H100, &[F::Nf4, F::Bf16]), E::Bf16);
+        assert_eq!(beside(TargetName::A100, &[F::Bf16, F::F16]), E::F16, "the usual one of two");
+        assert_eq!(beside(TargetName::Cpu, &[F::Bf16]), E::F32);
+    }
 
     #[test]
     fn every_target_has_its_own_row() {

@@ -231,23 +231,29 @@ fn formulation(
     }
     let vectors = module.views::<WeightOp>().filter(|w| !is_matrix(w));
     let bytes = vectors.map(|w| 4 * w.tensor_type().width()).sum();
+    let matrices = matrices(module);
+    let activations = known.activations(&matrices, selection.target);
     let rest = |kv: &KvCost| {
         let selection = Selection { kv: kv.loss.format, ..selection.clone() };
         Rest {
             kv: kv.loss.clone(),
             bytes,
             device_bytes: device.arena_bytes.saturating_add(kv.bytes),
-            times: tokens.iter().map(|&tokens| other_ops_time(module, tokens, &selection).0).collect(),
+            times: tokens.iter().map(|&t| other_ops_time(module, t, activations, &selection).0).collect(),
         }
     };
     let rest: Vec<Rest> = device.kv.iter().map(rest).collect();
-    let matrices: Vec<Matrix> = module.views::<WeightOp>().filter(is_matrix).map(matrix).collect();
     formulate(&matrices, &rest, known, &tokens, selection)
+}
+
+/// Every matrix of a graph, in its order.
+pub fn matrices(module: &Module) -> Vec<Matrix> {
+    module.views::<WeightOp>().filter(is_matrix).map(matrix).collect()
 }
 
 fn matrix(weight: WeightOp<'_>) -> Matrix {
     let shape = weight.tensor_type();
-    let reader = if reader_is_linear(weight) { OpKind::Linear } else { OpKind::Embed };
+    let reader = if a_linear_reads(weight) { OpKind::Linear } else { OpKind::Embed };
     Matrix { key: weight.key().to_owned(), rows: shape.rows().unwrap_or(0), cols: shape.width(), reader }
 }
 
@@ -255,7 +261,7 @@ fn is_matrix(weight: &WeightOp<'_>) -> bool {
     matches!(weight.tensor_type().shape, Shape::Matrix { .. })
 }
 
-fn reader_is_linear(weight: WeightOp<'_>) -> bool {
+fn a_linear_reads(weight: WeightOp<'_>) -> bool {
     let readers = weight.module().users(weight.value());
-    readers.iter().all(|op| weight.module().view::<LinearOp>(op.id()).is_some())
+    readers.iter().any(|op| weight.module().view::<LinearOp>(op.id()).is_some())
 }

@@ -37,7 +37,7 @@ pub struct Matrix {
     pub rows: u64,
     /// Input channels.
     pub cols: u64,
-    /// What reads it: [`OpKind::Linear`] or [`OpKind::Embed`].
+    /// What reads it: [`OpKind::Linear`], or [`OpKind::Embed`] alone.
     pub reader: OpKind,
 }
 
@@ -101,7 +101,9 @@ pub fn formulate(
     resources.extend(tokens.iter().map(|&t| Resource { name: latency_name(t), unit: Unit::Nanos }));
     let decoder = matrices.iter().filter(|m| m.is_decoder_linear());
     let decoder_weights = decoder.map(|m| (m.rows * m.cols) as f64).sum();
-    let pricing = Pricing { selection, tokens, decoder_weights };
+    let activations = known.activations(matrices, selection.target);
+    let known = known.clone().runnable(matrices, selection.target);
+    let pricing = Pricing { selection, activations, tokens, decoder_weights };
     let mut groups = vec![];
     for matrix in matrices {
         let measured = known.weights.iter().find(|w| w.key == matrix.key);

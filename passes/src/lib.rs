@@ -25,6 +25,7 @@ mod reason;
 pub mod recipe;
 mod rotate;
 mod round_weights;
+mod runnable;
 mod select_kernels;
 mod split_linears;
 pub mod transform;
@@ -33,7 +34,7 @@ pub use annotate_sensitivity::{
     FormatCost, PartSensitivity, Sensitivities, WeightSensitivity, annotate_sensitivity,
 };
 pub use arena::ALIGNMENT;
-pub use assign_precision::{Decision, Demands, Device, KvCost, Objective, assign_precision};
+pub use assign_precision::{Decision, Demands, Device, KvCost, Objective, assign_precision, matrices};
 pub use assign_recipe::{assign_recipe, projection_key};
 pub use correct_weights::correct_weights;
 pub use equalize::equalize;
@@ -46,7 +47,7 @@ pub use fuse_gate_up::fuse_gate_up;
 pub use fuse_qkv::fuse_qkv;
 pub use keep_outliers::{NO_OUTLIERS, keep_outliers};
 pub use legalize::{legal_ops, legalize};
-pub use narrow_activations::narrow_activations;
+pub use narrow_activations::{MIXED, narrow_activations};
 pub use plan_memory::{MemoryInputs, plan_memory};
 pub use reason::{Dearer, Reason};
 pub use rotate::{UNROTATED, rotate};

@@ -1,16 +1,23 @@
 //! What each format costs a matrix of the assignment problem, whole or with its members apart.
 
+use samp_abi::{ElementType, Format, plan::OpKind};
+use samp_kernels::{
+    registry::{Shape, cheapest},
+    target::Target,
+};
+
 use crate::{
     FormatCost, PartSensitivity, Selection, WeightSensitivity,
     assignment::{Choice, Part},
     formulation::Matrix,
-    select_kernels::{concat_time, fastest},
 };
 
 /// How choices are priced.
 pub struct Pricing<'a> {
     /// What kernels are chosen by.
     pub selection: &'a Selection,
+    /// What activations are stored as.
+    pub activations: ElementType,
     /// Numbers of tokens that a step is timed over.
     pub tokens: &'a [u64],
     /// Weights of all decoder linears.
@@ -18,7 +25,7 @@ pub struct Pricing<'a> {
 }
 
 impl Pricing<'_> {
-    /// Each format that some kernel of the target takes, with so many columns kept apart by the one that does; `more` time
+    /// Each format, with so many columns kept apart by the one that does; `more` time
     /// for each number of tokens, none if empty.
     pub fn choices(
         &self,
@@ -33,8 +40,7 @@ impl Pricing<'_> {
             let mut costs = vec![cost.nats.max(0.0), bytes, bits, bytes];
             costs.extend(cost.strata.iter().map(|nats| nats.max(0.0)));
             for (index, &tokens) in self.tokens.iter().enumerate() {
-                let shape = (matrix.rows, matrix.cols, cost.format);
-                let time = fastest(matrix.reader, shape, tokens, self.selection)?.0;
+                let time = self.time(matrix.reader, (matrix.rows, matrix.cols, Some(cost.format)), tokens)?;
                 costs.push(time + more.get(index).unwrap_or(&0.0));
             }
             Some(Choice { name: cost.format.to_string(), costs })
@@ -45,10 +51,9 @@ impl Pricing<'_> {
     /// The members of a fused matrix, each by itself; the first bears what putting their results together takes. `None` where
     /// they were not measured or the target cannot hold them apart.
     pub fn apart(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Option<Vec<Part>> {
-        let together =
-            self.tokens.iter().map(|&tokens| Some(concat_time(matrix.rows, tokens, self.selection)?.0));
-        let together: Vec<f64> = together.collect::<Option<_>>()?;
-        concat_time(matrix.rows, 1, self.selection)?;
+        let together = |tokens: u64| self.time(OpKind::Concat, (matrix.rows, 0, None), tokens);
+        together(1)?;
+        let together: Vec<f64> = self.tokens.iter().map(|&tokens| together(tokens)).collect::<Option<_>>()?;
         let member = |(index, part): (usize, &PartSensitivity)| {
             let own = Matrix { key: part.key.clone(), rows: part.rows, ..matrix.clone() };
             let shares: Vec<FormatCost> =
@@ -59,6 +64,18 @@ impl Pricing<'_> {
         };
         let members: Vec<Part> = measured.parts.iter().enumerate().map(member).collect::<Option<_>>()?;
         (members.len() > 1).then_some(members)
+    }
+
+    /// The predicted time of the fastest kernel; `None` if the target has none.
+    fn time(
+        &self,
+        kind: OpKind,
+        (rows, cols, format): (u64, u64, Option<Format>),
+        tokens: u64,
+    ) -> Option<f64> {
+        let Selection { target, context, .. } = *self.selection;
+        let shape = Shape { tokens, rows, cols, format, activations: self.activations, context };
+        Some(cheapest(target, kind, shape)?.time(&shape, Target::of(target)).0)
     }
 }
 

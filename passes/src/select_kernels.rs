@@ -8,10 +8,10 @@
 //! weight has. Does not: know any hardware number; the registry's cost rows and the target table do.
 
 use samp_abi::{
-    Format, Layout, TargetName,
+    ElementType, Format, Layout, TargetName,
     plan::{KernelChoice, OpKind},
 };
-use samp_ir::{Diagnostic, Module, OpId, OpRef, PagedAttentionOp, RopeAppendOp, View, WeightOp};
+use samp_ir::{Diagnostic, Dtype, Module, OpId, OpRef, PagedAttentionOp, RopeAppendOp, View, WeightOp};
 use samp_kernels::{
     cost::Nanos,
     registry::{self, Kernel, Shape},
@@ -49,7 +49,8 @@ pub fn select_kernels(
     module: &mut Module,
     selection: &Selection,
 ) -> Result<(Changed, Vec<Explanation>), Diagnostic> {
-    let needs: Vec<Need> = module.ops().filter_map(|op| Need::of(op, selection)).collect();
+    let activations = activations(module);
+    let needs: Vec<Need> = module.ops().filter_map(|op| Need::of(op, activations, selection)).collect();
     for weight in module.views::<WeightOp>().map(|w| w.id()).collect::<Vec<_>>() {
         let users: Vec<&Need> = needs.iter().filter(|n| n.weight == Some(weight)).collect();
         let layout = if users.is_empty() {
@@ -71,26 +72,17 @@ pub fn select_kernels(
     Ok((Changed(needs.len()), explanations))
 }
 
-/// The predicted time of the fastest kernel for a weight of `(rows, cols, format)`; `None` if the target has none.
-pub fn fastest(
-    kind: OpKind,
-    (rows, cols, format): (u64, u64, Format),
+/// The predicted time of all ops that have no matrix, over so many tokens, once activations are stored as `activations`.
+pub fn other_ops_time(
+    module: &Module,
     tokens: u64,
+    activations: ElementType,
     selection: &Selection,
-) -> Option<Nanos> {
-    let shape = Shape { tokens, rows, cols, format: Some(format), context: selection.context };
-    ranked(kind, &shape, None, selection.target).first().map(|(_, time)| *time)
-}
-
-/// The predicted time of putting parts together to rows of `width`; `None` if the target cannot.
-pub fn concat_time(width: u64, tokens: u64, selection: &Selection) -> Option<Nanos> {
-    let shape = Shape { tokens, rows: width, cols: 0, format: None, context: selection.context };
-    ranked(OpKind::Concat, &shape, None, selection.target).first().map(|(_, time)| *time)
-}
-
-/// The predicted time of all ops that have no matrix, over so many tokens.
-pub fn other_ops_time(module: &Module, tokens: u64, selection: &Selection) -> Nanos {
-    let needs = module.ops().filter_map(|op| Need::of(op, selection)).filter(|need| need.weight.is_none());
+) -> Nanos {
+    let needs = module
+        .ops()
+        .filter_map(|op| Need::of(op, activations, selection))
+        .filter(|need| need.weight.is_none());
     let time =
         |need: Need| need.ranked(tokens, None, selection.target).first().map_or(0.0, |(_, time)| time.0);
     Nanos(needs.map(time).sum())
@@ -113,13 +105,14 @@ struct Need {
 }
 
 impl Need {
-    fn of(op: OpRef<'_>, selection: &Selection) -> Option<Need> {
+    fn of(op: OpRef<'_>, activations: ElementType, selection: &Selection) -> Option<Need> {
         let kind = op.kind().plan_kind()?;
         let mut shape = Shape {
             tokens: 0,
             rows: op.tensor_type().width(),
             cols: 0,
             format: None,
+            activations,
             context: selection.context,
         };
         let mut weight = None;
@@ -153,6 +146,12 @@ impl Need {
     ) -> Vec<(&'static Kernel, Nanos)> {
         ranked(self.kind, &Shape { tokens, ..self.shape }, layout, target)
     }
+}
+
+/// What activations are stored as: the type that some are narrowed to, or f32.
+fn activations(module: &Module) -> ElementType {
+    let results = module.ops().filter(|op| op.kind().plan_kind().is_some()).map(|op| op.tensor_type().dtype);
+    results.filter_map(Dtype::element).find(|&dtype| dtype != ElementType::F32).unwrap_or(ElementType::F32)
 }
 
 fn ranked(

@@ -44,7 +44,7 @@ fn fuse_add_rms_norm_cases() {
 #[test]
 fn narrow_activations_cases() {
     cases("narrow_activations", |case, module| {
-        narrow_activations(module, case.word(1));
+        narrow_activations(module, case.word(1))?;
         verify(module, Phase::Typed)
     });
 }

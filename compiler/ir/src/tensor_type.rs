@@ -6,6 +6,7 @@ use melior::ir::{
     Type,
     r#type::{DimSize, IntegerType, RankedTensorType, ShapedTypeLike},
 };
+use samp_abi::ElementType;
 
 /// Element type of a tensor in the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,26 @@ impl Dtype {
             Dtype::F16 => "f16",
             Dtype::Bf16 => "bf16",
             Dtype::I32 => "i32",
+        }
+    }
+
+    /// The type of activations or of plain weights as plans name it; `None` of others.
+    pub const fn of(element: ElementType) -> Option<Dtype> {
+        match element {
+            ElementType::F32 => Some(Dtype::F32),
+            ElementType::F16 => Some(Dtype::F16),
+            ElementType::Bf16 => Some(Dtype::Bf16),
+            _ => None,
+        }
+    }
+
+    /// How plans name it; `None` of integers.
+    pub const fn element(self) -> Option<ElementType> {
+        match self {
+            Dtype::F32 => Some(ElementType::F32),
+            Dtype::F16 => Some(ElementType::F16),
+            Dtype::Bf16 => Some(ElementType::Bf16),
+            Dtype::I32 => None,
         }
     }
 

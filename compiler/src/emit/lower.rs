@@ -120,7 +120,7 @@ impl<'a> Lowering<'a> {
             let rows = flow
                 .row_dim(value)
                 .ok_or_else(|| bug("expected rows that something counts").at_op(op.label()))?;
-            let dtype = element_type(ty.dtype).ok_or_else(|| bug("expected floats").at_op(op.label()))?;
+            let dtype = ty.dtype.element().ok_or_else(|| bug("expected floats").at_op(op.label()))?;
             let bytes = max_tokens * ty.width() * dtype.bytes();
             self.buffer_of.insert(value, BufferId(self.buffers.len() as u32));
             self.buffers.push(Buffer { rows, width: ty.width(), dtype, offset, bytes });
@@ -251,15 +251,6 @@ fn transforms(weight: WeightOp<'_>) -> Result<Vec<Transform>, Diagnostic> {
 
 fn view<'m, V: View<'m>>(op: OpRef<'m>) -> V {
     V::of(op).expect("the kind was just looked at")
-}
-
-fn element_type(dtype: Dtype) -> Option<ElementType> {
-    match dtype {
-        Dtype::F32 => Some(ElementType::F32),
-        Dtype::F16 => Some(ElementType::F16),
-        Dtype::Bf16 => Some(ElementType::Bf16),
-        Dtype::I32 => None,
-    }
 }
 
 fn attribute(module: &Module, name: &str) -> Result<u64, Diagnostic> {

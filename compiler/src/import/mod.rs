@@ -85,11 +85,7 @@ impl Import {
 impl ModelConfig {
     /// The model-phase graph without weights, typed as the config states; f32 if it does not.
     pub fn build_graph(&self, context: &Context) -> Module {
-        let dtype = match self.dtype {
-            Some(ElementType::F16) => Dtype::F16,
-            Some(ElementType::Bf16) => Dtype::Bf16,
-            _ => Dtype::F32,
-        };
+        let dtype = self.dtype.and_then(Dtype::of).unwrap_or(Dtype::F32);
         build_graph(context, self, &|_| dtype)
     }
 }

@@ -83,14 +83,14 @@ impl Front {
 
 /// Every matrix of a plan, in its order.
 pub fn matrices(plan: &Plan) -> Vec<Matrix> {
-    let embeds = |id: TensorId| {
-        plan.program.steps.iter().any(|step| matches!(step.op, Op::Embed { weight, .. } if weight == id))
+    let linear = |id: TensorId| {
+        plan.program.steps.iter().any(|step| matches!(step.op, Op::Linear { weight, .. } if weight == id))
     };
     let matrix = |(index, tensor): (usize, &samp_abi::plan::Tensor)| Matrix {
         key: tensor.name.clone(),
         rows: tensor.rows,
         cols: tensor.cols,
-        reader: if embeds(TensorId(index as u32)) { OpKind::Embed } else { OpKind::Linear },
+        reader: if linear(TensorId(index as u32)) { OpKind::Linear } else { OpKind::Embed },
     };
     plan.tensors.iter().enumerate().filter(|(_, tensor)| tensor.rows > 1).map(matrix).collect()
 }

@@ -77,8 +77,8 @@ impl Router<'_> {
 
     /// The device beside the weights, for the losses measured.
     pub fn device(&self, losses: &[CacheLoss], strata: &[String]) -> anyhow::Result<Device> {
-        // Activations are f32 whatever the weights' formats, so that every plan has the arena of the one in f16, which
-        // suits every shape and target, or less than where every fused linear is apart.
+        // Activations take the same bytes whatever the weights' formats, so that every plan has the arena of the one in f16,
+        // which suits every shape and target, or less than where every fused linear is apart.
         let spec = self.lowered_by(Recipe::uniform(Format::F16))?;
         // A target that cannot put results together holds no fused linear apart.
         let parts = legal_ops(self.options.target).contains(&OpKind::Concat);
@@ -107,7 +107,7 @@ impl Router<'_> {
 fn apart() -> Recipe {
     let mut recipe = Recipe::uniform(Format::F16);
     let differing = ["*.k_proj", "*.gate_proj"];
-    let rule = |pattern: &str| Rule { pattern: pattern.into(), format: Format::Bf16 };
+    let rule = |pattern: &str| Rule { pattern: pattern.into(), format: Format::Fp8E4m3(ScaleAxis::Channel) };
     recipe.rules.extend(differing.map(rule));
     recipe
 }

@@ -21,8 +21,8 @@ use anyhow::{Context, anyhow};
 use samp_abi::{Format, TargetName};
 use samp_ir::{Diagnostic, Phase};
 use samp_passes::{
-    Decision, Demands, FormatCost, PartSensitivity, Sensitivities, WeightSensitivity, recipe::Recipe,
-    transform::Rounding,
+    Decision, Demands, FormatCost, PartSensitivity, Sensitivities, WeightSensitivity, matrices,
+    recipe::Recipe, transform::Rounding,
 };
 
 pub use audit::Audit;
@@ -136,14 +136,14 @@ pub fn route(
         &CompileOptions { kv_scales: profile.kv_scales(master.spec.model.layers), ..options.clone() };
     let master = Master { options, ..master };
     let router = Router { source, options, route, master: &master };
-    let known = sensitivities(&profile);
+    let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
+    let module = &lowered.module;
+    let known = sensitivities(&profile).runnable(&matrices(module), options.target);
     let caches = router.cache_losses(&mut programs.original, &tokens, &measured.journal, say)?;
     drop(tokens);
     let device = router.device(&caches, &known.strata)?;
-    let lowered = lower_model(source, options, Phase::Fused, &mut |_, _| {})?;
     let rounding = at_least(&batches, route.round_tokens, |batch| batch.token_ids.len());
     let data = (&batches[..rounding], &audit);
-    let module = &lowered.module;
     let search = Search { router: &router, module, known: &known, device: &device, data, work, say };
     let trials = search.trials(&mut programs, route.trials, route.seed)?;
     if !trials.is_empty() {

@@ -132,7 +132,7 @@ impl Attention {
     fn source(&self, stem: &str) -> Source {
         let source = self
             .activation
-            .of(stem)
+            .source(stem)
             .define("HEADS", self.heads)
             .define("KV_HEADS", self.kv.kv_heads)
             .define("HEAD_DIM", self.kv.head_dim)

@@ -62,7 +62,7 @@ impl Rows {
     }
 
     fn source(&self, stem: &str) -> Source {
-        self.activation.of(stem).define("COLS", self.cols)
+        self.activation.source(stem).define("COLS", self.cols)
     }
 }
 

@@ -129,7 +129,7 @@ impl Linear {
         let stem = stem(self.kind, self.format).expect("a kernel of every format that `new` takes");
         let mut source = self
             .activation
-            .of(stem)
+            .source(stem)
             .define("ROWS", self.rows)
             .define("COLS", self.cols)
             .define("TOKENS", self.tokens)

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     cost::Work,
+    cuda::Activation,
     registry::{Entry, GPUS, HOPPER, Kernel, SIXTEEN_BITS, Shape},
     specialize::CudaKernel,
 };
@@ -50,6 +51,7 @@ macro_rules! fragments {
 /// Rows of the registry.
 pub const KERNELS: &[Kernel] = fragments! {
     Format::F16 => "f16";
+    Format::Bf16 => "bf16";
     Format::Fp8E4m3(ScaleAxis::Channel) => "fp8_e4m3";
     Format::Fp8E4m3(ScaleAxis::Tensor) => "fp8_e4m3_tensor";
     Format::Int8 { outliers: false } => "int8";
@@ -64,7 +66,7 @@ pub const KERNELS: &[Kernel] = fragments! {
 fn accepts(kind: Kind, tokens: u32, shape: &Shape) -> bool {
     let linear = || {
         let sizes = (u32::try_from(shape.rows).ok()?, u32::try_from(shape.cols).ok()?);
-        Linear::new(kind, shape.format?, sizes, tokens)
+        Linear::new(kind, shape.format?, sizes, tokens)?.with(Activation::of(shape.activations)?)
     };
     let shared = if kind.is_wgmma() { HOPPER_SHARED } else { SHARED };
     let tokens_fit = kind != Kind::Gemv || shape.tokens <= u64::from(tokens);

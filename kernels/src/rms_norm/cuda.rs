@@ -43,6 +43,6 @@ impl Norm {
     }
 
     fn source(&self, stem: &str) -> Source {
-        self.activation.of(stem).define("COLS", self.cols).define("THREADS", self.threads())
+        self.activation.source(stem).define("COLS", self.cols).define("THREADS", self.threads())
     }
 }

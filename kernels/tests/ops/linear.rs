@@ -1,5 +1,5 @@
 use crate::{Numbers, assert_close, bits, host_kernels, poisoned, widths, with_threads};
-use samp_abi::{Format, Layout, plan::OpKind};
+use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 use samp_kernels::{
     encoded::Encoded,
     format::{RowSource, encode},
@@ -79,8 +79,9 @@ fn columns(format: Format) -> Vec<usize> {
 fn every_kernel_agrees_with_its_reference() {
     for kernel in host_kernels().filter(|k| k.op == OpKind::Linear) {
         let Entry::Linear { run, reference } = kernel.entry else { panic!("{}: not a linear", kernel.name) };
-        let format =
-            Format::ALL.into_iter().find(|f| (kernel.accepts)(&crate::registry::linear_shape(*f, 1)));
+        let takes =
+            |format: &Format| kernel.takes(&crate::registry::linear_shape(TargetName::Cpu, *format, 1));
+        let format = Format::ALL.into_iter().find(takes);
         let format = format.expect("a linear kernel has a format");
         for cols in columns(format) {
             for (rows, tokens) in [(1, 1), (16, 2), (17, 5), (40, 13), (130, 4)] {

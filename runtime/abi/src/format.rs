@@ -274,6 +274,16 @@ impl Format {
         }
     }
 
+    /// What the values are stored as where they stand as they are; `None` of codes.
+    pub const fn plain(self) -> Option<ElementType> {
+        match self {
+            Format::F32 => Some(ElementType::F32),
+            Format::F16 => Some(ElementType::F16),
+            Format::Bf16 => Some(ElementType::Bf16),
+            _ => None,
+        }
+    }
+
     /// The arrays that a `[rows, cols]` tensor is stored as, in row-major layout; `outliers` is the number
     /// of outlier columns and only counts for [`Format::Int8`] with outliers. `cols` must be a multiple of
     /// [`Format::column_multiple`].

@@ -70,7 +70,10 @@ fn check_references(plan: &Plan, findings: &mut Findings) {
 }
 
 fn check_buffers(plan: &Plan, findings: &mut Findings) {
-    let (arena, activations) = (plan.memory.arena_bytes, Target::of(plan.target).activations);
+    let (arena, types) = (plan.memory.arena_bytes, Target::of(plan.target).activations);
+    // Kernels take and give one type throughout.
+    let activations = plan.program.activations();
+    let activations = if types.contains(&activations) { activations } else { types[0] };
     let mut end = 0;
     for (index, buffer) in plan.program.buffers.iter().enumerate() {
         let mut place = findings.at(MANIFEST_FILE, format_args!("buffer %{index}"));

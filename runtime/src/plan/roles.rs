@@ -204,7 +204,7 @@ impl StepCheck<'_> {
         self.place.check(runs, Fault::Kernel, format_args!("a kernel for {target}"), name);
         let shape = self.kernel_shape(tokens);
         let expected = format_args!("a kernel that takes {shape:?}");
-        self.place.check((kernel.accepts)(&shape), Fault::Kernel, expected, name);
+        self.place.check(kernel.takes(&shape), Fault::Kernel, expected, name);
         if let (Some(layout), Op::Embed { weight, .. } | Op::Linear { weight, .. }) =
             (kernel.layout, &self.step.op)
         {
@@ -215,13 +215,14 @@ impl StepCheck<'_> {
     }
 
     fn kernel_shape(&self, tokens: u64) -> Shape {
-        let context = self.plan.limits.max_context;
-        let plain = |id: BufferId| Shape { tokens, rows: self.width(id), cols: 0, format: None, context };
-        let cached = |id: BufferId| Shape { format: Some(self.plan.kv.format), ..plain(id) };
+        let (activations, context) = (self.plan.program.activations(), self.plan.limits.max_context);
+        let shape = |rows, cols, format| Shape { tokens, rows, cols, format, activations, context };
+        let plain = |id: BufferId| shape(self.width(id), 0, None);
+        let cached = |id: BufferId| shape(self.width(id), 0, Some(self.plan.kv.format));
         match self.step.op {
             Op::Embed { weight, .. } | Op::Linear { weight, .. } => {
                 let tensor = &self.plan.tensors[weight.0 as usize];
-                Shape { tokens, rows: tensor.rows, cols: tensor.cols, format: Some(tensor.format), context }
+                shape(tensor.rows, tensor.cols, Some(tensor.format))
             }
             Op::RopeAppend { qkv, .. } => cached(qkv),
             Op::PagedAttention { out, .. } => cached(out),

@@ -257,6 +257,7 @@ impl Builder {
                 rows: weight.map_or(HIDDEN, |w| w.rows),
                 cols: weight.map_or(0, |w| w.cols),
                 format: weight.map(|w| w.format).or(Some(self.recipe.kv)),
+                activations: ElementType::F32,
                 context: 48,
             }
         };

@@ -34,6 +34,15 @@ pub struct Program {
     pub logits: BufferId,
 }
 
+impl Program {
+    /// What activations are stored as, the residual stream and the logits aside, which are f32: the type of the first buffer
+    /// that is not, or f32 if there is none.
+    pub fn activations(&self) -> ElementType {
+        let narrow = self.buffers.iter().map(|buffer| buffer.dtype).find(|&dtype| dtype != ElementType::F32);
+        narrow.unwrap_or(ElementType::F32)
+    }
+}
+
 /// A range of the activation arena, `[rows, width]` elements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -9,7 +9,7 @@ use samp_kernels::{
 };
 use samp_runtime::device::gpu::{Arg, Driver};
 
-use super::report::LinearRow;
+use super::{ACTIVATIONS, report::LinearRow};
 use crate::{
     Gpu, GpuError, Ready,
     clock::Timing,
@@ -46,6 +46,7 @@ impl Task {
             rows: rows.into(),
             cols: cols.into(),
             format: Some(format),
+            activations: ACTIVATIONS,
             context: 0,
         }
     }

@@ -5,6 +5,7 @@ pub mod linear;
 pub mod report;
 pub mod step;
 
+use samp_abi::ElementType;
 use samp_runtime::device::gpu::{Arg, Driver};
 
 use crate::{
@@ -13,6 +14,8 @@ use crate::{
 };
 use report::Ceilings;
 
+/// What activations of all that is measured are stored as.
+const ACTIVATIONS: ElementType = ElementType::F16;
 /// Bytes that launches go round in, several times what the largest L2 cache holds.
 const COLD_BYTES: u64 = 320 << 20;
 /// What one recording should take, in seconds, and the most launches in one.

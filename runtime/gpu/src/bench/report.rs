@@ -7,7 +7,7 @@ use samp_kernels::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::attention::Kv;
+use super::{ACTIVATIONS, attention::Kv};
 use crate::clock::Timing;
 
 /// Everything that one run measured.
@@ -101,6 +101,7 @@ impl LinearRow {
             rows: self.rows.into(),
             cols: self.cols.into(),
             format: Some(self.format.parse().map_err(|why: ParseFormatError| why.to_string())?),
+            activations: ACTIVATIONS,
             context: 0,
         };
         Ok(MeasuredTime { kernel: self.kernel.clone(), shape, microseconds: self.timing.microseconds })
@@ -140,6 +141,7 @@ impl AttentionRow {
             rows: heads * head_dim,
             cols: 0,
             format: Some(kv.format()),
+            activations: ACTIVATIONS,
             context: self.context.into(),
         };
         let kernel = "paged_attention_decode".into();

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use samp_abi::plan::{Buffer, BufferId, Program};
+use half::{bf16, f16};
+use samp_abi::{
+    ElementType,
+    plan::{Buffer, BufferId, Program},
+};
 use samp_kernels::{
     attention::KvGeometry,
     specialize::{Fixed, Specialized},
@@ -148,9 +152,13 @@ impl<D: Driver> GpuDevice<D> {
         if buffer.dtype.bytes() == 4 {
             return self.driver.download(&self.arena, buffer.offset, bytemuck::cast_slice_mut(to));
         }
-        let mut narrow = vec![half::f16::ZERO; to.len()];
+        let mut narrow = vec![0u16; to.len()];
         self.driver.download(&self.arena, buffer.offset, bytemuck::cast_slice_mut(&mut narrow))?;
-        to.iter_mut().zip(&narrow).for_each(|(to, from)| *to = from.to_f32());
+        let widened: fn(u16) -> f32 = match buffer.dtype {
+            ElementType::Bf16 => |bits| bf16::from_bits(bits).to_f32(),
+            _ => |bits| f16::from_bits(bits).to_f32(),
+        };
+        to.iter_mut().zip(narrow).for_each(|(to, bits)| *to = widened(bits));
         Ok(())
     }
 }
