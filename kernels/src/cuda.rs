@@ -73,8 +73,8 @@ impl Activation {
     }
 }
 
-/// Where a column of fp8 activations lies in its row: within every 16 columns pairs stand in the order 0, 4, 1, 5, 2, 6, 3, 7, as
-/// lanes of matrix units hold those of a weight in `fragments`.
+/// Where a column of fp8 activations lies in its row, a multiple of 16 wide: within every 16 columns pairs stand in the order
+/// 0, 4, 1, 5, 2, 6, 3, 7, as lanes of matrix units hold those of a weight in `fragments`.
 pub fn fp8_place(column: usize) -> usize {
     column / 16 * 16 + column % 8 / 2 * 4 + column % 16 / 8 * 2 + column % 2
 }

@@ -4,13 +4,13 @@
 //! way round: weights of 16 bits are multiplied with activations of their own format, as they were trained, and there is no
 //! kernel for a mixture.
 //!
-//! Weights of fp8 are also multiplied with activations of fp8, on Hopper's units for both ([`Kind::WgmmaFp8`]). Quantizing norms
-//! and SiLU · mul write these with a scale (f32) for each token, in the order of [`fp8_place`](crate::cuda::fp8_place).
+//! Weights of fp8 are also multiplied with activations of fp8, on Hopper's units for both ([`Kind::WgmmaFp8`]). Norms and
+//! SiLU · mul write these with a scale (f32) for each token, in the order of [`fp8_place`](crate::cuda::fp8_place).
 //!
-//! Arguments of every kernel, in order: x (activations `[tokens, cols]`; of fp8 their scales `[tokens]` too), the arrays of the weight in `fragments` layout in the order
-//! of [`Layout::components`] (int4 without zero points a null in their place), bias (f32 `[rows]`, or null), out
-//! `[tokens, rows]`, tokens (i32); and of those that share work out by parts (all but [`Kind::Gemv`]) the partial
-//! sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
+//! Arguments of every kernel, in order: x (activations `[tokens, cols]`; of fp8 their scales too), the arrays of the weight in
+//! `fragments` layout in the order of [`Layout::components`] (int4 without zero points a null in their place), bias (f32
+//! `[rows]`, or null), out `[tokens, rows]`, tokens (i32); and of those that share work out by parts (all but
+//! [`Kind::Gemv`]) the partial sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
 
 use samp_abi::{BLOCK, Format, Group, Layout, ScaleAxis, TILE_ROWS};
 
