@@ -327,6 +327,31 @@ mod tests {
         assert_eq!(formulation.formats(&solution).len(), 1, "time does not part them");
     }
 
+    /// Both formats were measured, and bf16 loses less.
+    #[test]
+    fn a_gpu_is_given_linears_of_one_plain_type() {
+        let matrices = [matrix("embed_tokens", OpKind::Embed), matrix("layers.0.a", OpKind::Linear)];
+        let mut known = known(["embed_tokens", "layers.0.a"]);
+        let bf16 = FormatCost { format: Format::Bf16, nats: 0.0, strata: vec![] };
+        for weight in &mut known.weights {
+            weight.formats.iter_mut().for_each(|cost| cost.nats = 1e-3);
+            weight.formats.push(bf16.clone());
+        }
+        let chosen = |target, tokens: &[u64]| {
+            let (selection, kv) = (Selection { target, ..selection() }, rest(Format::F16, 0.0, 64));
+            let rest = Rest { times: vec![0.0; tokens.len()], ..kv };
+            let formulation = formulate(&matrices, &[rest], &known, tokens, &selection).unwrap();
+            let solution = solve(&formulation.problem, &Request::new(LOSS, vec![])).unwrap();
+            formulation.formats(&solution).into_iter().map(|(_, format)| format).collect::<Vec<_>>()
+        };
+        for tokens in [&[][..], &[1, 64]] {
+            assert_eq!(chosen(TargetName::Cpu, tokens), [Format::Bf16; 2]);
+            let [table, linear] = chosen(TargetName::H100, tokens)[..] else { panic!("two matrices") };
+            assert_eq!(table, Format::Bf16, "a table gives f32 whatever it is in");
+            assert!(linear != Format::Bf16, "f16 was among the formats measured");
+        }
+    }
+
     #[test]
     fn a_matrix_without_a_measurement_is_named() {
         let matrices = [matrix("layers.1.b", OpKind::Linear)];

@@ -223,10 +223,11 @@ fn assign_recipe_cases() {
     });
 }
 
-/// `select_kernels TARGET BUCKET…`.
+/// `select_kernels TARGET BUCKET…`, activations typed before.
 #[test]
 fn select_kernels_cases() {
     cases("select_kernels", |case, module| {
+        narrow_activations(module, case.word(1))?;
         let selection = Selection {
             target: case.word(1),
             buckets: (2..case.command.len()).map(|i| case.word(i)).collect(),

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use samp_abi::plan::{Golden, GoldenRow};
+use samp_abi::{
+    ElementType,
+    plan::{Golden, GoldenRow},
+};
 
 use super::{error::EmitError, spec::PlanSpec};
 
@@ -12,9 +15,11 @@ const TOKENS: usize = 8;
 const LARGEST: usize = 8;
 /// and so many spread evenly over the vocabulary.
 const SPREAD: usize = 56;
-/// Devices sum in different orders: what they may differ by, relative to the largest logit. A plan whose bytes are
-/// not those that were compiled shows far more.
+/// Devices sum in different orders, and GPUs round activations to 16 bits: what they may differ by, relative to the largest
+/// logit. A plan whose bytes are not those that were compiled shows far more.
 const RELATIVE_TOLERANCE: f64 = 1e-3;
+/// The same where activations are bf16, which keeps three bits fewer than f16.
+const BF16_TOLERANCE: f64 = 8.0 * RELATIVE_TOLERANCE;
 
 /// Runs the plan in a folder on token ids; gives the logits after each of the positions.
 pub type Probe<'a> = dyn Fn(&Path, &[u32], &[u32]) -> Result<Vec<Vec<f32>>, String> + 'a;
@@ -36,10 +41,12 @@ pub fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> Result<
         return Err(wrong("it gave logits that are not finite"));
     }
     let largest = logits.iter().flatten().fold(0.0f32, |m, x| m.max(x.abs()));
+    let bf16 = spec.program.activations() == ElementType::Bf16;
+    let relative = if bf16 { BF16_TOLERANCE } else { RELATIVE_TOLERANCE };
     let row = |(&position, logits): (&u32, &Vec<f32>)| GoldenRow { position, logits: kept(logits) };
     Ok(Golden {
         token_ids,
-        tolerance: RELATIVE_TOLERANCE * f64::from(largest).max(1.0),
+        tolerance: relative * f64::from(largest).max(1.0),
         rows: positions.iter().zip(&logits).map(row).collect(),
     })
 }

@@ -10,8 +10,8 @@ use samp_abi::{
     plan::{Buffer, BufferId, KvCache, Limits, Model, Op, Program, Step, TensorId},
 };
 use samp_ir::{
-    AddOp, AddRmsNormOp, ConcatOp, Dataflow, Diagnostic, Dtype, EmbedOp, GatherOp, LinearOp, Module, OpKind,
-    OpRef, PagedAttentionOp, RmsNormOp, RopeAppendOp, SiluMulOp, ValueId, View, WeightOp,
+    AddOp, AddRmsNormOp, ConcatOp, Dataflow, Diagnostic, EmbedOp, GatherOp, LinearOp, Module, OpKind, OpRef,
+    PagedAttentionOp, RmsNormOp, RopeAppendOp, SiluMulOp, ValueId, View, WeightOp,
 };
 use samp_passes::transform::Transform;
 

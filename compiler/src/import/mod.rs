@@ -20,7 +20,6 @@ mod shard;
 use std::path::Path;
 
 use safetensors::Dtype as StoredDtype;
-use samp_abi::ElementType;
 use samp_ir::{Context, Diagnostic, Dtype, Module};
 
 pub use bind::{Parameter, bind, parameters};

@@ -98,10 +98,10 @@ fn chunks_of_any_size_give_the_same_logits() {
     }
 }
 
-/// Logits of every position, the sequence fed in chunks whose sizes repeat.
-pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
+/// An engine over a plan, with a cache for so many tokens; what it emulates is kept from one run to the next.
+pub fn engine(plan: &Path, device: DeviceKind, tokens: usize) -> Engine {
     let options =
-        EngineOptions { kv_tokens: Some(ids.len() as u64), self_test: false, ..EngineOptions::default() };
+        EngineOptions { kv_tokens: Some(tokens as u64), self_test: false, ..EngineOptions::default() };
     let load = |plan: Arc<OpenPlan>, pages: u32| -> Result<Box<dyn Device>, DeviceError> {
         if device != DeviceKind::Emulate {
             return device.load(plan, pages);
@@ -109,7 +109,12 @@ pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) 
         let driver = Emulated::new(&Path::new(CACHE).join("emulated"), Build::Plain, Options::default());
         Ok(Box::new(GpuDevice::load(driver, plan, pages)?))
     };
-    let mut engine = Engine::over(open(plan).unwrap().into(), &load, options).unwrap();
+    Engine::over(open(plan).unwrap().into(), &load, options).unwrap()
+}
+
+/// Logits of every position, the sequence fed in chunks whose sizes repeat.
+pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
+    let mut engine = engine(plan, device, ids.len());
     let sequence = engine.create().unwrap();
     let (mut rest, mut logits) = (ids, vec![]);
     for &size in sizes.iter().cycle() {

@@ -29,12 +29,11 @@ fn names_are_unique_and_follow_the_convention() {
     let names: BTreeSet<&str> = kernels().map(|k| k.name).collect();
     assert_eq!(names.len(), kernels().count());
     for kernel in kernels() {
-        assert_eq!(find(kernel.name).map(|found| found.name), Some(kernel.name));
+        assert_eq!(find(kernel.name).expect("registered").name, kernel.name);
         let takes = |format: &Format| {
             let shape = linear_shape(kernel.targets[0], *format, 1);
-            [shape.activations, ElementType::U8]
-                .into_iter()
-                .any(|activations| kernel.takes(&Shape { activations, ..shape }))
+            let mut types = [shape.activations, ElementType::U8].into_iter();
+            types.any(|activations| kernel.takes(&Shape { activations, ..shape }))
         };
         let formats: Vec<Format> = Format::ALL.into_iter().filter(takes).collect();
         let stem = match kernel.layout {
