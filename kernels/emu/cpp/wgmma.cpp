@@ -62,7 +62,7 @@ void add_aligned(Row& sums, const float* a, const Row* b, int columns) {
       largest[column] = magnitude > largest[column] ? magnitude : largest[column];
     }
   }
-  // No product is less than 2^-18.
+  // What is added lest zeros have no unit is nothing to a product, which is no less than 2^-18.
   for (int column = 0; column < columns; column++) {
     unit[column] = float_of(bits_of(largest[column] + 0x1p-60f) & 0x7f800000) * 0x1p-13f;
   }
