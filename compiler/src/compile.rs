@@ -13,15 +13,13 @@ use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs};
 use crate::{
     emit::{self, DEFAULT_BUDGET, EmitOptions, Emitted, LowerInputs, PlanSpec, Silent, SourceSpec, emit},
     import::{self, Import, ModelConfig},
-    pipeline::{PipelineInputs, Trace, default_kv_format, lower},
+    pipeline::{PipelineInputs, Trace, default_kv_format, default_max_tokens, lower},
     recipe::LoadedRecipe,
     size::{Bytes, SizeTable},
 };
 
 /// Positions in a page of the KV cache.
 const KV_PAGE_TOKENS: u64 = 16;
-/// Tokens of one step unless told otherwise: enough for prefill to run at compute speed on a CPU.
-pub const DEFAULT_MAX_TOKENS: u64 = 256;
 /// Sequences alive at once unless told otherwise.
 pub const DEFAULT_MAX_SEQUENCES: u64 = 16;
 
@@ -58,7 +56,7 @@ impl CompileOptions {
             kv_scales: None,
             max_context: None,
             max_sequences: DEFAULT_MAX_SEQUENCES,
-            max_tokens: DEFAULT_MAX_TOKENS,
+            max_tokens: default_max_tokens(target),
             quality: Quality::NONE,
             sensitivities: None,
         }

@@ -32,9 +32,10 @@ pub struct PipelineInputs {
 }
 
 impl PipelineInputs {
-    /// Upper bounds of the token buckets: powers of two up to the limit, and the limit.
+    /// Upper bounds of the token buckets: powers of two up to 256 as far as the limit goes, and the limit. Beyond, nothing is
+    /// computed in another way for twice the tokens.
     pub fn buckets(&self) -> Vec<u64> {
-        let powers = (0..63).map(|i| 1u64 << i).take_while(|&n| n < self.limits.max_tokens);
+        let powers = (0..=8).map(|i| 1u64 << i).take_while(|&n| n < self.limits.max_tokens);
         powers.chain([self.limits.max_tokens]).collect()
     }
 
@@ -56,6 +57,14 @@ pub fn default_kv_format(target: TargetName) -> Format {
     match target {
         TargetName::Cpu => Format::F32,
         TargetName::A100 | TargetName::H100 | TargetName::H200 => Format::F16,
+    }
+}
+
+/// Tokens of one step unless told otherwise: enough for prefill to run at compute speed.
+pub fn default_max_tokens(target: TargetName) -> u64 {
+    match target {
+        TargetName::Cpu => 256,
+        TargetName::A100 | TargetName::H100 | TargetName::H200 => 1024,
     }
 }
 

@@ -85,7 +85,16 @@ impl Predicted<'_> {
 
     fn program_time(&self, tokens: u64) -> Option<Nanos> {
         let times = self.program.steps.iter().map(|step| Some(self.step_time(step, tokens)?.0));
-        times.sum::<Option<f64>>().map(Nanos)
+        Some(Nanos(times.sum::<Option<f64>>()? + self.sampling_time(tokens)?.0))
+    }
+
+    /// Of one token for each of the step's, as in decoding.
+    fn sampling_time(&self, tokens: u64) -> Option<Nanos> {
+        let vocab = self.program.buffers[self.program.logits.0 as usize].width;
+        Some(
+            registry::find(&self.program.sampler)?
+                .time(&Shape::sample(tokens, vocab), Target::of(self.target)),
+        )
     }
 
     fn shape(&self, op: &Op, tokens: u64) -> Shape {

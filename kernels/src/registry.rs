@@ -9,7 +9,7 @@ use crate::{
     cost::{Nanos, Work},
     elementwise, embed, linear,
     measured::Measured,
-    rms_norm, rope,
+    rms_norm, rope, sample,
     specialize::CudaKernel,
     target::Target,
 };
@@ -33,6 +33,14 @@ pub struct Shape {
     pub activations: ElementType,
     /// Cached positions that attention reads per sequence, for cost only.
     pub context: u64,
+}
+
+impl Shape {
+    /// Choosing a token of `vocab` for each of so many outputs, whose logits are f32.
+    pub fn sample(outputs: u64, vocab: u64) -> Shape {
+        let activations = ElementType::F32;
+        Shape { tokens: outputs, rows: vocab, cols: 0, format: None, activations, context: 0 }
+    }
 }
 
 /// How far a kernel may lie from its reference: `|a − b| ≤ absolute + relative · |b|`.
@@ -107,6 +115,7 @@ pub enum Entry {
     SiluMul { run: fn(elementwise::SiluMulArgs<'_>), reference: fn(elementwise::SiluMulArgs<'_>) },
     Concat { run: fn(elementwise::ConcatArgs<'_>), reference: fn(elementwise::ConcatArgs<'_>) },
     Gather { run: fn(elementwise::GatherArgs<'_>), reference: fn(elementwise::GatherArgs<'_>) },
+    Sample { run: fn(sample::SampleArgs<'_>), reference: fn(sample::SampleArgs<'_>) },
 }
 
 /// Every kernel, in table order.
@@ -120,6 +129,7 @@ pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
         rope::KERNELS,
         attention::KERNELS,
         elementwise::KERNELS,
+        sample::KERNELS,
     ]
     .into_iter()
     .flatten()

@@ -14,8 +14,9 @@ use crate::{
     elementwise::cuda::{Concat, Rows},
     embed,
     linear::cuda::{Kind, Linear},
-    registry::Kernel,
+    registry::{self, Kernel},
     rms_norm::cuda::Norm,
+    sample,
 };
 
 /// Which CUDA kernel a row of the registry stands for.
@@ -29,11 +30,12 @@ pub enum CudaKernel {
     /// So many tokens at a time.
     Linear(Kind, u32),
     RopeAppend,
-    AttentionDecode,
-    AttentionPrefill,
+    /// Two kernels: for the sequences of one token, and for the others.
+    Attention,
     SiluMul,
     Concat,
     Gather,
+    Sample,
 }
 
 /// What a plan fixes for its kernels.
@@ -78,14 +80,23 @@ pub enum Specialized {
     },
     Linear(Linear),
     RopeAppend(Attention),
-    AttentionDecode(Attention),
-    AttentionPrefill(Attention),
+    Attention(Attention),
     SiluMul(Rows),
     Concat(Concat),
     Gather(Rows),
+    /// Among so many tokens.
+    Sample(u32),
 }
 
 impl Specialized {
+    /// What a program's sampler is. `None` if it is no such kernel of a GPU.
+    pub fn sampler(fixed: &Fixed<'_>) -> Option<Specialized> {
+        let vocab = u32::try_from(fixed.model.vocab_size).ok()?;
+        let kernel = registry::find(&fixed.program.sampler)?;
+        (kernel.cuda == Some(CudaKernel::Sample) && sample::cuda::source(vocab).is_some())
+            .then_some(Specialized::Sample(vocab))
+    }
+
     /// What `kernel` is for a step. `None` if it is not one of a GPU, is for another operation, or does not take what the
     /// step has.
     pub fn of(kernel: &Kernel, step: &Step, fixed: &Fixed<'_>) -> Option<Specialized> {
@@ -114,12 +125,7 @@ impl Specialized {
                 S::Linear(Linear { bias: bias.is_some(), f32_out: out.0 == ElementType::F32, ..linear })
             }
             (K::RopeAppend, Op::RopeAppend { .. }) => S::RopeAppend(fixed.attention(activation)?),
-            (K::AttentionDecode, Op::PagedAttention { .. }) => {
-                S::AttentionDecode(fixed.attention(activation)?)
-            }
-            (K::AttentionPrefill, Op::PagedAttention { .. }) => {
-                S::AttentionPrefill(fixed.attention(activation)?)
-            }
+            (K::Attention, Op::PagedAttention { .. }) => S::Attention(fixed.attention(activation)?),
             (K::SiluMul, Op::SiluMul { .. }) => S::SiluMul(rows),
             (K::Concat, Op::Concat { parts, .. }) => {
                 let widths: Vec<u32> = parts.iter().map(|part| fixed.buffer(*part).1).collect();
@@ -130,9 +136,9 @@ impl Specialized {
         })
     }
 
-    /// The source with its constants.
-    pub fn source(&self) -> Source {
-        match self {
+    /// The sources with their constants, in the order in which they are launched.
+    pub fn sources(&self) -> Vec<Source> {
+        let source = match self {
             Specialized::Embed { table } => {
                 embed::cuda::source(table.format, table.layout, table.cols as u32).expect("seen to exist")
             }
@@ -141,12 +147,13 @@ impl Specialized {
             Specialized::Add { rows, wide } => rows.add(*wide),
             Specialized::Linear(linear) => linear.source(),
             Specialized::RopeAppend(attention) => attention.rope_append(),
-            Specialized::AttentionDecode(attention) => attention.decode(),
-            Specialized::AttentionPrefill(attention) => attention.prefill(),
+            Specialized::Attention(attention) => return vec![attention.decode(), attention.prefill()],
             Specialized::SiluMul(rows) => rows.silu_mul(),
             Specialized::Concat(concat) => concat.source(),
             Specialized::Gather(rows) => rows.gather(),
-        }
+            Specialized::Sample(vocab) => sample::cuda::source(*vocab).expect("seen to exist"),
+        };
+        vec![source]
     }
 }
 

@@ -4,6 +4,8 @@
 //!
 //! After: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_direct", …]}`, `%w = samp.weight {format = "nf4", layout = "rows16"}`
 //!
+//! On the module: `samp.sampler`, the kernel that chooses tokens by the logits.
+//!
 //! Requires: every weight has a format. Ensures: each op has a kernel of the target for each bucket, and all of them read the one layout its
 //! weight has. Does not: know any hardware number; the registry's cost rows and the target table do.
 
@@ -68,6 +70,12 @@ pub fn select_kernels(
         let kernels: Vec<KernelChoice> = choices.iter().map(|c| c.choice()).collect();
         module.set_kernels(need.op, &kernels);
         explanations.extend(choices);
+    }
+    if let Some(logits) = module.output() {
+        let width = module.tensor_type(logits).width();
+        let sampler = choose_sampler(width, selection)?;
+        module.set_text("samp.sampler", sampler.candidates[0].0);
+        explanations.push(sampler);
     }
     Ok((Changed(needs.len()), explanations))
 }
@@ -194,6 +202,21 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
         );
         Diagnostic::unsupported("E0502", message).at_op(weight.label()).hint("choose another format for it")
     })
+}
+
+/// One kernel for all steps, as it costs little beside them.
+fn choose_sampler(vocab: u64, selection: &Selection) -> Result<Explanation, Diagnostic> {
+    let max_tokens = selection.buckets.last().copied().unwrap_or(1);
+    let candidates: Vec<_> =
+        ranked(OpKind::Sample, &Shape::sample(max_tokens, vocab), None, selection.target)
+            .into_iter()
+            .map(|(kernel, time)| (kernel.name, time))
+            .collect();
+    if candidates.is_empty() {
+        let message = format!("target {} cannot choose among {vocab} tokens", selection.target);
+        return Err(Diagnostic::unsupported("E0503", message).hint("choose another target"));
+    }
+    Ok(Explanation { label: "sampler".into(), max_tokens, candidates })
 }
 
 fn choose_kernels(

@@ -111,14 +111,32 @@ impl Logits {
     }
 }
 
-/// The batch rows whose logits are wanted, and which of them belong to each chunk.
-pub(crate) fn output_rows(batch: &[Chunk<'_>]) -> Result<(Vec<u32>, Vec<Range<usize>>), EngineError> {
-    let (mut rows, mut chunks, mut first) = (vec![], vec![], 0);
-    for chunk in batch {
-        let start = rows.len();
-        rows.extend(chunk.outputs.rows(chunk.tokens.len())?.iter().map(|row| (first + row) as u32));
-        chunks.push(start..rows.len());
-        first += chunk.tokens.len();
+/// The order in which a device takes chunks, and what is wanted of them in the order in which they were given.
+pub(crate) struct Arranged<'a> {
+    /// Those of one token first.
+    pub chunks: Vec<&'a Chunk<'a>>,
+    /// Rows of the arranged batch whose logits are wanted, chunk after chunk as given.
+    pub output_rows: Vec<u32>,
+    /// Which of the output rows belong to each chunk as given.
+    pub outputs: Vec<Range<usize>>,
+}
+
+impl<'a> Arranged<'a> {
+    pub fn new(batch: &'a [Chunk<'a>]) -> Result<Arranged<'a>, EngineError> {
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        order.sort_by_key(|&index| batch[index].tokens.len() > 1);
+        let (mut starts, mut end) = (vec![0; batch.len()], 0);
+        for &index in &order {
+            starts[index] = end;
+            end += batch[index].tokens.len();
+        }
+        let (mut output_rows, mut outputs) = (vec![], vec![]);
+        for (chunk, start) in batch.iter().zip(starts) {
+            let before = output_rows.len();
+            let rows = chunk.outputs.rows(chunk.tokens.len())?;
+            output_rows.extend(rows.iter().map(|row| (start + row) as u32));
+            outputs.push(before..output_rows.len());
+        }
+        Ok(Arranged { chunks: order.into_iter().map(|index| &batch[index]).collect(), output_rows, outputs })
     }
-    Ok((rows, chunks))
 }

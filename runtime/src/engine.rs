@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use samp_abi::plan::{Golden, Limits};
-use samp_kernels::attention::SequenceSlice;
+use samp_kernels::{
+    attention::SequenceSlice,
+    sample::{Pick, Picked},
+};
 
 use crate::{
-    batch::{Chunk, Logits, Outputs, SequenceId, output_rows},
+    batch::{Arranged, Chunk, Logits, Outputs, SequenceId},
     device::{Batch, Device, DeviceError, DeviceKind, Observer},
     golden::{self, GoldenError},
     kv::{KvUsage, OutOfPages, PagePool},
@@ -51,6 +54,8 @@ pub enum EngineError {
     UnknownToken { token: u32, vocab: u64 },
     #[error("output rows must ascend and be below the chunk's {tokens} tokens")]
     OutputRows { tokens: usize },
+    #[error("{picks} tokens are to be chosen at {outputs} outputs; give one pick for each")]
+    Picks { picks: usize, outputs: usize },
     #[error("{id} has {len} positions and cannot be cut to {asked}")]
     Truncate { id: SequenceId, len: usize, asked: usize },
     #[error(transparent)]
@@ -182,7 +187,7 @@ impl Engine {
 
     /// Runs the program once over the chunks, which may mix prompts and single tokens of several sequences.
     pub fn step(&mut self, batch: &[Chunk<'_>]) -> Result<Logits, EngineError> {
-        self.execute(batch, None)
+        self.logits(batch, None)
     }
 
     /// [`Engine::step`] with an observer of the activations.
@@ -191,7 +196,24 @@ impl Engine {
         batch: &[Chunk<'_>],
         observer: &mut dyn Observer,
     ) -> Result<Logits, EngineError> {
-        self.execute(batch, Some(observer))
+        self.logits(batch, Some(observer))
+    }
+
+    /// [`Engine::step`] that chooses a token at each output, chunk after chunk, in place of giving logits; `None` where the
+    /// logits allow none.
+    pub fn step_picking(
+        &mut self,
+        batch: &[Chunk<'_>],
+        picks: &[Pick],
+    ) -> Result<Vec<Option<Picked>>, EngineError> {
+        let arranged = self.arranged(batch)?;
+        let outputs = arranged.output_rows.len();
+        if outputs != picks.len() {
+            return Err(EngineError::Picks { picks: picks.len(), outputs });
+        }
+        let mut picked = vec![None; picks.len()];
+        self.execute(&arranged, |device, batch| device.step_picking(batch, picks, &mut picked))?;
+        Ok(picked)
     }
 
     /// Appends any number of tokens to a sequence, in as few steps as the plan's limits allow.
@@ -221,6 +243,28 @@ impl Engine {
             }
         }
         Ok(Logits::joined(self.vocab(), steps))
+    }
+
+    /// [`Engine::prefill`] that chooses the token after the last.
+    pub fn prefill_picking(
+        &mut self,
+        id: SequenceId,
+        tokens: &[u32],
+        pick: Pick,
+    ) -> Result<Option<Picked>, EngineError> {
+        let (max, before) = (self.limits().max_tokens as usize, self.len(id)?);
+        let (first, last) = tokens.split_at(tokens.len().saturating_sub(1) / max * max);
+        if !first.is_empty() {
+            self.prefill(id, first, Outputs::None)?;
+        }
+        let chunk = Chunk { sequence: id, tokens: last, outputs: Outputs::Last };
+        match self.step_picking(&[chunk], &[pick]) {
+            Ok(picked) => Ok(picked[0]),
+            Err(error) => {
+                self.truncate(id, before)?;
+                Err(error)
+            }
+        }
     }
 
     fn vocab(&self) -> usize {
@@ -266,7 +310,7 @@ impl Engine {
     }
 
     /// Takes back pages that a failed step grew.
-    fn give_back(&mut self, batch: &[Chunk<'_>]) {
+    fn give_back(&mut self, batch: &[&Chunk<'_>]) {
         for chunk in batch {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 self.pages.shrink(&mut sequence.pages, sequence.len);
@@ -274,39 +318,54 @@ impl Engine {
         }
     }
 
-    fn execute(
+    fn logits(
         &mut self,
         batch: &[Chunk<'_>],
         observer: Option<&mut dyn Observer>,
     ) -> Result<Logits, EngineError> {
+        let arranged = self.arranged(batch)?;
+        let mut logits = Logits::zeroed(self.vocab(), arranged.outputs.clone());
+        self.execute(&arranged, |device, batch| device.step(batch, &mut logits.data, observer))?;
+        Ok(logits)
+    }
+
+    /// A batch that can be executed.
+    fn arranged<'a>(&self, batch: &'a [Chunk<'a>]) -> Result<Arranged<'a>, EngineError> {
         self.check_batch(batch)?;
-        let (output_rows, chunks) = output_rows(batch)?;
-        let mut logits = Logits::zeroed(self.vocab(), chunks);
-        if batch.is_empty() {
-            return Ok(logits);
+        Arranged::new(batch)
+    }
+
+    /// Gives the sequences pages, has the device run the batch, and counts its positions as cached.
+    fn execute(
+        &mut self,
+        batch: &Arranged<'_>,
+        run: impl FnOnce(&mut dyn Device, &Batch<'_>) -> Result<(), DeviceError>,
+    ) -> Result<(), EngineError> {
+        let Arranged { chunks, output_rows, .. } = batch;
+        if chunks.is_empty() {
+            return Ok(());
         }
-        for chunk in batch {
+        for chunk in chunks {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 self.pages.grow(&mut sequence.pages, sequence.len + chunk.tokens.len())?;
             }
         }
-        let slice = |chunk: &Chunk<'_>| {
+        let slice = |chunk: &&Chunk<'_>| {
             let sequence = &self.sequences[&chunk.sequence];
             SequenceSlice { start: sequence.len, tokens: chunk.tokens.len(), pages: &sequence.pages }
         };
-        let slices: Vec<SequenceSlice<'_>> = batch.iter().map(slice).collect();
-        let token_ids: Vec<u32> = batch.iter().flat_map(|c| c.tokens).copied().collect();
-        let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows: &output_rows };
-        let done = self.device.step(&checked, &mut logits.data, observer);
-        if let Err(error) = done {
-            self.give_back(batch);
+        let slices: Vec<SequenceSlice<'_>> = chunks.iter().map(slice).collect();
+        let token_ids: Vec<u32> = chunks.iter().flat_map(|c| c.tokens).copied().collect();
+        let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows };
+        if let Err(error) = run(&mut *self.device, &checked) {
+            self.give_back(chunks);
             return Err(error.into());
         }
-        for chunk in batch {
+        for chunk in chunks {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 sequence.len += chunk.tokens.len();
             }
         }
-        Ok(logits)
+        Ok(())
     }
 }

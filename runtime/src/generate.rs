@@ -6,9 +6,10 @@
 use std::ops::ControlFlow;
 
 use samp_abi::plan::Plan;
+use samp_kernels::sample::{Pick, Picked};
 
 use crate::{
-    batch::{Chunk, Outputs, SequenceId},
+    batch::{Outputs, SequenceId},
     detokenize::Detokenizer,
     engine::{Engine, EngineError},
     sample::{Sampled, Sampler, Sampling, SamplingError},
@@ -155,6 +156,21 @@ impl<'t> Completion<'t> {
     /// Chooses the next token from the logits after the last one. Not to be called after the end.
     pub fn accept(&mut self, logits: &[f32]) -> Result<Delta, GenerateError> {
         let sampled = self.sampler.sample(logits, &self.history)?;
+        self.append(sampled)
+    }
+
+    /// What a device needs to choose the next token itself; `None` where the logits are needed for it.
+    pub fn pick(&self) -> Option<Pick> {
+        self.sampler.pick()
+    }
+
+    /// Takes the token that a device chose by [`Completion::pick`]. Not to be called after the end.
+    pub fn accept_picked(&mut self, picked: Option<Picked>) -> Result<Delta, GenerateError> {
+        let sampled = self.sampler.take(picked)?;
+        self.append(sampled)
+    }
+
+    fn append(&mut self, sampled: Sampled) -> Result<Delta, GenerateError> {
         let token = sampled.token;
         self.history.push(token);
         let ended = self.ends.contains(&token);
@@ -259,12 +275,10 @@ fn run(
     let mut finish = completion.finish();
     let mut pending = completion.prompt().to_vec();
     while finish.is_none() {
-        let logits = if pending.len() == 1 {
-            engine.step(&[Chunk { sequence, tokens: &pending, outputs: Outputs::Last }])?
-        } else {
-            engine.prefill(sequence, &pending, Outputs::Last)?
+        let delta = match completion.pick() {
+            Some(pick) => completion.accept_picked(engine.prefill_picking(sequence, &pending, pick)?)?,
+            None => completion.accept(engine.prefill(sequence, &pending, Outputs::Last)?.row(0))?,
         };
-        let delta = completion.accept(logits.row(0))?;
         text.push_str(&delta.text);
         pending = vec![delta.token()];
         finish = delta.finish;

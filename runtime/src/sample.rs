@@ -5,8 +5,8 @@
 //! `samp_kernels::sample` defines which token a draw names, for GPUs too.
 
 use samp_kernels::sample::{
-    Choice,
-    reference::{choose, largest},
+    Choice, Pick, Picked,
+    reference::{choose, largest, log_sum_exp, logprob},
 };
 
 /// How tokens are chosen. The default is greedy.
@@ -64,6 +64,9 @@ pub enum SamplingError {
         /// The logit.
         value: f32,
     },
+    /// What computed the logits found that one is no number, or none is finite, and chose no token.
+    #[error("no token can be chosen: a logit is NaN or infinite; the model or the device computes wrongly")]
+    NoneChosen,
     /// There are no logits.
     #[error("there are no logits to choose from; ask the engine for outputs")]
     Empty,
@@ -112,13 +115,29 @@ impl Sampler {
     /// Chooses a token. `logits` has one entry for each token of the vocabulary; `history` is what the repetition
     /// penalty looks at: the prompt and the tokens so far.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<Sampled, SamplingError> {
-        let normaliser = log_sum_exp(logits)?;
-        let logprob = |token: u32| (f64::from(logits[token as usize]) - normaliser) as f32;
+        check(logits)?;
+        let log_sum = log_sum_exp(logits);
         let penalised = self.penalise(logits, history);
-        let token = choose(&penalised, &self.choice(), self.draw()).ok_or(SamplingError::Empty)?;
+        let Pick { choice, draw } = self.next_pick();
+        let token = choose(&penalised, &choice, draw).ok_or(SamplingError::NoneChosen)?;
+        self.draws += 1;
         let top = largest(logits, self.sampling.top_logprobs);
-        let top = top.into_iter().map(|token| (token, logprob(token))).collect();
-        Ok(Sampled { token, logprob: logprob(token), top })
+        let top = top.into_iter().map(|token| (token, logprob(logits, token, log_sum))).collect();
+        Ok(Sampled { token, logprob: logprob(logits, token, log_sum), top })
+    }
+
+    /// What a device needs to choose the next token where the logits are. `None` where more is asked of them than that:
+    /// a repetition penalty, other tokens' log-probabilities.
+    pub fn pick(&self) -> Option<Pick> {
+        let Sampling { repetition_penalty, top_logprobs, .. } = self.sampling;
+        (repetition_penalty == 1.0 && top_logprobs == 0).then(|| self.next_pick())
+    }
+
+    /// Takes what a device chose by [`Sampler::pick`].
+    pub fn take(&mut self, picked: Option<Picked>) -> Result<Sampled, SamplingError> {
+        let Picked { token, logprob } = picked.ok_or(SamplingError::NoneChosen)?;
+        self.draws += 1;
+        Ok(Sampled { token, logprob, top: vec![] })
     }
 
     fn penalise(&self, logits: &[f32], history: &[u32]) -> Vec<f32> {
@@ -137,32 +156,24 @@ impl Sampler {
         penalised
     }
 
-    fn choice(&self) -> Choice {
+    fn next_pick(&self) -> Pick {
         let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
-        Choice { temperature, top_k: u32::try_from(top_k).unwrap_or(u32::MAX), top_p, min_p }
-    }
-
-    /// 64 random bits, where the choice takes any.
-    fn draw(&mut self) -> u64 {
-        let random = self.sampling.temperature > 0.0;
-        let bits = random_bits(self.sampling.seed, self.draws);
-        self.draws += u64::from(random);
-        bits
+        let choice = Choice { temperature, top_k: u32::try_from(top_k).unwrap_or(u32::MAX), top_p, min_p };
+        Pick { choice, draw: random_bits(self.sampling.seed, self.draws) }
     }
 }
 
-fn log_sum_exp(logits: &[f32]) -> Result<f64, SamplingError> {
+/// Refuses logits among which no token can be chosen.
+fn check(logits: &[f32]) -> Result<(), SamplingError> {
     let wrong = |l: &f32| l.is_nan() || *l == f32::INFINITY;
     if let Some(token) = logits.iter().position(wrong) {
         return Err(SamplingError::NotFinite { token, value: logits[token] });
     }
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if max == f32::NEG_INFINITY {
-        let none = SamplingError::NotFinite { token: 0, value: max };
-        return Err(if logits.is_empty() { SamplingError::Empty } else { none });
+    match logits.iter().find(|logit| logit.is_finite()) {
+        Some(_) => Ok(()),
+        None if logits.is_empty() => Err(SamplingError::Empty),
+        None => Err(SamplingError::NotFinite { token: 0, value: logits[0] }),
     }
-    let max = f64::from(max);
-    Ok(max + logits.iter().map(|l| (f64::from(*l) - max).exp()).sum::<f64>().ln())
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014) at position `counter` of a stream that a first round derives from the seed, so that

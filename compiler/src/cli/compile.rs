@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     calibrate::RoundedStore,
-    compile::{CompileOptions, DEFAULT_MAX_TOKENS, Lowered, Source, check_budget, lower_model, probe},
+    compile::{CompileOptions, Lowered, Source, check_budget, lower_model, probe},
     emit::{self, Bar, Code, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
     pipeline::typical_context,
     predict, recipe,
@@ -66,9 +66,9 @@ pub struct Args {
     /// Sequences alive at once [default: 16, or 1 with --optimize-for edge]
     #[arg(long, value_name = "N")]
     max_num_seqs: Option<u64>,
-    /// Tokens of one step
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_TOKENS)]
-    max_num_batched_tokens: u64,
+    /// Tokens of one step [default: 256 on CPUs, 1024 on GPUs]
+    #[arg(long, value_name = "N")]
+    max_num_batched_tokens: Option<u64>,
     /// Threads that encode weights; no byte of the plan depends on it [default: all]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -205,12 +205,13 @@ fn over_budget(
 
 fn options(args: &Args) -> anyhow::Result<CompileOptions> {
     let fixed = args.recipe.as_deref().filter(|_| args.data.calib.is_none());
+    let defaults = CompileOptions::new(args.target, recipe::load(fixed.unwrap_or("samp"))?);
     Ok(CompileOptions {
         kv: args.kv_cache_dtype.0,
         max_context: args.max_model_len,
         max_sequences: args.max_num_seqs.unwrap_or(args.demands.optimize_for.sequences()),
-        max_tokens: args.max_num_batched_tokens,
-        ..CompileOptions::new(args.target, recipe::load(fixed.unwrap_or("samp"))?)
+        max_tokens: args.max_num_batched_tokens.unwrap_or(defaults.max_tokens),
+        ..defaults
     })
 }
 

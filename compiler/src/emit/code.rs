@@ -6,13 +6,13 @@ use rayon::prelude::*;
 use samp_abi::{TargetName, plan::TensorId};
 use samp_kernels::{
     cuda::Source,
-    specialize::{Fixed, Matrix, Specialized},
+    specialize::{Fixed, Matrix},
     target::Target,
 };
 use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc, NvrtcError};
 use samp_runtime::{
     cache::cache_folder,
-    plan::code::{CODE_FOLDER, NoKernel, sources, specialized},
+    plan::code::{CODE_FOLDER, NoKernel, PlanKernels, sources, specialized},
 };
 use serde::Serialize;
 
@@ -144,8 +144,8 @@ impl CodeReport<'_> {
 }
 
 impl PlanSpec {
-    /// The kernels of each step, one for each token bucket.
-    fn specialized(&self) -> Result<Vec<Vec<Specialized>>, NoKernel> {
+    /// The kernels that the plan will call for.
+    fn specialized(&self) -> Result<PlanKernels, NoKernel> {
         let matrix = |id: TensorId| {
             let tensor = &self.tensors[id.0 as usize];
             Matrix { format: tensor.format, layout: tensor.layout, rows: tensor.rows, cols: tensor.cols }

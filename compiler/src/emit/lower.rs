@@ -73,6 +73,7 @@ pub fn lower(
             buffers: lowering.buffers,
             steps: lowering.steps,
             logits,
+            sampler: text(module, "samp.sampler")?.into(),
         },
         arena_bytes: attribute(module, "samp.arena_bytes")?,
         tensors: lowering.tensors,
@@ -254,7 +255,15 @@ fn view<'m, V: View<'m>>(op: OpRef<'m>) -> V {
 }
 
 fn attribute(module: &Module, name: &str) -> Result<u64, Diagnostic> {
-    module.integer(name).ok_or_else(|| bug(&format!("expected the module attribute {name}, found none")))
+    module.integer(name).ok_or_else(|| missing(name))
+}
+
+fn text<'m>(module: &'m Module, name: &str) -> Result<&'m str, Diagnostic> {
+    module.text(name).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Diagnostic {
+    bug(&format!("expected the module attribute {name}, found none"))
 }
 
 fn bug(message: &str) -> Diagnostic {

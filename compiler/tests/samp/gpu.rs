@@ -1,17 +1,21 @@
 //! Plans for GPUs, without one: their machine code, and the same kernels under the emulator.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use samp_abi::{
-    ElementType,
-    plan::{Buffer, Plan, Step},
+    ElementType, Format,
+    plan::{Buffer, Op, Plan, Step},
 };
-use samp_runtime::{BufferView, Chunk, DeviceKind, Fault, Observer, Outputs, open, validate_manifest};
+use samp_runtime::{
+    BufferView, Chunk, DeviceKind, Engine, EngineOptions, Fault, Observer, Outputs, Sampler, Sampling, open,
+    validate_manifest,
+};
 use serde_json::Value;
 
 use crate::{
     apart::manifest,
     logits::{argmax, engine, in_chunks, largest_difference, reference},
+    routing::{data, routing},
     workbench::{Bench, fails, ok, root, samp, tiny_llama},
 };
 
@@ -64,6 +68,67 @@ fn emulated_gpus_give_the_logits_of_the_reference_in_every_format() {
         let difference = largest_difference(&found, &expected);
         println!("{recipe} on {target}: largest difference {difference:.2e}");
         assert!(difference <= 5e-2, "{recipe} on {target}: {difference}");
+    }
+}
+
+#[test]
+fn emulated_gpus_choose_the_tokens_that_the_host_would() {
+    let bench = Bench::new();
+    let ids = &reference(&tiny_llama()).ids[0][..9];
+    for target in TARGETS {
+        let plan = Arc::new(open(&compiled(&bench, target, "uniform:f16")).unwrap());
+        let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+        let sequences = [engine.create().unwrap(), engine.create().unwrap()];
+        let logits = sequences.map(|id| engine.prefill(id, ids, Outputs::Last).unwrap());
+        let drawn = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed: 11, ..Sampling::default() };
+        let samplers = [Sampling::default(), drawn].map(|sampling| Sampler::new(sampling).unwrap());
+        let picks = samplers.clone().map(|sampler| sampler.pick().unwrap());
+        sequences.iter().for_each(|&id| engine.truncate(id, ids.len() - 1).unwrap());
+        let last = &ids[ids.len() - 1..];
+        // Twice: the second time as recorded, where launches are.
+        for _ in 0..2 {
+            let chunks = sequences.map(|sequence| Chunk { sequence, tokens: last, outputs: Outputs::Last });
+            let picked = engine.step_picking(&chunks, &picks).unwrap();
+            for ((sampler, logits), picked) in samplers.iter().zip(&logits).zip(picked) {
+                let expected = sampler.clone().sample(logits.row(0), ids).unwrap();
+                let found = sampler.clone().take(picked).unwrap();
+                assert_eq!(found.token, expected.token, "{target}");
+                assert!(
+                    (found.logprob - expected.logprob).abs() <= 2e-2,
+                    "{target}: {found:?}, {expected:?}"
+                );
+            }
+            sequences.iter().for_each(|&id| engine.truncate(id, ids.len() - 1).unwrap());
+        }
+    }
+}
+
+/// One token of each of several sequences beside prompts: other kernels attend for them, in the same step.
+#[test]
+fn emulated_gpus_decode_beside_prompts() {
+    let bench = Bench::new();
+    let ids = &reference(&tiny_llama()).ids[0];
+    let plan = Arc::new(open(&compiled(&bench, "h100", "uniform:f16")).unwrap());
+    let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+    // Of each text, how much is cached before the step that has them all, and how much that brings.
+    let parts = [(0, 9), (20, 1), (5, 7), (23, 1), (11, 1)];
+    let texts: Vec<&[u32]> =
+        parts.iter().enumerate().map(|(i, (old, new))| &ids[5 * i..][..old + new]).collect();
+    let mut expected = vec![];
+    let mut sequences = vec![];
+    for (text, (old, _)) in texts.iter().zip(parts) {
+        let id = engine.create().unwrap();
+        expected.push(engine.prefill(id, text, Outputs::Last).unwrap());
+        engine.truncate(id, old).unwrap();
+        sequences.push(id);
+    }
+    let batch: Vec<Chunk<'_>> = (0..parts.len())
+        .map(|i| Chunk { sequence: sequences[i], tokens: &texts[i][parts[i].0..], outputs: Outputs::Last })
+        .collect();
+    let found = engine.step(&batch).unwrap();
+    for (row, expected) in expected.iter().enumerate() {
+        let difference = largest_difference(found.row(row), expected.row(0));
+        assert!(difference <= 2e-2, "sequence {row}: {difference}");
     }
 }
 
@@ -182,6 +247,24 @@ fn plans_keep_to_one_type_of_activations() {
 }
 
 #[test]
+fn routed_plans_for_gpus_hold_what_runs_there() {
+    let bench = Bench::new();
+    // GPUs have no kernels for int6, nor for bf16 beside f16. Trials draw from all that is left.
+    let args = ["--target", "h100", "--max-bits", "9", "--formats", "nf4,int6,bf16,f16", "--trials", "2"];
+    ok(routing(&bench, "routed", &data(), &args));
+    let plan = manifest(&bench.path("routed"));
+    assert_eq!(plan.program.activations(), ElementType::F16);
+    let mut formats: Vec<Format> = vec![];
+    for step in &plan.program.steps {
+        if let Op::Linear { weight, .. } = step.op {
+            formats.push(plan.tensors[weight.0 as usize].format);
+        }
+    }
+    assert!(formats.iter().all(|format| [Format::Nf4, Format::F16].contains(format)), "{formats:?}");
+    assert!(formats.contains(&Format::Nf4) && formats.contains(&Format::F16), "{formats:?}");
+}
+
+#[test]
 fn shapes_without_a_kernel_are_refused_by_name() {
     let bench = Bench::new();
     // Its heads have 16 channels.
@@ -199,7 +282,15 @@ fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
     let report: Value = serde_json::from_slice(&fs::read(plan.join("kernels/report.json")).unwrap()).unwrap();
     let kernels = report.as_array().unwrap();
     let named = |stem: &str| kernels.iter().filter(|k| k["kernel"] == stem).count();
-    for stem in ["linear_nf4_gemv", "linear_fp8_wgmma", "attention_decode", "rope_append", "silu_mul"] {
+    for stem in [
+        "linear_nf4_gemv",
+        "linear_fp8_wgmma",
+        "attention_decode",
+        "attention_prefill",
+        "rope_append",
+        "silu_mul",
+        "sample",
+    ] {
         assert!(named(stem) > 0, "no code of {stem}");
     }
     assert_eq!(named("linear_int8_mma"), 0, "code that nothing calls for");

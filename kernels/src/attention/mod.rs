@@ -118,7 +118,7 @@ fn first_visible(position: usize, window: Option<usize>) -> usize {
 }
 
 /// Rows of the registry.
-pub const KERNELS: &[Kernel] = &[CPU, DECODE, PREFILL];
+pub const KERNELS: &[Kernel] = &[CPU, CUDA];
 
 const CPU: Kernel = Kernel {
     name: "paged_attention_cpu",
@@ -140,27 +140,18 @@ const CPU: Kernel = Kernel {
 };
 
 /// Most tokens of a step that are taken for one of each sequence.
-const DECODE_TOKENS: u64 = 128;
+const DECODE_TOKENS: u64 = 256;
 
-/// Each token reads its whole sequence, shared out among several blocks.
-const DECODE: Kernel = Kernel {
-    name: "paged_attention_decode",
+/// A sequence of one token is shared out among several blocks; of a longer one, blocks compute eight tokens or so each.
+const CUDA: Kernel = Kernel {
+    name: "paged_attention_cuda",
     targets: GPUS,
-    accepts: |shape| shape.format.is_none_or(cuda::supports) && shape.tokens <= DECODE_TOKENS,
-    work: |shape| gpu_work(shape, 1.0),
-    tolerance: SIXTEEN_BITS,
-    entry: Entry::PagedAttention { run: reference::paged_attention, reference: reference::paged_attention },
-    cuda: Some(CudaKernel::AttentionDecode),
-    ..CPU
-};
-
-/// A sequence is read once for every eight tokens or so of a step.
-const PREFILL: Kernel = Kernel {
-    name: "paged_attention_prefill",
     accepts: |shape| shape.format.is_none_or(cuda::supports),
     work: |shape| gpu_work(shape, if shape.tokens <= DECODE_TOKENS { 1.0 } else { 8.0 }),
-    cuda: Some(CudaKernel::AttentionPrefill),
-    ..DECODE
+    tolerance: SIXTEEN_BITS,
+    entry: Entry::PagedAttention { run: reference::paged_attention, reference: reference::paged_attention },
+    cuda: Some(CudaKernel::Attention),
+    ..CPU
 };
 
 /// Keys and values are read once for all queries of a head group, taken to be four, of so many tokens.

@@ -7,6 +7,13 @@ pub mod cuda;
 pub mod reference;
 
 use bytemuck::{Pod, Zeroable};
+use samp_abi::{TargetName, plan::OpKind};
+
+use crate::{
+    cost::Work,
+    registry::{Entry, GPUS, Kernel, Shape, Tolerance},
+    specialize::CudaKernel,
+};
 
 /// How the token of a row is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -20,6 +27,72 @@ pub struct Choice {
     pub top_p: f32,
     /// Only tokens at least this part as likely as the most likely one count; 0 for all.
     pub min_p: f32,
+}
+
+/// What decides a row's token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pick {
+    /// How it is chosen.
+    pub choice: Choice,
+    /// 64 random bits, of which the upper 53 count.
+    pub draw: u64,
+}
+
+/// A chosen token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Picked {
+    /// Its id.
+    pub token: u32,
+    /// Its log-probability at temperature 1 among all tokens.
+    pub logprob: f32,
+}
+
+/// `out[row]` = the token that `picks[row]` names among the logits of the row; `None` where a logit is NaN or positive
+/// infinity, or none is finite.
+pub struct SampleArgs<'a> {
+    /// `[rows, vocab]`.
+    pub logits: &'a [f32],
+    /// One for each row.
+    pub picks: &'a [Pick],
+    /// One for each row.
+    pub out: &'a mut [Option<Picked>],
+}
+
+/// Rows of the registry. Tokens are the same everywhere; log-probabilities are rounded.
+pub const KERNELS: &[Kernel] = &[
+    Kernel {
+        name: "sample_cpu",
+        op: OpKind::Sample,
+        targets: &[TargetName::Cpu],
+        layout: None,
+        accepts: |_| true,
+        work: |shape| work(shape, 1),
+        tolerance: LOGPROB,
+        entry: Entry::Sample { run: reference::sample, reference: reference::sample },
+        cuda: None,
+    },
+    Kernel {
+        name: "sample_cuda",
+        op: OpKind::Sample,
+        targets: GPUS,
+        layout: None,
+        accepts: |shape| u32::try_from(shape.rows).is_ok_and(|vocab| cuda::source(vocab).is_some()),
+        work: |shape| work(shape, BLOCKS_AT_PEAK),
+        tolerance: LOGPROB,
+        entry: Entry::Sample { run: reference::sample, reference: reference::sample },
+        cuda: Some(CudaKernel::Sample),
+    },
+];
+
+const LOGPROB: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
+
+/// Blocks that together read memory as fast as it goes; each reads the logits of one row.
+const BLOCKS_AT_PEAK: u64 = 64;
+
+/// Each logit is read some four times, by one of `blocks_at_peak` blocks.
+fn work(shape: &Shape, blocks_at_peak: u64) -> Work {
+    let elements = (shape.tokens.next_multiple_of(blocks_at_peak) * shape.rows) as f64;
+    Work::elementwise(10.0 * elements, 16.0 * elements)
 }
 
 /// The weight of the likeliest token. Those of fewer than 2^20 tokens fit 64 bits together.

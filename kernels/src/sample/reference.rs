@@ -2,7 +2,30 @@
 
 use std::cmp::Ordering;
 
-use super::{Choice, LIKELIEST, Weights};
+use super::{Choice, LIKELIEST, Pick, Picked, SampleArgs, Weights};
+
+/// Defines [`SampleArgs`].
+pub fn sample(args: SampleArgs<'_>) {
+    let SampleArgs { logits, picks, out } = args;
+    assert_eq!(out.len(), picks.len(), "out: expected one for each pick");
+    assert!(logits.len().is_multiple_of(picks.len().max(1)), "logits: {} are no whole rows", logits.len());
+    let rows = logits.chunks_exact((logits.len() / picks.len().max(1)).max(1));
+    for ((row, Pick { choice, draw }), out) in rows.zip(picks).zip(out) {
+        let picked = |token| Picked { token, logprob: logprob(row, token, log_sum_exp(row)) };
+        *out = choose(row, choice, *draw).map(picked);
+    }
+}
+
+/// The log-probability of a token, given the logarithm of the sum of all logits' exponentials.
+pub fn logprob(logits: &[f32], token: u32, log_sum: f64) -> f32 {
+    (f64::from(logits[token as usize]) - log_sum) as f32
+}
+
+/// The logarithm of the sum of the exponentials of logits, the largest of which is finite.
+pub fn log_sum_exp(logits: &[f32]) -> f64 {
+    let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    most + logits.iter().map(|logit| (f64::from(*logit) - most).exp()).sum::<f64>().ln()
+}
 
 /// The token that `draw`, 64 random bits of which the upper 53 count, names among those that the filters leave. `None` where
 /// a logit is NaN or positive infinity, or none is finite.

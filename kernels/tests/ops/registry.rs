@@ -5,7 +5,7 @@ use samp_kernels::{
 };
 use std::collections::BTreeSet;
 
-const OPS: [OpKind; 10] = [
+const OPS: [OpKind; 11] = [
     OpKind::Embed,
     OpKind::RmsNorm,
     OpKind::AddRmsNorm,
@@ -16,6 +16,7 @@ const OPS: [OpKind; 10] = [
     OpKind::SiluMul,
     OpKind::Concat,
     OpKind::Gather,
+    OpKind::Sample,
 ];
 
 /// A linear with the activations that `target` then has.
@@ -76,6 +77,7 @@ fn entries_are_of_their_operation() {
             Entry::SiluMul { .. } => OpKind::SiluMul,
             Entry::Concat { .. } => OpKind::Concat,
             Entry::Gather { .. } => OpKind::Gather,
+            Entry::Sample { .. } => OpKind::Sample,
         };
         assert_eq!(op, kernel.op, "{}", kernel.name);
         // What GPUs compute is rounded to 16 bits.

@@ -102,7 +102,7 @@ fn the_cost_model_gets_the_fastest_time_of_every_kernel_and_shape() {
     let expected = [
         ("linear_nf4_fragments_gemv1", 50.0),
         ("linear_nf4_fragments_mma8", 50.0),
-        ("paged_attention_decode", 50.0),
+        ("paged_attention_cuda", 50.0),
     ];
     assert_eq!(times, expected);
     assert_eq!(table.rows[2].shape.rows, 4096, "32 heads of 128");

@@ -1,6 +1,6 @@
 //! Binding: kernel names become functions and buffer ids become ranges, once, when a plan is loaded.
 
-use samp_abi::plan::{BufferId, Op, Step, TensorId};
+use samp_abi::plan::{BufferId, Op, Program, Step, TensorId};
 use samp_kernels::{
     attention::AttentionArgs,
     elementwise::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs},
@@ -9,9 +9,11 @@ use samp_kernels::{
     registry::{self, Entry},
     rms_norm::{AddRmsNormArgs, RmsNormArgs},
     rope::RopeAppendArgs,
+    sample::SampleArgs,
 };
 
 use super::{DeviceError, Span};
+use crate::plan::code::SAMPLER;
 
 /// Which function of a registry row is called.
 #[derive(Clone, Copy)]
@@ -105,6 +107,14 @@ pub(super) fn bind(step: &Step, spans: &[Span], side: Side) -> Result<Call, Devi
         },
         Op::Gather { x, out } => Call::Gather { x: span(x), out: span(out), run: functions!(Gather) },
     })
+}
+
+/// The function of the kernel that chooses tokens.
+pub(super) fn bind_sampler(program: &Program, side: Side) -> Result<fn(SampleArgs<'_>), DeviceError> {
+    match registry::find(&program.sampler).map(|kernel| kernel.entry) {
+        Some(Entry::Sample { run, reference }) => Ok(side.of(run, reference)),
+        _ => Err(DeviceError::Kernel { step: SAMPLER.into(), kernel: program.sampler.clone() }),
+    }
 }
 
 /// The function of each bucket's kernel.

@@ -14,11 +14,12 @@ use samp_kernels::{
     linear::LinearArgs,
     rms_norm::{AddRmsNormArgs, RmsNormArgs},
     rope::RopeAppendArgs,
+    sample::{Pick, Picked, SampleArgs},
 };
 
 use super::{
     Batch, BufferView, Device, DeviceError, Executable, Observer, RowCounts, Span, Weights,
-    bind::{AddRmsNorm, Call, Side, bind},
+    bind::{AddRmsNorm, Call, Side, bind, bind_sampler},
 };
 
 pub(super) struct HostDevice<W> {
@@ -26,6 +27,7 @@ pub(super) struct HostDevice<W> {
     model: Model,
     pub weights: W,
     calls: Vec<Call>,
+    sampler: fn(SampleArgs<'_>),
     spans: Vec<Span>,
     arena: MmapMut,
     cache: Cache,
@@ -48,9 +50,10 @@ impl<W: Weights> HostDevice<W> {
         let Executable { program, model, kv, arena_bytes } = executable;
         let (spans, elements) = Span::all(&program, arena_bytes);
         let calls = program.steps.iter().map(|step| bind(step, &spans, side)).collect::<Result<_, _>>()?;
+        let sampler = bind_sampler(&program, side)?;
         let arena = zeroed("activation arena", 4 * elements, "compile with smaller limits")?;
         let cache = Cache::new(&model, &kv, kv_pages)?;
-        Ok(HostDevice { program, model, weights, calls, spans, arena, cache })
+        Ok(HostDevice { program, model, weights, calls, sampler, spans, arena, cache })
     }
 
     /// Runs some of the program's steps over `batch`, on what the buffers hold.
@@ -117,6 +120,22 @@ impl<W: Weights> Device for HostDevice<W> {
     ) -> Result<(), DeviceError> {
         self.run(0..self.calls.len(), batch, observer);
         logits.copy_from_slice(self.buffer(self.program.logits, RowCounts::of(batch)));
+        Ok(())
+    }
+
+    fn step_picking(
+        &mut self,
+        batch: &Batch<'_>,
+        picks: &[Pick],
+        picked: &mut [Option<Picked>],
+    ) -> Result<(), DeviceError> {
+        self.run(0..self.calls.len(), batch, None);
+        let sampler = self.sampler;
+        sampler(SampleArgs {
+            logits: self.buffer(self.program.logits, RowCounts::of(batch)),
+            picks,
+            out: picked,
+        });
         Ok(())
     }
 }

@@ -17,7 +17,11 @@ use samp_abi::{
     TargetName,
     plan::{BufferId, KvCache, Model, Program, RowDim, Step, TensorId},
 };
-use samp_kernels::{attention::SequenceSlice, encoded::EncodedRef};
+use samp_kernels::{
+    attention::SequenceSlice,
+    encoded::EncodedRef,
+    sample::{Pick, Picked},
+};
 
 use crate::plan::OpenPlan;
 pub use replay::Replay;
@@ -205,7 +209,8 @@ impl Executable {
     }
 }
 
-/// A checked ragged batch: the tokens of several sequences one after another.
+/// A checked ragged batch: the tokens of several sequences one after another. Sequences of one token stand best at the front,
+/// where GPUs have a kernel for them.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// All tokens.
@@ -225,6 +230,15 @@ pub trait Device: Send {
         batch: &Batch<'_>,
         logits: &mut [f32],
         observer: Option<&mut dyn Observer>,
+    ) -> Result<(), DeviceError>;
+
+    /// Executes the program over `batch`, and chooses a token by the logits of each output row: `picks` and `picked` have
+    /// one entry for each, `None` where a logit is NaN or positive infinity, or none is finite. The logits stay where they are.
+    fn step_picking(
+        &mut self,
+        batch: &Batch<'_>,
+        picks: &[Pick],
+        picked: &mut [Option<Picked>],
     ) -> Result<(), DeviceError>;
 }
 

@@ -40,8 +40,19 @@ pub struct NoKernel {
     pub kernel: String,
 }
 
-/// The kernels of each step, one for each token bucket.
-pub fn specialized(fixed: &Fixed<'_>) -> Result<Vec<Vec<Specialized>>, NoKernel> {
+/// What the sampler is called where steps go by their labels.
+pub const SAMPLER: &str = "sampler";
+
+/// The kernels that a plan calls for.
+pub struct PlanKernels {
+    /// Of each step, one for each token bucket.
+    pub steps: Vec<Vec<Specialized>>,
+    /// The one that chooses tokens.
+    pub sampler: Specialized,
+}
+
+/// The kernels of all steps and the sampler.
+pub fn specialized(fixed: &Fixed<'_>) -> Result<PlanKernels, NoKernel> {
     let step = |step: &samp_abi::plan::Step| {
         let one = |choice: &samp_abi::plan::KernelChoice| {
             let kernel = registry::find(&choice.kernel);
@@ -50,13 +61,16 @@ pub fn specialized(fixed: &Fixed<'_>) -> Result<Vec<Vec<Specialized>>, NoKernel>
         };
         step.kernels.iter().map(one).collect()
     };
-    fixed.program.steps.iter().map(step).collect()
+    let steps = fixed.program.steps.iter().map(step).collect::<Result<_, _>>()?;
+    let none = || NoKernel { step: SAMPLER.into(), kernel: fixed.program.sampler.clone() };
+    Ok(PlanKernels { steps, sampler: Specialized::sampler(fixed).ok_or_else(none)? })
 }
 
 /// The sources among them, by the path of their code.
-pub fn sources(kernels: &[Vec<Specialized>], capability: (u32, u32)) -> BTreeMap<String, Source> {
+pub fn sources(kernels: &PlanKernels, capability: (u32, u32)) -> BTreeMap<String, Source> {
     // Layers share kernels, and a path takes hashing all headers.
-    let sources: BTreeSet<Source> = kernels.iter().flatten().map(Specialized::source).collect();
+    let sources: BTreeSet<Source> =
+        kernels.steps.iter().flatten().chain([&kernels.sampler]).flat_map(Specialized::sources).collect();
     sources.into_iter().map(|source| (code_path(&source, capability), source)).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use samp_abi::{
     Format, Layout,
-    plan::{BufferId, MANIFEST_FILE, Op, Plan, RowDim, Step, TensorId},
+    plan::{BufferId, MANIFEST_FILE, Op, OpKind, Plan, RowDim, Step, TensorId},
 };
 use samp_kernels::registry::{self, Kernel, Shape};
 
@@ -21,6 +21,7 @@ pub(super) fn check(plan: &Plan, findings: &mut Findings) {
         check.names();
         check.kernels();
     }
+    check_sampler(plan, findings);
     let logits = &plan.program.buffers[plan.program.logits.0 as usize];
     let mut place = findings.at(MANIFEST_FILE, "program.logits");
     place.check(
@@ -30,6 +31,15 @@ pub(super) fn check(plan: &Plan, findings: &mut Findings) {
         format_args!("[{:?}, {}]", logits.rows, logits.width),
     );
     check_bindings(plan, findings);
+}
+
+/// The sampler chooses among the plan's vocabulary on the plan's target.
+fn check_sampler(plan: &Plan, findings: &mut Findings) {
+    let (name, target) = (&plan.program.sampler, plan.target);
+    let shape = Shape::sample(plan.limits.max_tokens, plan.model.vocab_size);
+    let holds = registry::candidates(target, OpKind::Sample, shape).any(|kernel| kernel.name == name);
+    let expected = format_args!("a sampler for {target} and {} tokens", shape.rows);
+    findings.at(MANIFEST_FILE, "program.sampler").check(holds, Fault::Kernel, expected, name);
 }
 
 struct StepCheck<'a> {

@@ -7,14 +7,15 @@ use samp_abi::{
     Format, Group,
     plan::{BufferId, Step},
 };
+use samp_kernels::sample::{Pick, Picked};
 use samp_runtime::{
     Batch, BufferView, Chunk, Device, DeviceError, DeviceKind, Engine, EngineError, EngineOptions, Observer,
-    Outputs, SequenceId, open,
+    Outputs, Sampler, Sampling, SequenceId, open,
 };
 
 use crate::support::{FP8, KV_FP8, Recipe, SAMP, VOCAB, make};
 
-fn text(length: usize, seed: u32) -> Vec<u32> {
+pub fn text(length: usize, seed: u32) -> Vec<u32> {
     (0..length as u32).map(|i| (i * 31 + seed * 17 + i * i) % VOCAB as u32).collect()
 }
 
@@ -25,7 +26,7 @@ fn apart(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The logits after every token of one sequence.
-fn alone(engine: &mut Engine, tokens: &[u32]) -> Vec<f32> {
+pub fn alone(engine: &mut Engine, tokens: &[u32]) -> Vec<f32> {
     let id = engine.create().unwrap();
     let logits = engine.prefill(id, tokens, Outputs::All).unwrap();
     engine.release(id);
@@ -281,12 +282,27 @@ impl Device for Failing {
         logits: &mut [f32],
         observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
-        self.left = self.left.wrapping_sub(1);
-        if self.left == 0 {
-            let source = std::io::Error::other("broken on purpose");
-            return Err(DeviceError::Memory { what: "step", bytes: 1, remedy: "none", source });
-        }
+        self.live()?;
         self.cpu.step(batch, logits, observer)
+    }
+
+    fn step_picking(
+        &mut self,
+        batch: &Batch<'_>,
+        picks: &[Pick],
+        picked: &mut [Option<Picked>],
+    ) -> Result<(), DeviceError> {
+        self.live()?;
+        self.cpu.step_picking(batch, picks, picked)
+    }
+}
+
+impl Failing {
+    fn live(&mut self) -> Result<(), DeviceError> {
+        self.left = self.left.wrapping_sub(1);
+        let source = std::io::Error::other("broken on purpose");
+        let broken = DeviceError::Memory { what: "step", bytes: 1, remedy: "none", source };
+        if self.left == 0 { Err(broken) } else { Ok(()) }
     }
 }
 
@@ -309,4 +325,20 @@ fn after_a_device_fails_the_engine_is_as_before() {
     assert_eq!((engine.kv_usage(), engine.len(id).unwrap()), (before, 7));
     logits.extend(engine.prefill(id, &tokens[7..], Outputs::All).unwrap().as_slice());
     assert_eq!(logits, whole);
+}
+
+#[test]
+fn after_choosing_fails_the_engine_is_as_before() {
+    let plan = make(SAMP);
+    let options = EngineOptions { self_test: false, ..EngineOptions::default() };
+    // The last of the three steps chooses the token, and fails.
+    let load = |plan, pages| -> Result<Box<dyn Device>, DeviceError> {
+        Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages)?, left: 3 }))
+    };
+    let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
+    let id = engine.create().unwrap();
+    let pick = Sampler::new(Sampling::default()).unwrap().pick().unwrap();
+    let failed = engine.prefill_picking(id, &text(40, 3), pick);
+    assert!(matches!(failed, Err(EngineError::Device(_))), "{failed:?}");
+    assert_eq!((engine.len(id).unwrap(), engine.kv_usage().used_pages), (0, 0));
 }

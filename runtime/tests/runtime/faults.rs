@@ -176,11 +176,11 @@ fn what_is_no_plan_is_refused() {
     assert_eq!(open(dir.path()).unwrap_err().fault, Fault::FileMissing);
     assert_eq!(open(&dir.path().join("nowhere")).unwrap_err().fault, Fault::FileMissing);
     let deep = "[".repeat(100_000);
-    for text in ["", "{}", "null", "\u{feff}{}", &deep, "{\"schema\": \"1.0.0\"}", "{\"schema\": \"x\"}"] {
+    for text in ["", "{}", "null", "\u{feff}{}", &deep, "{\"schema\": \"2.0.0\"}", "{\"schema\": \"x\"}"] {
         fs::write(dir.path().join("plan.json"), text).unwrap();
         assert_eq!(open(dir.path()).unwrap_err().fault, Fault::ManifestMalformed, "{text:.40}");
     }
-    fs::write(dir.path().join("plan.json"), "{\"schema\": \"2.0.0\", \"new\": 1}").unwrap();
+    fs::write(dir.path().join("plan.json"), "{\"schema\": \"3.0.0\", \"new\": 1}").unwrap();
     let later = open(dir.path()).unwrap_err();
-    assert_eq!((later.fault, later.found.as_str()), (Fault::SchemaVersion, "2.0.0"));
+    assert_eq!((later.fault, later.found.as_str()), (Fault::SchemaVersion, "3.0.0"));
 }

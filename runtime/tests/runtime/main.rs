@@ -3,6 +3,7 @@
 mod engine;
 mod faults;
 mod manifests;
+mod picking;
 mod seeds;
 mod support;
 mod text;

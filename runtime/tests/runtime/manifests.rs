@@ -82,8 +82,8 @@ fn inconsistent_models_are_refused() {
             ("falling buckets", Fault::Buckets, |p| p.program.buckets = vec![4, 1, 16]),
             ("equal buckets", Fault::Buckets, |p| p.program.buckets = vec![1, 1, 16]),
             ("low buckets", Fault::Buckets, |p| p.program.buckets = vec![1, 4, 8]),
-            ("schema", Fault::SchemaVersion, |p| p.schema.major = 2),
-            ("schema minor", Fault::SchemaVersion, |p| p.schema.minor = 9),
+            ("schema", Fault::SchemaVersion, |p| p.schema.major += 1),
+            ("schema minor", Fault::SchemaVersion, |p| p.schema.minor += 9),
         ],
     );
     check(
@@ -172,6 +172,8 @@ fn inconsistent_programs_are_refused() {
             ("unknown layer", Fault::CacheOrder, |p| layer(p, "layers.0.self_attn.rope", u64::MAX)),
             ("a layer's cache twice", Fault::CacheOrder, |p| layer(p, "layers.1.self_attn.rope", 0)),
             ("another layer's cache", Fault::CacheOrder, |p| layer(p, "layers.0.self_attn", 1)),
+            ("sampler of a GPU", Fault::Kernel, |p| p.program.sampler = "sample_cuda".into()),
+            ("no sampler", Fault::Kernel, |p| p.program.sampler = "gather_cpu".into()),
             ("logits elsewhere", Fault::OpShape, |p| p.program.logits.0 -= 1),
             ("steps missing", Fault::Dataflow, |p| p.program.steps.truncate(8)),
             ("eps", Fault::OpConstant, |p| {

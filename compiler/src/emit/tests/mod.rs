@@ -202,6 +202,7 @@ fn spec(tensors: Vec<TensorSpec>, carried: Vec<CarriedFile>) -> PlanSpec {
             buffers: vec![buffer.clone(), buffer],
             steps: steps.into_iter().map(step).collect(),
             logits: BufferId(0),
+            sampler: "sample_cpu".into(),
         },
         arena_bytes: 8 * COLS,
         tensors,

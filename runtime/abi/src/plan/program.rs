@@ -32,6 +32,8 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// The buffer that holds the logits, f32 `[outputs, vocab]`.
     pub logits: BufferId,
+    /// The kernel that chooses tokens among the logits, where they are not asked for themselves.
+    pub sampler: String,
 }
 
 impl Program {
@@ -199,7 +201,7 @@ pub enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the variants are those of `Op`, documented there")]
+#[allow(missing_docs, reason = "all variants but `Sample` are those of `Op`, documented there")]
 pub enum OpKind {
     Embed,
     RmsNorm,
@@ -211,6 +213,8 @@ pub enum OpKind {
     SiluMul,
     Concat,
     Gather,
+    /// Choosing tokens among the logits, which no step of a program does: it follows them where it is asked for.
+    Sample,
 }
 
 impl OpKind {
@@ -227,6 +231,7 @@ impl OpKind {
             OpKind::SiluMul => "silu_mul",
             OpKind::Concat => "concat",
             OpKind::Gather => "gather",
+            OpKind::Sample => "sample",
         }
     }
 }

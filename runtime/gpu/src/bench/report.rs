@@ -146,7 +146,7 @@ impl AttentionRow {
             activations: ACTIVATIONS,
             context: self.context.into(),
         };
-        let kernel = "paged_attention_decode".into();
+        let kernel = "paged_attention_cuda".into();
         Ok(MeasuredTime { kernel, shape, microseconds: self.timing.microseconds })
     }
 }

@@ -9,12 +9,14 @@ use samp_abi::{
 };
 use samp_kernels::{
     attention::KvGeometry,
+    sample::{Pick, Picked},
     specialize::{Fixed, Specialized},
     target::Target,
 };
 
 use super::{
     Arg, Driver, DriverError,
+    chosen::Chosen,
     inputs::{Inputs, StepShape},
     scratch::{Need, Scratch},
     weights::Weights,
@@ -29,17 +31,26 @@ pub struct GpuDevice<D: Driver> {
     pub(super) driver: D,
     pub(super) plan: Arc<OpenPlan>,
     pub(super) target: &'static Target,
-    /// Of each step, the kernel of each bucket, and where its code is in `code`.
-    pub(super) kernels: Vec<Vec<(Specialized, usize)>>,
+    /// Of each step, the kernel of each bucket.
+    pub(super) kernels: Vec<Vec<Loaded>>,
+    /// Where the code of the kernel that chooses tokens is in `code`.
+    pub(super) sampler: usize,
     pub(super) code: Vec<D::Kernel>,
     pub(super) weights: Weights<D::Memory>,
     pub(super) arena: D::Memory,
     pub(super) cache: Cache<D::Memory>,
     pub(super) inputs: Inputs<D::Memory>,
+    pub(super) picked: Chosen<D::Memory>,
     pub(super) scratch: Scratch<D::Memory>,
     /// Half turns per position of each channel pair, f64.
     pub(super) half_turns: D::Memory,
     graphs: BTreeMap<StepShape, D::Graph>,
+}
+
+/// A kernel, and where the code of each of its sources is in [`GpuDevice::code`].
+pub(super) struct Loaded {
+    pub kernel: Specialized,
+    pub code: Vec<usize>,
 }
 
 /// The KV pools of all layers, one after another.
@@ -80,17 +91,19 @@ impl<D: Driver> GpuDevice<D> {
     pub fn load(driver: D, plan: Arc<OpenPlan>, kv_pages: u32) -> Result<GpuDevice<D>, DeviceError> {
         let manifest = plan.manifest();
         let target = Target::of(manifest.target);
-        let (kernels, code) = load_code(&driver, &plan, target)?;
+        let Code { kernels, sampler, code } = load_code(&driver, &plan, target)?;
         let weights = Weights::upload(&driver, &plan)?;
         let arena = driver.allocate("activation arena", manifest.memory.arena_bytes.max(1))?;
         let cache = Cache::new(&driver, &plan, kv_pages)?;
         let inputs = Inputs::new(&driver, &manifest.limits, manifest.kv.page_tokens)?;
+        let picked = Chosen::new(&driver, manifest.limits.max_tokens)?;
         let scratch = Scratch::new(&driver, most_scratch(&plan, &kernels, target))?;
         let half_turns = half_turns(&driver, &manifest.model.rope.inv_frequencies)?;
         let graphs = BTreeMap::new();
         #[rustfmt::skip]
         let device = GpuDevice {
-            driver, plan, target, kernels, code, weights, arena, cache, inputs, scratch, half_turns, graphs,
+            driver, plan, target, kernels, sampler, code, weights, arena, cache, inputs, picked, scratch, half_turns,
+            graphs,
         };
         Ok(device)
     }
@@ -110,21 +123,25 @@ impl<D: Driver> GpuDevice<D> {
         Arg::Memory { memory: &self.arena, offset: buffer.offset, bytes }
     }
 
-    /// Launches all steps: as recorded, where this shape was seen before.
-    fn launch_steps(&mut self, shape: &StepShape) -> Result<(), DriverError> {
+    /// Launches all steps, and the sampler where tokens are chosen.
+    fn launch_all(&self, shape: &StepShape) -> Result<(), DriverError> {
+        (0..self.program().steps.len()).try_for_each(|index| self.launch(index, shape))?;
+        if shape.picking { self.launch_sampler(shape) } else { Ok(()) }
+    }
+
+    /// The same as recorded, where this shape was seen before.
+    fn launch_recorded(&mut self, shape: &StepShape) -> Result<(), DriverError> {
         if let Some(graph) = self.graphs.get(shape) {
             return self.driver.replay(graph);
         }
-        let steps = 0..self.program().steps.len();
-        let mut all = || steps.clone().try_for_each(|index| self.launch(index, shape));
         if shape.is_decode()
-            && let Some(graph) = self.driver.record(&mut all)?
+            && let Some(graph) = self.driver.record(&mut || self.launch_all(shape))?
         {
             self.driver.replay(&graph)?;
             self.graphs.insert(*shape, graph);
             return Ok(());
         }
-        all()
+        self.launch_all(shape)
     }
 
     /// Launches step by step, and shows the observer what each leaves.
@@ -170,17 +187,34 @@ impl<D: Driver> Device for GpuDevice<D> {
         logits: &mut [f32],
         observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
-        let shape = StepShape::of(batch);
-        self.inputs.upload(&self.driver, batch, &shape)?;
+        let shape = StepShape::of(batch, false);
+        self.inputs.upload(&self.driver, batch, &[], &shape)?;
         match observer {
             Some(observer) => self.launch_observed(&shape, RowCounts::of(batch), observer)?,
-            None => self.launch_steps(&shape)?,
+            None => self.launch_recorded(&shape)?,
         }
         Ok(self.fetch(self.program().logits, logits)?)
     }
+
+    fn step_picking(
+        &mut self,
+        batch: &Batch<'_>,
+        picks: &[Pick],
+        picked: &mut [Option<Picked>],
+    ) -> Result<(), DeviceError> {
+        let shape = StepShape::of(batch, true);
+        self.inputs.upload(&self.driver, batch, picks, &shape)?;
+        self.launch_recorded(&shape)?;
+        Ok(self.picked.fetch(&self.driver, picked)?)
+    }
 }
 
-type Code<K> = (Vec<Vec<(Specialized, usize)>>, Vec<K>);
+/// Loaded code, and where in it each kernel's is.
+struct Code<K> {
+    kernels: Vec<Vec<Loaded>>,
+    sampler: usize,
+    code: Vec<K>,
+}
 
 /// Loads the code of every kernel once.
 fn load_code<D: Driver>(
@@ -195,34 +229,40 @@ fn load_code<D: Driver>(
     let kernels = code::specialized(&fixed)
         .map_err(|missing| DeviceError::Kernel { step: missing.step, kernel: missing.kernel })?;
     let capability = target.compute_capability.expect("an open plan with code is for a GPU");
-    let (mut index, mut loaded) = (BTreeMap::new(), vec![]);
+    let (mut index, mut code) = (BTreeMap::new(), vec![]);
     for (path, source) in code::sources(&kernels, capability) {
         let cubin = plan.file(&path).expect("an open plan has the code of its kernels");
-        loaded.push(driver.load(&source, cubin)?);
-        index.insert(source, loaded.len() - 1);
+        code.push(driver.load(&source, cubin)?);
+        index.insert(source, code.len() - 1);
     }
-    let place = |kernel: Specialized| (kernel, index[&kernel.source()]);
-    let placed = kernels.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
-    Ok((placed, loaded))
+    let place = |kernel: Specialized| {
+        let code = kernel.sources().iter().map(|source| index[source]).collect();
+        Loaded { kernel, code }
+    };
+    let sampler = place(kernels.sampler).code[0];
+    let kernels = kernels.steps.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
+    Ok(Code { kernels, sampler, code })
 }
 
-/// What the most demanding launch needs.
-fn most_scratch(plan: &OpenPlan, kernels: &[Vec<(Specialized, usize)>], target: &Target) -> Need {
-    let (buckets, longest) = (&plan.manifest().program.buckets, plan.manifest().limits.max_context as u32);
-    let mut most = Need::default();
-    for step in kernels {
-        let mut first = 1;
-        for ((kernel, _), &bound) in step.iter().zip(buckets) {
-            // The rows after the gather may be fewer than the step's tokens.
-            for rows in
-                (1..=bound as u32).filter(|&rows| rows >= first || matches!(kernel, Specialized::Linear(_)))
-            {
-                most = most.max(Need::of(kernel, rows, longest, target));
-            }
-            first = bound as u32 + 1;
+/// What the most demanding launch needs. Fewer rows may take more, since more blocks share them out.
+fn most_scratch(plan: &OpenPlan, kernels: &[Vec<Loaded>], target: &Target) -> Need {
+    let limits = plan.manifest().limits;
+    let mut distinct: Vec<(&Specialized, u64)> = vec![];
+    for (Loaded { kernel, .. }, &bound) in
+        kernels.iter().flat_map(|step| step.iter().zip(&plan.manifest().program.buckets))
+    {
+        let most_rows = match kernel {
+            Specialized::Linear(_) => bound,
+            Specialized::Attention(_) => bound.min(limits.max_sequences),
+            _ => 0,
+        };
+        if !distinct.contains(&(kernel, most_rows)) {
+            distinct.push((kernel, most_rows));
         }
     }
-    most
+    let need = |kernel, rows| Need::of(kernel, rows as u32, limits.max_context as u32, target);
+    let needs = distinct.iter().flat_map(|&(kernel, most)| (1..=most).map(move |rows| need(kernel, rows)));
+    needs.fold(Need::default(), Need::max)
 }
 
 fn half_turns<M>(driver: &impl Driver<Memory = M>, frequencies: &[f64]) -> Result<M, DriverError> {

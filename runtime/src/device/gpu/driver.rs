@@ -63,6 +63,18 @@ pub enum Arg<'a, M> {
     F32(f32),
 }
 
+impl<M> Arg<'_, M> {
+    /// Memory without so many of its first bytes.
+    pub fn behind(self, skipped: u64) -> Self {
+        match self {
+            Arg::Memory { memory, offset, bytes } => {
+                Arg::Memory { memory, offset: offset + skipped, bytes: bytes - skipped }
+            }
+            other => other,
+        }
+    }
+}
+
 impl<M> Clone for Arg<'_, M> {
     fn clone(&self) -> Self {
         *self

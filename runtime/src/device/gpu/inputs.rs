@@ -1,18 +1,20 @@
 //! What a step brings with it, as kernels read it: ids, positions, pages.
 
+use bytemuck::NoUninit;
 use samp_abi::plan::Limits;
+use samp_kernels::sample::{Choice, Pick};
 
 use super::{Arg, Driver, DriverError};
 use crate::device::Batch;
 
-/// The arrays of a step in one piece of memory, each at a place of its own, so that recorded launches find them.
+/// The arrays of a step in one piece of memory. Where each begins follows from the step's shape, so that recorded launches,
+/// which are of one shape, find them.
 pub(super) struct Inputs<M> {
     memory: M,
-    places: [u64; ARRAYS],
     staged: Vec<u8>,
 }
 
-/// The arrays, all of i32.
+/// The arrays, of i32 unless said.
 #[derive(Clone, Copy)]
 pub(super) enum Array {
     TokenIds,
@@ -25,9 +27,48 @@ pub(super) enum Array {
     OutputRows,
     /// Pages of each sequence, in rows of one width.
     PageTable,
+    /// How the token of each output is chosen, of [`Choice`]; none where no tokens are.
+    Choices,
+    /// Random bits for that, of u64.
+    Draws,
 }
 
-const ARRAYS: usize = 6;
+impl Array {
+    const ALL: [Array; 8] = {
+        use Array::*;
+        [TokenIds, Positions, Sequences, Starts, OutputRows, PageTable, Choices, Draws]
+    };
+
+    fn bytes(self, shape: &StepShape) -> u64 {
+        let &StepShape { tokens, outputs, sequences, max_pages, picking, .. } = shape;
+        let [tokens, outputs, sequences, pages] = [tokens, outputs, sequences, max_pages].map(u64::from);
+        match self {
+            Array::TokenIds | Array::Positions | Array::Sequences => 4 * tokens,
+            Array::Starts => 4 * (sequences + 1),
+            Array::OutputRows => 4 * outputs,
+            Array::PageTable => 4 * sequences * pages,
+            Array::Choices => {
+                if picking {
+                    size_of::<Choice>() as u64 * outputs
+                } else {
+                    0
+                }
+            }
+            Array::Draws => {
+                if picking {
+                    8 * outputs
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
+    /// The first byte behind the arrays before it.
+    fn offset(self, shape: &StepShape) -> u64 {
+        Array::ALL[..self as usize].iter().map(|array| array.bytes(shape).next_multiple_of(ALIGNMENT)).sum()
+    }
+}
 
 /// What the launches of a step depend on, beside the arrays' contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,24 +76,30 @@ pub(super) struct StepShape {
     pub tokens: u32,
     pub outputs: u32,
     pub sequences: u32,
+    /// Of them the first that have one token each.
+    pub decoding: u32,
     /// Pages of a row of the page table: a power of two, so that few shapes differ by it.
     pub max_pages: u32,
+    /// Whether tokens are chosen, rather than logits given.
+    pub picking: bool,
 }
 
 impl StepShape {
-    pub fn of(batch: &Batch<'_>) -> StepShape {
+    pub fn of(batch: &Batch<'_>, picking: bool) -> StepShape {
         let pages = batch.sequences.iter().map(|sequence| sequence.pages.len()).max().unwrap_or(0);
         StepShape {
             tokens: batch.token_ids.len() as u32,
             outputs: batch.output_rows.len() as u32,
             sequences: batch.sequences.len() as u32,
+            decoding: batch.sequences.iter().take_while(|sequence| sequence.tokens == 1).count() as u32,
             max_pages: pages.next_power_of_two() as u32,
+            picking,
         }
     }
 
     /// Whether every sequence has one token, whose logits are wanted: a shape that comes again and again.
     pub fn is_decode(&self) -> bool {
-        self.tokens == self.sequences && self.tokens == self.outputs
+        self.decoding == self.sequences && self.tokens == self.outputs
     }
 }
 
@@ -63,61 +110,64 @@ impl<M> Inputs<M> {
         limits: &Limits,
         page_tokens: u64,
     ) -> Result<Inputs<M>, DriverError> {
-        let pages = limits.max_context.div_ceil(page_tokens).next_power_of_two();
-        let (tokens, sequences) = (limits.max_tokens, limits.max_sequences);
-        let counts = [tokens, tokens, tokens, sequences + 1, tokens, sequences * pages];
-        let mut end = 0;
-        let places = counts.map(|count| {
-            let place = end;
-            end += (4 * count).next_multiple_of(ALIGNMENT);
-            place
-        });
-        Ok(Inputs { memory: driver.allocate("step inputs", end)?, places, staged: vec![] })
+        let largest = StepShape {
+            tokens: limits.max_tokens as u32,
+            outputs: limits.max_tokens as u32,
+            sequences: limits.max_sequences as u32,
+            decoding: 0,
+            max_pages: limits.max_context.div_ceil(page_tokens).next_power_of_two() as u32,
+            picking: true,
+        };
+        let bytes = Array::Draws.offset(&largest) + Array::Draws.bytes(&largest);
+        Ok(Inputs { memory: driver.allocate("step inputs", bytes)?, staged: vec![] })
     }
 
-    /// Brings the arrays of a batch to the device.
+    /// Brings the arrays of a batch to the device, and a pick for each output or none.
     pub fn upload(
         &mut self,
         driver: &impl Driver<Memory = M>,
         batch: &Batch<'_>,
+        picks: &[Pick],
         shape: &StepShape,
     ) -> Result<(), DriverError> {
         self.staged.clear();
-        let ids = batch.token_ids.iter().map(|&id| id as i32);
-        self.stage(Array::TokenIds, ids);
+        self.stage(shape, Array::TokenIds, batch.token_ids.iter().map(|&id| id as i32));
         let spread = |index: usize| {
             let sequence = &batch.sequences[index];
             (sequence.start..sequence.start + sequence.tokens).map(move |position| (index, position))
         };
         let tokens = || (0..batch.sequences.len()).flat_map(spread);
-        self.stage(Array::Positions, tokens().map(|(_, position)| position as i32));
-        self.stage(Array::Sequences, tokens().map(|(index, _)| index as i32));
+        self.stage(shape, Array::Positions, tokens().map(|(_, position)| position as i32));
+        self.stage(shape, Array::Sequences, tokens().map(|(index, _)| index as i32));
         let mut end = 0;
         let ends = batch.sequences.iter().map(|sequence| {
             end += sequence.tokens as i32;
             end
         });
         let starts: Vec<i32> = [0].into_iter().chain(ends).collect();
-        self.stage(Array::Starts, starts.into_iter());
-        self.stage(Array::OutputRows, batch.output_rows.iter().map(|&row| row as i32));
+        self.stage(shape, Array::Starts, starts.into_iter());
+        self.stage(shape, Array::OutputRows, batch.output_rows.iter().map(|&row| row as i32));
         let row = |pages: &[u32]| {
             let mut row = vec![0; shape.max_pages as usize];
             row.iter_mut().zip(pages).for_each(|(to, &page)| *to = page as i32);
             row
         };
         let table: Vec<i32> = batch.sequences.iter().flat_map(|sequence| row(sequence.pages)).collect();
-        self.stage(Array::PageTable, table.into_iter());
+        self.stage(shape, Array::PageTable, table.into_iter());
+        self.stage(shape, Array::Choices, picks.iter().map(|pick| pick.choice));
+        self.stage(shape, Array::Draws, picks.iter().map(|pick| pick.draw));
         driver.upload(&self.memory, 0, &self.staged)
     }
 
-    fn stage(&mut self, array: Array, values: impl Iterator<Item = i32>) {
-        self.staged.resize(self.places[array as usize] as usize, 0);
-        self.staged.extend(values.flat_map(i32::to_le_bytes));
+    fn stage<T: NoUninit>(&mut self, shape: &StepShape, array: Array, values: impl Iterator<Item = T>) {
+        self.staged.resize(array.offset(shape) as usize, 0);
+        values.for_each(|value| self.staged.extend(bytemuck::bytes_of(&value)));
+        debug_assert_eq!(self.staged.len() as u64, array.offset(shape) + array.bytes(shape));
     }
 
-    /// `count` values of an array.
-    pub fn arg(&self, array: Array, count: u32) -> Arg<'_, M> {
-        Arg::Memory { memory: &self.memory, offset: self.places[array as usize], bytes: 4 * u64::from(count) }
+    /// An array of a step.
+    pub fn arg(&self, array: Array, shape: &StepShape) -> Arg<'_, M> {
+        Arg::Memory { memory: &self.memory, offset: array.offset(shape), bytes: array.bytes(shape) }
     }
 }
 

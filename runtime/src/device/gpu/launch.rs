@@ -1,10 +1,13 @@
 //! The launch of each step: grid and arguments, in the order that the kernels' sources state.
 
 use samp_abi::plan::{BufferId, Op, RowDim, TensorId};
-use samp_kernels::{cuda::Grid, embed, linear::cuda::Kind, specialize::Specialized};
+use samp_kernels::{
+    attention::cuda::Attention, cuda::Grid, embed, linear::cuda::Kind, sample, specialize::Specialized,
+};
 
 use super::{
     Arg, Driver, DriverError, GpuDevice,
+    device::Loaded,
     inputs::{Array, StepShape},
     scratch::Need,
 };
@@ -23,7 +26,7 @@ impl<D: Driver> GpuDevice<D> {
         let program = self.program();
         let step = &program.steps[index];
         let bucket = program.buckets.partition_point(|&bound| bound < u64::from(shape.tokens));
-        let (kernel, code) = &self.kernels[index][bucket];
+        let Loaded { kernel, code } = &self.kernels[index][bucket];
         let rows = match program.buffers[step.op.writes()[0].0 as usize].rows {
             RowDim::Tokens => shape.tokens,
             RowDim::Outputs => shape.outputs,
@@ -31,8 +34,37 @@ impl<D: Driver> GpuDevice<D> {
         if rows == 0 {
             return Ok(());
         }
-        let (grid, args) = Launch { device: self, shape, rows }.of(kernel, &step.op);
-        self.driver.launch(&self.code[*code], grid, &args)
+        let launch = Launch { device: self, shape, rows };
+        if let (Specialized::Attention(attention), &Op::PagedAttention { q, layer, out }) = (kernel, &step.op)
+        {
+            let [decode, prefill] = code[..] else { unreachable!("attention has two kernels") };
+            if shape.decoding > 0 {
+                let (grid, args) = launch.attention_decode(attention, [q, out], layer);
+                self.driver.launch(&self.code[decode], grid, &args)?;
+            }
+            if shape.decoding < shape.sequences {
+                let (grid, args) = launch.attention_prefill(attention, [q, out], layer);
+                self.driver.launch(&self.code[prefill], grid, &args)?;
+            }
+            return Ok(());
+        }
+        let (grid, args) = launch.of(kernel, &step.op);
+        self.driver.launch(&self.code[code[0]], grid, &args)
+    }
+}
+
+impl<D: Driver> GpuDevice<D> {
+    /// Chooses a token for each output, by the logits of the steps before.
+    pub(super) fn launch_sampler(&self, shape: &StepShape) -> Result<(), DriverError> {
+        let outputs = shape.outputs;
+        if outputs == 0 {
+            return Ok(());
+        }
+        let [choices, draws] = [Array::Choices, Array::Draws].map(|array| self.inputs.arg(array, shape));
+        let [tokens, logprobs] = self.picked.args(outputs);
+        let logits = self.rows(self.program().logits, outputs);
+        let args = [logits, choices, draws, tokens, logprobs, Arg::I32(outputs as i32)];
+        self.driver.launch(&self.code[self.sampler], sample::cuda::grid(outputs), &args)
     }
 }
 
@@ -43,7 +75,7 @@ impl<'a, D: Driver> Launch<'a, D> {
         match (*kernel, op) {
             (Specialized::Embed { table }, &Op::Embed { weight, out }) => {
                 let table = device.weights.matrix(weight, table.format);
-                let ids = [self.array(Array::TokenIds, rows)];
+                let ids = [self.array(Array::TokenIds)];
                 (
                     embed::cuda::grid(rows),
                     ids.into_iter().chain(table).chain([self.buffer(out), count]).collect(),
@@ -69,25 +101,12 @@ impl<'a, D: Driver> Launch<'a, D> {
             }
             (Specialized::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
                 let mut args = vec![self.buffer(qkv), self.half_turns()];
-                args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array, rows)));
+                args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array)));
                 args.extend(self.page_table());
                 args.extend([self.buffer(out), device.cache.pool(layer)]);
                 args.extend(device.cache.scales(layer));
                 args.push(count);
                 (attention.rope_append_grid(rows), args)
-            }
-            (Specialized::AttentionDecode(_), &Op::PagedAttention { q, layer, out }) => {
-                self.decode(kernel, [q, out], layer)
-            }
-            (Specialized::AttentionPrefill(attention), &Op::PagedAttention { q, layer, out }) => {
-                let sequences = self.shape.sequences;
-                let mut args =
-                    vec![self.buffer(q), device.cache.pool(layer), self.array(Array::Positions, rows)];
-                args.extend([self.array(Array::Starts, sequences + 1), Arg::I32(sequences as i32)]);
-                args.extend(self.page_table());
-                args.push(self.buffer(out));
-                args.extend(device.cache.scales(layer));
-                (attention.prefill_grid(rows, sequences), args)
             }
             (Specialized::SiluMul(width), &Op::SiluMul { gate_up, out }) => {
                 (width.grid(rows), vec![self.buffer(gate_up), self.buffer(out), count])
@@ -100,10 +119,7 @@ impl<'a, D: Driver> Launch<'a, D> {
             }
             (Specialized::Gather(width), &Op::Gather { x, out }) => {
                 let x = device.rows(x, self.shape.tokens);
-                (
-                    width.gather_grid(rows),
-                    vec![x, self.array(Array::OutputRows, rows), self.buffer(out), count],
-                )
+                (width.gather_grid(rows), vec![x, self.array(Array::OutputRows), self.buffer(out), count])
             }
             (kernel, op) => unreachable!("{kernel:?} was specialised for {}", op.kind()),
         }
@@ -123,32 +139,47 @@ impl<'a, D: Driver> Launch<'a, D> {
         args.push(bias.map_or(Arg::Null, |bias| device.weights.vector(bias)));
         args.extend([self.buffer(out), Arg::I32(self.rows as i32)]);
         if linear.kind != Kind::Gemv {
-            args.extend(device.scratch.args(self.need(kernel)));
+            let need = Need::of(kernel, self.rows, 0, device.target);
+            args.extend(device.scratch.args(need));
         }
         (linear.grid(self.rows, device.target), args)
     }
 
-    fn decode(
+    /// The sequences of one token, which stand first.
+    fn attention_decode(
         &self,
-        kernel: &Specialized,
+        attention: &Attention,
         [q, out]: [BufferId; 2],
         layer: u64,
     ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
-        let Specialized::AttentionDecode(attention) = kernel else { unreachable!("called for attention") };
-        let (device, rows) = (self.device, self.rows);
+        let (device, tokens) = (self.device, self.shape.decoding);
         let mut args = vec![self.buffer(q), device.cache.pool(layer)];
-        args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array, rows)));
+        args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array)));
         args.extend(self.page_table());
         args.push(self.buffer(out));
         args.extend(device.cache.scales(layer));
-        args.extend(device.scratch.args(self.need(kernel)));
-        args.push(Arg::I32(rows as i32));
-        let splits = attention.decode_splits(rows, self.longest(), device.target);
-        (attention.decode_grid(rows, splits), args)
+        let need = Need::of(&Specialized::Attention(*attention), tokens, self.longest(), device.target);
+        args.extend(device.scratch.args(need));
+        args.push(Arg::I32(tokens as i32));
+        let splits = attention.decode_splits(tokens, self.longest(), device.target);
+        (attention.decode_grid(tokens, splits), args)
     }
 
-    fn need(&self, kernel: &Specialized) -> Need {
-        Need::of(kernel, self.rows, self.longest(), self.device.target)
+    /// The sequences behind them.
+    fn attention_prefill(
+        &self,
+        attention: &Attention,
+        [q, out]: [BufferId; 2],
+        layer: u64,
+    ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
+        let (device, StepShape { tokens, sequences, decoding, .. }) = (self.device, *self.shape);
+        let [table, width] = self.page_table();
+        let table = table.behind(4 * u64::from(decoding * self.shape.max_pages));
+        let starts = self.array(Array::Starts).behind(4 * u64::from(decoding));
+        let mut args = vec![self.buffer(q), device.cache.pool(layer), self.array(Array::Positions), starts];
+        args.extend([Arg::I32((sequences - decoding) as i32), table, width, self.buffer(out)]);
+        args.extend(device.cache.scales(layer));
+        (attention.prefill_grid(tokens - decoding, sequences - decoding), args)
     }
 
     /// Positions of the longest sequence, rounded up as the page table is; no more than the plan takes.
@@ -162,14 +193,13 @@ impl<'a, D: Driver> Launch<'a, D> {
         self.device.rows(id, self.rows)
     }
 
-    fn array(&self, array: Array, count: u32) -> Arg<'a, D::Memory> {
-        self.device.inputs.arg(array, count)
+    fn array(&self, array: Array) -> Arg<'a, D::Memory> {
+        self.device.inputs.arg(array, self.shape)
     }
 
     /// The table and the width of its rows.
     fn page_table(&self) -> [Arg<'a, D::Memory>; 2] {
-        let StepShape { sequences, max_pages, .. } = *self.shape;
-        [self.array(Array::PageTable, sequences * max_pages), Arg::I32(max_pages as i32)]
+        [self.array(Array::PageTable), Arg::I32(self.shape.max_pages as i32)]
     }
 
     fn half_turns(&self) -> Arg<'a, D::Memory> {

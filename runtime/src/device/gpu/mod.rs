@@ -1,5 +1,6 @@
 //! GPUs: the driver that does what is asked, and the device that asks as the plan says.
 
+mod chosen;
 mod device;
 mod driver;
 #[cfg(feature = "emulate")]

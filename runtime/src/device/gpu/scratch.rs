@@ -25,7 +25,7 @@ impl Need {
                 let [blocks, tiles, _] = linear.grid(rows, target).blocks;
                 linear.workspace(blocks, tiles)
             }
-            Specialized::AttentionDecode(attention) => {
+            Specialized::Attention(attention) => {
                 attention.decode_workspace(rows, attention.decode_splits(rows, longest, target))
             }
             _ => (0, 0),

@@ -65,6 +65,7 @@ fn plan() -> Plan {
             buffers: vec![buffer; 3],
             steps: vec![step("embed", embed), step("first", norm(0, 1)), step("second", norm(1, 2))],
             logits: BufferId(2),
+            sampler: "sample_cpu".into(),
         },
         memory: Memory { weights_bytes: 64, arena_bytes: 512, kv_bytes_per_token: 64 },
         tensors: vec![tensor("embed_tokens"), tensor("norm")],

@@ -1,0 +1,57 @@
+//! Tokens that devices choose where the logits are: those that the host would.
+
+use samp_runtime::{Chunk, DeviceKind, EngineError, Outputs, Sampler, Sampling};
+
+use crate::{
+    engine::{alone, text},
+    support::{SAMP, VOCAB, make},
+};
+
+fn samplers() -> [Sampler; 2] {
+    let greedy = Sampling { seed: 3, ..Sampling::default() };
+    let drawn = Sampling { temperature: 0.8, top_k: 9, top_p: 0.9, ..greedy };
+    [greedy, drawn].map(|sampling| Sampler::new(sampling).unwrap())
+}
+
+#[test]
+fn the_token_after_a_prompt_is_the_one_that_the_host_would_choose() {
+    let plan = make(SAMP);
+    for device in [DeviceKind::Cpu, DeviceKind::Reference] {
+        let mut engine = plan.engine(device, None);
+        for (mut sampler, length) in samplers().into_iter().zip([33, 9]) {
+            let tokens = text(length, 5);
+            let logits = alone(&mut engine, &tokens);
+            let expected = sampler.clone().sample(&logits[logits.len() - VOCAB as usize..], &tokens).unwrap();
+            let id = engine.create().unwrap();
+            let picked = engine.prefill_picking(id, &tokens, sampler.pick().unwrap()).unwrap();
+            assert_eq!(sampler.take(picked).unwrap(), expected, "{device}");
+            assert_eq!(engine.len(id).unwrap(), tokens.len());
+        }
+    }
+}
+
+#[test]
+fn each_output_has_its_own_pick() {
+    let plan = make(SAMP);
+    let mut engine = plan.engine(DeviceKind::Cpu, None);
+    let ids = [engine.create().unwrap(), engine.create().unwrap()];
+    let chunks = ids.map(|sequence| Chunk { sequence, tokens: &[7, 8], outputs: Outputs::Last });
+    let picks = samplers().map(|sampler| sampler.pick().unwrap());
+    let refused = engine.step_picking(&chunks, &picks[..1]);
+    assert!(matches!(refused, Err(EngineError::Picks { picks: 1, outputs: 2 })), "{refused:?}");
+    let both = engine.step_picking(&chunks, &picks).unwrap();
+    for (pick, picked) in picks.into_iter().zip(both) {
+        let id = engine.create().unwrap();
+        assert_eq!(engine.prefill_picking(id, &[7, 8], pick).unwrap(), picked);
+    }
+}
+
+#[test]
+fn whoever_wants_more_than_a_token_needs_the_logits() {
+    for sampling in [
+        Sampling { top_logprobs: 1, ..Sampling::default() },
+        Sampling { repetition_penalty: 1.1, ..Sampling::default() },
+    ] {
+        assert_eq!(Sampler::new(sampling).unwrap().pick(), None);
+    }
+}
