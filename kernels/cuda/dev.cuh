@@ -325,17 +325,18 @@ DEV void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 DEV void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> DEV void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
 
-// Rows of 64 values of 16 bits with the 128-byte swizzle: the 16-byte chunk c of row r lies at chunk c ^ (r % 8).
-DEV u64 wgmma_rows64(u32 address) {
+// Rows of 128 bytes, 64 values of 16 bits or 128 of 8, with the 128-byte swizzle: the 16-byte chunk c of row r lies at chunk
+// c ^ (r % 8).
+DEV u64 wgmma_rows(u32 address) {
   return (u64)((address & 0x3ffff) >> 4) | 1ull << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
 }
 
 #define SAMP_D8(d, i)                                                                                                \
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define SAMP_D32(d, i) SAMP_D8(d, i), SAMP_D8(d, i + 8), SAMP_D8(d, i + 16), SAMP_D8(d, i + 24)
-#define SAMP_WGMMA(n, type, registers, a0, a1, a2, a3, b, p)                                                          \
-  "{\n.reg .pred add;\nsetp.ne.b32 add, " p ", 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {"   \
-  registers "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b ", add, 1, 1, 0;\n}"
+#define SAMP_WGMMA(n, kind, registers, a0, a1, a2, a3, b, p, modifiers)                                               \
+  "{\n.reg .pred add;\nsetp.ne.b32 add, " p ", 0;\nwgmma.mma_async.sync.aligned.m64n" n kind " {" registers "}, {" a0 ", " \
+  a1 ", " a2 ", " a3 "}, " b ", add, " modifiers ";\n}"
 #define SAMP_R8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define SAMP_R16 SAMP_R8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define SAMP_R32 SAMP_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -343,24 +344,24 @@ DEV u64 wgmma_rows64(u32 address) {
   SAMP_R32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, "  \
            "%52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
-#define SAMP_WGMMAS(name, type)                                                                                       \
+#define SAMP_WGMMAS(name, kind, modifiers)                                                                           \
   DEV void name(float (&d)[8], const u32 (&a)[4], u64 b, int add) {                                                  \
-    asm volatile(SAMP_WGMMA("16", type, SAMP_R8, "%8", "%9", "%10", "%11", "%12", "%13")                             \
+    asm volatile(SAMP_WGMMA("16", kind, SAMP_R8, "%8", "%9", "%10", "%11", "%12", "%13", modifiers)                  \
                  : SAMP_D8(d, 0)                                                                                     \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
   }                                                                                                                  \
   DEV void name(float (&d)[16], const u32 (&a)[4], u64 b, int add) {                                                 \
-    asm volatile(SAMP_WGMMA("32", type, SAMP_R16, "%16", "%17", "%18", "%19", "%20", "%21")                          \
+    asm volatile(SAMP_WGMMA("32", kind, SAMP_R16, "%16", "%17", "%18", "%19", "%20", "%21", modifiers)               \
                  : SAMP_D8(d, 0), SAMP_D8(d, 8)                                                                      \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
   }                                                                                                                  \
   DEV void name(float (&d)[32], const u32 (&a)[4], u64 b, int add) {                                                 \
-    asm volatile(SAMP_WGMMA("64", type, SAMP_R32, "%32", "%33", "%34", "%35", "%36", "%37")                          \
+    asm volatile(SAMP_WGMMA("64", kind, SAMP_R32, "%32", "%33", "%34", "%35", "%36", "%37", modifiers)               \
                  : SAMP_D32(d, 0)                                                                                    \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
   }                                                                                                                  \
   DEV void name(float (&d)[64], const u32 (&a)[4], u64 b, int add) {                                                 \
-    asm volatile(SAMP_WGMMA("128", type, SAMP_R64, "%64", "%65", "%66", "%67", "%68", "%69")                         \
+    asm volatile(SAMP_WGMMA("128", kind, SAMP_R64, "%64", "%65", "%66", "%67", "%68", "%69", modifiers)              \
                  : SAMP_D32(d, 0), SAMP_D32(d, 32)                                                                   \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                    \
   }
@@ -368,7 +369,12 @@ DEV u64 wgmma_rows64(u32 address) {
 // d = a · b (+ d where `add` is not 0), 64x16 by 16xN, f16 (or bf16) with f32 sums; a in registers as for `mma_16x8x16`,
 // warp w of the warpgroup with rows 16w..; b in shared memory, N rows of K. `d[N / 2]` is as N / 8 results of
 // `mma_16x8x16`.
-SAMP_WGMMAS(wgmma_64xNx16, "f16")
-SAMP_WGMMAS(wgmma_64xNx16_bf16, "bf16")
+SAMP_WGMMAS(wgmma_64xNx16, "k16.f32.f16.f16", "1, 1, 0")
+SAMP_WGMMAS(wgmma_64xNx16_bf16, "k16.f32.bf16.bf16", "1, 1, 0")
+
+// The same of E4M3, 64x32 by 32xN. Lane 4g + t has columns 4t to 4t + 3 of row g in a[0] and of row g + 8 in a[1], the columns
+// 16 further in a[2] and a[3]. In each sum 14 bits count from the largest of what is added, d included: the others' lower
+// bits are lost.
+SAMP_WGMMAS(wgmma_64xNx32_e4m3, "k32.f32.e4m3.e4m3", "1, 1")
 
 #endif

@@ -1,8 +1,8 @@
 // out[token][row] = channel(row) * sum over columns of weight * x, + bias: TOKENS tokens at a time on Hopper's `wgmma`
-// units, whose register operand takes the weights.
+// units, whose register operand takes the weights. Products are of 16-bit values, or with -DX_FP8 of E4M3.
 //
 // A block is CONSUMERS warpgroups, each computing 64 rows, and one warp that brings in what they need: weights by bulk
-// copies, x in the swizzle that the units read. One *part* is STAGE_BLOCKS x 64 columns of a group of CONSUMERS x 64 rows.
+// copies, x in the swizzle that the units read. One *part* is STAGE_BLOCKS blocks of columns of CONSUMERS x 64 rows, a group.
 // Parts go through a ring of STAGES stages in the order of `stream_k.cuh`; a stage's `full` barrier completes when all of
 // it has arrived, its `empty` barrier when every consumer is done with it. gridDim.y counts token tiles, gridDim.x is at
 // most GROUPS x PARTS.
@@ -24,12 +24,20 @@ constexpr int THREADS = CONSUMER_THREADS + 32;
 constexpr int GROUP_TILES = CONSUMERS * 4;
 constexpr int GROUPS = (TILES + GROUP_TILES - 1) / GROUP_TILES;
 constexpr int PARTS = BLOCKS / STAGE_BLOCKS;
-constexpr int SUMS = TOKENS / 2;                   // of a lane
-constexpr int X_BYTES = TOKENS * BLOCK_COLS * 2;  // of one block of columns
+constexpr int SUMS = TOKENS / 2;       // of a lane
+constexpr int X_BYTES = TOKENS * 128;  // of one block of columns
 // x of a part is published when that of so many later parts is under way.
 constexpr int LAG = STAGES > 2 ? 2 : 1;
 static_assert(BLOCKS % STAGE_BLOCKS == 0, "a part has whole blocks");
 static_assert(TOKENS % 16 == 0, "TOKENS is 16, 32, 64 or 128");
+
+#ifdef X_FP8
+typedef u8 XValue;
+template <int N> DEV void multiply(float (&d)[N], const u32 (&a)[4], u64 b, int add) { wgmma_64xNx32_e4m3(d, a, b, add); }
+#else
+typedef u16 XValue;
+template <int N> DEV void multiply(float (&d)[N], const u32 (&a)[4], u64 b, int add) { wgmma_act(d, a, b, add); }
+#endif
 
 // One stage of the ring: x by blocks of columns, then each tile's codes, then each tile's extras.
 template <class W> struct Stage {
@@ -63,12 +71,12 @@ template <class W> DEV void copy_weights(const W& w, u8* stage, int group, int p
 }
 
 // Starts the copies of one part's activations, by a warp. Tokens beyond the end are zeros.
-DEV void copy_x(u8* stage, const u16* x, int part, int first_token, int tokens, int lane) {
+DEV void copy_x(u8* stage, const XValue* x, int part, int first_token, int tokens, int lane) {
   for (int i = lane; i < STAGE_BLOCKS * TOKENS * 8; i += 32) {
     const int block = i / (TOKENS * 8), token = i / 8 % TOKENS, chunk = i % 8;
     const bool valid = first_token + token < tokens;
-    const int column = (part * STAGE_BLOCKS + block) * BLOCK_COLS + chunk * 8;
-    const u16* from = x + (valid ? (size_t)(first_token + token) * COLS + column : 0);
+    const int column = (part * STAGE_BLOCKS + block) * BLOCK_COLS + chunk * (16 / (int)sizeof(XValue));
+    const XValue* from = x + (valid ? (size_t)(first_token + token) * COLS + column : 0);
     copy16(smem(stage + block * X_BYTES) + token * 128 + (chunk ^ token % 8) * 16, from, valid);
   }
   copy_commit();
@@ -76,8 +84,8 @@ DEV void copy_x(u8* stage, const u16* x, int part, int first_token, int tokens, 
 
 // Brings in the parts begin..end.
 template <class W>
-DEV void produce(const W& w, const u16* x, u8* stages, const Ring& ring, int begin, int end, int first_token, int tokens,
-                 int lane) {
+DEV void produce(const W& w, const XValue* x, u8* stages, const Ring& ring, int begin, int end, int first_token,
+                 int tokens, int lane) {
   const auto publish = [&](int turn) {
     fence_async();
     barrier_arrive(ring.full + stage_of(turn));
@@ -119,11 +127,11 @@ DEV void add_block(float (&sums)[SUMS], const u8* codes, const typename W::Block
   wgmma_fence();
 #pragma unroll
   for (int step = 0; step < STEPS; step++) {
-    const u64 b = wgmma_rows64(x + step * 32);
+    const u64 b = wgmma_rows(x + step * 32);
     if constexpr (W::BLOCK_SCALED)
-      wgmma_act(part, a[step], b, step > 0);
+      multiply(part, a[step], b, step > 0);
     else
-      wgmma_act(sums, a[step], b, 1);
+      multiply(sums, a[step], b, 1);
   }
   wgmma_commit();
   wgmma_wait<0>();
@@ -164,7 +172,7 @@ DEV void consume(const W& w, const Output& out, int tokens, const Workspace& wor
 }
 
 template <class W>
-DEV void linear_wgmma(const W& w, const u16* x, const Output& out, int tokens, const Workspace& workspace) {
+DEV void linear_wgmma(const W& w, const XValue* x, const Output& out, int tokens, const Workspace& workspace) {
   SHARED(shared);
   u8* table = shared + STAGES * Stage<W>::BYTES;
   u64* barriers = (u64*)(table + W::TABLE);

@@ -1,12 +1,19 @@
-// Where a linear's sums go: bias added (-DBIAS), as activations or f32 (-DOUT_F32).
+// Where a linear's sums go: bias added (-DBIAS), as activations or f32 (-DOUT_F32). Where x is in E4M3 (-DX_FP8) they are
+// multiplied by the scale of their token first.
 #pragma once
 #include "weights.cuh"
 
 struct Output {
   void* values;       // [tokens][ROWS]
   const float* bias;  // [ROWS]
+#ifdef X_FP8
+  const float* token_scales;
+#endif
 
   DEV void write(int token, int row, float sum) const {
+#ifdef X_FP8
+    sum *= token_scales[token];
+#endif
 #ifdef BIAS
     sum += bias[row];
 #endif

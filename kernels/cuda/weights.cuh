@@ -2,10 +2,11 @@
 //
 // A matrix of ROWS x COLS is stored in tiles of 16 rows. A *block* is 64 columns of a tile: CHUNKS x 512 bytes, of which
 // every lane owns 16 in each chunk. Lane 4g + t decodes, for each of the block's four k16 steps, its four registers
-// a[0..4]: columns 2t and 2t + 1 of rows g and g + 8, then columns 2t + 8 and 2t + 9 of the same rows.
+// a[0..4]: columns 2t and 2t + 1 of rows g and g + 8, then columns 2t + 8 and 2t + 9 of the same rows. With -DX_FP8, where
+// activations are E4M3, a block is 128 columns and a step 32 of them: a row of x in a block is 128 bytes either way.
 //
 // A format is a type with
-//   BITS, BLOCK_SCALED       whether sums need a scale for each block;
+//   BITS, BLOCK_SCALED       whether the sums of each block are scaled and added to the others in f32;
 //   EXTRA                    bytes per tile and block beside the codes, staged with them;
 //   TABLE                    bytes of shared memory for tables, filled once by `fill`;
 //   copy_extra(...)          copies the extras of a block asynchronously, by a warp;
@@ -22,15 +23,19 @@
 #include "tables.cuh"
 
 constexpr int TILE_ROWS = 16;
+#ifdef X_FP8
+constexpr int BLOCK_COLS = 128;
+#else
 constexpr int BLOCK_COLS = 64;
+#endif
 constexpr int BLOCKS = COLS / BLOCK_COLS;
 constexpr int TILES = (ROWS + TILE_ROWS - 1) / TILE_ROWS;
-constexpr int STEPS = BLOCK_COLS / 16;
-static_assert(COLS % BLOCK_COLS == 0, "COLS is a multiple of 64");
+constexpr int STEPS = 4;
+static_assert(COLS % BLOCK_COLS == 0, "COLS is whole blocks");
 
 // Sizes of a staged block of format W.
 template <class W> struct Staged {
-  static constexpr int CHUNKS = W::BITS / 4;
+  static constexpr int CHUNKS = W::BITS * BLOCK_COLS / 256;
   static constexpr int CODES = CHUNKS * 512;
   static constexpr int BYTES = CODES + W::EXTRA;
   static constexpr int WORDS = CHUNKS * 4;            // of a lane
@@ -117,6 +122,23 @@ struct Fp8 : Bytes {
 #else
       a[i] = (high & 0x80008000) | (high >> 1 & 0x3f803f80);
 #endif
+    }
+  }
+};
+
+// E4M3 as it is, for activations of E4M3. A lane's four bytes of a row are columns 2t, 2t + 1, 2t + 8 and 2t + 9 of 16, as they
+// are in the activations (`store_pairs` in row.cuh).
+struct Fp8Codes : Bytes {
+  // The units keep 14 bits of a sum, too few for thousands of products. After 128 of them it is added to others in f32, as in
+  // the DeepSeek-V3 Technical Report, 3.3.2.
+  static constexpr bool BLOCK_SCALED = true;
+  DEV Fp8Codes(const u8* values, const float* scales) : Bytes(values, scales) {}
+  DEV float channel(int row) const { return scale(row); }
+  static DEV void decode(u32 (&a)[4], const u32* words, const Block&) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const u32* pairs = words + i / 2 * 2;
+      a[i] = byte_permute(pairs[0], pairs[1], i % 2 == 0 ? 0x5410 : 0x7632);
     }
   }
 };

@@ -73,6 +73,12 @@ impl Activation {
     }
 }
 
+/// Where a column of fp8 activations lies in its row, a multiple of 16 wide: within every 16 columns pairs stand in the order
+/// 0, 4, 1, 5, 2, 6, 3, 7, as lanes of matrix units hold those of a weight in `fragments`.
+pub fn fp8_place(column: usize) -> usize {
+    column / 16 * 16 + column % 8 / 2 * 4 + column % 16 / 8 * 2 + column % 2
+}
+
 /// Size of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
@@ -147,6 +153,7 @@ kernels![
     "linear_f16_gemv",
     "linear_f16_mma",
     "linear_f16_wgmma",
+    "linear_fp8_fp8_wgmma",
     "linear_fp8_gemv",
     "linear_fp8_mma",
     "linear_fp8_wgmma",
@@ -176,5 +183,6 @@ probes![
     "probe_sync",
     "probe_warp",
     "probe_wgmma",
+    "probe_wgmma_fp8",
     "probe_wide",
 ];

@@ -28,7 +28,8 @@ pub struct Shape {
     pub cols: u64,
     /// Format of the weight, or of the KV cache for attention and RoPE + append.
     pub format: Option<Format>,
-    /// What the model's activations are stored as, the residual stream and the logits aside.
+    /// What the model's activations are stored as, the residual stream and the logits aside; bytes are fp8 with a scale for
+    /// each token.
     pub activations: ElementType,
     /// Cached positions that attention reads per sequence, for cost only.
     pub context: u64,
@@ -124,6 +125,7 @@ pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
         rms_norm::KERNELS,
         linear::KERNELS,
         linear::fragments::KERNELS,
+        linear::fragments::FP8_KERNELS,
         rope::KERNELS,
         attention::KERNELS,
         elementwise::KERNELS,

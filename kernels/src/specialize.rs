@@ -116,6 +116,8 @@ impl Specialized {
             (K::Add, Op::Add { a, b, .. }) => {
                 S::Add { rows, wide: [a, b].iter().all(|id| fixed.buffer(**id).0 == ElementType::F32) }
             }
+            // Steps have no buffers for the scales of tokens.
+            (K::Linear(Kind::WgmmaFp8, _), _) => return None,
             (K::Linear(kind, tokens), Op::Linear { weight, bias, .. }) => {
                 let matrix = (fixed.matrix)(*weight);
                 let shape = (u32::try_from(matrix.rows).ok()?, u32::try_from(matrix.cols).ok()?);

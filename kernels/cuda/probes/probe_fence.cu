@@ -17,7 +17,7 @@ probe_fence(const u16* a, const u16* b, float* out) {
   for (int i = 0; i < 4; i++) left[i] = *(const u32*)(a + (row + i % 2 * 8) * 16 + pair + i / 2 * 8);
   float sums[8] = {};
   wgmma_fence();
-  wgmma_64xNx16(sums, left, wgmma_rows64(smem(shared)), 0);
+  wgmma_64xNx16(sums, left, wgmma_rows(smem(shared)), 0);
   wgmma_commit();
   wgmma_wait<0>();
   for (int i = 0; i < 8; i++) out[(row + i / 2 % 2 * 8) * 16 + i / 4 * 8 + pair + i % 2] = sums[i];

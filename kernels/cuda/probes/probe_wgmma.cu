@@ -76,7 +76,7 @@ probe_wgmma(const u16* a, const __grid_constant__ Right b, float* out, int depth
     barrier_wait(full + stage, turn / STAGES % 2);
     wgmma_fence();
     for (int step = 0; step < 4; step++) {
-      MULTIPLY(sums, left[step], wgmma_rows64(smem(shared + stage * STAGE_BYTES + step * 32)), turn + step > 0);
+      MULTIPLY(sums, left[step], wgmma_rows(smem(shared + stage * STAGE_BYTES + step * 32)), turn + step > 0);
     }
     wgmma_commit();
     wgmma_wait<0>();

@@ -48,7 +48,7 @@ struct View {
 };
 
 // Names in capitals are left to the definitions that specialise kernels.
-enum class Element : u32 { Half, Bfloat };
+enum class Element : u32 { Half, Bfloat, E4m3 };
 
 // One thread's part in an asynchronous warpgroup product.
 struct WarpgroupProduct {

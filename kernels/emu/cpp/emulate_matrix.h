@@ -42,7 +42,7 @@ DEV void wgmma_fence(SAMP_SITE) { samp_emu_runtime.warpgroup_fence(site); }
 DEV void wgmma_commit(SAMP_SITE) { samp_emu_runtime.warpgroup_commit(site); }
 template <int N> DEV void wgmma_wait(SAMP_SITE) { samp_emu_runtime.warpgroup_wait(N, site); }
 
-DEV u64 wgmma_rows64(u32 address) {
+DEV u64 wgmma_rows(u32 address) {
   return (u64)((address & 0x3ffff) >> 4) | 1ull << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
 }
 
@@ -52,5 +52,9 @@ template <int Count> DEV void wgmma_64xNx16(float (&d)[Count], const u32 (&a)[4]
 }
 template <int Count> DEV void wgmma_64xNx16_bf16(float (&d)[Count], const u32 (&a)[4], u64 b, int add, SAMP_SITE) {
   const samp_emu::WarpgroupProduct product{d, a, b, Count * 2, samp_emu::Element::Bfloat, add != 0};
+  samp_emu_runtime.warpgroup_multiply(&product, site);
+}
+template <int Count> DEV void wgmma_64xNx32_e4m3(float (&d)[Count], const u32 (&a)[4], u64 b, int add, SAMP_SITE) {
+  const samp_emu::WarpgroupProduct product{d, a, b, Count * 2, samp_emu::Element::E4m3, add != 0};
   samp_emu_runtime.warpgroup_multiply(&product, site);
 }

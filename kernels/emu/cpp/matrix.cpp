@@ -65,8 +65,8 @@ void multiply_warp(Collective& c) {
     const int g = lane / 4, t = lane % 4 * 2;
     for (int i = 0; i < 8; i++) {
       const int half = i % 2, number = i / 2;
-      a[g + number % 2 * 8][t + number / 2 * 8 + half] = from_element(p.element, (u16)(p.a[number] >> half * 16));
-      if (number < 2) b[t + number * 8 + half][g] = from_element(p.element, (u16)(p.b[number] >> half * 16));
+      a[g + number % 2 * 8][t + number / 2 * 8 + half] = from_element(p.element, p.a[number] >> half * 16);
+      if (number < 2) b[t + number * 8 + half][g] = from_element(p.element, p.b[number] >> half * 16);
       if (number < 2) sums[g + number * 8][t + half] = p.sums[i];
     }
   }

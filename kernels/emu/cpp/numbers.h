@@ -38,8 +38,6 @@ inline u16 to_bf16(float x) {
 
 inline float from_bf16(u16 bits) { return float_of((u32)bits << 16); }
 
-inline float from_element(Element element, u16 bits) { return element == Element::Half ? from_f16(bits) : from_bf16(bits); }
-
 // OCP E4M3: bias 7, no infinities, NaN where all other bits are set.
 inline float from_e4m3(u8 code) {
   const u32 magnitude = code & 0x7f;
@@ -47,6 +45,14 @@ inline float from_e4m3(u8 code) {
                       : magnitude < 8   ? (float)magnitude / 512.0f
                                         : float_of((magnitude << 20) + (120u << 23));
   return code & 0x80 ? -value : value;
+}
+
+inline int bytes_of(Element element) { return element == Element::E4m3 ? 1 : 2; }
+
+// The value in the low bits of a word.
+inline float from_element(Element element, u32 bits) {
+  if (element == Element::E4m3) return from_e4m3((u8)bits);
+  return element == Element::Half ? from_f16((u16)bits) : from_bf16((u16)bits);
 }
 
 // To nearest, ties to even; beyond 448 saturates, NaN gives the NaN of its sign.

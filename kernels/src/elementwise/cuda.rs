@@ -29,7 +29,7 @@ impl Rows {
         self.source("silu_mul")
     }
 
-    /// The same in E4M3 with a scale for each token.
+    /// The same in E4M3 with a scale for each token, in the order of [`fp8_place`](crate::cuda::fp8_place).
     pub fn silu_mul_fp8(&self) -> Source {
         self.source("silu_mul_fp8").define("THREADS", self.row_threads())
     }

@@ -4,10 +4,13 @@
 //! way round: weights of 16 bits are multiplied with activations of their own format, as they were trained, and there is no
 //! kernel for a mixture.
 //!
-//! Arguments of every kernel, in order: x (activations `[tokens, cols]`), the arrays of the weight in `fragments` layout in the order
-//! of [`Layout::components`] (int4 without zero points a null in their place), bias (f32 `[rows]`, or null), out
-//! `[tokens, rows]`, tokens (i32); and of those that share work out by parts ([`Kind::Mma`], [`Kind::Wgmma`]) the partial
-//! sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
+//! Weights of fp8 are also multiplied with activations of fp8, on Hopper's units for both ([`Kind::WgmmaFp8`]). Norms and
+//! SiLU · mul write these with a scale (f32) for each token, in the order of [`fp8_place`](crate::cuda::fp8_place).
+//!
+//! Arguments of every kernel, in order: x (activations `[tokens, cols]`; of fp8 their scales too), the arrays of the weight in
+//! `fragments` layout in the order of [`Layout::components`] (int4 without zero points a null in their place), bias (f32
+//! `[rows]`, or null), out `[tokens, rows]`, tokens (i32); and of those that share work out by parts (all but
+//! [`Kind::Gemv`]) the partial sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
 
 use samp_abi::{BLOCK, Format, Group, Layout, ScaleAxis, TILE_ROWS};
 
@@ -28,11 +31,23 @@ pub enum Kind {
     Mma,
     /// 16, 32, 64 or 128 tokens at a time on Hopper's `wgmma` units.
     Wgmma,
+    /// The same with x in fp8.
+    WgmmaFp8,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Gemv, Kind::Mma, Kind::Wgmma];
+    pub const ALL: [Kind; 4] = [Kind::Gemv, Kind::Mma, Kind::Wgmma, Kind::WgmmaFp8];
+
+    /// Whether only Hopper has its units.
+    pub fn is_wgmma(self) -> bool {
+        matches!(self, Kind::Wgmma | Kind::WgmmaFp8)
+    }
+
+    /// Columns of a block, the least that is computed at a time.
+    fn block_cols(self) -> u32 {
+        if self == Kind::WgmmaFp8 { 2 * BLOCK as u32 } else { BLOCK as u32 }
+    }
 }
 
 /// How a block's warps share out the work, and how far copies run ahead.
@@ -44,7 +59,7 @@ pub struct Tiling {
     pub k_warps: u32,
     /// Tiles of 16 rows that a warp computes (mma).
     pub tiles_per_warp: u32,
-    /// Blocks of 64 columns of one stage (gemv, wgmma).
+    /// Blocks of columns of one stage (gemv, wgmma).
     pub stage_blocks: u32,
     /// Stages of the ring of copies.
     pub stages: u32,
@@ -59,13 +74,13 @@ pub struct Linear {
     pub format: Format,
     /// Output channels.
     pub rows: u32,
-    /// Input channels, a multiple of 64.
+    /// Input channels, a multiple of 64; of 128 where x is in fp8.
     pub cols: u32,
     /// Tokens computed at a time.
     pub tokens: u32,
     /// Whether a bias is added.
     pub bias: bool,
-    /// What x is stored as.
+    /// What x, unless it is in fp8, and outputs are stored as.
     pub activation: Activation,
     /// Whether outputs are f32 rather than activations.
     pub f32_out: bool,
@@ -80,9 +95,10 @@ impl Linear {
         let tokens_fit = match kind {
             Kind::Gemv => (1..=8).contains(&tokens),
             Kind::Mma => matches!(tokens, 8 | 16 | 32 | 64),
-            Kind::Wgmma => matches!(tokens, 16 | 32 | 64 | 128),
+            Kind::Wgmma | Kind::WgmmaFp8 => matches!(tokens, 16 | 32 | 64 | 128),
         };
-        let fits = tokens_fit && stem(kind, format).is_some() && Layout::Fragments.holds(format, cols.into());
+        let cols_fit = Layout::Fragments.holds(format, cols.into()) && cols.is_multiple_of(kind.block_cols());
+        let fits = tokens_fit && stem(kind, format).is_some() && cols_fit;
         let tiling = tiling(kind, format, cols, tokens);
         let activation = if format == Format::Bf16 { Activation::Bf16 } else { Activation::F16 };
         (fits && tiling.stages > 1).then_some(Linear {
@@ -124,7 +140,7 @@ impl Linear {
                 .define("ROW_WARPS", tiling.row_warps)
                 .define("K_WARPS", tiling.k_warps)
                 .define("TILES_PER_WARP", tiling.tiles_per_warp),
-            Kind::Wgmma => {
+            Kind::Wgmma | Kind::WgmmaFp8 => {
                 source.define("CONSUMERS", tiling.row_warps).define("STAGE_BLOCKS", tiling.stage_blocks)
             }
         };
@@ -146,14 +162,15 @@ impl Linear {
         match self.kind {
             Kind::Gemv => self.tiling.row_warps * 32,
             Kind::Mma => self.tiling.row_warps * self.tiling.k_warps * 32,
-            Kind::Wgmma => self.tiling.row_warps * 128 + 32,
+            Kind::Wgmma | Kind::WgmmaFp8 => self.tiling.row_warps * 128 + 32,
         }
     }
 
     /// Bytes of shared memory that the launch asks for.
     pub fn shared_bytes(&self) -> u32 {
-        let (codes, extra, table) = staged_bytes(self.format);
-        let (tiling, x) = (&self.tiling, self.tokens * BLOCK as u32 * 2);
+        let (codes, extra, table) = staged_bytes(self.kind, self.format);
+        // Of a block: 64 columns of 16 bits, or 128 of fp8.
+        let (tiling, x) = (&self.tiling, self.tokens * 128);
         match self.kind {
             Kind::Gemv => {
                 let sums = 2 * tiling.row_warps * TILE_ROWS as u32 * self.tokens * 4;
@@ -166,7 +183,7 @@ impl Linear {
                 let sums = (tiling.k_warps - 1) * tiling.row_warps * self.sums_of_lane() * 32 * 4;
                 table.next_multiple_of(128) + tiling.stages * stage + sums + 16
             }
-            Kind::Wgmma => {
+            Kind::Wgmma | Kind::WgmmaFp8 => {
                 let stage = tiling.stage_blocks * (x + tiling.row_warps * 4 * (codes + extra));
                 tiling.stages * stage.next_multiple_of(1024) + table + tiling.stages * 16 + 16
             }
@@ -175,11 +192,11 @@ impl Linear {
 
     /// Pieces that work can be shared out in: no more blocks than this may run along x. Tiles of 16 rows for gemv.
     pub fn parts(&self) -> u32 {
-        let blocks = self.cols / BLOCK as u32;
+        let blocks = self.cols / self.kind.block_cols();
         match self.kind {
             Kind::Gemv => self.rows.div_ceil(TILE_ROWS as u32),
             Kind::Mma => self.groups() * blocks.div_ceil(self.tiling.k_warps),
-            Kind::Wgmma => self.groups() * (blocks / self.tiling.stage_blocks),
+            Kind::Wgmma | Kind::WgmmaFp8 => self.groups() * (blocks / self.tiling.stage_blocks),
         }
     }
 
@@ -201,7 +218,7 @@ impl Linear {
         let row_threads = match self.kind {
             Kind::Gemv => return (0, 0),
             Kind::Mma => self.tiling.row_warps * 32,
-            Kind::Wgmma => self.tiling.row_warps * 128,
+            Kind::Wgmma | Kind::WgmmaFp8 => self.tiling.row_warps * 128,
         };
         let slots = 2 * u64::from(blocks) * u64::from(token_tiles);
         let sums = slots * u64::from(row_threads * self.sums_of_lane());
@@ -213,7 +230,7 @@ impl Linear {
         let tiles = match self.kind {
             Kind::Gemv => 1,
             Kind::Mma => self.tiling.row_warps * self.tiling.tiles_per_warp,
-            Kind::Wgmma => self.tiling.row_warps * 4,
+            Kind::Wgmma | Kind::WgmmaFp8 => self.tiling.row_warps * 4,
         };
         self.rows.div_ceil(TILE_ROWS as u32).div_ceil(tiles)
     }
@@ -222,7 +239,7 @@ impl Linear {
         match self.kind {
             Kind::Gemv => 2 * self.tokens,
             Kind::Mma => self.tiling.tiles_per_warp * self.tokens / 2,
-            Kind::Wgmma => self.tokens / 2,
+            Kind::Wgmma | Kind::WgmmaFp8 => self.tokens / 2,
         }
     }
 }
@@ -238,16 +255,17 @@ fn stem(kind: Kind, format: Format) -> Option<&'static str> {
         Format::Nf4 | Format::Fp4 => ["linear_nf4_gemv", "linear_nf4_mma", "linear_nf4_wgmma"],
         _ => return None,
     };
-    Some(match kind {
-        Kind::Gemv => gemv,
-        Kind::Mma => mma,
-        Kind::Wgmma => wgmma,
-    })
+    match kind {
+        Kind::Gemv => Some(gemv),
+        Kind::Mma => Some(mma),
+        Kind::Wgmma => Some(wgmma),
+        Kind::WgmmaFp8 => matches!(format, Format::Fp8E4m3(_)).then_some("linear_fp8_fp8_wgmma"),
+    }
 }
 
-/// Bytes that are staged of one block of 64 columns of a tile, its codes and what goes with them, and bytes of tables.
-fn staged_bytes(format: Format) -> (u32, u32, u32) {
-    let codes = TILE_ROWS as u32 * BLOCK as u32 * format.code_bits() as u32 / 8;
+/// Bytes that are staged of one block of columns of a tile, its codes and what goes with them, and bytes of tables.
+fn staged_bytes(kind: Kind, format: Format) -> (u32, u32, u32) {
+    let codes = TILE_ROWS as u32 * kind.block_cols() * format.code_bits() as u32 / 8;
     match format {
         Format::Nf4 | Format::Fp4 => (codes, 16, 256 * 32 * 4 + 256 * 4),
         Format::Int4 { zero_point, .. } => (codes, if zero_point { 48 } else { 32 }, 0),
@@ -263,7 +281,7 @@ fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
     match kind {
         Kind::Gemv => {
             // Of 160 KiB, which every target has, what tables, x and sums leave.
-            let (codes, extra, table) = staged_bytes(format);
+            let (codes, extra, table) = staged_bytes(kind, format);
             let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 16 + 1024));
             let stages = |blocks: u32| (left / (8 * blocks * (codes + extra))).min(64 / (bits * blocks));
             let stage_blocks = if stages(pairs) > 2 { pairs } else { 1 };
@@ -272,8 +290,8 @@ fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
         Kind::Mma if tokens < 32 => Tiling { row_warps: 4, k_warps: 2, stages: (32 / bits).max(3), ..plain },
         Kind::Mma => plain,
         // Twice the columns would take more registers than there are.
-        Kind::Wgmma if tokens == 128 => Tiling { row_warps: 2, ..plain },
-        Kind::Wgmma => Tiling { row_warps: 2, stage_blocks: pairs, ..plain },
+        Kind::Wgmma | Kind::WgmmaFp8 if tokens == 128 => Tiling { row_warps: 2, ..plain },
+        Kind::Wgmma | Kind::WgmmaFp8 => Tiling { row_warps: 2, stage_blocks: pairs, ..plain },
     }
 }
 

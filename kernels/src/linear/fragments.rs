@@ -1,6 +1,6 @@
 //! Rows of the registry for the linear kernels of GPUs, which all read [`Layout::Fragments`].
 
-use samp_abi::{Format, Group, Layout, ScaleAxis, plan::OpKind};
+use samp_abi::{ElementType, Format, Group, Layout, ScaleAxis, plan::OpKind};
 
 use super::{
     cuda::{Kind, Linear},
@@ -17,8 +17,17 @@ use crate::{
 const SHARED: u32 = 163 << 10;
 const HOPPER_SHARED: u32 = 227 << 10;
 
-/// The rows of some formats: each in every way, for so many tokens at a time. Of rows that take the same time, the first wins.
+/// The rows of some formats: each in every way, for so many tokens at a time, activations of 16 bits and of fp8 apart. Of rows
+/// that take the same time, the first wins.
 macro_rules! fragments {
+    (fp8: $($format:expr => $name:literal;)*) => {
+        &[$(
+            fragments!(@row $format, $name, "fp8wgmma16", WgmmaFp8, 16, HOPPER),
+            fragments!(@row $format, $name, "fp8wgmma32", WgmmaFp8, 32, HOPPER),
+            fragments!(@row $format, $name, "fp8wgmma64", WgmmaFp8, 64, HOPPER),
+            fragments!(@row $format, $name, "fp8wgmma128", WgmmaFp8, 128, HOPPER),
+        )*]
+    };
     ($($format:expr => $name:literal;)*) => {
         &[$(
             fragments!(@row $format, $name, "gemv1", Gemv, 1, GPUS),
@@ -48,7 +57,13 @@ macro_rules! fragments {
     };
 }
 
-/// Rows of the registry.
+/// Rows of the registry for activations in fp8.
+pub const FP8_KERNELS: &[Kernel] = fragments! { fp8:
+    Format::Fp8E4m3(ScaleAxis::Channel) => "fp8_e4m3";
+    Format::Fp8E4m3(ScaleAxis::Tensor) => "fp8_e4m3_tensor";
+};
+
+/// Rows of the registry for all other activations.
 pub const KERNELS: &[Kernel] = fragments! {
     Format::F16 => "f16";
     Format::Bf16 => "bf16";
@@ -66,9 +81,13 @@ pub const KERNELS: &[Kernel] = fragments! {
 fn accepts(kind: Kind, tokens: u32, shape: &Shape) -> bool {
     let linear = || {
         let sizes = (u32::try_from(shape.rows).ok()?, u32::try_from(shape.cols).ok()?);
-        Linear::new(kind, shape.format?, sizes, tokens)?.with(Activation::of(shape.activations)?)
+        let linear = Linear::new(kind, shape.format?, sizes, tokens)?;
+        match kind {
+            Kind::WgmmaFp8 => (shape.activations == ElementType::U8).then_some(linear),
+            _ => linear.with(Activation::of(shape.activations)?),
+        }
     };
-    let shared = if kind == Kind::Wgmma { HOPPER_SHARED } else { SHARED };
+    let shared = if kind.is_wgmma() { HOPPER_SHARED } else { SHARED };
     let tokens_fit = kind != Kind::Gemv || shape.tokens <= u64::from(tokens);
     tokens_fit && linear().is_some_and(|linear| linear.shared_bytes() <= shared)
 }
@@ -79,13 +98,15 @@ fn work(kind: Kind, tokens: u32, shape: &Shape) -> Work {
     let padded = (turns * u64::from(tokens)) as f64;
     let format = shape.format.unwrap_or(Format::F16);
     let weights = Layout::Fragments.bytes(format, shape.rows, shape.cols) as f64;
-    let activations = 2.0 * (padded * shape.cols as f64 + (shape.tokens * shape.rows) as f64);
+    let x_bytes = if kind == Kind::WgmmaFp8 { 1.0 } else { 2.0 };
+    let activations = x_bytes * padded * shape.cols as f64 + 2.0 * (shape.tokens * shape.rows) as f64;
     // Estimates, for want of a measured table: `mma` cannot fill Hopper's units, and decoding a weight for matrix units
-    // takes as long as they take to multiply it by so many tokens.
+    // takes as long as they take to multiply it by so many tokens. Codes of fp8 only change places.
     let (compute, efficiency, decode) = match kind {
         Kind::Gemv => (Format::F32, 0.5, 0.0),
         Kind::Mma => (Format::F16, 0.5, 8.0),
         Kind::Wgmma => (Format::F16, 0.65, 8.0),
+        Kind::WgmmaFp8 => (format, 0.65, 4.0),
     };
     Work {
         flops: 2.0 * (padded + decode * turns as f64) * (shape.rows * shape.cols) as f64,

@@ -27,7 +27,8 @@ impl Norm {
         Grid { blocks: [tokens, 1, 1], threads: self.threads(), shared_bytes: self.threads() / 32 * 4 }
     }
 
-    /// One of the two with its result in E4M3 and, as one more argument at the end, a scale (f32) for each token.
+    /// One of the two with its result in E4M3, in the order of [`fp8_place`](crate::cuda::fp8_place), and, as one more argument
+    /// at the end, a scale (f32) for each token.
     pub fn to_fp8(&self, source: Source) -> Source {
         source.define("OUT_FP8", 1)
     }

@@ -1,10 +1,9 @@
 //! Trials of the linear kernels: formats, ragged tokens and rows, the widths of several models, grids that share work out
 //! anyhow.
 
-use half::{bf16, f16};
 use samp_abi::{Format, Layout};
 
-use super::{Arg, Check, Near, Numbers, Trial};
+use super::{Arg, Check, Near, Numbers, Trial, activations::Activations};
 use crate::{
     cuda::{Activation, Grid},
     format::{decode_rows, encode},
@@ -90,6 +89,19 @@ pub fn cases(kind: Kind) -> Vec<Case> {
             ("int8", (136, 1024), 64),
             ("f16", (72, 14336), 16),
         ],
+        Kind::WgmmaFp8 => [
+            ("fp8", (136, 8192), 16),
+            ("fp8", (40, 28672), 16),
+            ("fp8", (17, 14336), 16),
+            ("fp8", (72, 4096), 64),
+            ("fp8", (136, 2048), 128),
+            ("fp8", (40, 5632), 16),
+            ("fp8", (136, 3072), 32),
+            ("fp8", (40, 896), 64),
+            ("fp8", (16, 128), 16),
+            ("fp8_e4m3_tensor", (72, 1024), 128),
+            ("fp8_e4m3_tensor", (16, 128), 32),
+        ],
     };
     let case = |(format, shape, tokens)| {
         let linear = kernel(kind, format, shape, tokens);
@@ -99,6 +111,15 @@ pub fn cases(kind: Kind) -> Vec<Case> {
         }
     };
     all.into_iter().map(case).collect()
+}
+
+/// [`cases`] of activations in fp8, outputs of every type, biases.
+pub fn fp8_cases() -> Vec<Case> {
+    let linear = kernel(Kind::WgmmaFp8, "fp8", (72, 640), 32);
+    let bf16 = linear.with(Activation::Bf16).expect("exact weights");
+    let wide = Linear { bias: true, f32_out: true, ..linear };
+    let others = [bf16, Linear { bias: true, ..linear }, wide].map(|l| Case::new(l, &[29, 32], &[2, 5]));
+    cases(Kind::WgmmaFp8).into_iter().chain(others).collect()
 }
 
 /// Outputs in f32, biases, and ways of sharing out the work other than the usual.
@@ -168,6 +189,11 @@ pub fn bf16() -> Vec<Trial> {
     all_trials(bf16_cases())
 }
 
+/// [`fp8_cases`].
+pub fn fp8() -> Vec<Trial> {
+    all_trials(fp8_cases())
+}
+
 /// Every number of tokens at a time that a kernel can be made for, over every format.
 pub fn tiles() -> Vec<Trial> {
     let formats =
@@ -183,7 +209,7 @@ pub fn tiles() -> Vec<Trial> {
 pub struct Problem {
     linear: Linear,
     parts: Vec<Vec<u8>>,
-    x: Vec<u16>,
+    x: Activations,
     bias: Vec<f32>,
     expected: Vec<Near>,
 }
@@ -202,10 +228,14 @@ impl Problem {
         let mut weights = vec![0.0; rows * cols];
         decode_rows(plain.view(), 0, &mut weights);
         let packed = pack(plain.view(), Layout::Fragments);
+        let shape = (tokens as usize, cols);
         let mut problem = Problem {
             linear: *linear,
             parts: packed.parts.iter().map(|(_, bytes)| bytes.to_vec()).collect(),
-            x: (0..tokens as usize * cols).map(|_| to_bits(linear.activation, numbers.normal(1.0))).collect(),
+            x: match linear.kind {
+                Kind::WgmmaFp8 => Activations::fp8(shape, &mut numbers),
+                _ => Activations::sixteen_bits(linear.activation, shape, &mut numbers),
+            },
             bias: (0..rows).map(|_| numbers.normal(1.0)).collect(),
             expected: vec![],
         };
@@ -224,7 +254,7 @@ impl Problem {
         };
         let outputs = (tokens * linear.rows) as usize;
         let check = Check::near(stored, self.expected[..outputs].to_vec());
-        let mut args = vec![Arg::read(&self.x[..(tokens * linear.cols) as usize])];
+        let mut args = self.x.args(tokens as usize);
         args.extend(self.parts.iter().map(|part| Arg::read(part)));
         if matches!(linear.format, Format::Int4 { zero_point: false, .. }) {
             args.push(Arg::Null);
@@ -245,15 +275,15 @@ impl Problem {
             "{} {format} {rows}x{cols} by {tile}, {tokens} tokens on {blocks} blocks{as_stored}",
             source.stem
         );
-        Trial { name, source, grid, args, hopper: linear.kind == Kind::Wgmma }
+        Trial { name, source, grid, args, hopper: linear.kind.is_wgmma() }
     }
 
     fn expected(&self, weights: &[f32], token: usize, row: usize) -> Near {
         let cols = self.linear.cols as usize;
-        let pairs = weights[row * cols..][..cols].iter().zip(&self.x[token * cols..][..cols]);
+        let pairs = weights[row * cols..][..cols].iter().zip(&self.x.values[token * cols..][..cols]);
         let (mut value, mut magnitude) = (0.0, 0.0);
         for (w, x) in pairs {
-            let product = f64::from(*w) * f64::from(from_bits(self.linear.activation, *x));
+            let product = f64::from(*w) * x;
             value += product;
             magnitude += product.abs();
         }
@@ -266,23 +296,10 @@ impl Problem {
             Activation::Bf16 => 2f64.powi(-8),
         };
         let table = matches!(self.linear.format, Format::Nf4 | Format::Fp4);
-        let of_sum = magnitude * (2f64.powi(-17) + if table { ulp / 2.0 } else { 0.0 });
+        // Units for fp8 cut off what is 14 bits below the largest of 33 numbers.
+        let of_units = if self.linear.kind == Kind::WgmmaFp8 { 2f64.powi(-10) } else { 2f64.powi(-17) };
+        let of_sum = magnitude * (of_units + if table { ulp / 2.0 } else { 0.0 });
         let of_output = value.abs() * if self.linear.f32_out { 2f64.powi(-23) } else { ulp };
         Near { value, allowed: of_sum + of_output + 1e-7 }
-    }
-}
-
-/// An activation as it is stored.
-fn to_bits(activation: Activation, x: f32) -> u16 {
-    match activation {
-        Activation::F16 => f16::from_f32(x).to_bits(),
-        Activation::Bf16 => bf16::from_f32(x).to_bits(),
-    }
-}
-
-fn from_bits(activation: Activation, bits: u16) -> f32 {
-    match activation {
-        Activation::F16 => f16::from_bits(bits).to_f32(),
-        Activation::Bf16 => bf16::from_bits(bits).to_f32(),
     }
 }

@@ -3,6 +3,7 @@
 //! Whoever can launch kernels runs them, the emulator as well as a GPU, so that both are held to the same. What a kernel
 //! writes is NaN before the launch; results are compared with the plain-loop references.
 
+mod activations;
 pub mod attention;
 mod cache;
 mod check;
@@ -124,6 +125,7 @@ pub fn kernels() -> Vec<fn() -> Vec<Trial>> {
         linear::wgmma,
         linear::outputs,
         linear::bf16,
+        linear::fp8,
         linear::tiles,
         attention::decode,
         attention::prefill,

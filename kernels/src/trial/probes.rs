@@ -15,7 +15,8 @@ pub fn trials() -> Vec<Trial> {
     let wgmma = [16, 32, 64, 128].map(|columns| warpgroup(columns, (false, false)));
     let narrow = [16, 128].map(|columns| warpgroup(columns, (true, false)));
     let each = [numbers(), pairs(), wide(), warp(), sync(), copy(), bulk(), fence()];
-    each.into_iter().chain(matrices).chain(wgmma).chain(narrow).collect()
+    let fp8 = [16, 32, 64, 128].map(warpgroup_fp8);
+    each.into_iter().chain(matrices).chain(wgmma).chain(narrow).chain(fp8).collect()
 }
 
 /// Matrices of a warpgroup, brought in by tensor copies.
@@ -273,6 +274,30 @@ fn fence() -> Trial {
     let check = Check::near(Format::F32, Near::all(&expected, 1e-5, 0.0));
     let args = vec![Arg::read(&a), Arg::read(&b), Arg::poisoned(expected.len() * 4, check)];
     Trial { hopper: true, ..trial("probe_fence", (1, 128, 2048), args) }
+}
+
+/// Whole numbers, whose sums are exact in the 14 bits that the units keep: at most 128 products up to 64.
+fn warpgroup_fp8(columns: usize) -> Trial {
+    let depth = 128;
+    let mut numbers = Numbers::new(11);
+    let mut whole = |count: usize| -> (Vec<u8>, Vec<f32>) {
+        let each = |_| {
+            let value = numbers.below(17) as f32 - 8.0;
+            (f32_to_fp8(value), value)
+        };
+        (0..count).map(each).unzip()
+    };
+    let ((a, wide_a), (b, wide_b)) = (whole(64 * depth), whole(columns * depth));
+    let expected = product(&wide_a, |k, column| wide_b[column * depth + k], depth, columns);
+    let out = Arg::poisoned(expected.len() * 4, Check::near(Format::F32, Near::all(&expected, 0.0, 0.0)));
+    let grid = Grid { blocks: [1, 1, 1], threads: 128, shared_bytes: columns as u32 * 128 };
+    Trial {
+        name: format!("probe_wgmma_fp8 of {columns} columns"),
+        source: source("probe_wgmma_fp8", &[("COLUMNS", columns)]),
+        grid,
+        args: vec![Arg::read(&a), Arg::read(&b), out],
+        hopper: true,
+    }
 }
 
 fn warpgroup(columns: usize, (narrow, tensor): (bool, bool)) -> Trial {

@@ -31,7 +31,11 @@ fn names_are_unique_and_follow_the_convention() {
     assert_eq!(names.len(), kernels().count());
     for kernel in kernels() {
         assert_eq!(find(kernel.name).expect("registered").name, kernel.name);
-        let takes = |format: &Format| kernel.takes(&linear_shape(kernel.targets[0], *format, 1));
+        let takes = |format: &Format| {
+            let shape = linear_shape(kernel.targets[0], *format, 1);
+            let mut types = [shape.activations, ElementType::U8].into_iter();
+            types.any(|activations| kernel.takes(&Shape { activations, ..shape }))
+        };
         let formats: Vec<Format> = Format::ALL.into_iter().filter(takes).collect();
         let stem = match kernel.layout {
             Some(layout) => {
@@ -133,9 +137,25 @@ fn nothing_runs_where_no_kernel_is() {
 }
 
 #[test]
+fn fp8_activations_are_multiplied_with_fp8_weights_on_hopper_alone() {
+    let fp8 = Format::Fp8E4m3(samp_abi::ScaleAxis::Channel);
+    let chosen = |target, format, cols, tokens| {
+        let shape = linear_shape(target, format, tokens);
+        let shape = Shape { activations: ElementType::U8, cols, ..shape };
+        cheapest(target, OpKind::Linear, shape).map(|kernel| kernel.name)
+    };
+    let of = |tokens| chosen(TargetName::H100, fp8, 4096, tokens);
+    assert_eq!(of(16), Some("linear_fp8_e4m3_fragments_fp8wgmma16"));
+    assert_eq!(of(256), Some("linear_fp8_e4m3_fragments_fp8wgmma128"));
+    assert_eq!(chosen(TargetName::H100, fp8, 192, 16), None);
+    assert_eq!(chosen(TargetName::H100, Format::INT8, 4096, 16), None);
+    assert_eq!(chosen(TargetName::A100, fp8, 4096, 16), None);
+}
+
+#[test]
 fn plain_weights_are_taken_beside_activations_of_their_own_type() {
     use {ElementType as E, Format as F};
-    let all = [E::F32, E::F16, E::Bf16];
+    let all = [E::F32, E::F16, E::Bf16, E::U8];
     let taken = |target, format| {
         let shape = |activations| Shape { activations, ..linear_shape(target, format, 1) };
         all.into_iter().filter(|dtype| cheapest(target, OpKind::Linear, shape(*dtype)).is_some()).collect()

@@ -45,7 +45,7 @@ impl Pattern {
     /// E4M3 of either sign below 2.
     pub const FP8: Pattern = Pattern { keep: 0xbfbf_bfbf, set: 0 };
     /// f32 from 2^-10 to 2^-9: scales.
-    const SCALES: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3a80_0000 };
+    pub const SCALES: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3a80_0000 };
     /// f32 from 1 to 2: weights of norms.
     pub const AROUND_ONE: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3f80_0000 };
     /// f16 from 2^-10 to 2^-9: scales of groups.

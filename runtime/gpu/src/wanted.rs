@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use samp_abi::{Format, Group, ScaleAxis};
+use samp_abi::{ElementType, Format, Group, ScaleAxis};
 use samp_kernels::{
     cuda::Source,
     target::Target,
@@ -10,7 +10,7 @@ use samp_kernels::{
 };
 
 use crate::{
-    bench::{attention::Kv, linear::Task, step},
+    bench::{ACTIVATIONS, attention::Kv, linear::Task, step},
     memory,
     shapes::{Projection, Shape},
     suite,
@@ -28,14 +28,19 @@ pub const FORMATS: [Format; 4] = [
     Format::F16,
 ];
 
-/// The linears of a shape: those of the decoder in every format, the head in f16.
+/// The linears of a shape: those of the decoder in every format, fp8 with activations of fp8 too, the head in f16.
 pub fn tasks(shape: Shape, formats: &[Format]) -> Vec<(Projection, Task)> {
     let sizes = shape.sizes();
     let of = |projection: Projection| {
         let (rows, cols) = sizes.of(projection);
         let f32_out = projection == Projection::LmHead;
         let wanted = formats.iter().filter(move |format| !f32_out || **format == Format::F16);
-        wanted.map(move |&format| (projection, Task { format, rows, cols, f32_out }))
+        wanted.flat_map(move |&format| {
+            let task = Task { format, activations: ACTIVATIONS, rows, cols, f32_out };
+            let fp8 = Task { activations: ElementType::U8, ..task };
+            let both = matches!(format, Format::Fp8E4m3(_)).then_some(fp8);
+            [task].into_iter().chain(both).map(move |task| (projection, task))
+        })
     };
     Projection::ALL.into_iter().flat_map(of).collect()
 }

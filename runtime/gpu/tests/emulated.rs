@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use samp_abi::{Format, TargetName};
+use samp_abi::{ElementType, Format, ScaleAxis, TargetName};
 use samp_emulator::{Build, Options};
 use samp_gpu::{
     Gpu,
@@ -76,13 +76,21 @@ fn what_is_wrong_is_told_and_what_cannot_run_is_left_out() {
 #[test]
 fn linears_and_attention_are_measured() {
     with(TargetName::H200, |gpu| {
-        let task = Task { format: Format::Nf4, rows: 40, cols: 128, f32_out: false };
         let filler = gpu.filler().unwrap();
-        let operands = gpu.operands(&filler, &task, &[2, 16]).unwrap();
-        for tokens in [2, 16] {
+        let nf4 =
+            Task { format: Format::Nf4, activations: ElementType::F16, rows: 40, cols: 128, f32_out: false };
+        let fp8 = Format::Fp8E4m3(ScaleAxis::Channel);
+        let fp8 = Task { format: fp8, activations: ElementType::U8, ..nf4 };
+        assert!(fp8.candidates(gpu.target, 2).is_empty(), "for many tokens alone");
+        for (task, tokens, name) in [
+            (nf4, 2, "linear_nf4_fragments_"),
+            (nf4, 16, "linear_nf4_fragments_"),
+            (fp8, 16, "linear_fp8_e4m3_fragments_fp8wgmma16"),
+        ] {
+            let operands = gpu.operands(&filler, &task, &[tokens]).unwrap();
             let measured = gpu.measure_linear(&task, &operands, tokens).unwrap();
             let row = measured[0].row(("tiny", "o"), &task, tokens, gpu.target);
-            assert!(row.gbs > 0.0 && row.kernel.starts_with("linear_nf4_fragments_"), "{row:?}");
+            assert!(row.gbs > 0.0 && row.kernel.starts_with(name), "{row:?}");
         }
         let rows = gpu
             .measure_attention(&filler, &Shape::Tiny.sizes(), Kv::Fp8, Load { batch: 3, context: 70 })

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
+use samp_abi::ElementType;
 use samp_gpu::{
     bench::report::{AttentionRow, Ceilings, LinearRow, Report, StepRow},
     clock::Timing,
@@ -43,6 +44,7 @@ fn measured() -> Report {
         model: "llama-3-8b".into(),
         projection: "o".into(),
         format: "nf4".into(),
+        activations: ElementType::F16,
         rows: 4096,
         cols: 4096,
         tokens: 1,

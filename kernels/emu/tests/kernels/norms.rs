@@ -44,3 +44,13 @@ fn a_norm_without_barrier_or_bound_is_caught() {
     let error = launch_edited(nothing, 28).expect("too little shared memory");
     assert_eq!(error.fault().expect("a fault").kind, FaultKind::Bounds, "{error}");
 }
+
+#[test]
+fn fp8_activations_in_another_order_are_noticed() {
+    let in_fp8 = trial::norms::trials().into_iter().filter(|trial| trial.name.contains("in fp8 [3"));
+    let edit = |to| Edit { file: "row.cuh", from: "*(u16*)to = first;", to };
+    for trial in in_fp8 {
+        let right = |to| edited(&trial, edit(to)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(right("*(u16*)to = first;") && !right("*(u16*)to = second;"), "{}", trial.name);
+    }
+}

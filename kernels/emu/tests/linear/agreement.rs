@@ -4,7 +4,7 @@ use samp_emulator::Build;
 use samp_kernels::{
     cuda::Activation,
     linear::cuda::{Kind, Linear},
-    trial::linear::{Case, bf16_cases, cases, kernel, other_cases},
+    trial::linear::{Case, bf16_cases, cases, fp8_cases, kernel, other_cases},
 };
 
 use crate::{compile, devices};
@@ -44,6 +44,14 @@ fn wgmma_over_every_format_and_the_widths_of_models() {
 }
 
 #[test]
+fn activations_of_fp8_over_the_widths_of_models() {
+    agree(fp8_cases(), Build::Plain);
+    let none = |format: &str, cols| Linear::new(Kind::WgmmaFp8, format.parse().unwrap(), (64, cols), 16);
+    assert_eq!(none("fp8", 192), None, "half a block of columns");
+    assert_eq!(none("int8", 256), None);
+}
+
+#[test]
 fn activations_of_bf16_over_every_format() {
     agree(bf16_cases(), Build::Plain);
     for (kind, tokens) in [(Kind::Gemv, 3), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
@@ -70,6 +78,8 @@ fn checked_builds_find_no_fault() {
         (Kind::Wgmma, "int4_asym", 64),
         (Kind::Wgmma, "f16", 32),
         (Kind::Wgmma, "bf16", 32),
+        (Kind::WgmmaFp8, "fp8", 16),
+        (Kind::WgmmaFp8, "fp8_e4m3_tensor", 64),
     ] {
         let linear = Linear { bias: true, ..kernel(kind, format, (200, 640), tokens) };
         let tokens = [tokens - 1, tokens].map(|t| t.max(1)).to_vec();

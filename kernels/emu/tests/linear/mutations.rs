@@ -2,7 +2,7 @@
 
 use samp_emulator::{Build, Edit, FaultKind};
 use samp_kernels::{
-    linear::cuda::Kind,
+    linear::cuda::{Kind, Linear},
     trial::linear::{Problem, kernel},
 };
 
@@ -11,7 +11,8 @@ use crate::{devices, emulator};
 /// The kinds of faults that a mutated kernel shows over several devices.
 #[track_caller]
 fn faults(kind: Kind, tokens: u32, file: &str, from: &str, to: &str) -> Vec<FaultKind> {
-    let linear = kernel(kind, "nf4", (200, 640), tokens);
+    let format = if kind == Kind::WgmmaFp8 { "fp8" } else { "nf4" };
+    let linear = kernel(kind, format, (200, 640), tokens);
     let edit = Edit { file, from, to };
     let kernel = emulator().compile_edited(&linear.source(), &[edit], Build::Checked);
     let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
@@ -65,4 +66,30 @@ fn wgmma_mutations() {
         (file, "const bool valid = first_token + token < tokens;", "const bool valid = true;"),
         FaultKind::Bounds,
     );
+}
+
+/// What an edited kernel over fp8 computes must be wrong. Its results are f32, so that no rounding hides anything.
+#[track_caller]
+fn wrong(cols: u32, (file, from, to): (&str, &str, &str)) {
+    let linear = Linear { f32_out: true, ..kernel(Kind::WgmmaFp8, "fp8", (24, cols), 16) };
+    let kernel = emulator().compile_edited(&linear.source(), &[Edit { file, from, to }], Build::Plain);
+    let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
+    let trial = Problem::new(&linear, 15).trial(15, 1);
+    let options = devices(1).next().expect("a device");
+    let written = kernel.try_out(&trial, options).unwrap_or_else(|error| panic!("{error}"));
+    let part = trial.check(&written);
+    assert!(part.is_err(), "`{to}` for `{from}` takes {part:?} of the tolerance");
+}
+
+#[test]
+fn wgmma_fp8_mutations() {
+    let (kind, file) = (Kind::WgmmaFp8, "linear_wgmma.cuh");
+    noticed(kind, (file, "barrier_wait(ring.full + stage_of(turn), parity_of(turn));", ""), FaultKind::Race);
+    noticed(kind, (file, "first_token + token < tokens;", "true;"), FaultKind::Bounds);
+    noticed(kind, ("output.cuh", "token_scales[token]", "token_scales[token + 1]"), FaultKind::Bounds);
+    wrong(256, ("output.cuh", "token_scales[token]", "token_scales[0]"));
+    wrong(256, ("weights.cuh", "0x5410 : 0x7632", "0x1054 : 0x7632"));
+    // Thousands of products in one sum of the units.
+    let promoted = "static constexpr bool BLOCK_SCALED = true;\n  DEV Fp8Codes";
+    wrong(8192, ("weights.cuh", promoted, "DEV Fp8Codes"));
 }

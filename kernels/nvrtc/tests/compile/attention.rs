@@ -74,7 +74,7 @@ fn kernels_around_the_linears_do_not_spill() {
 }
 
 /// Probes of what only Hopper has; one of them also makes tensor copies.
-const HOPPER: [&str; 3] = ["probe_bulk", "probe_fence", "probe_wgmma"];
+const HOPPER: [&str; 4] = ["probe_bulk", "probe_fence", "probe_wgmma", "probe_wgmma_fp8"];
 
 #[test]
 fn probes_compile() {

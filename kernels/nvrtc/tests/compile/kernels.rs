@@ -15,7 +15,7 @@ const SHAPE: (u32, u32) = (8192, 28672);
 /// The architectures that a kind is compiled for.
 fn archs(kind: Kind) -> &'static [Arch] {
     match kind {
-        Kind::Wgmma => &[Arch::Sm90a],
+        Kind::Wgmma | Kind::WgmmaFp8 => &[Arch::Sm90a],
         _ => &[Arch::Sm80, Arch::Sm90a],
     }
 }
@@ -26,9 +26,11 @@ fn specialisations() -> Vec<(Linear, Arch)> {
     let formats = names.map(|name| name.parse::<Format>().expect("a format"));
     let mut all = vec![];
     for format in formats {
-        for (kind, few, many) in [(Kind::Gemv, 1, 2), (Kind::Mma, 8, 64), (Kind::Wgmma, 16, 128)] {
-            let [few, many] =
-                [few, many].map(|tokens| Linear::new(kind, format, SHAPE, tokens).expect("a kernel"));
+        let ends =
+            [(Kind::Gemv, 1, 2), (Kind::Mma, 8, 64), (Kind::Wgmma, 16, 128), (Kind::WgmmaFp8, 16, 128)];
+        for (kind, few, many) in ends {
+            let of = |tokens| Linear::new(kind, format, SHAPE, tokens);
+            let (Some(few), Some(many)) = (of(few), of(many)) else { continue };
             let other = many.with(Activation::Bf16).filter(|other| *other != many);
             let linears = [few, many].into_iter().chain(other);
             all.extend(linears.flat_map(|linear| archs(kind).iter().map(move |arch| (linear, *arch))));

@@ -52,4 +52,7 @@ fn kernels_use_the_instructions_they_are_written_for() {
     check(Kind::Mma, ("bf16", 8), Arch::Sm80, &["HMMA.16816.F32.BF16"]);
     check(Kind::Wgmma, ("bf16", 64), Arch::Sm90a, &["HGMMA.64x64x16.F32.BF16", "UBLKCP", "SYNCS"]);
     check(Kind::Wgmma, ("fp8", 128), Arch::Sm90a, &["HGMMA.64x128x16.F32", "UBLKCP", "SYNCS"]);
+    for (tokens, units) in [(16, "QGMMA.64x16x32.F32.E4M3.E4M3"), (128, "QGMMA.64x128x32.F32.E4M3.E4M3")] {
+        check(Kind::WgmmaFp8, ("fp8", tokens), Arch::Sm90a, &[units, "UBLKCP", "SYNCS", "LDS.128"]);
+    }
 }

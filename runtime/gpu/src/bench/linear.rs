@@ -1,6 +1,6 @@
 //! Linears over the shapes of models.
 
-use samp_abi::{Format, Layout, plan::OpKind};
+use samp_abi::{ElementType, Format, Layout, plan::OpKind};
 use samp_kernels::{
     linear::cuda::{Kind, Linear},
     registry::{self, Shape},
@@ -9,7 +9,7 @@ use samp_kernels::{
 };
 use samp_runtime::device::gpu::{Arg, Driver};
 
-use super::{ACTIVATIONS, report::LinearRow};
+use super::report::LinearRow;
 use crate::{
     Gpu, GpuError, Ready,
     clock::Timing,
@@ -21,6 +21,8 @@ use crate::{
 pub struct Task {
     /// Format of the weight.
     pub format: Format,
+    /// What activations are stored as; bytes are fp8 with a scale for each token.
+    pub activations: ElementType,
     /// Output channels.
     pub rows: u32,
     /// Input channels.
@@ -40,13 +42,13 @@ pub struct Candidate {
 
 impl Task {
     fn shape(&self, tokens: u32) -> Shape {
-        let Task { format, rows, cols, .. } = *self;
+        let Task { format, activations, rows, cols, .. } = *self;
         Shape {
             tokens: tokens.into(),
             rows: rows.into(),
             cols: cols.into(),
             format: Some(format),
-            activations: ACTIVATIONS,
+            activations,
             context: 0,
         }
     }
@@ -59,7 +61,7 @@ impl Task {
             let Some(CudaKernel::Linear(kind, tile)) = row.cuda else { continue };
             let Some(linear) = Linear::new(kind, self.format, (self.rows, self.cols), tile) else { continue };
             // Half of the smallest tile of Hopper's units would be missing.
-            if kind == Kind::Wgmma && tokens <= 8 {
+            if kind.is_wgmma() && tokens <= 8 {
                 continue;
             }
             let candidate = Candidate { name: row.name, linear: Linear { f32_out: self.f32_out, ..linear } };
@@ -77,6 +79,11 @@ impl Task {
         }
         best.into_iter().map(|(_, candidate)| candidate).collect()
     }
+
+    /// Bytes of so many tokens' activations.
+    fn x_bytes(&self, tokens: u32) -> u64 {
+        u64::from(tokens) * u64::from(self.cols) * self.activations.bytes()
+    }
 }
 
 /// Operands of a task, weights several times over.
@@ -84,6 +91,8 @@ pub struct Operands<M> {
     /// The weights.
     pub weight: Weight<M>,
     x: Piece<M>,
+    /// Of tokens in fp8.
+    scales: Option<Piece<M>>,
     out: Piece<M>,
     sums: Piece<M>,
     counters: Piece<M>,
@@ -142,15 +151,20 @@ impl<D: Driver> Gpu<'_, D> {
         let bytes = Layout::Fragments.bytes(task.format, task.rows.into(), task.cols.into());
         let shape = (task.rows, task.cols);
         let weight = self.weight(filler, (task.format, Layout::Fragments), shape, self.cold_copies(bytes))?;
-        let most = u64::from(tokens.iter().copied().max().unwrap_or(1));
-        let x = self.filled(filler, ("activations", most * u64::from(task.cols) * 2), Pattern::HALVES)?;
-        let out = self.zeros("results", most * u64::from(task.rows) * if task.f32_out { 4 } else { 2 })?;
+        let most = tokens.iter().copied().max().unwrap_or(1);
+        let fp8 = task.activations == ElementType::U8;
+        let pattern = if fp8 { Pattern::FP8 } else { Pattern::HALVES };
+        let x = self.filled(filler, ("activations", task.x_bytes(most)), pattern)?;
+        let scales = || self.filled(filler, ("scales of activations", u64::from(most) * 4), Pattern::SCALES);
+        let scales = fp8.then(scales).transpose()?;
+        let out_bytes = u64::from(most) * u64::from(task.rows) * if task.f32_out { 4 } else { 2 };
+        let out = self.zeros("results", out_bytes)?;
         let needs = tokens
             .iter()
             .map(|&tokens| workspace(&task.candidates(self.target, tokens), self.target, tokens));
         let (sums, counters) = needs.fold((4, 4), |a, b| (a.0.max(b.0), a.1.max(b.1)));
         let (sums, counters) = (self.zeros("partial sums", sums)?, self.zeros("counters", counters)?);
-        Ok(Operands { weight, x, out, sums, counters })
+        Ok(Operands { weight, x, scales, out, sums, counters })
     }
 
     /// Measures every candidate on several numbers of blocks; the fastest comes first.
@@ -167,7 +181,7 @@ impl<D: Driver> Gpu<'_, D> {
                 all.push(Measured {
                     candidate,
                     blocks,
-                    timing: self.time_linear(&ready, &candidate, operands, tokens)?,
+                    timing: self.time_linear(&ready, (task, &candidate.linear), operands, tokens)?,
                 });
             }
         }
@@ -203,18 +217,19 @@ impl<D: Driver> Gpu<'_, D> {
     fn time_linear(
         &self,
         ready: &Ready<D::Kernel>,
-        candidate: &Candidate,
+        (task, linear): (&Task, &Linear),
         operands: &Operands<D::Memory>,
         tokens: u32,
     ) -> Result<Timing, GpuError> {
-        let linear = &candidate.linear;
         let flops = 2.0 * f64::from(linear.rows) * f64::from(linear.cols) * f64::from(tokens);
         let launches = self.launches(operands.weight.bytes, flops, operands.weight.copies);
-        let x = operands.x.part(0, u64::from(tokens) * u64::from(linear.cols) * 2);
+        let x_and_out = [operands.x.part(0, task.x_bytes(tokens)), operands.out.arg()];
         let workspace = || [operands.sums.arg(), operands.counters.arg()];
         let timing = self.measure(launches, &mut |launch| {
             let weight = operands.weight.args(launch);
-            self.launch(ready, &args(linear, [x, operands.out.arg()], weight, tokens, workspace()))
+            let mut args = args(linear, x_and_out, weight, tokens, workspace());
+            args.splice(1..1, operands.scales.iter().map(Piece::arg));
+            self.launch(ready, &args)
         })?;
         Ok(timing)
     }
@@ -229,10 +244,10 @@ impl Measured {
         tokens: u32,
         target: &Target,
     ) -> LinearRow {
-        let Task { format, rows, cols, f32_out } = *task;
+        let Task { format, activations, rows, cols, f32_out } = *task;
         let weights = Layout::Fragments.bytes(format, rows.into(), cols.into());
-        let values =
-            u64::from(tokens) * (u64::from(cols) * 2 + u64::from(rows) * if f32_out { 4 } else { 2 });
+        let results = u64::from(tokens) * u64::from(rows) * if f32_out { 4 } else { 2 };
+        let values = task.x_bytes(tokens) + results;
         let seconds = self.timing.microseconds / 1e6;
         let flops = 2.0 * f64::from(rows) * f64::from(cols) * f64::from(tokens);
         let chosen = registry::cheapest(target.name, OpKind::Linear, task.shape(tokens));
@@ -241,6 +256,7 @@ impl Measured {
             model: model.into(),
             projection: projection.into(),
             format: format.to_string(),
+            activations,
             rows,
             cols,
             tokens,

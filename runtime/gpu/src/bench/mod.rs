@@ -14,8 +14,8 @@ use crate::{
 };
 use report::Ceilings;
 
-/// What activations of all that is measured are stored as.
-const ACTIVATIONS: ElementType = ElementType::F16;
+/// What activations are stored as, unless something else is said.
+pub const ACTIVATIONS: ElementType = ElementType::F16;
 /// Bytes that launches go round in, several times what the largest L2 cache holds.
 const COLD_BYTES: u64 = 320 << 20;
 /// What one recording should take, in seconds, and the most launches in one.

@@ -1,6 +1,6 @@
 //! What was measured, as it is written to files.
 
-use samp_abi::ParseFormatError;
+use samp_abi::{ElementType, ParseFormatError};
 use samp_kernels::{
     measured::{Measured, MeasuredTime},
     registry::Shape,
@@ -72,6 +72,8 @@ pub struct LinearRow {
     pub projection: String,
     /// Format of the weight.
     pub format: String,
+    /// What activations are stored as; bytes are fp8.
+    pub activations: ElementType,
     /// Output channels.
     pub rows: u32,
     /// Input channels.
@@ -101,7 +103,7 @@ impl LinearRow {
             rows: self.rows.into(),
             cols: self.cols.into(),
             format: Some(self.format.parse().map_err(|why: ParseFormatError| why.to_string())?),
-            activations: ACTIVATIONS,
+            activations: self.activations,
             context: 0,
         };
         Ok(MeasuredTime { kernel: self.kernel.clone(), shape, microseconds: self.timing.microseconds })

@@ -12,6 +12,7 @@ use samp_kernels::{
 use samp_runtime::device::gpu::{Arg, Driver, DriverError};
 
 use super::{
+    ACTIVATIONS,
     attention::{self, Kv, Load, geometry},
     linear::{self, Measured, Task},
     report::StepRow,
@@ -59,7 +60,8 @@ impl Job {
 
     fn task(&self, projection: Projection) -> Task {
         let (rows, cols) = self.sizes.of(projection);
-        Task { format: self.recipe.of(projection), rows, cols, f32_out: projection == Projection::LmHead }
+        let (format, f32_out) = (self.recipe.of(projection), projection == Projection::LmHead);
+        Task { format, activations: ACTIVATIONS, rows, cols, f32_out }
     }
 }
 
