@@ -4,7 +4,7 @@
 #   kernels/bench/gpu.sh SAMP_GPU CODE [OUT]
 #
 # SAMP_GPU is the binary (`cargo build --release -p samp-gpu`), CODE the folder that `samp-gpu prepare --target h200 -o CODE`
-# filled on a machine with NVRTC; neither needs a toolkit here. OUT gets logs and JSON. TARGET names the GPU (h200), PYTHON
+# filled on a machine with NVRTC; neither needs a toolkit here. A plan `tiny-llama.plan` in that folder is run as well. OUT gets logs and JSON. TARGET names the GPU (h200), PYTHON
 # an interpreter with torch; without one, peers are left out.
 set -uo pipefail
 [ $# -ge 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
@@ -32,6 +32,9 @@ step() {
 { date -u +%FT%TZ; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv; } | tee "$out/machine.txt"
 step conformance 30 "$gpu" conformance "${at[@]}"
 step kernels 60 "$gpu" kernels "${at[@]}"
+if [ -d "$code/tiny-llama.plan" ]; then
+  step plan 60 "$gpu" plan "$code/tiny-llama.plan" --reference "$here/../../testdata/models/tiny-llama/reference.safetensors"
+fi
 step peers 120 "$python" "$here/peers.py" --json "$out/peers.json"
 ceiling=$("$python" -c 'import json,sys; print(json.load(open(sys.argv[1]))["ceilings"]["matmul_tflops"])' "$out/peers.json" 2>/dev/null)
 step bench 150 "$gpu" bench kernels "${at[@]}" ${ceiling:+--matmul-tflops "$ceiling"} --json "$out/bench.json"

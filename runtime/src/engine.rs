@@ -10,7 +10,7 @@ use samp_kernels::{
 
 use crate::{
     batch::{Arranged, Chunk, Logits, Outputs, SequenceId},
-    device::{Batch, Device, DeviceError, DeviceKind, Observer},
+    device::{Batch, Device, DeviceError, DeviceKind, Observer, Taken},
     golden::{self, GoldenError},
     kv::{KvUsage, OutOfPages, PagePool},
     plan::OpenPlan,
@@ -93,6 +93,16 @@ impl Engine {
         device: DeviceKind,
         options: EngineOptions,
     ) -> Result<Engine, EngineError> {
+        Engine::load(plan, device, options, &|_, _| {})
+    }
+
+    /// [`Engine::new`], with someone who hears of the weights that a GPU takes.
+    pub fn load(
+        plan: Arc<OpenPlan>,
+        device: DeviceKind,
+        options: EngineOptions,
+        taken: Taken<'_>,
+    ) -> Result<Engine, EngineError> {
         let kv_tokens = match options.kv_tokens {
             Some(tokens) => tokens,
             None => {
@@ -103,7 +113,7 @@ impl Engine {
             }
         };
         let options = EngineOptions { kv_tokens: Some(kv_tokens), ..options };
-        Engine::over(plan, &|plan, pages| device.load(plan, pages), options)
+        Engine::over(plan, &|plan, pages| device.load(plan, pages, taken), options)
     }
 
     /// Loads `plan` on the device that `load` makes for it and a cache of so many pages.

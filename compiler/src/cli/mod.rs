@@ -22,6 +22,9 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
+
+use crate::emit::{Bar, Progress};
 
 /// Compiles Llama checkpoints into mixed-precision plans and runs them.
 #[derive(Parser)]
@@ -53,6 +56,15 @@ pub enum Outcome {
     Clean,
     /// Done, with findings.
     Findings,
+}
+
+/// An engine on a device, with a bar while a GPU takes the weights.
+fn load(plan: OpenPlan, device: DeviceKind, options: EngineOptions) -> Result<Engine, EngineError> {
+    let bar = Bar::new(false);
+    bar.stage("taking weights");
+    let engine = Engine::load(plan.into(), device, options, &|done, all| bar.reach(done, all));
+    bar.end();
+    engine
 }
 
 /// Runs the command that the process was started with.

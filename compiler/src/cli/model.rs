@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use samp_runtime::{AddSpecial, DeviceKind, Engine, EngineOptions, Logits, Outputs, SequenceId, Tokenizer};
 
+use super::load;
 use crate::{compile, eval::LanguageModel};
 
 /// An opened plan with its tokenizer, run one sequence at a time.
@@ -25,8 +26,7 @@ impl PlanModel {
         let tokenizer =
             plan.file("tokenizer.json").is_some().then(|| Tokenizer::from_plan(&plan)).transpose()?;
         let kv_tokens = Some(plan.manifest().limits.max_context);
-        let mut engine =
-            Engine::new(plan.into(), device, EngineOptions { kv_tokens, ..EngineOptions::default() })?;
+        let mut engine = load(plan, device, EngineOptions { kv_tokens, ..EngineOptions::default() })?;
         let sequence = engine.create()?;
         Ok(PlanModel { engine, tokenizer, sequence, logits: None, _temporary: None })
     }

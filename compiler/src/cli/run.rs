@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::Context;
 use samp_runtime::{
-    AddSpecial, ChatTemplate, DeviceKind, Engine, EngineOptions, Finish, Message, OpenPlan, Request,
-    Sampling, Tokenizer, generate,
+    AddSpecial, ChatTemplate, DeviceKind, EngineOptions, Finish, Message, OpenPlan, Request, Sampling,
+    Tokenizer, generate,
 };
 use serde::Serialize;
 
-use super::{Outcome, print, print_json};
+use super::{Outcome, load, print, print_json};
 
 /// Generate text from a plan, streaming it to stdout
 ///
@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let room = prompt_tokens.saturating_add(args.max_tokens) as u64;
     let kv_tokens = Some(room.min(plan.manifest().limits.max_context));
     let options = EngineOptions { kv_tokens, ..EngineOptions::default() };
-    let mut engine = Engine::new(plan.into(), args.device, options)?;
+    let mut engine = load(plan, args.device, options)?;
     let request = Request {
         prompt,
         sampling: sampling(args),

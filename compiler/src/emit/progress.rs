@@ -43,6 +43,14 @@ impl Bar {
     }
 }
 
+impl Bar {
+    /// So many bytes of all are where they should be.
+    pub fn reach(&self, done: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(done);
+    }
+}
+
 impl Progress for Bar {
     fn begin(&self, bytes: u64) {
         self.0.set_length(bytes);

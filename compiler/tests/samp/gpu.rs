@@ -1,14 +1,15 @@
 //! Plans for GPUs, without one: their machine code, and the same kernels under the emulator.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
+use safetensors::{Dtype, tensor::TensorView};
 use samp_abi::{
     ElementType, Format,
     plan::{Buffer, Op, Plan, Step},
 };
+use samp_gpu::plan::{Reference, agreement};
 use samp_runtime::{
-    BufferView, Chunk, DeviceKind, Engine, EngineOptions, Fault, Observer, Outputs, Sampler, Sampling, open,
-    validate_manifest,
+    BufferView, Chunk, DeviceKind, Fault, Observer, Outputs, Sampler, Sampling, open, validate_manifest,
 };
 use serde_json::Value;
 
@@ -76,8 +77,7 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
     let bench = Bench::new();
     let ids = &reference(&tiny_llama()).ids[0][..9];
     for target in TARGETS {
-        let plan = Arc::new(open(&compiled(&bench, target, "uniform:f16")).unwrap());
-        let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+        let mut engine = engine(&compiled(&bench, target, "uniform:f16"), DeviceKind::Emulate, 64);
         let sequences = [engine.create().unwrap(), engine.create().unwrap()];
         let logits = sequences.map(|id| engine.prefill(id, ids, Outputs::Last).unwrap());
         let drawn = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed: 11, ..Sampling::default() };
@@ -108,8 +108,7 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
 fn emulated_gpus_decode_beside_prompts() {
     let bench = Bench::new();
     let ids = &reference(&tiny_llama()).ids[0];
-    let plan = Arc::new(open(&compiled(&bench, "h100", "uniform:f16")).unwrap());
-    let mut engine = Engine::new(plan, DeviceKind::Emulate, EngineOptions::default()).unwrap();
+    let mut engine = engine(&compiled(&bench, "h100", "uniform:f16"), DeviceKind::Emulate, 256);
     // Of each text, how much is cached before the step that has them all, and how much that brings.
     let parts = [(0, 9), (20, 1), (5, 7), (23, 1), (11, 1)];
     let texts: Vec<&[u32]> =
@@ -130,6 +129,39 @@ fn emulated_gpus_decode_beside_prompts() {
         let difference = largest_difference(found.row(row), expected.row(0));
         assert!(difference <= 2e-2, "sequence {row}: {difference}");
     }
+}
+
+/// `input_ids` and `logits` of the first tokens of two texts.
+fn part_of_reference(tokens: usize) -> Vec<u8> {
+    let (model, vocab) = (reference(&tiny_llama()), 4096);
+    let long = model.ids[0].len();
+    let ids: Vec<u8> = model.ids[..2]
+        .iter()
+        .flat_map(|text| &text[..tokens])
+        .flat_map(|id| i64::from(*id).to_le_bytes())
+        .collect();
+    let logits = (0..2).flat_map(|text| &model.logits[text * long * vocab..][..tokens * vocab]);
+    let logits: Vec<u8> = logits.flat_map(|logit| logit.to_le_bytes()).collect();
+    let tensors = [
+        ("input_ids", TensorView::new(Dtype::I64, vec![2, tokens], &ids).unwrap()),
+        ("logits", TensorView::new(Dtype::F32, vec![2, tokens, vocab], &logits).unwrap()),
+    ];
+    safetensors::serialize(tensors, None).unwrap()
+}
+
+#[test]
+fn the_suite_for_gpus_sees_how_near_a_plan_comes_to_its_reference() {
+    let bench = Bench::new();
+    let agreement = |recipe: &str| {
+        let mut engine = engine(&compiled(&bench, "h100", recipe), DeviceKind::Emulate, 64);
+        agreement(&mut engine, &Reference::read(&part_of_reference(6)).unwrap()).unwrap()
+    };
+    let (exact, coarse) = (agreement("uniform:f16"), agreement("uniform:fp4"));
+    println!("f16: {exact}; fp4: {coarse}");
+    assert!(exact.within(2e-2) && !coarse.within(2e-2));
+    assert_eq!((exact.rows, exact.picked), (12, 12));
+    let text = Reference::read(&part_of_reference(6)[..100]).unwrap_err().to_string();
+    assert!(text.contains("input_ids"), "{text}");
 }
 
 /// Keys unlike queries and values, so that their results are put together.

@@ -1,6 +1,6 @@
 //! Logits against transformers, and against themselves however a sequence is cut into steps.
 
-use std::{path::Path, sync::Arc};
+use std::{cell::Cell, path::Path, sync::Arc};
 
 use safetensors::SafeTensors;
 use samp_emulator::{Build, Options};
@@ -98,16 +98,24 @@ fn chunks_of_any_size_give_the_same_logits() {
     }
 }
 
-/// An engine over a plan, with a cache for so many tokens; what it emulates is kept from one run to the next.
-pub fn engine(plan: &Path, device: DeviceKind, tokens: usize) -> Engine {
+/// An engine with a cache for so many positions, without its golden probe.
+pub fn engine(plan: &Path, device: DeviceKind, kv_tokens: usize) -> Engine {
     let options =
-        EngineOptions { kv_tokens: Some(tokens as u64), self_test: false, ..EngineOptions::default() };
+        EngineOptions { kv_tokens: Some(kv_tokens as u64), self_test: false, ..EngineOptions::default() };
     let load = |plan: Arc<OpenPlan>, pages: u32| -> Result<Box<dyn Device>, DeviceError> {
+        let total = plan.manifest().memory.weights_bytes;
+        let heard = Cell::new(0);
+        let taken = |done, all| {
+            assert!(heard.get() < done && done <= all && all == total, "{done} of {all}");
+            heard.set(done);
+        };
         if device != DeviceKind::Emulate {
-            return device.load(plan, pages);
+            return device.load(plan, pages, &taken);
         }
         let driver = Emulated::new(&Path::new(CACHE).join("emulated"), Build::Plain, Options::default());
-        Ok(Box::new(GpuDevice::load(driver, plan, pages)?))
+        let device = GpuDevice::load(driver, plan, pages, &taken)?;
+        assert_eq!(heard.get(), total, "all weights were heard of");
+        Ok(Box::new(device))
     };
     Engine::over(open(plan).unwrap().into(), &load, options).unwrap()
 }

@@ -1,6 +1,9 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
@@ -13,12 +16,13 @@ use samp_gpu::{
         step::{Job as Step, What},
     },
     code,
+    plan::{Reference, agreement},
     shapes::{Recipe, Shape},
     suite, wanted,
 };
 use samp_kernels::{target::Target, trial::Trial};
 use samp_nvrtc::Nvrtc;
-use samp_runtime::device::gpu::Driver;
+use samp_runtime::{Engine, EngineOptions, device::gpu::Driver, open};
 
 use crate::device::{self, Device, Job, gpu_target};
 
@@ -53,6 +57,20 @@ enum Command {
         /// Only trials whose name holds this
         #[arg(long, default_value = "")]
         only: String,
+    },
+    /// Shows a plan of a small model against another's logits
+    Plan {
+        /// The plan
+        plan: PathBuf,
+        /// Its model's `reference.safetensors`: `input_ids`, i64 [texts, tokens], and `logits`, f32 [texts, tokens, vocab]
+        #[arg(long)]
+        reference: PathBuf,
+        /// How far a logit may be off: the default suits weights and activations of f16
+        #[arg(long, default_value_t = 0.02)]
+        tolerance: f32,
+        /// The GPU
+        #[arg(long, value_enum, default_value = "cuda")]
+        device: Device,
     },
     /// Measures
     #[command(subcommand)]
@@ -172,6 +190,9 @@ pub fn run(cli: Cli) -> Result<bool> {
             let job = Kernels { to, shapes, formats, tokens, batches, contexts, matmul_tflops };
             device::on(&place, job)
         }
+        Command::Plan { plan, reference, tolerance, device } => {
+            check_plan(&plan, &reference, tolerance, device)
+        }
         Command::Table { bench, source, output } => table(&bench, &source, &output),
         Command::Bench(Bench::Decode(of)) => of.run("decode", What::Decode, Load { batch: 1, context: 512 }),
         Command::Bench(Bench::Prefill(of)) => {
@@ -181,6 +202,15 @@ pub fn run(cli: Cli) -> Result<bool> {
             of.run("throughput", What::Decode, Load { batch: 128, context: 2048 })
         }
     }
+}
+
+fn check_plan(path: &Path, reference: &Path, tolerance: f32, device: Device) -> Result<bool> {
+    let bytes = std::fs::read(reference).with_context(|| format!("reading {}", reference.display()))?;
+    let reference = Reference::read(&bytes).with_context(|| reference.display().to_string())?;
+    let mut engine = Engine::new(Arc::new(open(path)?), device.kind()?, EngineOptions::default())?;
+    let found = agreement(&mut engine, &reference)?;
+    println!("{found}");
+    Ok(found.within(tolerance))
 }
 
 fn table(bench: &Path, source: &str, output: &Path) -> Result<bool> {
@@ -356,6 +386,7 @@ mod tests {
             "samp-gpu prepare --target a100 -o folder",
             "samp-gpu conformance --code folder",
             "samp-gpu kernels --device emulate --only nf4",
+            "samp-gpu plan tiny.plan --reference reference.safetensors --tolerance 0.1",
             "samp-gpu bench kernels --formats nf4,fp8_e4m3 --tokens 1,16 --matmul-tflops 790.5 --json out.json",
             "samp-gpu bench decode --shape llama-3-8b --recipe uniform:nf4",
             "samp-gpu bench throughput --shape llama-3-70b --batch 64 --context 2048 --kv fp8",

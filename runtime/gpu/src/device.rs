@@ -8,9 +8,12 @@ use samp_gpu::{
     code::Code,
 };
 use samp_kernels::target::Target;
-use samp_runtime::device::{
-    cuda::{Cuda, Event},
-    gpu::{Driver, DriverError},
+use samp_runtime::{
+    DeviceKind,
+    device::{
+        cuda::{Cuda, Event},
+        gpu::{Driver, DriverError},
+    },
 };
 
 use crate::cli::Place;
@@ -37,6 +40,19 @@ pub enum Device {
     Cuda,
     /// The emulator: slow, and its times say nothing.
     Emulate,
+}
+
+impl Device {
+    /// As the runtime calls it.
+    pub fn kind(self) -> Result<DeviceKind> {
+        match self {
+            Device::Cuda => Ok(DeviceKind::Cuda),
+            #[cfg(feature = "emulate")]
+            Device::Emulate => Ok(DeviceKind::Emulate),
+            #[cfg(not(feature = "emulate"))]
+            Device::Emulate => no_emulator(),
+        }
+    }
 }
 
 fn cuda(place: &Place, target: &'static Target, job: impl Job) -> Result<bool> {
@@ -92,6 +108,11 @@ fn emulate(target: &'static Target, job: impl Job) -> Result<bool> {
 
 #[cfg(not(feature = "emulate"))]
 fn emulate(_: &'static Target, _: impl Job) -> Result<bool> {
+    no_emulator()
+}
+
+#[cfg(not(feature = "emulate"))]
+fn no_emulator<T>() -> Result<T> {
     anyhow::bail!("this build has no emulator; build with `--features emulate`")
 }
 

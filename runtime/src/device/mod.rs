@@ -64,15 +64,21 @@ impl DeviceKind {
         }
     }
 
-    /// Readies the device for `plan` with a cache of `kv_pages` pages.
-    pub fn load(self, plan: Arc<OpenPlan>, kv_pages: u32) -> Result<Box<dyn Device>, DeviceError> {
+    /// Readies the device for `plan` with a cache of `kv_pages` pages. `taken` hears of the weights that a GPU takes; the
+    /// CPU reads them where they are.
+    pub fn load(
+        self,
+        plan: Arc<OpenPlan>,
+        kv_pages: u32,
+        taken: Taken<'_>,
+    ) -> Result<Box<dyn Device>, DeviceError> {
         match self {
             DeviceKind::Cpu => cpu::load(plan, kv_pages),
             DeviceKind::Reference => reference::load(plan, kv_pages),
             #[cfg(feature = "emulate")]
-            DeviceKind::Emulate => gpu::load_emulated(plan, kv_pages),
+            DeviceKind::Emulate => gpu::load_emulated(plan, kv_pages, taken),
             #[cfg(feature = "cuda")]
-            DeviceKind::Cuda => cuda::load(plan, kv_pages),
+            DeviceKind::Cuda => cuda::load(plan, kv_pages, taken),
         }
     }
 
@@ -89,6 +95,9 @@ impl DeviceKind {
         }
     }
 }
+
+/// Hears how many bytes of a plan's weights a device has taken, and of how many.
+pub type Taken<'a> = &'a dyn Fn(u64, u64);
 
 impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

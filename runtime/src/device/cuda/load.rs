@@ -7,7 +7,7 @@ use samp_kernels::target::Target;
 use super::{Cuda, DeviceInfo};
 use crate::{
     device::{
-        Device, DeviceError, DeviceKind,
+        Device, DeviceError, DeviceKind, Taken,
         gpu::{Driver, DriverError, GpuDevice},
     },
     plan::OpenPlan,
@@ -17,9 +17,13 @@ use crate::{
 const RESERVED_BYTES: u64 = 512 << 20;
 
 /// Readies the first GPU for `plan`, if the plan is for such a one.
-pub(in crate::device) fn load(plan: Arc<OpenPlan>, kv_pages: u32) -> Result<Box<dyn Device>, DeviceError> {
+pub(in crate::device) fn load(
+    plan: Arc<OpenPlan>,
+    kv_pages: u32,
+    taken: Taken<'_>,
+) -> Result<Box<dyn Device>, DeviceError> {
     let cuda = open_for(&plan)?;
-    Ok(Box::new(GpuDevice::load(cuda, plan, kv_pages)?))
+    Ok(Box::new(GpuDevice::load(cuda, plan, kv_pages, taken)?))
 }
 
 /// Pages of the KV cache, at most `full`, that fit beside the weights into the part `utilization` of the GPU's memory.

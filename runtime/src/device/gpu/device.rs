@@ -22,7 +22,7 @@ use super::{
     weights::Weights,
 };
 use crate::{
-    device::{Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span},
+    device::{Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span, Taken},
     plan::{OpenPlan, code},
 };
 
@@ -88,11 +88,16 @@ impl<M> Cache<M> {
 
 impl<D: Driver> GpuDevice<D> {
     /// Loads the code and the weights of `plan`, with a cache of `kv_pages` pages.
-    pub fn load(driver: D, plan: Arc<OpenPlan>, kv_pages: u32) -> Result<GpuDevice<D>, DeviceError> {
+    pub fn load(
+        driver: D,
+        plan: Arc<OpenPlan>,
+        kv_pages: u32,
+        taken: Taken<'_>,
+    ) -> Result<GpuDevice<D>, DeviceError> {
         let manifest = plan.manifest();
         let target = Target::of(manifest.target);
         let Code { kernels, sampler, code } = load_code(&driver, &plan, target)?;
-        let weights = Weights::upload(&driver, &plan)?;
+        let weights = Weights::upload(&driver, &plan, taken)?;
         let arena = driver.allocate("activation arena", manifest.memory.arena_bytes.max(1))?;
         let cache = Cache::new(&driver, &plan, kv_pages)?;
         let inputs = Inputs::new(&driver, &manifest.limits, manifest.kv.page_tokens)?;

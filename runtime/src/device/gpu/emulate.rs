@@ -11,7 +11,7 @@ use samp_kernels::cuda::{Grid, Source};
 use super::{Arg, Driver, DriverError, GpuDevice};
 use crate::{
     cache::cache_folder,
-    device::{Device, DeviceError, DeviceKind},
+    device::{Device, DeviceError, DeviceKind, Taken},
     plan::OpenPlan,
 };
 
@@ -30,13 +30,17 @@ impl Emulated {
 }
 
 /// Readies the emulator for `plan`, whatever GPU it is for.
-pub(in crate::device) fn load(plan: Arc<OpenPlan>, kv_pages: u32) -> Result<Box<dyn Device>, DeviceError> {
+pub(in crate::device) fn load(
+    plan: Arc<OpenPlan>,
+    kv_pages: u32,
+    taken: Taken<'_>,
+) -> Result<Box<dyn Device>, DeviceError> {
     let target = plan.manifest().target;
     if samp_kernels::target::Target::of(target).compute_capability.is_none() {
         return Err(DeviceError::Target { target, device: DeviceKind::Emulate });
     }
     let driver = Emulated::new(&cache_folder("emulated"), Build::Plain, Options::default());
-    Ok(Box::new(GpuDevice::load(driver, plan, kv_pages)?))
+    Ok(Box::new(GpuDevice::load(driver, plan, kv_pages, taken)?))
 }
 
 /// Memory of the emulated GPU.

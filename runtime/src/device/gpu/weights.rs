@@ -6,7 +6,7 @@ use samp_abi::{
 };
 
 use super::{Arg, Driver, DriverError};
-use crate::plan::OpenPlan;
+use crate::{device::Taken, plan::OpenPlan};
 
 /// Every stored array, one after another.
 pub(super) struct Weights<M> {
@@ -20,13 +20,20 @@ const ALIGNMENT: u64 = 256;
 
 impl<M> Weights<M> {
     /// Copies them, array by array.
-    pub fn upload(driver: &impl Driver<Memory = M>, plan: &OpenPlan) -> Result<Weights<M>, DriverError> {
+    pub fn upload(
+        driver: &impl Driver<Memory = M>,
+        plan: &OpenPlan,
+        taken: Taken<'_>,
+    ) -> Result<Weights<M>, DriverError> {
         let (parts, bytes) = places(plan.manifest());
         let memory = driver.allocate("weights", bytes)?;
+        let (mut done, all) = (0, plan.manifest().memory.weights_bytes);
         for (index, (tensor, places)) in plan.manifest().tensors.iter().zip(&parts).enumerate() {
             let view = plan.tensor(TensorId(index as u32));
             for (part, (offset, _)) in tensor.parts.iter().zip(places) {
                 driver.upload(&memory, *offset, view.part(part.component))?;
+                done += part.bytes;
+                taken(done, all);
             }
         }
         Ok(Weights { memory, parts })
