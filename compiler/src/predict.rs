@@ -91,10 +91,8 @@ impl Predicted<'_> {
     /// Of one token for each of the step's, as in decoding.
     fn sampling_time(&self, tokens: u64) -> Option<Nanos> {
         let vocab = self.program.buffers[self.program.logits.0 as usize].width;
-        Some(
-            registry::find(&self.program.sampler)?
-                .time(&Shape::sample(tokens, vocab), Target::of(self.target)),
-        )
+        let sampler = registry::find(&self.program.sampler)?;
+        Some(sampler.time(&Shape::sample(tokens, vocab), Target::of(self.target)))
     }
 
     fn shape(&self, op: &Op, tokens: u64) -> Shape {

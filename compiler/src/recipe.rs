@@ -161,7 +161,7 @@ struct RecipeFile {
     /// Name for people; it goes into the plan.
     #[schemars(with = "String")]
     name: Spanned<String>,
-    /// Format of the KV cache; `auto` is the target's activation type.
+    /// Format of the KV cache; `auto` is f32 on CPUs and f16 on GPUs.
     #[serde(default)]
     kv: KvName,
     /// The passes that are done for quality, as with `--quality`; only with calibration data.
