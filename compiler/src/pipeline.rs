@@ -52,7 +52,7 @@ pub fn typical_context(limits: &Limits) -> u64 {
     (limits.max_context / 2).max(1)
 }
 
-/// The type that keys and values are kept in unless told otherwise: what the target computes in.
+/// The type that keys and values are kept in unless told otherwise.
 pub fn default_kv_format(target: TargetName) -> Format {
     match target {
         TargetName::Cpu => Format::F32,

@@ -1,4 +1,4 @@
-// Attention of each token over the cached positions of its sequence, its own among them; for few tokens per sequence.
+// Attention of each token over the cached positions of its sequence, its own among them; for one token per sequence.
 //
 // q and out: [tokens][HEADS][HEAD_DIM], activations. gridDim.x counts splits of the positions, gridDim.y tiles of up to 16
 // query heads of one KV head, gridDim.z tokens. A block's WARPS warps take 16 positions in turn; the last block of a token

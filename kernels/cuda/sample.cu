@@ -1,6 +1,6 @@
 // tokens[row] = the token that `samp_kernels::sample` chooses among the logits of a row of VOCAB, f32: the largest, or by a
 // number of 64 random bits among those that top-k, top-p and min-p leave, at a temperature. -1 where a logit is no number or
-// infinite, or none is finite. Where `logprobs` is not null, it gets the token's log-probability at temperature 1.
+// positive infinity, or none is finite. Where `logprobs` is not null, it gets the token's log-probability at temperature 1.
 //
 // One block for each row. Shared memory: a `Scratch`.
 #include "select.cuh"

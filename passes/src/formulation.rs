@@ -1,6 +1,6 @@
 //! The assignment problem of a model: what each format that was measured costs each of its matrices.
 
-use samp_abi::{Format, Layout, plan::OpKind};
+use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 use samp_ir::Diagnostic;
 
 use crate::{
@@ -102,16 +102,17 @@ pub fn formulate(
     let decoder = matrices.iter().filter(|m| m.is_decoder_linear());
     let decoder_weights = decoder.map(|m| (m.rows * m.cols) as f64).sum();
     let activations = known.activations(matrices, selection.target);
-    let known = known.clone().runnable(matrices, selection.target);
+    let (measured_in, known) = (known, known.clone().runnable(matrices, selection.target));
     let pricing = Pricing { selection, activations, tokens, decoder_weights };
     let mut groups = vec![];
     for matrix in matrices {
         let measured = known.weights.iter().find(|w| w.key == matrix.key);
         let measured = measured.ok_or_else(|| unmeasured(&matrix.key))?;
-        let group = Group::new(
-            &matrix.key,
-            pricing.choices(matrix, (&measured.formats, measured.outliers.len()), &[]),
-        );
+        let choices = pricing.choices(matrix, (&measured.formats, measured.outliers.len()), &[]);
+        if choices.is_empty() {
+            return Err(not_runnable(&matrix.key, measured_in, selection.target));
+        }
+        let group = Group::new(&matrix.key, choices);
         groups.push(match pricing.apart(matrix, measured) {
             Some(members) => group.or_apart(members),
             None => group,
@@ -182,6 +183,16 @@ pub fn chosen_by(problem: &Problem, format_of: &dyn Fn(&str) -> Option<Format>) 
     problem.groups.iter().map(|group| group.alternatives.iter().enumerate().find_map(way)).collect()
 }
 
+fn not_runnable(key: &str, known: &Sensitivities, target: TargetName) -> Diagnostic {
+    let weight = known.weights.iter().find(|weight| weight.key == key);
+    let formats: Vec<&str> = weight.iter().flat_map(|w| &w.formats).map(|cost| cost.format.name()).collect();
+    let message = match formats[..] {
+        [] => format!("`{key}` was measured in no format"),
+        _ => format!("target {target} has no kernel for `{key}` in any of {}", formats.join(", ")),
+    };
+    Diagnostic::bad_input(UNMEASURED, message).at_op(key).hint("give other --formats, and measure them")
+}
+
 fn unmeasured(key: &str) -> Diagnostic {
     Diagnostic::bad_input(UNMEASURED, format!("the profile has no measurement of `{key}`"))
         .at_op(key)
@@ -190,8 +201,6 @@ fn unmeasured(key: &str) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
-    use samp_abi::TargetName;
-
     use super::*;
     use crate::{
         PartSensitivity, WeightSensitivity,
@@ -325,6 +334,19 @@ mod tests {
         let request = Request::new(latency_name(1), vec![]);
         let solution = solve(&formulation.problem, &request).unwrap();
         assert_eq!(formulation.formats(&solution).len(), 1, "time does not part them");
+    }
+
+    #[test]
+    fn what_the_target_has_no_kernel_for_is_named() {
+        let matrices = [matrix("layers.0.a", OpKind::Linear)];
+        let mut known = known(["embed_tokens", "layers.0.a"]);
+        let int6 = Format::Int6 { group: samp_abi::Group::G128 };
+        known.weights.iter_mut().flat_map(|w| &mut w.formats).for_each(|cost| cost.format = int6);
+        let selection = Selection { target: TargetName::H100, ..selection() };
+        let refused =
+            formulate(&matrices, &[rest(Format::F16, 0.0, 64)], &known, &[], &selection).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains("h100 has no kernel for `layers.0.a` in any of int6"), "{said}");
     }
 
     /// Both formats were measured, and bf16 loses less.

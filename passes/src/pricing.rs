@@ -25,8 +25,8 @@ pub struct Pricing<'a> {
 }
 
 impl Pricing<'_> {
-    /// Each format, with so many columns kept apart by the one that does; `more` time
-    /// for each number of tokens, none if empty.
+    /// Each format that the target has kernels for at all these numbers of tokens; one with outliers keeps so many columns
+    /// apart. `more` is added to its times, if not empty.
     pub fn choices(
         &self,
         matrix: &Matrix,

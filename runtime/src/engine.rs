@@ -200,7 +200,7 @@ impl Engine {
         self.logits(batch, None)
     }
 
-    /// [`Engine::step`] with an observer of the activations.
+    /// [`Engine::step`] with an observer of the activations, which sees the rows of chunks of one token before all others.
     pub fn step_observed(
         &mut self,
         batch: &[Chunk<'_>],
@@ -262,6 +262,8 @@ impl Engine {
         tokens: &[u32],
         pick: Pick,
     ) -> Result<Option<Picked>, EngineError> {
+        self.check_chunk(&Chunk { sequence: id, tokens, outputs: Outputs::Last })?;
+        self.pages.reserve(self.pages_missing(id, tokens.len()))?;
         let (max, before) = (self.limits().max_tokens as usize, self.len(id)?);
         let (first, last) = tokens.split_at(tokens.len().saturating_sub(1) / max * max);
         if !first.is_empty() {

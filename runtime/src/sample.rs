@@ -64,8 +64,10 @@ pub enum SamplingError {
         /// The logit.
         value: f32,
     },
-    /// What computed the logits found that one is no number, or none is finite, and chose no token.
-    #[error("no token can be chosen: a logit is NaN or infinite; the model or the device computes wrongly")]
+    /// One of the logits that the token is chosen by is no number or positive infinity, or none is finite.
+    #[error(
+        "no token can be chosen: a logit is NaN or positive infinity, or none is finite; the model or the device computes wrongly"
+    )]
     NoneChosen,
     /// There are no logits.
     #[error("there are no logits to choose from; ask the engine for outputs")]

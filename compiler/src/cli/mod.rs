@@ -61,10 +61,14 @@ pub enum Outcome {
 /// An engine on a device, with a bar while a GPU takes the weights.
 fn load(plan: OpenPlan, device: DeviceKind, options: EngineOptions) -> Result<Engine, EngineError> {
     let bar = Bar::new(false);
-    bar.stage("taking weights");
-    let engine = Engine::load(plan.into(), device, options, &|done, all| bar.reach(done, all));
-    bar.end();
-    engine
+    let taken = |done, all| {
+        bar.stage("taking weights");
+        bar.reach(done, all);
+        if done == all {
+            bar.end();
+        }
+    };
+    Engine::load(plan.into(), device, options, &taken)
 }
 
 /// Runs the command that the process was started with.

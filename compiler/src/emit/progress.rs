@@ -1,4 +1,4 @@
-//! How emission tells what it has done, and asks whether to go on. The library itself prints nothing.
+//! How emission and loading tell what they have done, and asks whether to go on. The library itself prints nothing.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -41,9 +41,7 @@ impl Bar {
         bar.set_style(ProgressStyle::with_template(style).expect("the template is constant"));
         Bar(bar)
     }
-}
 
-impl Bar {
     /// So many bytes of all are where they should be.
     pub fn reach(&self, done: u64, all: u64) {
         self.0.set_length(all);

@@ -67,15 +67,14 @@ void add_aligned(Row& sums, const float* a, const Row* b, int columns) {
     unit[column] = float_of(bits_of(largest[column] + 0x1p-60f) & 0x7f800000) * 0x1p-13f;
   }
   const auto keep = [&](float number, int column) {
-    const float units = number / unit[column], whole = (float)(int)units;
-    kept[column] += units < whole ? whole - 1.0f : whole;
+    kept[column] += std::floor(number / unit[column]);
   };
   for (int column = 0; column < columns; column++) keep(sums[column], column);
   for (int k = 0; k < 32; k++) {
     for (int column = 0; column < columns; column++) keep(a[k] * b[k][column], column);
   }
   for (int column = 0; column < columns; column++) {
-    sums[column] = plain[column] == plain[column] ? kept[column] * unit[column] : plain[column];
+    sums[column] = std::isfinite(plain[column]) ? kept[column] * unit[column] : plain[column];
   }
 }
 

@@ -34,7 +34,8 @@ pub struct Attention {
 
 impl Attention {
     /// `None` where there are no kernels: they need a cache of f16 or fp8, heads of a multiple of 32 channels, pages of a
-    /// multiple of 16 positions, and at most 64 query heads for a KV head. Activations are f16.
+    /// multiple of 16 positions, and at most 64 query heads for a KV head. Activations are f16 unless
+    /// changed by [`Attention::with`].
     pub fn new(heads: usize, kv: KvGeometry, window: Option<usize>) -> Option<Attention> {
         let stored = supports(kv.format);
         let sizes = kv.head_dim.is_multiple_of(32) && kv.page_tokens.is_multiple_of(16);
@@ -65,7 +66,7 @@ impl Attention {
         }
     }
 
-    /// Few tokens of each sequence.
+    /// One token of each sequence.
     pub fn decode(&self) -> Source {
         self.attention("attention_decode")
     }

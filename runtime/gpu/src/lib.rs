@@ -1,9 +1,9 @@
 //! `samp-gpu`: shows on a GPU that the kernels compute what they must, and measures how fast.
 //!
 //! [`suite`] runs the trials of [`samp_kernels::trial`], [`bench`] measures kernels and whole steps of models whose weights
-//! are made on the GPU, [`plan`] runs a plan of a small model. All of it asks a [`Driver`](samp_runtime::device::gpu::Driver), so that everything but time shows on
+//! are made on the GPU. All of it asks a [`Driver`](samp_runtime::device::gpu::Driver), so that everything but time shows on
 //! the emulated GPU too. Machine code comes from a folder that [`code::prepare`] fills beforehand: the binary and the folder
-//! are all that a GPU machine needs.
+//! are all that a GPU machine needs. [`plan`] runs a small model's plan in the runtime's engine, beside a reference.
 //!
 //! Never: MLIR or LLVM, a compiler on the GPU machine, or files of weights but for such a plan.
 

@@ -50,7 +50,10 @@ impl Reference {
                 &logits,
             ));
         }
-        let id = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().expect("eight bytes")) as u32;
+        // An id that is none is above all vocabularies, and refused with its text.
+        let id = |bytes: &[u8]| {
+            u32::try_from(i64::from_le_bytes(bytes.try_into().expect("eight bytes"))).unwrap_or(u32::MAX)
+        };
         let row = |row: &[u8]| row.chunks_exact(8).map(id).collect();
         let float = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().expect("four bytes"));
         Ok(Reference {
@@ -69,6 +72,24 @@ impl Reference {
 
 fn unlike(name: &'static str, expected: &'static str, found: &TensorView<'_>) -> ReferenceError {
     ReferenceError::Tensor { name, expected, found: format!("{:?} {:?}", found.dtype(), found.shape()) }
+}
+
+/// Why a plan cannot be compared with a reference.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// They are of different models.
+    #[error(
+        "the reference has {expected} logits for a token, the plan {found}; give the reference of the plan's model"
+    )]
+    Vocabulary {
+        /// Of the reference.
+        expected: usize,
+        /// Of the plan.
+        found: u64,
+    },
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// How near an engine comes to a reference.
@@ -101,7 +122,11 @@ impl fmt::Display for Agreement {
 
 /// Compares the logits of whole texts; then, one token of each text at a time as serving does, the tokens that the device
 /// chooses.
-pub fn agreement(engine: &mut Engine, reference: &Reference) -> Result<Agreement, EngineError> {
+pub fn agreement(engine: &mut Engine, reference: &Reference) -> Result<Agreement, CompareError> {
+    let (expected, found) = (reference.vocab, engine.plan().manifest().model.vocab_size);
+    if expected as u64 != found {
+        return Err(CompareError::Vocabulary { expected, found });
+    }
     let mut seen = Agreement { largest: 0.0, rows: 0, picked: 0, worst_pick: 0.0 };
     for (index, text) in reference.texts.iter().enumerate() {
         let sequence = engine.create()?;

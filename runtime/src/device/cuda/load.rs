@@ -8,7 +8,7 @@ use super::{Cuda, DeviceInfo};
 use crate::{
     device::{
         Device, DeviceError, DeviceKind, Taken,
-        gpu::{Driver, DriverError, GpuDevice},
+        gpu::{Driver, DriverError, GpuDevice, spare_pages},
     },
     plan::OpenPlan,
 };
@@ -35,10 +35,11 @@ pub(in crate::device) fn kv_pages(plan: &OpenPlan, full: u32, utilization: f64) 
     let beside = manifest.memory.weights_bytes + manifest.memory.arena_bytes + RESERVED_BYTES;
     let room = (total as f64 * utilization) as u64;
     let left = room.saturating_sub(total.saturating_sub(free)).saturating_sub(beside);
-    match u32::try_from(left / page_bytes).unwrap_or(u32::MAX).min(full) {
+    let pages = u32::try_from(left / page_bytes).unwrap_or(u32::MAX);
+    match pages.saturating_sub(spare_pages(manifest)).min(full) {
         0 => Err(DeviceError::Driver(DriverError::Memory {
             what: "weights with the least KV cache",
-            bytes: beside + page_bytes,
+            bytes: beside + page_bytes * u64::from(1 + spare_pages(manifest)),
             free,
             remedy: "compile with smaller formats or limits, free the GPU of other work, or raise the part of its \
                      memory that may be used",

@@ -21,15 +21,16 @@ impl<M> Chosen<M> {
         [0, bytes].map(|offset| Arg::Memory { memory: &self.memory, offset, bytes })
     }
 
-    /// Waits for the sampler, and reads what it chose.
+    /// Waits for the sampler, and reads what it chose for the first of so many outputs.
     pub fn fetch(
         &self,
         driver: &impl Driver<Memory = M>,
+        outputs: u32,
         picked: &mut [Option<Picked>],
     ) -> Result<(), DriverError> {
-        let mut words = vec![0i32; 2 * picked.len()];
+        let mut words = vec![0i32; 2 * outputs as usize];
         driver.download(&self.memory, 0, bytemuck::cast_slice_mut(&mut words))?;
-        let (tokens, logprobs) = words.split_at(picked.len());
+        let (tokens, logprobs) = words.split_at(outputs as usize);
         for ((picked, token), logprob) in picked.iter_mut().zip(tokens).zip(logprobs) {
             let token = u32::try_from(*token).ok();
             *picked = token.map(|token| Picked { token, logprob: f32::from_bits(*logprob as u32) });

@@ -18,6 +18,7 @@ use super::{
     Arg, Driver, DriverError,
     chosen::Chosen,
     inputs::{Inputs, StepShape},
+    padding::{Padded, most_decoding, spare_pages},
     scratch::{Need, Scratch},
     weights::Weights,
 };
@@ -44,6 +45,8 @@ pub struct GpuDevice<D: Driver> {
     pub(super) scratch: Scratch<D::Memory>,
     /// Half turns per position of each channel pair, f64.
     pub(super) half_turns: D::Memory,
+    /// Pages of the cache that no sequence has.
+    spare: Vec<u32>,
     graphs: BTreeMap<StepShape, D::Graph>,
 }
 
@@ -70,7 +73,7 @@ impl<M> Cache<M> {
             head_dim: model.head_dim as usize,
             page_tokens: kv.page_tokens as usize,
         };
-        let layer_bytes = geometry.page_bytes() as u64 * u64::from(pages.max(1));
+        let layer_bytes = geometry.page_bytes() as u64 * u64::from(pages);
         let memory = driver.allocate("KV cache", layer_bytes * model.layers)?;
         Ok(Cache { memory, layer_bytes, scales: kv.scales.clone() })
     }
@@ -99,8 +102,9 @@ impl<D: Driver> GpuDevice<D> {
         let Code { kernels, sampler, code } = load_code(&driver, &plan, target)?;
         let weights = Weights::upload(&driver, &plan, taken)?;
         let arena = driver.allocate("activation arena", manifest.memory.arena_bytes.max(1))?;
-        let cache = Cache::new(&driver, &plan, kv_pages)?;
-        let inputs = Inputs::new(&driver, &manifest.limits, manifest.kv.page_tokens)?;
+        let spare: Vec<u32> = (0..spare_pages(manifest)).map(|page| kv_pages.saturating_add(page)).collect();
+        let cache = Cache::new(&driver, &plan, kv_pages.saturating_add(spare.len() as u32))?;
+        let inputs = Inputs::new(&driver, manifest)?;
         let picked = Chosen::new(&driver, manifest.limits.max_tokens)?;
         let scratch = Scratch::new(&driver, most_scratch(&plan, &kernels, target))?;
         let half_turns = half_turns(&driver, &manifest.model.rope.inv_frequencies)?;
@@ -108,7 +112,7 @@ impl<D: Driver> GpuDevice<D> {
         #[rustfmt::skip]
         let device = GpuDevice {
             driver, plan, target, kernels, sampler, code, weights, arena, cache, inputs, picked, scratch, half_turns,
-            graphs,
+            spare, graphs,
         };
         Ok(device)
     }
@@ -126,6 +130,15 @@ impl<D: Driver> GpuDevice<D> {
         let buffer = self.buffer(id);
         let bytes = u64::from(rows) * buffer.width * buffer.dtype.bytes();
         Arg::Memory { memory: &self.arena, offset: buffer.offset, bytes }
+    }
+
+    /// Runs a batch, and the sampler where there are picks: as a step of the shape that it gives.
+    fn execute(&mut self, batch: &Batch<'_>, picks: &[Pick]) -> Result<StepShape, DriverError> {
+        let padded = Padded::new(batch, picks, self.plan.manifest(), &self.spare);
+        let shape = StepShape::of(&padded.batch(), !picks.is_empty());
+        self.inputs.upload(&self.driver, &padded.batch(), &padded.picks, &shape)?;
+        self.launch_recorded(&shape)?;
+        Ok(shape)
     }
 
     /// Launches all steps, and the sampler where tokens are chosen.
@@ -192,11 +205,15 @@ impl<D: Driver> Device for GpuDevice<D> {
         logits: &mut [f32],
         observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
-        let shape = StepShape::of(batch, false);
-        self.inputs.upload(&self.driver, batch, &[], &shape)?;
         match observer {
-            Some(observer) => self.launch_observed(&shape, RowCounts::of(batch), observer)?,
-            None => self.launch_recorded(&shape)?,
+            None => {
+                self.execute(batch, &[])?;
+            }
+            Some(observer) => {
+                let shape = StepShape::of(batch, false);
+                self.inputs.upload(&self.driver, batch, &[], &shape)?;
+                self.launch_observed(&shape, RowCounts::of(batch), observer)?;
+            }
         }
         Ok(self.fetch(self.program().logits, logits)?)
     }
@@ -207,10 +224,8 @@ impl<D: Driver> Device for GpuDevice<D> {
         picks: &[Pick],
         picked: &mut [Option<Picked>],
     ) -> Result<(), DeviceError> {
-        let shape = StepShape::of(batch, true);
-        self.inputs.upload(&self.driver, batch, picks, &shape)?;
-        self.launch_recorded(&shape)?;
-        Ok(self.picked.fetch(&self.driver, picked)?)
+        let shape = self.execute(batch, picks)?;
+        Ok(self.picked.fetch(&self.driver, shape.outputs, picked)?)
     }
 }
 
@@ -258,7 +273,7 @@ fn most_scratch(plan: &OpenPlan, kernels: &[Vec<Loaded>], target: &Target) -> Ne
     {
         let most_rows = match kernel {
             Specialized::Linear(_) => bound,
-            Specialized::Attention(_) => bound.min(limits.max_sequences),
+            Specialized::Attention(_) => bound.min(most_decoding(plan.manifest())),
             _ => 0,
         };
         if !distinct.contains(&(kernel, most_rows)) {

@@ -1,10 +1,10 @@
 //! What a step brings with it, as kernels read it: ids, positions, pages.
 
 use bytemuck::NoUninit;
-use samp_abi::plan::Limits;
+use samp_abi::plan::Plan;
 use samp_kernels::sample::{Choice, Pick};
 
-use super::{Arg, Driver, DriverError};
+use super::{Arg, Driver, DriverError, padding::most_decoding};
 use crate::device::Batch;
 
 /// The arrays of a step in one piece of memory. Where each begins follows from the step's shape, so that recorded launches,
@@ -42,25 +42,14 @@ impl Array {
     fn bytes(self, shape: &StepShape) -> u64 {
         let &StepShape { tokens, outputs, sequences, max_pages, picking, .. } = shape;
         let [tokens, outputs, sequences, pages] = [tokens, outputs, sequences, max_pages].map(u64::from);
+        let picks = if picking { outputs } else { 0 };
         match self {
             Array::TokenIds | Array::Positions | Array::Sequences => 4 * tokens,
             Array::Starts => 4 * (sequences + 1),
             Array::OutputRows => 4 * outputs,
             Array::PageTable => 4 * sequences * pages,
-            Array::Choices => {
-                if picking {
-                    size_of::<Choice>() as u64 * outputs
-                } else {
-                    0
-                }
-            }
-            Array::Draws => {
-                if picking {
-                    8 * outputs
-                } else {
-                    0
-                }
-            }
+            Array::Choices => size_of::<Choice>() as u64 * picks,
+            Array::Draws => 8 * picks,
         }
     }
 
@@ -104,16 +93,13 @@ impl StepShape {
 }
 
 impl<M> Inputs<M> {
-    /// Memory for the largest step within `limits`.
-    pub fn new(
-        driver: &impl Driver<Memory = M>,
-        limits: &Limits,
-        page_tokens: u64,
-    ) -> Result<Inputs<M>, DriverError> {
+    /// Memory for the largest step of a plan.
+    pub fn new(driver: &impl Driver<Memory = M>, plan: &Plan) -> Result<Inputs<M>, DriverError> {
+        let (limits, page_tokens) = (&plan.limits, plan.kv.page_tokens);
         let largest = StepShape {
             tokens: limits.max_tokens as u32,
             outputs: limits.max_tokens as u32,
-            sequences: limits.max_sequences as u32,
+            sequences: limits.max_sequences.max(most_decoding(plan)) as u32,
             decoding: 0,
             max_pages: limits.max_context.div_ceil(page_tokens).next_power_of_two() as u32,
             picking: true,

@@ -35,25 +35,37 @@ impl<D: Driver> GpuDevice<D> {
             return Ok(());
         }
         let launch = Launch { device: self, shape, rows };
-        if let (Specialized::Attention(attention), &Op::PagedAttention { q, layer, out }) = (kernel, &step.op)
-        {
-            let [decode, prefill] = code[..] else { unreachable!("attention has two kernels") };
-            if shape.decoding > 0 {
-                let (grid, args) = launch.attention_decode(attention, [q, out], layer);
-                self.driver.launch(&self.code[decode], grid, &args)?;
+        match (kernel, &step.op) {
+            (Specialized::Attention(attention), &Op::PagedAttention { q, layer, out }) => {
+                self.launch_attention(&launch, (attention, code), [q, out], layer)
             }
-            if shape.decoding < shape.sequences {
-                let (grid, args) = launch.attention_prefill(attention, [q, out], layer);
-                self.driver.launch(&self.code[prefill], grid, &args)?;
+            (kernel, op) => {
+                let (grid, args) = launch.of(kernel, op);
+                self.driver.launch(&self.code[code[0]], grid, &args)
             }
-            return Ok(());
         }
-        let (grid, args) = launch.of(kernel, &step.op);
-        self.driver.launch(&self.code[code[0]], grid, &args)
     }
-}
 
-impl<D: Driver> GpuDevice<D> {
+    /// Each kernel for the sequences that it is for.
+    fn launch_attention(
+        &self,
+        launch: &Launch<'_, D>,
+        (attention, code): (&Attention, &[usize]),
+        operands: [BufferId; 2],
+        layer: u64,
+    ) -> Result<(), DriverError> {
+        let StepShape { sequences, decoding, .. } = *launch.shape;
+        if decoding > 0 {
+            let (grid, args) = launch.attention_decode(attention, operands, layer);
+            self.driver.launch(&self.code[code[0]], grid, &args)?;
+        }
+        if decoding < sequences {
+            let (grid, args) = launch.attention_prefill(attention, operands, layer);
+            self.driver.launch(&self.code[code[1]], grid, &args)?;
+        }
+        Ok(())
+    }
+
     /// Chooses a token for each output, by the logits of the steps before.
     pub(super) fn launch_sampler(&self, shape: &StepShape) -> Result<(), DriverError> {
         let outputs = shape.outputs;
@@ -158,10 +170,10 @@ impl<'a, D: Driver> Launch<'a, D> {
         args.extend(self.page_table());
         args.push(self.buffer(out));
         args.extend(device.cache.scales(layer));
-        let need = Need::of(&Specialized::Attention(*attention), tokens, self.longest(), device.target);
-        args.extend(device.scratch.args(need));
-        args.push(Arg::I32(tokens as i32));
         let splits = attention.decode_splits(tokens, self.longest(), device.target);
+        let (sums, counters) = attention.decode_workspace(tokens, splits);
+        args.extend(device.scratch.args(Need { sums, counters }));
+        args.push(Arg::I32(tokens as i32));
         (attention.decode_grid(tokens, splits), args)
     }
 
@@ -172,9 +184,9 @@ impl<'a, D: Driver> Launch<'a, D> {
         [q, out]: [BufferId; 2],
         layer: u64,
     ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
-        let (device, StepShape { tokens, sequences, decoding, .. }) = (self.device, *self.shape);
+        let (device, StepShape { tokens, sequences, decoding, max_pages, .. }) = (self.device, *self.shape);
         let [table, width] = self.page_table();
-        let table = table.behind(4 * u64::from(decoding * self.shape.max_pages));
+        let table = table.behind(4 * u64::from(decoding) * u64::from(max_pages));
         let starts = self.array(Array::Starts).behind(4 * u64::from(decoding));
         let mut args = vec![self.buffer(q), device.cache.pool(layer), self.array(Array::Positions), starts];
         args.extend([Arg::I32((sequences - decoding) as i32), table, width, self.buffer(out)]);

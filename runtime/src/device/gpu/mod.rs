@@ -7,6 +7,7 @@ mod driver;
 mod emulate;
 mod inputs;
 mod launch;
+mod padding;
 mod scratch;
 mod weights;
 
@@ -16,3 +17,4 @@ pub use driver::{Arg, Driver, DriverError};
 pub use emulate::Emulated;
 #[cfg(feature = "emulate")]
 pub(super) use emulate::load as load_emulated;
+pub(super) use padding::spare_pages;

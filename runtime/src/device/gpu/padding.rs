@@ -1,0 +1,76 @@
+//! Decode steps filled up to their bucket: then a handful of shapes is all that recorded launches are of, however many
+//! sequences are alive.
+//!
+//! A row too many is a sequence of its own, with a position on pages that no other sequence has. What it gives is not looked at.
+
+use samp_abi::plan::Plan;
+use samp_kernels::{
+    attention::SequenceSlice,
+    sample::{Choice, Pick},
+};
+
+use crate::device::Batch;
+
+/// Most sequences of a filled decode step: the bound of the bucket that all sequences of the plan are in.
+pub(super) fn most_decoding(plan: &Plan) -> u64 {
+    bound(plan, plan.limits.max_sequences.min(plan.limits.max_tokens))
+}
+
+/// Pages behind those of the cache that the rows too many are kept on, one position each.
+pub(in crate::device) fn spare_pages(plan: &Plan) -> u32 {
+    most_decoding(plan).div_ceil(plan.kv.page_tokens) as u32
+}
+
+/// A batch as it is executed.
+pub(super) struct Padded<'a> {
+    token_ids: Vec<u32>,
+    sequences: Vec<SequenceSlice<'a>>,
+    output_rows: Vec<u32>,
+    /// Of the outputs.
+    pub picks: Vec<Pick>,
+}
+
+impl<'a> Padded<'a> {
+    /// Fills up a decode step; other steps stay as they are. `spare` are the numbers of the spare pages.
+    pub fn new(batch: &Batch<'a>, picks: &[Pick], plan: &Plan, spare: &'a [u32]) -> Padded<'a> {
+        let mut padded = Padded {
+            token_ids: batch.token_ids.to_vec(),
+            sequences: batch.sequences.to_vec(),
+            output_rows: batch.output_rows.to_vec(),
+            picks: picks.to_vec(),
+        };
+        let tokens = batch.token_ids.len() as u32;
+        let decodes =
+            batch.sequences.len() == batch.token_ids.len() && batch.output_rows.iter().copied().eq(0..tokens);
+        if decodes {
+            let bound = bound(plan, tokens.into()) as u32;
+            padded.fill(tokens..bound, plan.kv.page_tokens as usize, spare);
+        }
+        padded
+    }
+
+    fn fill(&mut self, rows: std::ops::Range<u32>, page_tokens: usize, spare: &'a [u32]) {
+        for (index, row) in rows.enumerate() {
+            let pages = std::slice::from_ref(&spare[index / page_tokens]);
+            self.token_ids.push(0);
+            self.sequences.push(SequenceSlice { start: index % page_tokens, tokens: 1, pages });
+            self.output_rows.push(row);
+            if !self.picks.is_empty() {
+                self.picks.push(GREEDY);
+            }
+        }
+    }
+
+    /// The batch to execute.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { token_ids: &self.token_ids, sequences: &self.sequences, output_rows: &self.output_rows }
+    }
+}
+
+const GREEDY: Pick = Pick { choice: Choice { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 }, draw: 0 };
+
+/// The upper bound of the bucket of so many tokens.
+fn bound(plan: &Plan, tokens: u64) -> u64 {
+    let buckets = &plan.program.buckets;
+    buckets[buckets.partition_point(|&bound| bound < tokens)]
+}
