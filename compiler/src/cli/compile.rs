@@ -29,13 +29,16 @@ use crate::{
     size::{Bytes, SizeTable},
 };
 
-/// Compile a checkpoint into a plan for one target
+/// Compile a checkpoint into a plan for each target
 #[derive(clap::Args)]
 pub struct Args {
     /// Checkpoint directory; a config.json alone serves --dry-run, --kernels, --stop-after and --print-after
     model: PathBuf,
-    /// Machine that the plan is for
-    #[arg(long, default_value_t = TargetName::Cpu)]
+    /// Machine that the plan is for; of several, with commas between, each has a plan of its name in the folder PLAN
+    #[arg(long = "target", value_name = "TARGET", value_delimiter = ',', default_values_t = [TargetName::Cpu])]
+    targets: Vec<TargetName>,
+    /// The one of them that is compiled for.
+    #[arg(skip = TargetName::Cpu)]
     target: TargetName,
     /// `samp`, `uniform:FORMAT`, or a TOML file of patterns and formats [default: samp]
     ///
@@ -57,7 +60,7 @@ pub struct Args {
     /// least that running takes: weights, activation arena, and the cache of one sequence at its longest.
     #[arg(long, value_name = "BYTES")]
     budget: Option<Bytes>,
-    /// Format of the KV cache: auto (the recipe's, or what the target computes in), f32, f16 or fp8
+    /// Format of the KV cache: auto (the recipe's, or f32 on CPUs and f16 on GPUs), f32, f16 or fp8
     #[arg(long, value_name = "DTYPE", default_value = "auto", value_parser = kv_format)]
     kv_cache_dtype: KvDtype,
     /// Positions of one sequence [default: what the model was trained for]
@@ -116,8 +119,24 @@ fn kv_format(text: &str) -> Result<KvDtype, String> {
     }))
 }
 
-/// Compiles and reports.
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+/// Compiles for each target and reports, for one after the other.
+pub fn run(mut args: Args) -> anyhow::Result<Outcome> {
+    let targets = std::mem::take(&mut args.targets);
+    let (output, kernels) = (args.output.take(), args.kernels.take());
+    for target in &targets {
+        let of_target =
+            |folder: &PathBuf| if targets.len() > 1 { folder.join(target.name()) } else { folder.clone() };
+        args.target = *target;
+        (args.output, args.kernels) = (output.as_ref().map(of_target), kernels.as_ref().map(of_target));
+        if let (Some(folder), true) = (&output, targets.len() > 1) {
+            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        }
+        run_for_target(&args)?;
+    }
+    Ok(Outcome::Clean)
+}
+
+fn run_for_target(args: &Args) -> anyhow::Result<()> {
     let source = Source::open(&args.model)?;
     let mut options = options(args)?;
     let calibrated = args.data.calib.is_some();
@@ -152,11 +171,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else if args.stop_after.is_none() {
         print(&made)?;
     }
-    Ok(Outcome::Clean)
+    Ok(())
 }
 
 /// Decides the formats from measurements, compiles and reports.
-fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> anyhow::Result<Outcome> {
+fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> anyhow::Result<()> {
     let data = args.data.load(source, args.max_model_len)?;
     let known = data.warnings.clone();
     source.warnings().iter().chain(&known).for_each(|warning| eprintln!("{warning}"));
@@ -184,7 +203,7 @@ fn run_calibrated(args: &Args, source: &Source, options: &CompileOptions) -> any
     } else {
         print(&format!("{made}\n{}", audited(&routed.quality)))?;
     }
-    Ok(Outcome::Clean)
+    Ok(())
 }
 
 /// Checks the budget, whatever phase the graph was lowered to: what does not fit is refused before any result.

@@ -74,7 +74,7 @@ fn load(plan: OpenPlan, device: DeviceKind, options: EngineOptions) -> Result<En
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Compile(args) => compile::run(&args),
+        Command::Compile(args) => compile::run(*args),
         Command::Measure(args) => measure::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Run(args) => run::run(&args),

@@ -344,6 +344,20 @@ fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
 }
 
 #[test]
+fn one_command_makes_a_plan_for_each_target() {
+    let bench = Bench::new();
+    let plans = bench.compile("plans", &["--target", "h100,a100", "--recipe", "samp"]);
+    for target in TARGETS {
+        let alone = compiled(&bench, target, "samp");
+        let manifest = |plan: &Path| fs::read(plan.join("plan.json")).unwrap();
+        assert_eq!(manifest(&plans.join(target)), manifest(&alone));
+        open(&plans.join(target)).unwrap();
+        ok(samp([Path::new("validate"), Path::new("--no-probe"), &plans.join(target)]));
+    }
+    assert_eq!(fs::read_dir(&plans).unwrap().count(), 2);
+}
+
+#[test]
 fn the_same_plan_comes_out_each_time() {
     let bench = Bench::new();
     let first = compiled(&bench, "a100", "samp");
