@@ -123,14 +123,15 @@ fn kv_format(text: &str) -> Result<KvDtype, String> {
 pub fn run(mut args: Args) -> anyhow::Result<Outcome> {
     let targets = std::mem::take(&mut args.targets);
     let (output, kernels) = (args.output.take(), args.kernels.take());
-    for target in &targets {
-        let of_target =
-            |folder: &PathBuf| if targets.len() > 1 { folder.join(target.name()) } else { folder.clone() };
-        args.target = *target;
-        (args.output, args.kernels) = (output.as_ref().map(of_target), kernels.as_ref().map(of_target));
-        if let (Some(folder), true) = (&output, targets.len() > 1) {
-            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        }
+    let several = targets.len() > 1;
+    let writes = !args.dry_run && args.stop_after.is_none();
+    if let Some(folder) = output.as_ref().filter(|_| several && writes) {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    for target in targets {
+        let place = |folder: &PathBuf| if several { folder.join(target.name()) } else { folder.clone() };
+        (args.output, args.kernels) = (output.as_ref().map(place), kernels.as_ref().map(place));
+        args.target = target;
         run_for_target(&args)?;
     }
     Ok(Outcome::Clean)

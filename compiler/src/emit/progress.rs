@@ -1,4 +1,4 @@
-//! How emission and loading tell what they have done, and asks whether to go on. The library itself prints nothing.
+//! How emission and loading tell what they have done, and ask whether to go on. The library itself prints nothing.
 
 use std::{ops::ControlFlow, time::Duration};
 

@@ -346,7 +346,10 @@ fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
 #[test]
 fn one_command_makes_a_plan_for_each_target() {
     let bench = Bench::new();
-    let plans = bench.compile("plans", &["--target", "h100,a100", "--recipe", "samp"]);
+    let arguments = ["--target", "h100,a100", "--recipe", "samp"];
+    bench.compile("plans", &[&arguments[..], &["--dry-run"]].concat());
+    assert!(!bench.path("plans").exists(), "a dry run writes nothing");
+    let plans = bench.compile("plans", &arguments);
     for target in TARGETS {
         let alone = compiled(&bench, target, "samp");
         let manifest = |plan: &Path| fs::read(plan.join("plan.json")).unwrap();

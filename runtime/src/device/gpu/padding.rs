@@ -9,6 +9,7 @@ use samp_kernels::{
     sample::{Choice, Pick},
 };
 
+use super::inputs::StepShape;
 use crate::device::Batch;
 
 /// Most sequences of a filled decode step: the bound of the bucket that all sequences of the plan are in.
@@ -39,12 +40,10 @@ impl<'a> Padded<'a> {
             output_rows: batch.output_rows.to_vec(),
             picks: picks.to_vec(),
         };
-        let tokens = batch.token_ids.len() as u32;
-        let decodes =
-            batch.sequences.len() == batch.token_ids.len() && batch.output_rows.iter().copied().eq(0..tokens);
-        if decodes {
-            let bound = bound(plan, tokens.into()) as u32;
-            padded.fill(tokens..bound, plan.kv.page_tokens as usize, spare);
+        let shape = StepShape::of(batch, !picks.is_empty());
+        if shape.is_decode() {
+            let bound = bound(plan, shape.tokens.into()) as u32;
+            padded.fill(shape.tokens..bound, plan.kv.page_tokens as usize, spare);
         }
         padded
     }
