@@ -100,6 +100,20 @@ pub(crate) const HOPPER: &[TargetName] = &[TargetName::H100, TargetName::H200];
 /// three bits fewer, may lie eight times as far.
 pub(crate) const SIXTEEN_BITS: Tolerance = Tolerance { absolute: 1e-3, relative: 1e-3 };
 
+/// The same of results in E4M3 with a scale for each row: half a step of a normal number is 1/16 of it, and a step below them
+/// is the row's largest magnitude over 448 · 512.
+pub(crate) const FP8_ROWS: Tolerance = Tolerance { absolute: 1e-4, relative: 1.01 / 16.0 };
+
+/// Whether rows that GPUs write are of a width that they take, as 16 bits or f32.
+pub(crate) fn writes_plain_rows(shape: &Shape) -> bool {
+    shape.rows.is_multiple_of(4) && shape.activations != ElementType::U8
+}
+
+/// The same as fp8, where pairs change places within 16 columns.
+pub(crate) fn writes_fp8_rows(shape: &Shape) -> bool {
+    shape.rows.is_multiple_of(16) && shape.activations == ElementType::U8
+}
+
 /// The host function of a kernel and its reference. Both take the same arguments. A kernel of a GPU has no host function of
 /// its own: the reference stands for it.
 #[derive(Clone, Copy)]

@@ -25,7 +25,9 @@ use crate::{
 pub enum CudaKernel {
     Embed,
     RmsNorm,
+    RmsNormFp8,
     AddRmsNorm,
+    AddRmsNormFp8,
     Add,
     /// So many tokens at a time.
     Linear(Kind, u32),
@@ -33,6 +35,7 @@ pub enum CudaKernel {
     /// Two kernels: for the sequences of one token, and for the others.
     Attention,
     SiluMul,
+    SiluMulFp8,
     Concat,
     Gather,
     Sample,
@@ -117,7 +120,9 @@ impl Specialized {
                 S::Add { rows, wide: [a, b].iter().all(|id| fixed.buffer(**id).0 == ElementType::F32) }
             }
             // Steps have no buffers for the scales of tokens.
-            (K::Linear(Kind::WgmmaFp8, _), _) => return None,
+            (K::Linear(Kind::WgmmaFp8, _) | K::RmsNormFp8 | K::AddRmsNormFp8 | K::SiluMulFp8, _) => {
+                return None;
+            }
             (K::Linear(kind, tokens), Op::Linear { weight, bias, .. }) => {
                 let matrix = (fixed.matrix)(*weight);
                 let shape = (u32::try_from(matrix.rows).ok()?, u32::try_from(matrix.cols).ok()?);

@@ -8,7 +8,10 @@ pub use cpu::{add, concat, gather, silu_mul, silu_mul_at};
 
 use crate::{
     cost::Work,
-    registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Shape, Tolerance},
+    registry::{
+        Entry, FP8_ROWS, GPUS, HOPPER, Kernel, SIXTEEN_BITS, Shape, Tolerance, writes_fp8_rows,
+        writes_plain_rows,
+    },
     specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
@@ -153,7 +156,7 @@ pub const KERNELS: &[Kernel] = &[
         op: OpKind::SiluMul,
         targets: GPUS,
         layout: None,
-        accepts: |shape| shape.rows.is_multiple_of(4),
+        accepts: writes_plain_rows,
         work: |shape| rows_work(shape, 30.0, 6.0),
         tolerance: SIXTEEN_BITS,
         entry: Entry::SiluMul { run: reference::silu_mul, reference: reference::silu_mul },
@@ -180,6 +183,17 @@ pub const KERNELS: &[Kernel] = &[
         tolerance: EXACT,
         entry: Entry::Gather { run: reference::gather, reference: reference::gather },
         cuda: Some(CudaKernel::Gather),
+    },
+    Kernel {
+        name: "silu_mul_fp8cuda",
+        op: OpKind::SiluMul,
+        targets: HOPPER,
+        layout: None,
+        accepts: writes_fp8_rows,
+        work: |shape| rows_work(shape, 30.0, 5.0),
+        tolerance: FP8_ROWS,
+        entry: Entry::SiluMul { run: reference::silu_mul, reference: reference::silu_mul },
+        cuda: Some(CudaKernel::SiluMulFp8),
     },
 ];
 

@@ -8,7 +8,10 @@ pub use cpu::{add_rms_norm, rms_norm};
 
 use crate::{
     cost::Work,
-    registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Shape, Tolerance},
+    registry::{
+        Entry, FP8_ROWS, GPUS, HOPPER, Kernel, SIXTEEN_BITS, Shape, Tolerance, writes_fp8_rows,
+        writes_plain_rows,
+    },
     specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
@@ -79,7 +82,7 @@ pub const KERNELS: &[Kernel] = &[
         op: OpKind::RmsNorm,
         targets: GPUS,
         layout: None,
-        accepts: |shape| shape.rows.is_multiple_of(4),
+        accepts: writes_plain_rows,
         work: |shape| work(shape, 1.5),
         tolerance: SIXTEEN_BITS,
         entry: Entry::RmsNorm { run: reference::rms_norm, reference: reference::rms_norm },
@@ -90,11 +93,33 @@ pub const KERNELS: &[Kernel] = &[
         op: OpKind::AddRmsNorm,
         targets: GPUS,
         layout: None,
-        accepts: |shape| shape.rows.is_multiple_of(4),
+        accepts: writes_plain_rows,
         work: |shape| work(shape, 3.0),
         tolerance: SIXTEEN_BITS,
         entry: Entry::AddRmsNorm { run: reference::add_rms_norm, reference: reference::add_rms_norm },
         cuda: Some(CudaKernel::AddRmsNorm),
+    },
+    Kernel {
+        name: "rms_norm_fp8cuda",
+        op: OpKind::RmsNorm,
+        targets: HOPPER,
+        layout: None,
+        accepts: writes_fp8_rows,
+        work: |shape| work(shape, 1.25),
+        tolerance: FP8_ROWS,
+        entry: Entry::RmsNorm { run: reference::rms_norm, reference: reference::rms_norm },
+        cuda: Some(CudaKernel::RmsNormFp8),
+    },
+    Kernel {
+        name: "add_rms_norm_fp8cuda",
+        op: OpKind::AddRmsNorm,
+        targets: HOPPER,
+        layout: None,
+        accepts: writes_fp8_rows,
+        work: |shape| work(shape, 2.75),
+        tolerance: FP8_ROWS,
+        entry: Entry::AddRmsNorm { run: reference::add_rms_norm, reference: reference::add_rms_norm },
+        cuda: Some(CudaKernel::AddRmsNormFp8),
     },
 ];
 
