@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use samp_emulator::{Build, Options};
 use samp_runtime::{
     Device, DeviceError, DeviceKind, Engine, EngineOptions, OpenPlan, Outputs,
-    device::gpu::{Emulated, GpuDevice},
+    device::gpu::{Emulated, GpuDevice, Stored},
     open,
 };
 
@@ -113,7 +113,7 @@ pub fn engine(plan: &Path, device: DeviceKind, kv_tokens: usize) -> Engine {
             return device.load(plan, pages, &taken);
         }
         let driver = Emulated::new(&Path::new(CACHE).join("emulated"), Build::Plain, Options::default());
-        let device = GpuDevice::load(driver, plan, pages, &taken)?;
+        let device = GpuDevice::load(driver, &Stored { plan: &plan, taken: &taken }, pages)?;
         assert_eq!(heard.get(), total, "all weights were heard of");
         Ok(Box::new(device))
     };

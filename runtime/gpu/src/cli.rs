@@ -226,7 +226,7 @@ fn table(bench: &Path, source: &str, output: &Path) -> Result<bool> {
 }
 
 fn prepare(target: TargetName, folder: &Path) -> Result<bool> {
-    let sources = wanted::sources(Target::of(target));
+    let sources = wanted::sources(Target::of(target))?;
     let bytes = code::prepare(Nvrtc::find()?, &sources, target, folder)?;
     println!("{} kernels for {target}, {:.1} MB, in {}", sources.len(), bytes as f64 / 1e6, folder.display());
     Ok(true)

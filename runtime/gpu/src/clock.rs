@@ -71,14 +71,26 @@ impl<D: Driver> Gpu<'_, D> {
         // Code is loaded and scratch memory taken when a kernel first runs, which cannot be recorded.
         all()?;
         let graph = self.driver.record(&mut all)?;
-        let mut once = || match &graph {
-            Some(graph) => self.driver.replay(graph),
-            None => all(),
-        };
-        let first = self.clock.time(&mut once)?;
+        self.repeat(launches, || self.clock.time(&mut || self.driver.replay(&graph)))
+    }
+
+    /// Measures `work` that ends in waiting for the GPU, as its caller sees it: twice to warm up, since the device records
+    /// its launches the second time, then repeatedly.
+    pub fn measure_waiting<E>(&self, work: &mut dyn FnMut() -> Result<(), E>) -> Result<Timing, E> {
+        (0..2).try_for_each(|_| work())?;
+        self.repeat(1, || {
+            let start = Instant::now();
+            work()?;
+            Ok(start.elapsed().as_nanos() as f64)
+        })
+    }
+
+    /// Takes the nanoseconds of `launches` launches, the first time only to see how often is enough.
+    fn repeat<E>(&self, launches: usize, mut once: impl FnMut() -> Result<f64, E>) -> Result<Timing, E> {
+        let first = once()?;
         let (least, most) = if self.is_emulated() { EMULATED_REPEATS } else { REPEATS };
         let repeats = ((ENOUGH_NS / first) as usize).clamp(least, most);
-        let times = (0..repeats).map(|_| self.clock.time(&mut once)).collect::<Result<_, _>>()?;
+        let times = (0..repeats).map(|_| once()).collect::<Result<_, _>>()?;
         Ok(Timing::of(times, launches))
     }
 }

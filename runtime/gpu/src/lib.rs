@@ -1,9 +1,9 @@
 //! `samp-gpu`: shows on a GPU that the kernels compute what they must, and measures how fast.
 //!
-//! [`suite`] runs the trials of [`samp_kernels::trial`], [`bench`] measures kernels and whole steps of models whose weights
-//! are made on the GPU. All of it asks a [`Driver`](samp_runtime::device::gpu::Driver), so that everything but time shows on
-//! the emulated GPU too. Machine code comes from a folder that [`code::prepare`] fills beforehand: the binary and the folder
-//! are all that a GPU machine needs. [`plan`] runs a small model's plan in the runtime's engine, beside a reference.
+//! [`suite`] runs the trials of [`samp_kernels::trial`], [`bench`] measures kernels, and whole steps on the runtime's own
+//! device, of models whose weights are made on the GPU. All of it asks a [`Driver`](samp_runtime::device::gpu::Driver), so
+//! that everything but time shows on the emulated GPU too. Machine code comes from a folder that [`code::prepare`] fills
+//! beforehand: the binary and the folder are all that a GPU machine needs. [`plan`] runs a small model's plan in the runtime's engine, beside a reference.
 //!
 //! Never: MLIR or LLVM, a compiler on the GPU machine, or files of weights but for such a plan.
 
@@ -20,7 +20,10 @@ use samp_kernels::{
     cuda::{Grid, Source},
     target::Target,
 };
-use samp_runtime::device::gpu::{Arg, Driver, DriverError};
+use samp_runtime::{
+    DeviceError,
+    device::gpu::{Arg, Driver, DriverError},
+};
 
 use clock::Clock;
 use code::{Code, CodeError};
@@ -31,6 +34,9 @@ pub enum GpuError {
     /// The GPU refused.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The runtime's device refused.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// There is no machine code.
     #[error(transparent)]
     Code(#[from] CodeError),

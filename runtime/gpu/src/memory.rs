@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use samp_abi::{Component, ElementType, Format, Layout};
 use samp_kernels::cuda::{Grid, Source};
-use samp_runtime::device::gpu::{Arg, Driver};
+use samp_runtime::device::gpu::{Arg, Driver, DriverError, Range};
 
 use crate::{Gpu, GpuError, Ready};
 
@@ -47,7 +47,7 @@ impl Pattern {
     /// f32 from 2^-10 to 2^-9: scales.
     pub const SCALES: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3a80_0000 };
     /// f32 from 1 to 2: weights of norms.
-    pub const AROUND_ONE: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3f80_0000 };
+    const AROUND_ONE: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3f80_0000 };
     /// f16 from 2^-10 to 2^-9: scales of groups.
     const HALF_SCALES: Pattern = Pattern { keep: 0x03ff_03ff, set: 0x1400_1400 };
     /// Four bits to a byte: zero points.
@@ -55,9 +55,10 @@ impl Pattern {
     /// Odd bytes: int8 without −128.
     const INT8: Pattern = Pattern { keep: !0, set: 0x0101_0101 };
 
-    /// Valid values of one array of a weight.
-    fn of(format: Format, component: Component, dtype: ElementType) -> Pattern {
+    /// Valid values of one array of a weight; of f32 are norms'.
+    pub fn of(format: Format, component: Component, dtype: ElementType) -> Pattern {
         match (component, format) {
+            (Component::Values, Format::F32) => Pattern::AROUND_ONE,
             (Component::Values, Format::F16 | Format::Bf16) => Pattern::SMALL_HALVES,
             (Component::Values, Format::Fp8E4m3(_)) => Pattern::FP8,
             (Component::Values, Format::Int8 { .. }) => Pattern::INT8,
@@ -67,13 +68,6 @@ impl Pattern {
             _ => Pattern::SCALES,
         }
     }
-}
-
-/// A range of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    offset: u64,
-    bytes: u64,
 }
 
 /// A weight in packed form, several times over.
@@ -110,11 +104,6 @@ pub struct Piece<M> {
 }
 
 impl<M> Piece<M> {
-    /// How much it is.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// All of it.
     pub fn arg(&self) -> Arg<'_, M> {
         self.part(0, self.bytes)
@@ -141,13 +130,14 @@ impl<D: Driver> Gpu<'_, D> {
         Grid { blocks: [blocks.max(1), 1, 1], threads: THREADS, shared_bytes: 0 }
     }
 
-    fn fill_range(
+    /// Fills a range with numbers of a pattern, others for each seed.
+    pub fn fill_range(
         &self,
         filler: &Filler<D::Kernel>,
         (memory, range): (&D::Memory, Range),
         pattern: Pattern,
         seed: u64,
-    ) -> Result<(), GpuError> {
+    ) -> Result<(), DriverError> {
         // Of 2^31 words at most each.
         let (most, mut done) = (4u64 << 30, 0);
         while done < range.bytes {
@@ -183,24 +173,12 @@ impl<D: Driver> Gpu<'_, D> {
         Ok(Piece { memory, bytes })
     }
 
-    /// These bytes.
-    pub fn uploaded(&self, what: &'static str, bytes: &[u8]) -> Result<Piece<D::Memory>, GpuError> {
-        let piece = self.zeros(what, bytes.len() as u64)?;
-        self.driver.upload(&piece.memory, 0, bytes)?;
-        Ok(piece)
-    }
-
-    /// Memory as f32.
-    pub fn floats(&self, piece: &Piece<D::Memory>) -> Result<Vec<f32>, GpuError> {
-        let mut bytes = vec![0; piece.bytes as usize];
-        self.driver.download(&piece.memory, 0, &mut bytes)?;
-        Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    }
-
     /// These integers.
     pub fn integers(&self, what: &'static str, values: &[i32]) -> Result<Piece<D::Memory>, GpuError> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.uploaded(what, &bytes)
+        let piece = self.zeros(what, bytes.len() as u64)?;
+        self.driver.upload(&piece.memory, 0, &bytes)?;
+        Ok(piece)
     }
 
     /// `copies` weights of `(rows, cols)`, all different.

@@ -67,6 +67,17 @@ impl Projection {
             Projection::LmHead => "lm_head",
         }
     }
+
+    /// What its steps are called in programs, behind the layer.
+    pub fn label(self) -> &'static str {
+        match self {
+            Projection::Qkv => "self_attn.qkv_proj",
+            Projection::O => "self_attn.o_proj",
+            Projection::GateUp => "mlp.gate_up_proj",
+            Projection::Down => "mlp.down_proj",
+            Projection::LmHead => "lm_head",
+        }
+    }
 }
 
 impl Shape {
@@ -130,6 +141,11 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// One format for all.
+    pub fn uniform(format: Format) -> Recipe {
+        Recipe { attention: format, mlp: format }
+    }
+
     /// The format of a linear.
     pub fn of(&self, projection: Projection) -> Format {
         match projection {
@@ -149,7 +165,7 @@ impl FromStr for Recipe {
         }
         let name = text.strip_prefix("uniform:").ok_or("expected `samp` or `uniform:FORMAT`")?;
         let format: Format = name.parse().map_err(|error| format!("{error}"))?;
-        Ok(Recipe { attention: format, mlp: format })
+        Ok(Recipe::uniform(format))
     }
 }
 

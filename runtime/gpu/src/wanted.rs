@@ -10,6 +10,7 @@ use samp_kernels::{
 };
 
 use crate::{
+    GpuError,
     bench::{ACTIVATIONS, attention::Kv, linear::Task, step},
     memory,
     shapes::{Projection, Shape},
@@ -46,7 +47,7 @@ pub fn tasks(shape: Shape, formats: &[Format]) -> Vec<(Projection, Task)> {
 }
 
 /// Every source that a target is to have code of, each once.
-pub fn sources(target: &Target) -> Vec<Source> {
+pub fn sources(target: &Target) -> Result<Vec<Source>, GpuError> {
     let mut all = vec![memory::fill_source(), memory::copy_source()];
     let hopper = target.compute_capability >= Some((9, 0));
     // Tensor copies are shown by no suite on a GPU.
@@ -57,7 +58,7 @@ pub fn sources(target: &Target) -> Vec<Source> {
     all.extend(trials.filter(needed).map(|trial| trial.source));
     for shape in SHAPES {
         for kv in [Kv::F16, Kv::Fp8] {
-            all.extend(step::sources(&shape.sizes(), kv));
+            all.extend(step::sources(shape.sizes(), kv, target)?);
         }
         for (_, task) in tasks(shape, &FORMATS) {
             let candidates = TOKENS.iter().flat_map(|&tokens| task.candidates(target, tokens));
@@ -66,5 +67,5 @@ pub fn sources(target: &Target) -> Vec<Source> {
     }
     let mut seen = BTreeSet::new();
     all.retain(|source| seen.insert((source.stem, source.defines.clone())));
-    all
+    Ok(all)
 }

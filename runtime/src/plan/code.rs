@@ -51,6 +51,12 @@ pub struct PlanKernels {
     pub sampler: Specialized,
 }
 
+/// The kernels of a plan's steps and its sampler.
+pub fn of_plan(plan: &Plan) -> Result<PlanKernels, NoKernel> {
+    let matrix = matrix_of(plan);
+    specialized(&Fixed { model: &plan.model, kv: &plan.kv, program: &plan.program, matrix: &matrix })
+}
+
 /// The kernels of all steps and the sampler.
 pub fn specialized(fixed: &Fixed<'_>) -> Result<PlanKernels, NoKernel> {
     let step = |step: &samp_abi::plan::Step| {
@@ -86,9 +92,7 @@ pub fn matrix_of(plan: &Plan) -> impl Fn(TensorId) -> Matrix {
 /// Checks that a plan for a GPU holds the code of every kernel that it calls for. Needs its contents to hold.
 pub(super) fn check(plan: &Plan, findings: &mut Findings) {
     let Some(capability) = Target::of(plan.target).compute_capability else { return };
-    let matrix = matrix_of(plan);
-    let fixed = Fixed { model: &plan.model, kv: &plan.kv, program: &plan.program, matrix: &matrix };
-    let kernels = match specialized(&fixed) {
+    let kernels = match of_plan(plan) {
         Ok(kernels) => kernels,
         Err(NoKernel { step, kernel }) => {
             let expected = "a kernel of this build for the step's shapes";

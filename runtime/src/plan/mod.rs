@@ -13,7 +13,11 @@ mod roles;
 mod tensors;
 mod weights;
 
-use std::{collections::BTreeMap, path::Path, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use memmap2::Mmap;
 use samp_abi::plan::{GOLDEN_FILE, Golden, MANIFEST_FILE, ManifestError, Plan, TensorId, unseal};
@@ -21,6 +25,7 @@ use samp_kernels::encoded::EncodedRef;
 
 use fault::Findings;
 pub use fault::{Fault, PlanError};
+pub use roles::shape_of;
 
 /// Manifests larger than this are refused unread; that of a 70B model takes about a megabyte.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
@@ -29,7 +34,7 @@ const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct OpenPlan {
     dir: PathBuf,
-    manifest: Plan,
+    manifest: Arc<Plan>,
     weights: Vec<Mmap>,
     files: BTreeMap<String, Vec<u8>>,
     golden: Option<Golden>,
@@ -39,6 +44,11 @@ impl OpenPlan {
     /// The manifest.
     pub fn manifest(&self) -> &Plan {
         &self.manifest
+    }
+
+    /// The manifest, for what outlives the plan.
+    pub fn shared_manifest(&self) -> Arc<Plan> {
+        self.manifest.clone()
     }
 
     /// The directory.
@@ -122,7 +132,9 @@ fn examine(dir: &Path, stage: Stage) -> Result<OpenPlan, Findings> {
     }
     let golden = check_golden(&manifest, &files, stage, &mut findings);
     match (findings.count(), weights.into_iter().collect()) {
-        (0, Some(weights)) => Ok(OpenPlan { dir: dir.into(), manifest, weights, files, golden }),
+        (0, Some(weights)) => {
+            Ok(OpenPlan { dir: dir.into(), manifest: manifest.into(), weights, files, golden })
+        }
         _ => Err(findings),
     }
 }

@@ -212,7 +212,7 @@ impl StepCheck<'_> {
         self.place.check(kernel.op == kind, Fault::Kernel, format_args!("a kernel of {kind}"), name);
         let runs = kernel.targets.contains(&target);
         self.place.check(runs, Fault::Kernel, format_args!("a kernel for {target}"), name);
-        let shape = self.kernel_shape(tokens);
+        let shape = shape_of(self.plan, &self.step.op, tokens);
         let expected = format_args!("a kernel that takes {shape:?}");
         self.place.check(kernel.takes(&shape), Fault::Kernel, expected, name);
         if let (Some(layout), Op::Embed { weight, .. } | Op::Linear { weight, .. }) =
@@ -223,26 +223,28 @@ impl StepCheck<'_> {
             self.place.check(found == layout, Fault::Kernel, expected, found);
         }
     }
+}
 
-    fn kernel_shape(&self, tokens: u64) -> Shape {
-        let (activations, context) = (self.plan.program.activations(), self.plan.limits.max_context);
-        let shape = |rows, cols, format| Shape { tokens, rows, cols, format, activations, context };
-        let plain = |id: BufferId| shape(self.width(id), 0, None);
-        let cached = |id: BufferId| shape(self.width(id), 0, Some(self.plan.kv.format));
-        match self.step.op {
-            Op::Embed { weight, .. } | Op::Linear { weight, .. } => {
-                let tensor = &self.plan.tensors[weight.0 as usize];
-                shape(tensor.rows, tensor.cols, Some(tensor.format))
-            }
-            Op::RopeAppend { qkv, .. } => cached(qkv),
-            Op::PagedAttention { out, .. } => cached(out),
-            Op::RmsNorm { out, .. }
-            | Op::AddRmsNorm { out, .. }
-            | Op::Add { out, .. }
-            | Op::SiluMul { out, .. }
-            | Op::Concat { out, .. }
-            | Op::Gather { out, .. } => plain(out),
+/// What a step's kernel computes where the step has so many tokens.
+pub fn shape_of(plan: &Plan, op: &Op, tokens: u64) -> Shape {
+    let (activations, context) = (plan.program.activations(), plan.limits.max_context);
+    let shape = |rows, cols, format| Shape { tokens, rows, cols, format, activations, context };
+    let width = |id: BufferId| plan.program.buffers[id.0 as usize].width;
+    let plain = |id: BufferId| shape(width(id), 0, None);
+    let cached = |id: BufferId| shape(width(id), 0, Some(plan.kv.format));
+    match *op {
+        Op::Embed { weight, .. } | Op::Linear { weight, .. } => {
+            let tensor = &plan.tensors[weight.0 as usize];
+            shape(tensor.rows, tensor.cols, Some(tensor.format))
         }
+        Op::RopeAppend { qkv, .. } => cached(qkv),
+        Op::PagedAttention { out, .. } => cached(out),
+        Op::RmsNorm { out, .. }
+        | Op::AddRmsNorm { out, .. }
+        | Op::Add { out, .. }
+        | Op::SiluMul { out, .. }
+        | Op::Concat { out, .. }
+        | Op::Gather { out, .. } => plain(out),
     }
 }
 

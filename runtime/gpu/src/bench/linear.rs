@@ -80,6 +80,11 @@ impl Task {
         best.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
+    /// Bytes of the weight.
+    pub fn weight_bytes(&self) -> u64 {
+        Layout::Fragments.bytes(self.format, self.rows.into(), self.cols.into())
+    }
+
     /// Bytes of so many tokens' activations.
     fn x_bytes(&self, tokens: u32) -> u64 {
         u64::from(tokens) * u64::from(self.cols) * self.activations.bytes()
@@ -109,23 +114,6 @@ pub struct Measured {
     pub timing: Timing,
 }
 
-/// Arguments of a linear, in the order of [`samp_kernels::linear::cuda`].
-pub fn args<'a, M>(
-    linear: &Linear,
-    [x, out]: [Arg<'a, M>; 2],
-    weight: Vec<Arg<'a, M>>,
-    tokens: u32,
-    [sums, counters]: [Arg<'a, M>; 2],
-) -> Vec<Arg<'a, M>> {
-    let mut args = vec![x];
-    args.extend(weight);
-    args.extend([Arg::Null, out, Arg::I32(tokens as i32)]);
-    if linear.kind != Kind::Gemv {
-        args.extend([sums, counters]);
-    }
-    args
-}
-
 /// Bytes of partial sums and counters that every candidate makes do with.
 fn workspace(candidates: &[Candidate], target: &Target, tokens: u32) -> (u64, u64) {
     let need = |candidate: &Candidate| {
@@ -148,9 +136,8 @@ impl<D: Driver> Gpu<'_, D> {
         task: &Task,
         tokens: &[u32],
     ) -> Result<Operands<D::Memory>, GpuError> {
-        let bytes = Layout::Fragments.bytes(task.format, task.rows.into(), task.cols.into());
-        let shape = (task.rows, task.cols);
-        let weight = self.weight(filler, (task.format, Layout::Fragments), shape, self.cold_copies(bytes))?;
+        let (shape, copies) = ((task.rows, task.cols), self.cold_copies(task.weight_bytes()));
+        let weight = self.weight(filler, (task.format, Layout::Fragments), shape, copies)?;
         let most = tokens.iter().copied().max().unwrap_or(1);
         let fp8 = task.activations == ElementType::U8;
         let pattern = if fp8 { Pattern::FP8 } else { Pattern::HALVES };
@@ -223,12 +210,15 @@ impl<D: Driver> Gpu<'_, D> {
     ) -> Result<Timing, GpuError> {
         let flops = 2.0 * f64::from(linear.rows) * f64::from(linear.cols) * f64::from(tokens);
         let launches = self.launches(operands.weight.bytes, flops, operands.weight.copies);
-        let x_and_out = [operands.x.part(0, task.x_bytes(tokens)), operands.out.arg()];
-        let workspace = || [operands.sums.arg(), operands.counters.arg()];
+        // In the order of `samp_kernels::linear::cuda`.
         let timing = self.measure(launches, &mut |launch| {
-            let weight = operands.weight.args(launch);
-            let mut args = args(linear, x_and_out, weight, tokens, workspace());
-            args.splice(1..1, operands.scales.iter().map(Piece::arg));
+            let mut args = vec![operands.x.part(0, task.x_bytes(tokens))];
+            args.extend(operands.scales.iter().map(Piece::arg));
+            args.extend(operands.weight.args(launch));
+            args.extend([Arg::Null, operands.out.arg(), Arg::I32(tokens as i32)]);
+            if linear.kind != Kind::Gemv {
+                args.extend([operands.sums.arg(), operands.counters.arg()]);
+            }
             self.launch(ready, &args)
         })?;
         Ok(timing)
@@ -236,6 +226,11 @@ impl<D: Driver> Gpu<'_, D> {
 }
 
 impl Measured {
+    /// Whether it was on as many blocks as the runtime takes.
+    pub fn on_own_blocks(&self, tokens: u32, target: &Target) -> bool {
+        self.blocks == self.candidate.linear.grid(tokens, target).blocks[0]
+    }
+
     /// As it is reported: of a model's linear, for so many tokens.
     pub fn row(
         &self,
@@ -245,13 +240,13 @@ impl Measured {
         target: &Target,
     ) -> LinearRow {
         let Task { format, activations, rows, cols, f32_out } = *task;
-        let weights = Layout::Fragments.bytes(format, rows.into(), cols.into());
+        let weights = task.weight_bytes();
         let results = u64::from(tokens) * u64::from(rows) * if f32_out { 4 } else { 2 };
         let values = task.x_bytes(tokens) + results;
         let seconds = self.timing.microseconds / 1e6;
         let flops = 2.0 * f64::from(rows) * f64::from(cols) * f64::from(tokens);
         let chosen = registry::cheapest(target.name, OpKind::Linear, task.shape(tokens));
-        let own = self.blocks == self.candidate.linear.grid(tokens, target).blocks[0];
+        let own = self.on_own_blocks(tokens, target);
         LinearRow {
             model: model.into(),
             projection: projection.into(),

@@ -1,7 +1,9 @@
 //! Measurements.
 
 pub mod attention;
+pub mod generated;
 pub mod linear;
+pub mod outline;
 pub mod report;
 pub mod step;
 

@@ -15,7 +15,7 @@ pub struct CudaGraph {
     graph: CUgraphExec,
 }
 
-// SAFETY: the handle is a name that the driver takes on any thread, though on one at a time, as `Driver` is shared by none.
+// SAFETY: the handle is a name that the driver takes on any thread, though on one at a time, as this value is.
 unsafe impl Send for CudaGraph {}
 
 impl CudaGraph {

@@ -8,7 +8,7 @@ use super::{Cuda, DeviceInfo};
 use crate::{
     device::{
         Device, DeviceError, DeviceKind, Taken,
-        gpu::{Driver, DriverError, GpuDevice, spare_pages},
+        gpu::{Driver, DriverError, GpuDevice, Stored, spare_pages},
     },
     plan::OpenPlan,
 };
@@ -23,7 +23,7 @@ pub(in crate::device) fn load(
     taken: Taken<'_>,
 ) -> Result<Box<dyn Device>, DeviceError> {
     let cuda = open_for(&plan)?;
-    Ok(Box::new(GpuDevice::load(cuda, plan, kv_pages, taken)?))
+    Ok(Box::new(GpuDevice::load(cuda, &Stored { plan: &plan, taken }, kv_pages)?))
 }
 
 /// Pages of the KV cache, at most `full`, that fit beside the weights into the part `utilization` of the GPU's memory.

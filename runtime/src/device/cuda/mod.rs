@@ -12,7 +12,7 @@ mod memory;
 mod module;
 mod staging;
 
-use std::{cell::RefCell, sync::Arc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use samp_kernels::cuda::{Grid, Source};
 
@@ -30,7 +30,7 @@ pub use module::CudaKernel;
 
 /// One GPU with one stream of work.
 pub struct Cuda {
-    staging: RefCell<Staging>,
+    staging: Mutex<Staging>,
     context: Arc<Context>,
 }
 
@@ -41,7 +41,7 @@ impl Cuda {
     /// [`DriverError::Absent`] where there is no driver, one that is too old, or no such GPU.
     pub fn open(ordinal: usize) -> Result<Cuda, DriverError> {
         let context = Context::open(ordinal)?;
-        let staging = RefCell::new(Staging::new(&context)?);
+        let staging = Mutex::new(Staging::new(&context)?);
         Ok(Cuda { staging, context })
     }
 
@@ -65,6 +65,11 @@ impl Cuda {
     pub fn elapsed_ms(&self, start: &Event, end: &Event) -> Result<f32, DriverError> {
         start.elapsed_ms(end)
     }
+
+    /// Only a copy that panicked leaves it poisoned, and the next begins from nothing.
+    fn staging(&self) -> MutexGuard<'_, Staging> {
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Driver for Cuda {
@@ -79,12 +84,12 @@ impl Driver for Cuda {
 
     fn upload(&self, to: &CudaMemory, offset: u64, bytes: &[u8]) -> Result<(), DriverError> {
         self.context.outside_recording("copying to the GPU")?;
-        self.staging.borrow_mut().upload(to.address(offset, bytes.len() as u64), bytes)
+        self.staging().upload(to.address(offset, bytes.len() as u64), bytes)
     }
 
     fn download(&self, from: &CudaMemory, offset: u64, bytes: &mut [u8]) -> Result<(), DriverError> {
         self.context.outside_recording("copying from the GPU")?;
-        self.staging.borrow_mut().download(from.address(offset, bytes.len() as u64), bytes)
+        self.staging().download(from.address(offset, bytes.len() as u64), bytes)
     }
 
     fn free_memory(&self) -> Result<u64, DriverError> {
@@ -105,12 +110,9 @@ impl Driver for Cuda {
         launch::launch(kernel, grid, args)
     }
 
-    fn record(
-        &self,
-        work: &mut dyn FnMut() -> Result<(), DriverError>,
-    ) -> Result<Option<CudaGraph>, DriverError> {
+    fn record(&self, work: &mut dyn FnMut() -> Result<(), DriverError>) -> Result<CudaGraph, DriverError> {
         self.context.outside_recording("recording launches")?;
-        CudaGraph::record(&self.context, work).map(Some)
+        CudaGraph::record(&self.context, work)
     }
 
     fn replay(&self, graph: &CudaGraph) -> Result<(), DriverError> {

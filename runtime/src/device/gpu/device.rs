@@ -5,17 +5,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use half::{bf16, f16};
 use samp_abi::{
     ElementType,
-    plan::{Buffer, BufferId, Program},
+    plan::{Buffer, BufferId, Plan, Program},
 };
 use samp_kernels::{
     attention::KvGeometry,
     sample::{Pick, Picked},
-    specialize::{Fixed, Specialized},
+    specialize::Specialized,
     target::Target,
 };
 
 use super::{
-    Arg, Driver, DriverError,
+    Arg, Contents, Driver, DriverError,
     chosen::Chosen,
     inputs::{Inputs, StepShape},
     padding::{Padded, most_decoding, spare_pages},
@@ -23,14 +23,14 @@ use super::{
     weights::Weights,
 };
 use crate::{
-    device::{Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span, Taken},
-    plan::{OpenPlan, code},
+    device::{Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span},
+    plan::code,
 };
 
 /// Executes one plan on one GPU.
 pub struct GpuDevice<D: Driver> {
     pub(super) driver: D,
-    pub(super) plan: Arc<OpenPlan>,
+    pub(super) plan: Arc<Plan>,
     pub(super) target: &'static Target,
     /// Of each step, the kernel of each bucket.
     pub(super) kernels: Vec<Vec<Loaded>>,
@@ -47,7 +47,9 @@ pub struct GpuDevice<D: Driver> {
     pub(super) half_turns: D::Memory,
     /// Pages of the cache that no sequence has.
     spare: Vec<u32>,
-    graphs: BTreeMap<StepShape, D::Graph>,
+    /// Of decode steps that were seen: recorded when they come a second time, since code is loaded and memory taken when a
+    /// kernel first runs, and many shapes never come again.
+    graphs: BTreeMap<StepShape, Option<D::Graph>>,
 }
 
 /// A kernel, and where the code of each of its sources is in [`GpuDevice::code`].
@@ -64,8 +66,13 @@ pub(super) struct Cache<M> {
 }
 
 impl<M> Cache<M> {
-    fn new(driver: &impl Driver<Memory = M>, plan: &OpenPlan, pages: u32) -> Result<Cache<M>, DriverError> {
-        let (model, kv) = (&plan.manifest().model, &plan.manifest().kv);
+    fn new<D: Driver<Memory = M>>(
+        driver: &D,
+        plan: &Plan,
+        pages: u32,
+        contents: &impl Contents<D>,
+    ) -> Result<Cache<M>, DriverError> {
+        let (model, kv) = (&plan.model, &plan.kv);
         let geometry = KvGeometry {
             format: kv.format,
             scales: [1.0; 2],
@@ -74,7 +81,9 @@ impl<M> Cache<M> {
             page_tokens: kv.page_tokens as usize,
         };
         let layer_bytes = geometry.page_bytes() as u64 * u64::from(pages);
-        let memory = driver.allocate("KV cache", layer_bytes * model.layers)?;
+        let bytes = layer_bytes * model.layers;
+        let memory = driver.allocate("KV cache", bytes)?;
+        contents.write_cache(driver, &memory, bytes)?;
         Ok(Cache { memory, layer_bytes, scales: kv.scales.clone() })
     }
 
@@ -90,24 +99,19 @@ impl<M> Cache<M> {
 }
 
 impl<D: Driver> GpuDevice<D> {
-    /// Loads the code and the weights of `plan`, with a cache of `kv_pages` pages.
-    pub fn load(
-        driver: D,
-        plan: Arc<OpenPlan>,
-        kv_pages: u32,
-        taken: Taken<'_>,
-    ) -> Result<GpuDevice<D>, DeviceError> {
-        let manifest = plan.manifest();
-        let target = Target::of(manifest.target);
-        let Code { kernels, sampler, code } = load_code(&driver, &plan, target)?;
-        let weights = Weights::upload(&driver, &plan, taken)?;
-        let arena = driver.allocate("activation arena", manifest.memory.arena_bytes.max(1))?;
-        let spare: Vec<u32> = (0..spare_pages(manifest)).map(|page| kv_pages.saturating_add(page)).collect();
-        let cache = Cache::new(&driver, &plan, kv_pages.saturating_add(spare.len() as u32))?;
-        let inputs = Inputs::new(&driver, manifest)?;
-        let picked = Chosen::new(&driver, manifest.limits.max_tokens)?;
+    /// Loads code and weights, and makes a cache of `kv_pages` pages.
+    pub fn load(driver: D, contents: &impl Contents<D>, kv_pages: u32) -> Result<GpuDevice<D>, DeviceError> {
+        let plan = contents.manifest();
+        let target = Target::of(plan.target);
+        let Code { kernels, sampler, code } = load_code(&driver, &plan, contents, target)?;
+        let weights = Weights::load(&driver, &plan, contents)?;
+        let arena = driver.allocate("activation arena", plan.memory.arena_bytes.max(1))?;
+        let spare: Vec<u32> = (0..spare_pages(&plan)).map(|page| kv_pages.saturating_add(page)).collect();
+        let cache = Cache::new(&driver, &plan, kv_pages.saturating_add(spare.len() as u32), contents)?;
+        let inputs = Inputs::new(&driver, &plan)?;
+        let picked = Chosen::new(&driver, plan.limits.max_tokens)?;
         let scratch = Scratch::new(&driver, most_scratch(&plan, &kernels, target))?;
-        let half_turns = half_turns(&driver, &manifest.model.rope.inv_frequencies)?;
+        let half_turns = half_turns(&driver, &plan.model.rope.inv_frequencies)?;
         let graphs = BTreeMap::new();
         #[rustfmt::skip]
         let device = GpuDevice {
@@ -118,7 +122,7 @@ impl<D: Driver> GpuDevice<D> {
     }
 
     pub(super) fn program(&self) -> &Program {
-        &self.plan.manifest().program
+        &self.plan.program
     }
 
     fn buffer(&self, id: BufferId) -> &Buffer {
@@ -134,7 +138,7 @@ impl<D: Driver> GpuDevice<D> {
 
     /// Runs a batch, and the sampler where there are picks: as a step of the shape that it gives.
     fn execute(&mut self, batch: &Batch<'_>, picks: &[Pick]) -> Result<StepShape, DriverError> {
-        let padded = Padded::new(batch, picks, self.plan.manifest(), &self.spare);
+        let padded = Padded::new(batch, picks, &self.plan, &self.spare);
         let shape = StepShape::of(&padded.batch(), !picks.is_empty());
         self.inputs.upload(&self.driver, &padded.batch(), &padded.picks, &shape)?;
         self.launch_recorded(&shape)?;
@@ -149,17 +153,21 @@ impl<D: Driver> GpuDevice<D> {
 
     /// The same as recorded, where this shape was seen before.
     fn launch_recorded(&mut self, shape: &StepShape) -> Result<(), DriverError> {
-        if let Some(graph) = self.graphs.get(shape) {
-            return self.driver.replay(graph);
+        match self.graphs.get(shape) {
+            Some(Some(graph)) => self.driver.replay(graph),
+            Some(None) => {
+                let graph = self.driver.record(&mut || self.launch_all(shape))?;
+                self.driver.replay(&graph)?;
+                self.graphs.insert(*shape, Some(graph));
+                Ok(())
+            }
+            None => {
+                if shape.is_decode() {
+                    self.graphs.insert(*shape, None);
+                }
+                self.launch_all(shape)
+            }
         }
-        if shape.is_decode()
-            && let Some(graph) = self.driver.record(&mut || self.launch_all(shape))?
-        {
-            self.driver.replay(&graph)?;
-            self.graphs.insert(*shape, graph);
-            return Ok(());
-        }
-        self.launch_all(shape)
     }
 
     /// Launches step by step, and shows the observer what each leaves.
@@ -169,7 +177,7 @@ impl<D: Driver> GpuDevice<D> {
         rows: RowCounts,
         observer: &mut dyn Observer,
     ) -> Result<(), DriverError> {
-        let (spans, elements) = Span::all(self.program(), self.plan.manifest().memory.arena_bytes);
+        let (spans, elements) = Span::all(self.program(), self.plan.memory.arena_bytes);
         let mut arena = vec![0.0; elements as usize];
         for (index, step) in self.program().steps.iter().enumerate() {
             self.launch(index, shape)?;
@@ -239,20 +247,16 @@ struct Code<K> {
 /// Loads the code of every kernel once.
 fn load_code<D: Driver>(
     driver: &D,
-    plan: &OpenPlan,
+    plan: &Plan,
+    contents: &impl Contents<D>,
     target: &Target,
 ) -> Result<Code<D::Kernel>, DeviceError> {
-    let manifest = plan.manifest();
-    let matrix = code::matrix_of(manifest);
-    let fixed =
-        Fixed { model: &manifest.model, kv: &manifest.kv, program: &manifest.program, matrix: &matrix };
-    let kernels = code::specialized(&fixed)
+    let kernels = code::of_plan(plan)
         .map_err(|missing| DeviceError::Kernel { step: missing.step, kernel: missing.kernel })?;
     let capability = target.compute_capability.expect("an open plan with code is for a GPU");
     let (mut index, mut code) = (BTreeMap::new(), vec![]);
     for (path, source) in code::sources(&kernels, capability) {
-        let cubin = plan.file(&path).expect("an open plan has the code of its kernels");
-        code.push(driver.load(&source, cubin)?);
+        code.push(driver.load(&source, &contents.code(&path, &source)?)?);
         index.insert(source, code.len() - 1);
     }
     let place = |kernel: Specialized| {
@@ -265,22 +269,21 @@ fn load_code<D: Driver>(
 }
 
 /// What the most demanding launch needs. Fewer rows may take more, since more blocks share them out.
-fn most_scratch(plan: &OpenPlan, kernels: &[Vec<Loaded>], target: &Target) -> Need {
-    let limits = plan.manifest().limits;
+fn most_scratch(plan: &Plan, kernels: &[Vec<Loaded>], target: &Target) -> Need {
     let mut distinct: Vec<(&Specialized, u64)> = vec![];
     for (Loaded { kernel, .. }, &bound) in
-        kernels.iter().flat_map(|step| step.iter().zip(&plan.manifest().program.buckets))
+        kernels.iter().flat_map(|step| step.iter().zip(&plan.program.buckets))
     {
         let most_rows = match kernel {
             Specialized::Linear(_) => bound,
-            Specialized::Attention(_) => bound.min(most_decoding(plan.manifest())),
+            Specialized::Attention(_) => bound.min(most_decoding(plan)),
             _ => 0,
         };
         if !distinct.contains(&(kernel, most_rows)) {
             distinct.push((kernel, most_rows));
         }
     }
-    let need = |kernel, rows| Need::of(kernel, rows as u32, limits.max_context as u32, target);
+    let need = |kernel, rows| Need::of(kernel, rows as u32, plan.limits.max_context as u32, target);
     let needs = distinct.iter().flat_map(|&(kernel, most)| (1..=most).map(move |rows| need(kernel, rows)));
     needs.fold(Need::default(), Need::max)
 }

@@ -86,7 +86,7 @@ impl<M> Copy for Arg<'_, M> {}
 
 /// A GPU with one stream of work: what is asked for is done in order. Only [`Driver::download`] and
 /// [`Driver::synchronize`] wait for it.
-pub trait Driver: Send {
+pub trait Driver: Send + Sync {
     /// Memory of the GPU; given back when dropped.
     type Memory: Send;
     /// Code that can be launched.
@@ -117,15 +117,55 @@ pub trait Driver: Send {
         args: &[Arg<'_, Self::Memory>],
     ) -> Result<(), DriverError>;
 
-    /// Records what `work` launches, without running it. `None` where nothing can be recorded: then launch each time.
-    fn record(
-        &self,
-        work: &mut dyn FnMut() -> Result<(), DriverError>,
-    ) -> Result<Option<Self::Graph>, DriverError>;
+    /// Records what `work` launches, without running it. It must ask for nothing else.
+    fn record(&self, work: &mut dyn FnMut() -> Result<(), DriverError>) -> Result<Self::Graph, DriverError>;
 
     /// Launches all that was recorded.
     fn replay(&self, graph: &Self::Graph) -> Result<(), DriverError>;
 
     /// Waits until all work is done.
     fn synchronize(&self) -> Result<(), DriverError>;
+}
+
+/// For a device that does not have the GPU to itself.
+impl<D: Driver> Driver for &D {
+    type Memory = D::Memory;
+    type Kernel = D::Kernel;
+    type Graph = D::Graph;
+
+    fn allocate(&self, what: &'static str, bytes: u64) -> Result<D::Memory, DriverError> {
+        (**self).allocate(what, bytes)
+    }
+
+    fn upload(&self, to: &D::Memory, offset: u64, bytes: &[u8]) -> Result<(), DriverError> {
+        (**self).upload(to, offset, bytes)
+    }
+
+    fn download(&self, from: &D::Memory, offset: u64, bytes: &mut [u8]) -> Result<(), DriverError> {
+        (**self).download(from, offset, bytes)
+    }
+
+    fn free_memory(&self) -> Result<u64, DriverError> {
+        (**self).free_memory()
+    }
+
+    fn load(&self, source: &Source, cubin: &[u8]) -> Result<D::Kernel, DriverError> {
+        (**self).load(source, cubin)
+    }
+
+    fn launch(&self, kernel: &D::Kernel, grid: Grid, args: &[Arg<'_, D::Memory>]) -> Result<(), DriverError> {
+        (**self).launch(kernel, grid, args)
+    }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<(), DriverError>) -> Result<D::Graph, DriverError> {
+        (**self).record(work)
+    }
+
+    fn replay(&self, graph: &D::Graph) -> Result<(), DriverError> {
+        (**self).replay(graph)
+    }
+
+    fn synchronize(&self) -> Result<(), DriverError> {
+        (**self).synchronize()
+    }
 }

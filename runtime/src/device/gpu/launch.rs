@@ -196,9 +196,9 @@ impl<'a, D: Driver> Launch<'a, D> {
 
     /// Positions of the longest sequence, rounded up as the page table is; no more than the plan takes.
     fn longest(&self) -> u32 {
-        let manifest = self.device.plan.manifest();
-        let positions = u64::from(self.shape.max_pages) * manifest.kv.page_tokens;
-        positions.min(manifest.limits.max_context) as u32
+        let plan = &self.device.plan;
+        let positions = u64::from(self.shape.max_pages) * plan.kv.page_tokens;
+        positions.min(plan.limits.max_context) as u32
     }
 
     fn buffer(&self, id: BufferId) -> Arg<'a, D::Memory> {
@@ -215,7 +215,7 @@ impl<'a, D: Driver> Launch<'a, D> {
     }
 
     fn half_turns(&self) -> Arg<'a, D::Memory> {
-        let pairs = self.device.plan.manifest().model.rope.inv_frequencies.len();
+        let pairs = self.device.plan.model.rope.inv_frequencies.len();
         Arg::Memory { memory: &self.device.half_turns, offset: 0, bytes: 8 * pairs as u64 }
     }
 

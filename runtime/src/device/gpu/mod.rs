@@ -1,6 +1,7 @@
 //! GPUs: the driver that does what is asked, and the device that asks as the plan says.
 
 mod chosen;
+mod contents;
 mod device;
 mod driver;
 #[cfg(feature = "emulate")]
@@ -8,9 +9,12 @@ mod emulate;
 mod inputs;
 mod launch;
 mod padding;
+#[cfg(feature = "emulate")]
+mod recorded;
 mod scratch;
 mod weights;
 
+pub use contents::{Contents, Range, Stored};
 pub use device::GpuDevice;
 pub use driver::{Arg, Driver, DriverError};
 #[cfg(feature = "emulate")]

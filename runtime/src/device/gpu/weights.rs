@@ -5,37 +5,28 @@ use samp_abi::{
     plan::{Plan, TensorId},
 };
 
-use super::{Arg, Driver, DriverError};
-use crate::{device::Taken, plan::OpenPlan};
+use super::{Arg, Contents, Driver, DriverError, Range};
 
 /// Every stored array, one after another.
 pub(super) struct Weights<M> {
     memory: M,
-    /// Of each tensor, the arrays in the order of the layout's components: first byte and size.
-    parts: Vec<Vec<(u64, u64)>>,
+    /// Of each tensor, the arrays in the order of the layout's components.
+    parts: Vec<Vec<Range>>,
 }
 
 /// Arrays begin where bulk copies may begin, and on lines of the second cache.
 const ALIGNMENT: u64 = 256;
 
 impl<M> Weights<M> {
-    /// Copies them, array by array.
-    pub fn upload(
-        driver: &impl Driver<Memory = M>,
-        plan: &OpenPlan,
-        taken: Taken<'_>,
+    /// Takes the weights of `plan`.
+    pub fn load<D: Driver<Memory = M>>(
+        driver: &D,
+        plan: &Plan,
+        contents: &impl Contents<D>,
     ) -> Result<Weights<M>, DriverError> {
-        let (parts, bytes) = places(plan.manifest());
+        let (parts, bytes) = places(plan);
         let memory = driver.allocate("weights", bytes)?;
-        let (mut done, all) = (0, plan.manifest().memory.weights_bytes);
-        for (index, (tensor, places)) in plan.manifest().tensors.iter().zip(&parts).enumerate() {
-            let view = plan.tensor(TensorId(index as u32));
-            for (part, (offset, _)) in tensor.parts.iter().zip(places) {
-                driver.upload(&memory, *offset, view.part(part.component))?;
-                done += part.bytes;
-                taken(done, all);
-            }
-        }
+        contents.write_weights(driver, &memory, &parts)?;
         Ok(Weights { memory, parts })
     }
 
@@ -50,17 +41,17 @@ impl<M> Weights<M> {
         self.arg(&self.parts[id.0 as usize][0])
     }
 
-    fn arg(&self, &(offset, bytes): &(u64, u64)) -> Arg<'_, M> {
+    fn arg(&self, &Range { offset, bytes }: &Range) -> Arg<'_, M> {
         Arg::Memory { memory: &self.memory, offset, bytes }
     }
 }
 
-fn places(plan: &Plan) -> (Vec<Vec<(u64, u64)>>, u64) {
+fn places(plan: &Plan) -> (Vec<Vec<Range>>, u64) {
     let mut end = 0;
     let mut place = |bytes: u64| {
-        let start = end;
+        let range = Range { offset: end, bytes };
         end += bytes.next_multiple_of(ALIGNMENT);
-        (start, bytes)
+        range
     };
     let parts = |tensor: &samp_abi::plan::Tensor| {
         debug_assert_eq!(tensor.parts[0].component, Component::Values);

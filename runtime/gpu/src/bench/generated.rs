@@ -1,0 +1,75 @@
+//! Contents of devices that are made on the GPU: models without files.
+
+use std::{borrow::Cow, sync::Arc};
+
+use samp_abi::plan::{Plan, Tensor};
+use samp_kernels::cuda::Source;
+use samp_runtime::device::gpu::{Contents, Driver, DriverError, Range};
+
+use super::attention::Kv;
+use crate::{
+    Gpu,
+    memory::{Filler, Pattern},
+};
+
+/// A manifest, and random but valid weights and cache.
+pub struct Generated<'a, D: Driver> {
+    /// Its GPU, which has the code.
+    pub gpu: &'a Gpu<'a, D>,
+    /// Fills its memory.
+    pub filler: &'a Filler<D::Kernel>,
+    /// What is executed.
+    pub manifest: Arc<Plan>,
+    /// Format of the cache.
+    pub kv: Kv,
+}
+
+impl<D: Driver> Generated<'_, D> {
+    fn write(
+        &self,
+        memory: &D::Memory,
+        tensor: &Tensor,
+        places: &[Range],
+        seed: u64,
+    ) -> Result<(), DriverError> {
+        for (index, (part, place)) in tensor.parts.iter().zip(places).enumerate() {
+            let pattern = Pattern::of(tensor.format, part.component, part.dtype);
+            self.gpu.fill_range(self.filler, (memory, *place), pattern, seed + index as u64)?;
+        }
+        Ok(())
+    }
+}
+
+/// Arrays of one weight at most.
+const MOST_PARTS: u64 = 16;
+
+impl<'a, D: Driver> Contents<&'a D> for Generated<'a, D> {
+    fn manifest(&self) -> Arc<Plan> {
+        self.manifest.clone()
+    }
+
+    fn code(&self, _path: &str, source: &Source) -> Result<Cow<'_, [u8]>, DriverError> {
+        let missing = |error: crate::code::CodeError| DriverError::Kernel {
+            stem: source.stem,
+            reason: error.to_string(),
+        };
+        Ok(self.gpu.code.of(source).map_err(missing)?.into())
+    }
+
+    fn write_weights(
+        &self,
+        _driver: &&'a D,
+        memory: &D::Memory,
+        places: &[Vec<Range>],
+    ) -> Result<(), DriverError> {
+        let mut seeds = (0..).step_by(MOST_PARTS as usize);
+        for (tensor, places) in self.manifest.tensors.iter().zip(places) {
+            self.write(memory, tensor, places, seeds.next().expect("there is no last number"))?;
+        }
+        Ok(())
+    }
+
+    fn write_cache(&self, _driver: &&'a D, memory: &D::Memory, bytes: u64) -> Result<(), DriverError> {
+        self.gpu.fill_range(self.filler, (memory, Range { offset: 0, bytes }), self.kv.pattern(), 0)
+    }
+}

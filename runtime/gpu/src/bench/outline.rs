@@ -1,0 +1,184 @@
+//! Manifests of models by their sizes: what the compiler makes of such models, but for where their weights come from.
+
+mod program;
+
+use samp_abi::plan::{
+    Architecture, KernelChoice, KvCache, Limits, Memory, Model, OpKind, Plan, Program, Provenance, Rope,
+    SCHEMA_VERSION, Tensor,
+};
+use samp_kernels::{
+    registry::{self, Shape},
+    target::Target,
+};
+use samp_runtime::plan::shape_of;
+
+use super::attention::{Kv, PAGE_TOKENS};
+use crate::{
+    GpuError,
+    shapes::{Projection, Recipe, Sizes},
+};
+use program::Built;
+
+/// The base of Llama 3's rotary frequencies.
+const ROPE_THETA: f64 = 500_000.0;
+
+/// A model, how it is stored, and its largest step.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline {
+    /// Its sizes.
+    pub sizes: Sizes,
+    /// Formats of its weights.
+    pub recipe: Recipe,
+    /// Format of its cache.
+    pub kv: Kv,
+    /// Limits of its steps; the only bucket is of the most tokens.
+    pub limits: Limits,
+}
+
+impl Outline {
+    /// The manifest, with the kernels that the cost model rates fastest, but for projections those that `linear` names.
+    pub fn manifest(
+        &self,
+        target: &Target,
+        linear: impl Fn(Projection) -> Option<&'static str>,
+    ) -> Result<Plan, GpuError> {
+        let Built { program, tensors, arena_bytes } = self.program();
+        let (model, kv) = (self.model(), self.cache());
+        let memory = Memory {
+            weights_bytes: tensors.iter().map(Tensor::bytes).sum(),
+            arena_bytes,
+            kv_bytes_per_token: kv.bytes_per_token(&model),
+        };
+        let mut plan = Plan {
+            schema: SCHEMA_VERSION,
+            digest: String::new(),
+            target: target.name,
+            model,
+            limits: self.limits,
+            kv,
+            program,
+            memory,
+            tensors,
+            weights: vec![],
+            files: vec![],
+            provenance: Provenance { tool: "samp-gpu".into(), recipe: String::new(), sources: vec![] },
+        };
+        plan.program = with_kernels(&plan, target, linear)?;
+        Ok(plan)
+    }
+
+    fn model(&self) -> Model {
+        let sizes = &self.sizes;
+        let pairs = sizes.head_dim / 2;
+        let frequency = |pair: u32| ROPE_THETA.powf(-f64::from(pair) / f64::from(pairs));
+        Model {
+            architecture: Architecture::LlamaForCausalLM,
+            hidden_size: sizes.hidden.into(),
+            intermediate_size: sizes.intermediate.into(),
+            layers: sizes.layers.into(),
+            heads: sizes.heads.into(),
+            kv_heads: sizes.kv_heads.into(),
+            head_dim: sizes.head_dim.into(),
+            vocab_size: sizes.vocab.into(),
+            rope: Rope { inv_frequencies: (0..pairs).map(frequency).collect() },
+            sliding_window: None,
+            tied_embeddings: false,
+            bos_token_id: None,
+            eos_token_ids: vec![],
+        }
+    }
+
+    fn cache(&self) -> KvCache {
+        let scales = if self.kv == Kv::F16 { 0 } else { self.sizes.layers as usize };
+        KvCache { format: self.kv.format(), page_tokens: PAGE_TOKENS.into(), scales: vec![[1.0; 2]; scales] }
+    }
+}
+
+/// The program with a kernel for every step and a sampler.
+fn with_kernels(
+    plan: &Plan,
+    target: &Target,
+    linear: impl Fn(Projection) -> Option<&'static str>,
+) -> Result<Program, GpuError> {
+    let max_tokens = plan.limits.max_tokens;
+    let cheapest = |op: OpKind, shape: Shape| {
+        let kernel = registry::cheapest(target.name, op, shape).map(|kernel| kernel.name);
+        kernel.ok_or_else(|| GpuError::Kernel { what: format!("{op} of {shape:?} on {}", target.name) })
+    };
+    let mut program = plan.program.clone();
+    for step in &mut program.steps {
+        let projection = Projection::ALL.into_iter().find(|p| step.label.ends_with(p.label()));
+        let kernel = match projection.and_then(&linear) {
+            Some(kernel) => kernel,
+            None => cheapest(step.op.kind(), shape_of(plan, &step.op, max_tokens))?,
+        };
+        step.kernels = vec![KernelChoice { max_tokens, kernel: kernel.into() }];
+    }
+    program.sampler = cheapest(OpKind::Sample, Shape::sample(max_tokens, plan.model.vocab_size))?.into();
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use samp_abi::{
+        TargetName,
+        plan::{WeightsFile, align_part, weights_header},
+    };
+    use samp_runtime::{Fault, validate_manifest};
+
+    use super::*;
+    use crate::shapes::Shape as ModelShape;
+
+    fn outline(shape: ModelShape, recipe: &str, kv: Kv) -> Outline {
+        let limits = Limits { max_tokens: 4, max_sequences: 4, max_context: 64 };
+        Outline { sizes: shape.sizes(), recipe: recipe.parse().unwrap(), kv, limits }
+    }
+
+    /// The plan with its weights placed in a file.
+    fn placed(mut plan: Plan) -> Plan {
+        let header_bytes = weights_header(&plan.tensors, 0).unwrap().len() as u64;
+        let mut end = header_bytes;
+        for part in plan.tensors.iter_mut().flat_map(|tensor| &mut tensor.parts) {
+            part.offset = end;
+            end = align_part(end + part.bytes).unwrap();
+        }
+        let path = "weights-00001-of-00001.safetensors".into();
+        plan.weights = vec![WeightsFile { path, bytes: end, header_bytes, header_blake3: String::new() }];
+        plan
+    }
+
+    #[test]
+    fn manifests_are_sound_but_for_files_of_code() {
+        for (shape, recipe, kv, target) in [
+            (ModelShape::Tiny, "samp", Kv::F16, TargetName::H200),
+            (ModelShape::Llama3_70b, "samp", Kv::Fp8, TargetName::H200),
+            (ModelShape::Llama3_8b, "uniform:f16", Kv::F16, TargetName::A100),
+        ] {
+            let plan = outline(shape, recipe, kv).manifest(Target::of(target), |_| None).unwrap();
+            let mut faults = validate_manifest(&placed(plan.clone()));
+            faults.retain(|fault| fault.fault != Fault::FileMissing);
+            assert_eq!(faults, [], "{shape:?} {recipe}");
+            let mut broken = placed(plan);
+            broken.program.steps.swap(1, 2);
+            assert!(validate_manifest(&broken).iter().any(|fault| fault.fault == Fault::Dataflow));
+        }
+    }
+
+    #[test]
+    fn projections_take_the_kernels_that_are_named() {
+        let named = "linear_nf4_fragments_mma64";
+        let linear = |projection| (projection == Projection::Down).then_some(named);
+        let plan = outline(ModelShape::Tiny, "samp", Kv::F16).manifest(Target::of(TargetName::H200), linear);
+        let steps = plan.unwrap().program.steps;
+        let of = |label: &str| &steps.iter().find(|step| step.label == label).unwrap().kernels[0].kernel;
+        assert_eq!(of("layers.1.mlp.down_proj"), named);
+        assert_ne!(of("layers.1.mlp.gate_up_proj"), named);
+    }
+
+    #[test]
+    fn what_no_kernel_takes_is_refused() {
+        let outline = outline(ModelShape::Tiny, "uniform:int6", Kv::F16);
+        let error = outline.manifest(Target::of(TargetName::A100), |_| None).unwrap_err().to_string();
+        assert!(error.contains("linear") && error.contains("a100"), "{error}");
+    }
+}
