@@ -14,7 +14,7 @@ use crate::{
     elementwise::cuda::{Concat, Rows},
     embed,
     linear::cuda::{Kind, Linear},
-    registry::{self, Kernel},
+    registry::{self, Kernel, Shape},
     rms_norm::cuda::Norm,
     sample,
 };
@@ -163,6 +163,29 @@ impl Specialized {
 }
 
 impl Fixed<'_> {
+    /// What the registry is asked for an operation over so many tokens, whose attention reads `context` positions.
+    pub fn shape(&self, op: &Op, tokens: u64, context: u64) -> Shape {
+        let activations = self.program.activations();
+        let shape = |rows, cols, format| Shape { tokens, rows, cols, format, activations, context };
+        let width = |id: BufferId| self.program.buffers[id.0 as usize].width;
+        let plain = |id: BufferId| shape(width(id), 0, None);
+        let cached = |id: BufferId| shape(width(id), 0, Some(self.kv.format));
+        match *op {
+            Op::Embed { weight, .. } | Op::Linear { weight, .. } => {
+                let Matrix { rows, cols, format, .. } = (self.matrix)(weight);
+                shape(rows, cols, Some(format))
+            }
+            Op::RopeAppend { qkv, .. } => cached(qkv),
+            Op::PagedAttention { out, .. } => cached(out),
+            Op::RmsNorm { out, .. }
+            | Op::AddRmsNorm { out, .. }
+            | Op::Add { out, .. }
+            | Op::SiluMul { out, .. }
+            | Op::Concat { out, .. }
+            | Op::Gather { out, .. } => plain(out),
+        }
+    }
+
     /// Element type and width of a buffer.
     fn buffer(&self, id: BufferId) -> (ElementType, u32) {
         let buffer = &self.program.buffers[id.0 as usize];

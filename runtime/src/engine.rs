@@ -19,10 +19,10 @@ use crate::{
 /// What the caller of an engine chooses.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
-    /// Positions that the KV cache holds over all sequences, rounded up to pages; all that the plan's limits allow
-    /// if not given. Memory is taken only as positions are filled.
+    /// Positions that the KV cache holds over all sequences, rounded up to pages; if not given, all that the plan's limits
+    /// allow, or on a GPU as many of them as fit. The host's memory is taken only as positions are filled.
     pub kv_tokens: Option<u64>,
-    /// Part of a GPU's memory that weights, activations and cache may take together, where `kv_tokens` is not given.
+    /// Part of a GPU's memory that weights, activations and cache may take together.
     pub gpu_memory_utilization: f64,
     /// Whether to run the plan's golden probe before anything else.
     pub self_test: bool,
@@ -77,6 +77,11 @@ fn full_pages(plan: &OpenPlan) -> u64 {
     limits.max_context.div_ceil(page_tokens) * limits.max_sequences
 }
 
+/// Pages are counted in 32 bits; no memory has more.
+fn count(pages: u64) -> u32 {
+    u32::try_from(pages).unwrap_or(u32::MAX)
+}
+
 /// Executes one plan for many sequences.
 pub struct Engine {
     plan: Arc<OpenPlan>,
@@ -103,16 +108,13 @@ impl Engine {
         options: EngineOptions,
         taken: Taken<'_>,
     ) -> Result<Engine, EngineError> {
-        let kv_tokens = match options.kv_tokens {
-            Some(tokens) => tokens,
-            None => {
-                let kv = &plan.manifest().kv;
-                let full = u32::try_from(full_pages(&plan)).unwrap_or(u32::MAX);
-                let pages = device.kv_pages(&plan, full, options.gpu_memory_utilization)?;
-                u64::from(pages) * kv.page_tokens
-            }
+        let page_tokens = plan.manifest().kv.page_tokens;
+        let wanted = match options.kv_tokens.map(|tokens| count(tokens.div_ceil(page_tokens))) {
+            Some(pages) => pages..=pages,
+            None => 1..=count(full_pages(&plan)),
         };
-        let options = EngineOptions { kv_tokens: Some(kv_tokens), ..options };
+        let pages = device.kv_pages(&plan, wanted, options.gpu_memory_utilization)?;
+        let options = EngineOptions { kv_tokens: Some(u64::from(pages) * page_tokens), ..options };
         Engine::over(plan, &|plan, pages| device.load(plan, pages, taken), options)
     }
 
@@ -124,7 +126,7 @@ impl Engine {
     ) -> Result<Engine, EngineError> {
         let page_tokens = plan.manifest().kv.page_tokens;
         let pages = options.kv_tokens.map_or(full_pages(&plan), |tokens| tokens.div_ceil(page_tokens));
-        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        let pages = count(pages);
         let device = load(plan.clone(), pages)?;
         let pages = PagePool::new(pages, page_tokens as usize);
         let mut engine = Engine { plan, device, pages, sequences: BTreeMap::new(), next_id: 0 };

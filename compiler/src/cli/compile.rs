@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::{Diagnostic, Phase};
-use samp_kernels::cost::Nanos;
 use samp_runtime::plan::code::CODE_FOLDER;
 
 use self::{
@@ -25,7 +24,8 @@ use crate::{
     compile::{CompileOptions, Lowered, Source, check_budget, lower_model, probe},
     emit::{self, Bar, Code, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, PlanSpec, emit, forecast},
     pipeline::typical_context,
-    predict, recipe,
+    predict::{self, DecodeStep},
+    recipe,
     size::{Bytes, SizeTable},
 };
 
@@ -255,14 +255,15 @@ fn finish(
     let only_said = args.dry_run || args.stop_after.is_some();
     let emitted = if only_said { None } else { Some(write(args, source, (spec, measured), threads)?) };
     let sizes = SizeTable::of(spec);
+    let predicted = predict::decode_steps(spec, &sizes);
     let made = match &emitted {
         Some(emitted) => render_emitted(args, emitted),
-        None => render_forecast(&forecast) + &render_prediction(spec, &sizes),
+        None => render_forecast(&forecast) + &render_prediction(spec, &predicted),
     };
     let text = format!("{sizes}\n{made}");
     report.tensors_resumed = emitted.map(|emitted| emitted.resumed);
-    report.cost =
-        Some(Cost { sizes, disk_bytes: forecast.disk_bytes, peak_memory_bytes: forecast.memory.bytes() });
+    let Forecast { disk_bytes, memory, .. } = forecast;
+    report.cost = Some(Cost { sizes, disk_bytes, peak_memory_bytes: memory.bytes(), predicted });
     Ok(text)
 }
 
@@ -310,18 +311,17 @@ fn render_forecast(forecast: &Forecast) -> String {
 }
 
 /// Steps that decode one token of each sequence, by the cost model.
-fn render_prediction(spec: &PlanSpec, sizes: &SizeTable) -> String {
+fn render_prediction(spec: &PlanSpec, steps: &[DecodeStep]) -> String {
     let mut text = format!(
         "predicted          a token of each sequence, {} positions read; device memory for their longest\n",
         typical_context(&spec.limits)
     );
-    for sequences in predict::decode_batches(&spec.program, &spec.limits) {
-        let Some(Nanos(nanos)) = predict::spec_time(spec, sequences) else { continue };
-        let per_second = sequences as f64 * 1e9 / nanos;
-        let memory = sizes.least_bytes_to_run + (sequences - 1) * sizes.kv_bytes_of_one_sequence;
-        let (millis, memory) = (nanos / 1e6, Bytes(memory).to_string());
+    for &DecodeStep { sequences, milliseconds, tokens_per_second, device_bytes } in steps {
+        let memory = Bytes(device_bytes).to_string();
         let of = if sequences == 1 { "sequence" } else { "sequences" };
-        text += &format!("{sequences:>6} {of:<11} {millis:>9.2} ms  {per_second:>9.1} tok/s  {memory:>10}\n");
+        text += &format!(
+            "{sequences:>6} {of:<11} {milliseconds:>9.2} ms  {tokens_per_second:>9.1} tok/s  {memory:>10}\n"
+        );
     }
     text
 }

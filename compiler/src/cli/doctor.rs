@@ -1,9 +1,11 @@
 //! `samp doctor`: what this machine has and lacks, each with its remedy.
 
-use std::path::Path;
+use std::fmt::Display;
 
 use samp_abi::TargetName;
 use samp_kernels::simd::Width;
+use samp_nvrtc::Nvrtc;
+use samp_runtime::device::cuda::Cuda;
 use serde::Serialize;
 
 use super::{Outcome, print, print_json};
@@ -30,6 +32,16 @@ struct Check {
 }
 
 impl Check {
+    /// What was found, or why it was not and what does not work without it; the reason says what to do.
+    fn of(name: &'static str, found: Result<String, impl Display>, without: &'static str) -> Check {
+        match found {
+            Ok(found) => Check { name, status: Status::Ok, found, remedy: None },
+            Err(why) => {
+                Check { name, status: Status::Lacking, found: why.to_string(), remedy: Some(without) }
+            }
+        }
+    }
+
     fn render(&self) -> String {
         let mark = match self.status {
             Status::Ok => "ok",
@@ -53,7 +65,7 @@ enum Status {
 
 /// Looks and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let checks = [vector_unit(), threads(), memory(), disk(), cuda_driver(), mlir_opt()];
+    let checks = [vector_unit(), threads(), memory(), disk(), gpu(), nvrtc(), mlir_opt()];
     if args.json {
         print_json(&checks)?;
     } else {
@@ -95,24 +107,22 @@ fn disk() -> Check {
     Check { name: "disk", status: Status::Ok, found, remedy: None }
 }
 
-/// Only looks whether the driver's library lies where the loader looks; nothing is loaded.
-fn cuda_driver() -> Check {
-    let folders = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib64",
-        "/usr/lib",
-        "/usr/lib/wsl/lib",
-        "/usr/local/nvidia/lib64",
-    ];
-    let found = folders.iter().map(|f| format!("{f}/libcuda.so.1")).find(|path| Path::new(path).exists());
-    let absent = found.is_none();
-    Check {
-        name: "CUDA driver",
-        status: if absent { Status::Lacking } else { Status::Ok },
-        found: found.unwrap_or_else(|| "libcuda.so.1 not found".into()),
-        remedy: absent
-            .then_some("plans for GPUs can be checked here but not run: install NVIDIA's driver to run them"),
-    }
+fn gpu() -> Check {
+    let found = Cuda::open(0).map(|cuda| {
+        let info = cuda.device_info();
+        let ((major, minor), memory) = (info.compute_capability, Bytes(info.total_memory));
+        format!("{}, compute capability {major}.{minor}, {memory}", info.name)
+    });
+    Check::of(
+        "GPU",
+        found,
+        "plans for GPUs can be made here, and run under --device emulate, but not on a GPU",
+    )
+}
+
+fn nvrtc() -> Check {
+    let found = Nvrtc::find().map(|nvrtc| nvrtc.library().display().to_string());
+    Check::of("NVRTC 13.0", found, "plans for GPUs cannot be made here")
 }
 
 fn mlir_opt() -> Check {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use samp_runtime::DeviceKind;
 
-use super::{Outcome, logits::save_logits, model::PlanModel, print, print_json, table::Table};
+use super::{
+    Outcome, logits::save_logits, model::PlanModel, placement::Placement, print, print_json, table::Table,
+};
 use crate::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
 
 /// Measure a plan on data: perplexity, divergence from a baseline, agreement, choice accuracy
@@ -30,9 +31,8 @@ pub struct Args {
     /// Where to write `logits`, f32 [batch, len, vocab]
     #[arg(long, value_name = "FILE", requires = "ids")]
     save_logits: Option<PathBuf>,
-    /// Where to execute
-    #[arg(long, default_value_t = DeviceKind::Cpu)]
-    device: DeviceKind,
+    #[command(flatten)]
+    placement: Placement,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Evaluates and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let mut model = PlanModel::open(&args.plan, args.device)?;
+    let mut model = PlanModel::open(&args.plan, args.placement)?;
     if let (Some(ids), Some(out)) = (&args.ids, &args.save_logits) {
         let saved = save_logits(&mut model, ids, out)?;
         if args.json {
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let records = read_records(args.data.as_deref().expect("clap requires --data without --ids"))?;
     let max_context = model.max_context() as u64;
-    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.device, max_context);
+    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.placement, max_context);
     let mut baseline = args.against.as_ref().map(open).transpose()?;
     if let Some(baseline) = &baseline {
         let (expected, found) = (model.vocab_size(), baseline.vocab_size());

@@ -13,6 +13,7 @@ mod inspect;
 mod logits;
 mod measure;
 mod model;
+mod placement;
 mod profile;
 mod report;
 mod run;
@@ -22,9 +23,6 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
-
-use crate::emit::{Bar, Progress};
 
 /// Compiles Llama checkpoints into mixed-precision plans and runs them.
 #[derive(Parser)]
@@ -56,19 +54,6 @@ pub enum Outcome {
     Clean,
     /// Done, with findings.
     Findings,
-}
-
-/// An engine on a device, with a bar while a GPU takes the weights.
-fn load(plan: OpenPlan, device: DeviceKind, options: EngineOptions) -> Result<Engine, EngineError> {
-    let bar = Bar::new(false);
-    let taken = |done, all| {
-        bar.stage("taking weights");
-        bar.reach(done, all);
-        if done == all {
-            bar.end();
-        }
-    };
-    Engine::load(plan.into(), device, options, &taken)
 }
 
 /// Runs the command that the process was started with.

@@ -9,12 +9,11 @@ use std::{
 
 use anyhow::Context;
 use samp_runtime::{
-    AddSpecial, ChatTemplate, DeviceKind, EngineOptions, Finish, Message, OpenPlan, Request, Sampling,
-    Tokenizer, generate,
+    AddSpecial, ChatTemplate, Finish, Message, OpenPlan, Request, Sampling, Tokenizer, generate,
 };
 use serde::Serialize;
 
-use super::{Outcome, load, print, print_json};
+use super::{Outcome, placement::Placement, print, print_json};
 
 /// Generate text from a plan, streaming it to stdout
 ///
@@ -56,9 +55,8 @@ pub struct Args {
     /// Go on past end-of-text tokens
     #[arg(long)]
     ignore_eos: bool,
-    /// Where to execute
-    #[arg(long, default_value_t = DeviceKind::Cpu)]
-    device: DeviceKind,
+    #[command(flatten)]
+    placement: Placement,
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     json: bool,
@@ -79,9 +77,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let prompt = prompt_tokens(args, &plan, &tokenizer)?;
     let prompt_tokens = prompt.len();
     let room = prompt_tokens.saturating_add(args.max_tokens) as u64;
-    let kv_tokens = Some(room.min(plan.manifest().limits.max_context));
-    let options = EngineOptions { kv_tokens, ..EngineOptions::default() };
-    let mut engine = load(plan, args.device, options)?;
+    let kv_tokens = room.min(plan.manifest().limits.max_context);
+    let mut engine = args.placement.load(plan, kv_tokens)?;
     let request = Request {
         prompt,
         sampling: sampling(args),

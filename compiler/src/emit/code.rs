@@ -146,11 +146,19 @@ impl CodeReport<'_> {
 impl PlanSpec {
     /// The kernels that the plan will call for.
     fn specialized(&self) -> Result<PlanKernels, NoKernel> {
-        let matrix = |id: TensorId| {
-            let tensor = &self.tensors[id.0 as usize];
-            Matrix { format: tensor.format, layout: tensor.layout, rows: tensor.rows, cols: tensor.cols }
-        };
-        specialized(&Fixed { model: &self.model, kv: &self.kv, program: &self.program, matrix: &matrix })
+        let matrix = |id| self.matrix(id);
+        specialized(&self.fixed(&matrix))
+    }
+
+    /// What the plan fixes for its kernels; `matrix` is that of [`PlanSpec::matrix`].
+    pub(crate) fn fixed<'a>(&'a self, matrix: &'a dyn Fn(TensorId) -> Matrix) -> Fixed<'a> {
+        Fixed { model: &self.model, kv: &self.kv, program: &self.program, matrix }
+    }
+
+    /// How a tensor is stored.
+    pub(crate) fn matrix(&self, id: TensorId) -> Matrix {
+        let tensor = &self.tensors[id.0 as usize];
+        Matrix { format: tensor.format, layout: tensor.layout, rows: tensor.rows, cols: tensor.cols }
     }
 }
 

@@ -235,7 +235,13 @@ fn high_water_mark(pid: u32) -> Option<u64> {
 #[test]
 fn doctor_and_completions_answer() {
     let checks = json(&ok(samp(["doctor", "--json"])));
-    assert!(checks.as_array().unwrap().iter().any(|c| c["name"] == "vector unit"));
+    let check = |name: &str| checks.as_array().unwrap().iter().find(|c| c["name"] == name).unwrap().clone();
+    assert!(check("vector unit")["found"].is_string() && check("GPU")["found"].is_string());
+    assert_eq!(check("NVRTC 13.0")["status"], "ok", "the set-up brings it");
+    let mut without = samp(["doctor"]);
+    without.env("SAMP_NVRTC", "/nowhere");
+    let said = ok(without);
+    assert!(said.contains("plans for GPUs cannot be made here") && said.contains("SAMP_NVRTC"), "{said}");
     for shell in ["bash", "zsh", "fish"] {
         assert!(ok(samp(["completions", shell])).contains("samp"));
     }
@@ -258,6 +264,7 @@ fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
     for (args, expected) in [
         (&["validate", "/nowhere"][..], "expected a plan directory"),
         (&["run", "/nowhere"], "plan.json"),
+        (&["run", "--gpu-memory-utilization", "1.5", "x"], "above 0 and up to 1"),
         (&["compile", "/nowhere", "-o", "x"], "error["),
         (&["compile", "--recipe", "best", "/nowhere", "-o", "x"], "error["),
         (&["eval", "/nowhere"], "--data"),

@@ -1,6 +1,6 @@
 //! Plans for GPUs, without one: their machine code, and the same kernels under the emulator.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Instant};
 
 use safetensors::{Dtype, tensor::TensorView};
 use samp_abi::{
@@ -361,12 +361,38 @@ fn one_command_makes_a_plan_for_each_target() {
 }
 
 #[test]
+fn a_dry_run_predicts_decode_steps_and_memory() {
+    let config = root().join("testdata/configs/llama-3-70b.json");
+    let dry = |target: &str| {
+        let mut command = samp(["compile", "--dry-run", "--json", "--target", target]);
+        command.arg(&config);
+        let report: Value = serde_json::from_str(&ok(command)).unwrap();
+        let steps = report["predicted"].as_array().unwrap().clone();
+        let number = |step: &Value, key: &str| step[key].as_f64().unwrap();
+        for pair in steps.windows(2) {
+            for key in ["sequences", "milliseconds", "tokens_per_second", "device_bytes"] {
+                assert!(number(&pair[0], key) < number(&pair[1], key), "{target}: {key}");
+            }
+        }
+        let least = report["sizes"]["least_bytes_to_run"].as_f64().unwrap();
+        (number(&steps[0], "milliseconds"), number(&steps[0], "device_bytes") - least)
+    };
+    let ([h200, a100], reserved) = (["h200", "a100"].map(dry), f64::from(512 << 20));
+    // The bandwidths are 4.8 and 2.0 TB/s, and one token reads all weights.
+    assert!(a100.0 > 1.8 * h200.0, "{h200:?} {a100:?}");
+    assert_eq!([h200.1, a100.1], [reserved; 2], "what the runtime keeps free");
+}
+
+#[test]
 fn the_same_plan_comes_out_each_time() {
     let bench = Bench::new();
     let first = compiled(&bench, "a100", "samp");
-    let second = bench.compile("again", &["--target", "a100", "--recipe", "samp", "--threads", "1"]);
+    let mut again = bench.compiling("again", &["--target", "a100", "--recipe", "samp", "--threads", "1"]);
+    // Kernels that were kept would be the same.
+    again.env("SAMP_CACHE", bench.path("cache"));
+    ok(again);
     let manifest = |plan: &Path| fs::read(plan.join("plan.json")).unwrap();
-    assert_eq!(manifest(&first), manifest(&second));
+    assert_eq!(manifest(&first), manifest(&bench.path("again")));
 }
 
 #[test]
@@ -375,9 +401,10 @@ fn the_kernels_of_a_model_of_70b_compile_from_its_shapes() {
     let config = root().join("testdata/configs/llama-3-70b.json");
     for target in TARGETS {
         let mut command = samp(["compile", "--target", target, "--kernels"]);
-        command.arg(bench.path(target)).arg(&config);
+        command.arg(bench.path(target)).arg(&config).env("SAMP_CACHE", bench.path("cache"));
+        let start = Instant::now();
         let said = ok(command);
-        println!("{said}");
+        println!("{said}{:.0} s without kept kernels", start.elapsed().as_secs_f64());
         assert!(said.contains("no spills"), "{said}");
     }
     let mut command = samp(["compile", "--target", "cpu", "--kernels"]);

@@ -108,7 +108,7 @@ fn few_tokens_are_computed_directly_and_many_by_panel() {
 }
 
 #[test]
-fn gpus_take_cuda_cores_for_one_token_and_matrix_units_for_many() {
+fn gpus_take_gemv_for_one_token_and_tiles_for_many() {
     let chosen = |target, format, tokens| {
         let kernel =
             cheapest(target, OpKind::Linear, linear_shape(target, format, tokens)).expect("a kernel");

@@ -11,7 +11,12 @@ mod host;
 mod reference;
 mod replay;
 
-use std::{fmt, ops::Range, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    ops::{Range, RangeInclusive},
+    str::FromStr,
+    sync::Arc,
+};
 
 use samp_abi::{
     TargetName,
@@ -82,15 +87,20 @@ impl DeviceKind {
         }
     }
 
-    /// Pages of a KV cache that the device has room for beside `plan`, at most `full`. Host memory is taken only as it is
-    /// filled; of a GPU's, the part `utilization` may be used in all.
-    pub fn kv_pages(self, plan: &OpenPlan, full: u32, utilization: f64) -> Result<u32, DeviceError> {
+    /// Pages of a KV cache that the device has room for beside `plan`, as many of `wanted` as fit. Host memory is taken only
+    /// as it is filled; of a GPU's, the part `utilization` may be used in all.
+    pub fn kv_pages(
+        self,
+        plan: &OpenPlan,
+        wanted: RangeInclusive<u32>,
+        utilization: f64,
+    ) -> Result<u32, DeviceError> {
         match self {
             #[cfg(feature = "cuda")]
-            DeviceKind::Cuda => cuda::kv_pages(plan, full, utilization),
+            DeviceKind::Cuda => cuda::kv_pages(plan, wanted, utilization),
             _ => {
                 let _ = (plan, utilization);
-                Ok(full)
+                Ok(*wanted.end())
             }
         }
     }

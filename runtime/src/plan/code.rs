@@ -54,7 +54,12 @@ pub struct PlanKernels {
 /// The kernels of a plan's steps and its sampler.
 pub fn of_plan(plan: &Plan) -> Result<PlanKernels, NoKernel> {
     let matrix = matrix_of(plan);
-    specialized(&Fixed { model: &plan.model, kv: &plan.kv, program: &plan.program, matrix: &matrix })
+    specialized(&fixed(plan, &matrix))
+}
+
+/// What a plan fixes for its kernels; `matrix` is that of [`matrix_of`].
+pub fn fixed<'a>(plan: &'a Plan, matrix: &'a dyn Fn(TensorId) -> Matrix) -> Fixed<'a> {
+    Fixed { model: &plan.model, kv: &plan.kv, program: &plan.program, matrix }
 }
 
 /// The kernels of all steps and the sampler.

@@ -25,7 +25,6 @@ use samp_kernels::encoded::EncodedRef;
 
 use fault::Findings;
 pub use fault::{Fault, PlanError};
-pub use roles::shape_of;
 
 /// Manifests larger than this are refused unread; that of a 70B model takes about a megabyte.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;

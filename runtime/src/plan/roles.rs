@@ -7,6 +7,7 @@ use samp_abi::{
 use samp_kernels::registry::{self, Kernel, Shape};
 
 use super::{
+    code,
     fault::{Fault, Findings, Place},
     program::step_name,
 };
@@ -212,7 +213,9 @@ impl StepCheck<'_> {
         self.place.check(kernel.op == kind, Fault::Kernel, format_args!("a kernel of {kind}"), name);
         let runs = kernel.targets.contains(&target);
         self.place.check(runs, Fault::Kernel, format_args!("a kernel for {target}"), name);
-        let shape = shape_of(self.plan, &self.step.op, tokens);
+        let matrix = code::matrix_of(self.plan);
+        let shape =
+            code::fixed(self.plan, &matrix).shape(&self.step.op, tokens, self.plan.limits.max_context);
         let expected = format_args!("a kernel that takes {shape:?}");
         self.place.check(kernel.takes(&shape), Fault::Kernel, expected, name);
         if let (Some(layout), Op::Embed { weight, .. } | Op::Linear { weight, .. }) =
@@ -222,29 +225,6 @@ impl StepCheck<'_> {
             let expected = format_args!("{layout}, which {name} reads");
             self.place.check(found == layout, Fault::Kernel, expected, found);
         }
-    }
-}
-
-/// What a step's kernel computes where the step has so many tokens.
-pub fn shape_of(plan: &Plan, op: &Op, tokens: u64) -> Shape {
-    let (activations, context) = (plan.program.activations(), plan.limits.max_context);
-    let shape = |rows, cols, format| Shape { tokens, rows, cols, format, activations, context };
-    let width = |id: BufferId| plan.program.buffers[id.0 as usize].width;
-    let plain = |id: BufferId| shape(width(id), 0, None);
-    let cached = |id: BufferId| shape(width(id), 0, Some(plan.kv.format));
-    match *op {
-        Op::Embed { weight, .. } | Op::Linear { weight, .. } => {
-            let tensor = &plan.tensors[weight.0 as usize];
-            shape(tensor.rows, tensor.cols, Some(tensor.format))
-        }
-        Op::RopeAppend { qkv, .. } => cached(qkv),
-        Op::PagedAttention { out, .. } => cached(out),
-        Op::RmsNorm { out, .. }
-        | Op::AddRmsNorm { out, .. }
-        | Op::Add { out, .. }
-        | Op::SiluMul { out, .. }
-        | Op::Concat { out, .. }
-        | Op::Gather { out, .. } => plain(out),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     cli::table::Table,
     emit::{Held, Quality, ShadowPrice, StratumQuality},
     pipeline::Trace,
+    predict::DecodeStep,
     route::Routed,
     size::SizeTable,
 };
@@ -89,6 +90,8 @@ pub struct Cost {
     pub sizes: SizeTable,
     pub disk_bytes: u64,
     pub peak_memory_bytes: u64,
+    /// Decode steps by the cost model.
+    pub predicted: Vec<DecodeStep>,
 }
 
 /// The graph at a phase.

@@ -7,7 +7,7 @@ use samp_abi::plan::Plan;
 
 use super::Finding;
 use crate::{
-    cli::model::PlanModel,
+    cli::{model::PlanModel, placement::Placement},
     compile::device_on_cpu,
     emit::{CERTIFICATE_FILE, Certificate, StratumQuality},
     eval::{LanguageModel, Scores, evaluate, read_records},
@@ -28,12 +28,12 @@ pub fn check(dir: &Path, data: &Path, model: &Path) -> anyhow::Result<Vec<Findin
         bail!("{}: its formats follow a recipe, so its certificate promises no quality", dir.display());
     };
     let mut findings = formats(plan.manifest(), &certificate);
-    let device = device_on_cpu(plan.manifest().target);
+    let placement = Placement::on(device_on_cpu(plan.manifest().target));
     drop(plan);
     let records = read_records(data)?;
-    let mut measured = PlanModel::open(dir, device)?;
+    let mut measured = PlanModel::open(dir, placement)?;
     let context = measured.max_context() as u64;
-    let mut original = PlanModel::open_plan_or_checkpoint(model, device, context)?;
+    let mut original = PlanModel::open_plan_or_checkpoint(model, placement, context)?;
     let found = evaluate(&mut measured, Some(&mut original), &records, None, &|| ())?;
     findings.extend(compare("overall", &quality.held_out.overall, &found.overall));
     for (name, promised) in &quality.held_out.strata {

@@ -10,7 +10,7 @@ use samp_kernels::{
     registry::{self, Shape},
     target::Target,
 };
-use samp_runtime::plan::shape_of;
+use samp_runtime::plan::code;
 
 use super::attention::{Kv, PAGE_TOKENS};
 use crate::{
@@ -105,12 +105,14 @@ fn with_kernels(
         let kernel = registry::cheapest(target.name, op, shape).map(|kernel| kernel.name);
         kernel.ok_or_else(|| GpuError::Kernel { what: format!("{op} of {shape:?} on {}", target.name) })
     };
+    let matrix = code::matrix_of(plan);
+    let fixed = code::fixed(plan, &matrix);
     let mut program = plan.program.clone();
     for step in &mut program.steps {
         let projection = Projection::ALL.into_iter().find(|p| step.label.ends_with(p.label()));
         let kernel = match projection.and_then(&linear) {
             Some(kernel) => kernel,
-            None => cheapest(step.op.kind(), shape_of(plan, &step.op, max_tokens))?,
+            None => cheapest(step.op.kind(), fixed.shape(&step.op, max_tokens, plan.limits.max_context))?,
         };
         step.kernels = vec![KernelChoice { max_tokens, kernel: kernel.into() }];
     }

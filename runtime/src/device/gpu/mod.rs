@@ -22,3 +22,7 @@ pub use emulate::Emulated;
 #[cfg(feature = "emulate")]
 pub(super) use emulate::load as load_emulated;
 pub(super) use padding::spare_pages;
+
+/// Memory of a GPU that is kept for what is neither weights, activations nor cache: code, partial sums, recorded launches, the
+/// driver's own.
+pub const RESERVED_BYTES: u64 = 512 << 20;

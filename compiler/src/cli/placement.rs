@@ -1,0 +1,47 @@
+//! Where plans are executed.
+
+use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
+
+use crate::emit::{Bar, Progress};
+
+/// A device, and how much of it may be used.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Placement {
+    /// Where to execute
+    #[arg(long, default_value_t = DeviceKind::Cpu)]
+    device: DeviceKind,
+    /// Part of a GPU's memory that weights, activations and KV cache may take together
+    #[arg(long, value_name = "PART", default_value_t = 0.9, value_parser = part)]
+    gpu_memory_utilization: f64,
+}
+
+impl Placement {
+    /// On a device, with the usual part of its memory.
+    pub fn on(device: DeviceKind) -> Placement {
+        let EngineOptions { gpu_memory_utilization, .. } = EngineOptions::default();
+        Placement { device, gpu_memory_utilization }
+    }
+
+    /// An engine with a cache for so many positions. A bar shows how a GPU takes the weights.
+    pub fn load(&self, plan: OpenPlan, kv_tokens: u64) -> Result<Engine, EngineError> {
+        let bar = Bar::new(false);
+        let taken = |done, all| {
+            bar.stage("taking weights");
+            bar.reach(done, all);
+            if done == all {
+                bar.end();
+            }
+        };
+        let options = EngineOptions {
+            kv_tokens: Some(kv_tokens),
+            gpu_memory_utilization: self.gpu_memory_utilization,
+            ..EngineOptions::default()
+        };
+        Engine::load(plan.into(), self.device, options, &taken)
+    }
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| *part > 0.0 && *part <= 1.0);
+    part.ok_or_else(|| format!("expected a number above 0 and up to 1, such as 0.9, found {text}"))
+}
