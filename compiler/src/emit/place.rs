@@ -55,15 +55,6 @@ pub fn aligned(bytes: u64) -> u64 {
 fn without_place(spec: &TensorSpec) -> Tensor {
     let components =
         spec.layout.components(spec.format, spec.rows, spec.cols, spec.kept_columns().len() as u64);
-    let part = |spec: samp_abi::ComponentSpec| Part {
-        component: spec.component,
-        dtype: spec.dtype,
-        bytes: spec.bytes(),
-        shape: spec.shape,
-        file: 0,
-        offset: 0,
-        blake3: String::new(),
-    };
     let source = |s: &super::spec::SourceSpec| Source {
         name: s.name.clone(),
         shape: s.shape.clone(),
@@ -76,7 +67,7 @@ fn without_place(spec: &TensorSpec) -> Tensor {
         layout: spec.layout,
         rows: spec.rows,
         cols: spec.cols,
-        parts: components.into_iter().map(part).collect(),
+        parts: components.into_iter().map(Part::unplaced).collect(),
     }
 }
 

@@ -93,6 +93,18 @@ fn check_gather(args: &GatherArgs<'_>) {
 
 const EXACT: Tolerance = Tolerance { absolute: 0.0, relative: 0.0 };
 
+const SILU_MUL_CUDA: Kernel = Kernel {
+    name: "silu_mul_cuda",
+    op: OpKind::SiluMul,
+    targets: GPUS,
+    layout: None,
+    accepts: writes_plain_rows,
+    work: |shape| rows_work(shape, 30.0, 6.0),
+    tolerance: SIXTEEN_BITS,
+    entry: Entry::SiluMul { run: reference::silu_mul, reference: reference::silu_mul },
+    cuda: Some(CudaKernel::SiluMul),
+};
+
 /// Rows of the registry.
 pub const KERNELS: &[Kernel] = &[
     Kernel {
@@ -151,17 +163,7 @@ pub const KERNELS: &[Kernel] = &[
         entry: Entry::Add { run: reference::add, reference: reference::add },
         cuda: Some(CudaKernel::Add),
     },
-    Kernel {
-        name: "silu_mul_cuda",
-        op: OpKind::SiluMul,
-        targets: GPUS,
-        layout: None,
-        accepts: writes_plain_rows,
-        work: |shape| rows_work(shape, 30.0, 6.0),
-        tolerance: SIXTEEN_BITS,
-        entry: Entry::SiluMul { run: reference::silu_mul, reference: reference::silu_mul },
-        cuda: Some(CudaKernel::SiluMul),
-    },
+    SILU_MUL_CUDA,
     Kernel {
         name: "concat_cuda",
         op: OpKind::Concat,
@@ -186,14 +188,12 @@ pub const KERNELS: &[Kernel] = &[
     },
     Kernel {
         name: "silu_mul_fp8cuda",
-        op: OpKind::SiluMul,
         targets: HOPPER,
-        layout: None,
         accepts: writes_fp8_rows,
         work: |shape| rows_work(shape, 30.0, 5.0),
         tolerance: FP8_ROWS,
-        entry: Entry::SiluMul { run: reference::silu_mul, reference: reference::silu_mul },
         cuda: Some(CudaKernel::SiluMulFp8),
+        ..SILU_MUL_CUDA
     },
 ];
 

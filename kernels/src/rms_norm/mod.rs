@@ -53,6 +53,30 @@ fn check(x: &[f32], weight: &[f32], out: &[f32]) -> usize {
 /// Three roundings to f32: of the scale and of the two products.
 const TOLERANCE: Tolerance = Tolerance { absolute: 1e-9, relative: 1e-6 };
 
+const RMS_NORM_CUDA: Kernel = Kernel {
+    name: "rms_norm_cuda",
+    op: OpKind::RmsNorm,
+    targets: GPUS,
+    layout: None,
+    accepts: writes_plain_rows,
+    work: |shape| work(shape, 1.5),
+    tolerance: SIXTEEN_BITS,
+    entry: Entry::RmsNorm { run: reference::rms_norm, reference: reference::rms_norm },
+    cuda: Some(CudaKernel::RmsNorm),
+};
+
+const ADD_RMS_NORM_CUDA: Kernel = Kernel {
+    name: "add_rms_norm_cuda",
+    op: OpKind::AddRmsNorm,
+    targets: GPUS,
+    layout: None,
+    accepts: writes_plain_rows,
+    work: |shape| work(shape, 3.0),
+    tolerance: SIXTEEN_BITS,
+    entry: Entry::AddRmsNorm { run: reference::add_rms_norm, reference: reference::add_rms_norm },
+    cuda: Some(CudaKernel::AddRmsNorm),
+};
+
 /// Rows of the registry.
 pub const KERNELS: &[Kernel] = &[
     Kernel {
@@ -77,49 +101,25 @@ pub const KERNELS: &[Kernel] = &[
         entry: Entry::AddRmsNorm { run: add_rms_norm, reference: reference::add_rms_norm },
         cuda: None,
     },
-    Kernel {
-        name: "rms_norm_cuda",
-        op: OpKind::RmsNorm,
-        targets: GPUS,
-        layout: None,
-        accepts: writes_plain_rows,
-        work: |shape| work(shape, 1.5),
-        tolerance: SIXTEEN_BITS,
-        entry: Entry::RmsNorm { run: reference::rms_norm, reference: reference::rms_norm },
-        cuda: Some(CudaKernel::RmsNorm),
-    },
-    Kernel {
-        name: "add_rms_norm_cuda",
-        op: OpKind::AddRmsNorm,
-        targets: GPUS,
-        layout: None,
-        accepts: writes_plain_rows,
-        work: |shape| work(shape, 3.0),
-        tolerance: SIXTEEN_BITS,
-        entry: Entry::AddRmsNorm { run: reference::add_rms_norm, reference: reference::add_rms_norm },
-        cuda: Some(CudaKernel::AddRmsNorm),
-    },
+    RMS_NORM_CUDA,
+    ADD_RMS_NORM_CUDA,
     Kernel {
         name: "rms_norm_fp8cuda",
-        op: OpKind::RmsNorm,
         targets: HOPPER,
-        layout: None,
         accepts: writes_fp8_rows,
         work: |shape| work(shape, 1.25),
         tolerance: FP8_ROWS,
-        entry: Entry::RmsNorm { run: reference::rms_norm, reference: reference::rms_norm },
         cuda: Some(CudaKernel::RmsNormFp8),
+        ..RMS_NORM_CUDA
     },
     Kernel {
         name: "add_rms_norm_fp8cuda",
-        op: OpKind::AddRmsNorm,
         targets: HOPPER,
-        layout: None,
         accepts: writes_fp8_rows,
         work: |shape| work(shape, 2.75),
         tolerance: FP8_ROWS,
-        entry: Entry::AddRmsNorm { run: reference::add_rms_norm, reference: reference::add_rms_norm },
         cuda: Some(CudaKernel::AddRmsNormFp8),
+        ..ADD_RMS_NORM_CUDA
     },
 ];
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Component, ElementType, Format, Layout};
+use crate::{Component, ComponentSpec, ElementType, Format, Layout};
 
 /// Index of a tensor in [`super::Plan::tensors`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,6 +88,15 @@ pub struct Part {
     pub bytes: u64,
     /// BLAKE3 of the bytes, in hex.
     pub blake3: String,
+}
+
+impl Part {
+    /// An array still without its place and its bytes.
+    pub fn unplaced(spec: ComponentSpec) -> Part {
+        let bytes = spec.bytes();
+        let ComponentSpec { component, dtype, shape, .. } = spec;
+        Part { component, dtype, shape, file: 0, offset: 0, bytes, blake3: String::new() }
+    }
 }
 
 /// A safetensors file with weights. Its header is a function of the manifest ([`super::weights_header`], where the

@@ -178,15 +178,6 @@ impl Builder<'_> {
 
     fn tensor(&mut self, name: &str, (format, layout): (Format, Layout), shape: (u32, u32)) -> TensorId {
         let (rows, cols) = (u64::from(shape.0), u64::from(shape.1));
-        let part = |spec: samp_abi::ComponentSpec| Part {
-            component: spec.component,
-            dtype: spec.dtype,
-            bytes: spec.bytes(),
-            shape: spec.shape,
-            file: 0,
-            offset: 0,
-            blake3: String::new(),
-        };
         let shape = if rows == 1 { vec![cols] } else { vec![rows, cols] };
         self.tensors.push(Tensor {
             name: name.into(),
@@ -195,7 +186,7 @@ impl Builder<'_> {
             layout,
             rows,
             cols,
-            parts: layout.components(format, rows, cols, 0).into_iter().map(part).collect(),
+            parts: layout.components(format, rows, cols, 0).into_iter().map(Part::unplaced).collect(),
         });
         TensorId(self.tensors.len() as u32 - 1)
     }
