@@ -28,7 +28,7 @@ pub struct Args {
     /// safetensors file with `input_ids`, i64 [batch, len]
     #[arg(long, value_name = "FILE", requires = "save_logits", conflicts_with = "data")]
     ids: Option<PathBuf>,
-    /// Where to write `logits`, f32 [batch, len, vocab]
+    /// Where to write `input_ids` and `logits`, f32 [batch, len, vocab]
     #[arg(long, value_name = "FILE", requires = "ids")]
     save_logits: Option<PathBuf>,
     #[command(flatten)]

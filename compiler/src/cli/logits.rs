@@ -1,4 +1,4 @@
-//! Logits of given tokens in a file: a safetensors header, then row after row as the model gives them.
+//! Logits of given tokens in a file, behind the tokens: a safetensors header, then row after row as the model gives them.
 
 use std::{
     io::{BufWriter, Write},
@@ -39,6 +39,7 @@ pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Res
     let partial = beside(out).with_context(unwritable)?;
     let mut writer = BufWriter::new(partial.as_file());
     writer.write_all(&header(shape)).with_context(unwritable)?;
+    writer.write_all(input.data()).with_context(unwritable)?;
     for row in input.data().chunks_exact(shape[1] * 8) {
         let tokens: Vec<u32> =
             row.chunks_exact(8).map(|id| token_id(id, shape[2])).collect::<anyhow::Result<_>>()?;
@@ -61,11 +62,15 @@ fn beside(out: &Path) -> std::io::Result<tempfile::NamedTempFile> {
         .tempfile_in(folder)
 }
 
-/// The safetensors header of one f32 tensor `logits`.
+/// The safetensors header of `input_ids` and, behind it, `logits`.
 fn header(shape: [usize; 3]) -> Vec<u8> {
-    let bytes = shape.iter().product::<usize>() * 4;
-    let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [0, bytes] });
-    let mut json = json!({ "logits": entry }).to_string();
+    let ids = shape[0] * shape[1] * 8;
+    let end = ids + shape.iter().product::<usize>() * 4;
+    let mut json = json!({
+        "input_ids": { "dtype": "I64", "shape": shape[..2], "data_offsets": [0, ids] },
+        "logits": { "dtype": "F32", "shape": shape, "data_offsets": [ids, end] },
+    })
+    .to_string();
     json.extend(std::iter::repeat_n(' ', json.len().next_multiple_of(8) - json.len()));
     [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()
 }

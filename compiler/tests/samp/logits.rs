@@ -19,14 +19,20 @@ pub struct Reference {
 }
 
 pub fn reference(model: &Path) -> Reference {
-    let bytes = std::fs::read(model.join("reference.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let ids = file.tensor("input_ids").unwrap();
-    let row =
-        |row: &[u8]| row.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as u32).collect();
-    Reference {
-        ids: ids.data().chunks_exact(8 * ids.shape()[1]).map(row).collect(),
-        logits: floats(file.tensor("logits").unwrap().data()),
+    Reference::read(&model.join("reference.safetensors"))
+}
+
+impl Reference {
+    fn read(file: &Path) -> Reference {
+        let bytes = std::fs::read(file).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let ids = file.tensor("input_ids").unwrap();
+        let id = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap()) as u32;
+        let row = |row: &[u8]| row.chunks_exact(8).map(id).collect();
+        Reference {
+            ids: ids.data().chunks_exact(8 * ids.shape()[1]).map(row).collect(),
+            logits: floats(file.tensor("logits").unwrap().data()),
+        }
     }
 }
 
@@ -49,8 +55,9 @@ pub fn saved_logits(bench: &Bench, plan: &Path, device: &str, model: &Path) -> V
     let mut command = samp(["eval", "--device", device, "--ids"]);
     command.arg(model.join("reference.safetensors")).arg("--save-logits").arg(&out).arg(plan);
     ok(command);
-    let bytes = std::fs::read(out).unwrap();
-    floats(SafeTensors::deserialize(&bytes).unwrap().tensor("logits").unwrap().data())
+    let saved = Reference::read(&out);
+    assert_eq!(saved.ids, reference(model).ids);
+    saved.logits
 }
 
 #[test]
