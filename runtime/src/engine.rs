@@ -236,24 +236,17 @@ impl Engine {
         outputs: Outputs<'_>,
     ) -> Result<Logits, EngineError> {
         let rows = outputs.rows(tokens.len())?;
-        self.check_chunk(&Chunk { sequence: id, tokens, outputs })?;
-        self.pages.reserve(self.pages_missing(id, tokens.len()))?;
-        let (max, before) = (self.limits().max_tokens as usize, self.len(id)?);
-        let mut steps = vec![];
-        for (index, tokens) in tokens.chunks(max).enumerate() {
+        let max = self.limits().max_tokens as usize;
+        let step = |engine: &mut Engine, (index, tokens): (usize, &[u32])| {
             let first = index * max;
             let (from, to) =
                 (rows.partition_point(|&r| r < first), rows.partition_point(|&r| r < first + tokens.len()));
             let within: Vec<usize> = rows[from..to].iter().map(|row| row - first).collect();
-            let chunk = Chunk { sequence: id, tokens, outputs: Outputs::At(&within) };
-            match self.step(&[chunk]) {
-                Ok(logits) => steps.push(logits),
-                Err(error) => {
-                    self.truncate(id, before)?;
-                    return Err(error);
-                }
-            }
-        }
+            engine.step(&[Chunk { sequence: id, tokens, outputs: Outputs::At(&within) }])
+        };
+        let steps = self.all_or_nothing(&Chunk { sequence: id, tokens, outputs }, |engine| {
+            tokens.chunks(max).enumerate().map(|chunk| step(engine, chunk)).collect::<Result<_, _>>()
+        })?;
         Ok(Logits::joined(self.vocab(), steps))
     }
 
@@ -264,21 +257,33 @@ impl Engine {
         tokens: &[u32],
         pick: Pick,
     ) -> Result<Option<Picked>, EngineError> {
-        self.check_chunk(&Chunk { sequence: id, tokens, outputs: Outputs::Last })?;
-        self.pages.reserve(self.pages_missing(id, tokens.len()))?;
-        let (max, before) = (self.limits().max_tokens as usize, self.len(id)?);
+        let max = self.limits().max_tokens as usize;
         let (first, last) = tokens.split_at(tokens.len().saturating_sub(1) / max * max);
-        if !first.is_empty() {
-            self.prefill(id, first, Outputs::None)?;
-        }
-        let chunk = Chunk { sequence: id, tokens: last, outputs: Outputs::Last };
-        match self.step_picking(&[chunk], &[pick]) {
-            Ok(picked) => Ok(picked[0]),
-            Err(error) => {
-                self.truncate(id, before)?;
-                Err(error)
+        let chunk = |tokens| Chunk { sequence: id, tokens, outputs: Outputs::Last };
+        self.all_or_nothing(&chunk(tokens), |engine| {
+            if !first.is_empty() {
+                engine.prefill(id, first, Outputs::None)?;
             }
+            Ok(engine.step_picking(&[chunk(last)], &[pick])?[0])
+        })
+    }
+
+    /// Checks a chunk that may take several steps before any of it is appended; where a step of `append` fails, takes back
+    /// what those before it appended.
+    fn all_or_nothing<T>(
+        &mut self,
+        chunk: &Chunk<'_>,
+        append: impl FnOnce(&mut Engine) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let id = chunk.sequence;
+        self.check_chunk(chunk)?;
+        self.pages.reserve(self.pages_missing(id, chunk.tokens.len()))?;
+        let before = self.len(id)?;
+        let appended = append(self);
+        if appended.is_err() {
+            self.truncate(id, before)?;
         }
+        appended
     }
 
     fn vocab(&self) -> usize {
