@@ -123,6 +123,10 @@ pub struct CodeReport<'a> {
     pub constants: &'a BTreeMap<&'static str, String>,
     /// Registers of a thread.
     pub registers: u32,
+    /// Bytes of a thread that registers did not suffice for; code that has any is refused.
+    pub spill_bytes: u32,
+    /// Bytes of a thread's stack frame; likewise.
+    pub stack_bytes: u32,
     /// Bytes of shared memory that the code itself declares.
     pub shared_bytes: u32,
     /// What the compiler warned of.
@@ -137,6 +141,8 @@ impl CodeReport<'_> {
             kernel: file.source.stem,
             constants: &file.source.defines,
             registers: report.registers,
+            spill_bytes: report.spill_bytes,
+            stack_bytes: report.stack_bytes,
             shared_bytes: report.shared_bytes,
             warnings: &report.warnings,
         }

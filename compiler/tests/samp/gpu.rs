@@ -321,6 +321,14 @@ fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
     let plan = compiled(&bench, "h100", "samp");
     let report: Value = serde_json::from_slice(&fs::read(plan.join("kernels/report.json")).unwrap()).unwrap();
     let kernels = report.as_array().unwrap();
+    for kernel in kernels {
+        assert!(kernel["registers"].as_u64().unwrap() > 0, "{kernel}");
+        assert_eq!(
+            (&kernel["spill_bytes"], &kernel["stack_bytes"]),
+            (&Value::from(0), &Value::from(0)),
+            "{kernel}"
+        );
+    }
     let named = |stem: &str| kernels.iter().filter(|k| k["kernel"] == stem).count();
     for stem in [
         "linear_nf4_gemv",
