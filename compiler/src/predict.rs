@@ -34,7 +34,7 @@ pub struct DecodeStep {
     /// Tokens of all of them per second.
     pub tokens_per_second: f64,
     /// What the device holds for sequences as long as the plan takes them: weights, caches, activations, and on a GPU what the
-    /// runtime keeps free beside them.
+    /// runtime reserves beside them.
     pub device_bytes: u64,
 }
 

@@ -22,7 +22,7 @@ pub struct EngineOptions {
     /// Positions that the KV cache holds over all sequences, rounded up to pages; if not given, all that the plan's limits
     /// allow, or on a GPU as many of them as fit. The host's memory is taken only as positions are filled.
     pub kv_tokens: Option<u64>,
-    /// Part of a GPU's memory that weights, activations and cache may take together.
+    /// Part of a GPU's memory that may be used in all, by this plan and by others.
     pub gpu_memory_utilization: f64,
     /// Whether to run the plan's golden probe before anything else.
     pub self_test: bool,

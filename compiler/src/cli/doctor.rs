@@ -27,12 +27,13 @@ struct Check {
     name: &'static str,
     status: Status,
     found: String,
+    /// What does not work as it is, and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<&'static str>,
 }
 
 impl Check {
-    /// What was found, or why it was not and what does not work without it; the reason says what to do.
+    /// What was found, or why it was not and what to do about it; `without` says what does not work then.
     fn of(name: &'static str, found: Result<String, impl Display>, without: &'static str) -> Check {
         match found {
             Ok(found) => Check { name, status: Status::Ok, found, remedy: None },

@@ -10,16 +10,15 @@ pub struct Placement {
     /// Where to execute
     #[arg(long, default_value_t = DeviceKind::Cpu)]
     device: DeviceKind,
-    /// Part of a GPU's memory that weights, activations and KV cache may take together
-    #[arg(long, value_name = "PART", default_value_t = 0.9, value_parser = part)]
+    /// Part of a GPU's memory that may be used in all, by this plan and by others
+    #[arg(long, value_name = "PART", default_value_t = usual_part(), value_parser = part)]
     gpu_memory_utilization: f64,
 }
 
 impl Placement {
     /// On a device, with the usual part of its memory.
     pub fn on(device: DeviceKind) -> Placement {
-        let EngineOptions { gpu_memory_utilization, .. } = EngineOptions::default();
-        Placement { device, gpu_memory_utilization }
+        Placement { device, gpu_memory_utilization: usual_part() }
     }
 
     /// An engine with a cache for so many positions. A bar shows how a GPU takes the weights.
@@ -39,6 +38,10 @@ impl Placement {
         };
         Engine::load(plan.into(), self.device, options, &taken)
     }
+}
+
+fn usual_part() -> f64 {
+    EngineOptions::default().gpu_memory_utilization
 }
 
 fn part(text: &str) -> Result<f64, String> {

@@ -86,8 +86,8 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
         let picks = samplers.clone().map(|sampler| sampler.pick().unwrap());
         sequences.iter().for_each(|&id| engine.truncate(id, ids.len() - 1).unwrap());
         let last = &ids[ids.len() - 1..];
-        // Twice: the second time as recorded, where launches are.
-        for _ in 0..2 {
+        // The second time launches are recorded, and the third what was recorded is launched again.
+        for _ in 0..3 {
             let chunks = sequences.map(|sequence| Chunk { sequence, tokens: last, outputs: Outputs::Last });
             let picked = engine.step_picking(&chunks, &picks).unwrap();
             for ((sampler, logits), picked) in samplers.iter().zip(&logits).zip(picked) {
@@ -388,7 +388,7 @@ fn a_dry_run_predicts_decode_steps_and_memory() {
     let ([h200, a100], reserved) = (["h200", "a100"].map(dry), f64::from(512 << 20));
     // The bandwidths are 4.8 and 2.0 TB/s, and one token reads all weights.
     assert!(a100.0 > 1.8 * h200.0, "{h200:?} {a100:?}");
-    assert_eq!([h200.1, a100.1], [reserved; 2], "what the runtime keeps free");
+    assert_eq!([h200.1, a100.1], [reserved; 2], "what the runtime reserves");
 }
 
 #[test]

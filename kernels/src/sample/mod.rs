@@ -38,6 +38,12 @@ pub struct Pick {
     pub draw: u64,
 }
 
+impl Pick {
+    /// The likeliest token.
+    pub const GREEDY: Pick =
+        Pick { choice: Choice { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 }, draw: 0 };
+}
+
 /// A chosen token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Picked {

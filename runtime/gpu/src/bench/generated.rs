@@ -6,7 +6,6 @@ use samp_abi::plan::{Plan, Tensor};
 use samp_kernels::cuda::Source;
 use samp_runtime::device::gpu::{Contents, Driver, DriverError, Range};
 
-use super::attention::Kv;
 use crate::{
     Gpu,
     memory::{Filler, Pattern},
@@ -20,8 +19,8 @@ pub struct Generated<'a, D: Driver> {
     pub filler: &'a Filler<D::Kernel>,
     /// What is executed.
     pub manifest: Arc<Plan>,
-    /// Format of the cache.
-    pub kv: Kv,
+    /// What its cache is filled with.
+    pub cached: Pattern,
 }
 
 impl<D: Driver> Generated<'_, D> {
@@ -34,14 +33,20 @@ impl<D: Driver> Generated<'_, D> {
     ) -> Result<(), DriverError> {
         for (index, (part, place)) in tensor.parts.iter().zip(places).enumerate() {
             let pattern = Pattern::of(tensor.format, part.component, part.dtype);
-            self.gpu.fill_range(self.filler, (memory, *place), pattern, seed + index as u64)?;
+            self.gpu.fill_range(
+                self.filler,
+                (memory, *place),
+                pattern,
+                seed + (index * SEEDS_PER_ARRAY) as u64,
+            )?;
         }
         Ok(())
     }
 }
 
-/// Arrays of one weight at most.
-const MOST_PARTS: u64 = 16;
+/// Numbers that the arrays of one weight are made from, each 4 GiB of an array from one.
+const SEEDS_PER_WEIGHT: usize = 64;
+const SEEDS_PER_ARRAY: usize = 8;
 
 impl<'a, D: Driver> Contents<&'a D> for Generated<'a, D> {
     fn manifest(&self) -> Arc<Plan> {
@@ -62,7 +67,7 @@ impl<'a, D: Driver> Contents<&'a D> for Generated<'a, D> {
         memory: &D::Memory,
         places: &[Vec<Range>],
     ) -> Result<(), DriverError> {
-        let mut seeds = (0..).step_by(MOST_PARTS as usize);
+        let mut seeds = (0u64..).step_by(SEEDS_PER_WEIGHT);
         for (tensor, places) in self.manifest.tensors.iter().zip(places) {
             self.write(memory, tensor, places, seeds.next().expect("there is no last number"))?;
         }
@@ -70,6 +75,6 @@ impl<'a, D: Driver> Contents<&'a D> for Generated<'a, D> {
     }
 
     fn write_cache(&self, _driver: &&'a D, memory: &D::Memory, bytes: u64) -> Result<(), DriverError> {
-        self.gpu.fill_range(self.filler, (memory, Range { offset: 0, bytes }), self.kv.pattern(), 0)
+        self.gpu.fill_range(self.filler, (memory, Range { offset: 0, bytes }), self.cached, 0)
     }
 }

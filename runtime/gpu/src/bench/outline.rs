@@ -1,4 +1,4 @@
-//! Manifests of models by their sizes: what the compiler makes of such models, but for where their weights come from.
+//! Manifests of models by their sizes: the steps that the compiler makes of such models, in one bucket, and without files.
 
 mod program;
 
@@ -129,11 +129,22 @@ mod tests {
     use samp_runtime::{Fault, validate_manifest};
 
     use super::*;
-    use crate::shapes::Shape as ModelShape;
+    use crate::{
+        bench::{ACTIVATIONS, linear::Task},
+        shapes::Shape as ModelShape,
+    };
 
     fn outline(shape: ModelShape, recipe: &str, kv: Kv) -> Outline {
         let limits = Limits { max_tokens: 4, max_sequences: 4, max_context: 64 };
         Outline { sizes: shape.sizes(), recipe: recipe.parse().unwrap(), kv, limits }
+    }
+
+    /// A kernel that computes whole buckets of four tokens.
+    fn for_four(projection: Projection, outline: &Outline, target: &Target) -> Option<&'static str> {
+        let (rows, cols) = outline.sizes.of(projection);
+        let format = outline.recipe.of(projection);
+        let task = Task { format, activations: ACTIVATIONS, rows, cols, f32_out: false };
+        task.candidates(target, 4).last().map(|candidate| candidate.name)
     }
 
     /// The plan with its weights placed in a file.
@@ -156,7 +167,9 @@ mod tests {
             (ModelShape::Llama3_70b, "samp", Kv::Fp8, TargetName::H200),
             (ModelShape::Llama3_8b, "uniform:f16", Kv::F16, TargetName::A100),
         ] {
-            let plan = outline(shape, recipe, kv).manifest(Target::of(target), |_| None).unwrap();
+            let (outline, target) = (outline(shape, recipe, kv), Target::of(target));
+            let named = |projection| for_four(projection, &outline, target);
+            let plan = outline.manifest(target, named).unwrap();
             let mut faults = validate_manifest(&placed(plan.clone()));
             faults.retain(|fault| fault.fault != Fault::FileMissing);
             assert_eq!(faults, [], "{shape:?} {recipe}");

@@ -3,14 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use samp_abi::plan::{Limits, Plan};
-use samp_kernels::{
-    attention::SequenceSlice,
-    cuda::Source,
-    sample::{Choice, Pick},
-    target::Target,
-};
+use samp_kernels::{attention::SequenceSlice, cuda::Source, sample::Pick, target::Target};
 use samp_runtime::{
-    Batch, Device,
+    Batch,
     device::gpu::{Driver, GpuDevice},
     plan::code,
 };
@@ -75,11 +70,6 @@ impl Job {
         Outline { sizes, recipe, kv, limits }
     }
 
-    /// Rows that a projection computes.
-    fn rows(&self, projection: Projection) -> u32 {
-        if projection == Projection::LmHead { self.load.batch } else { self.tokens() }
-    }
-
     fn task(&self, projection: Projection) -> Task {
         let (rows, cols) = self.sizes.of(projection);
         let (format, f32_out) = (self.recipe.of(projection), projection == Projection::LmHead);
@@ -101,8 +91,7 @@ impl Job {
 /// The sources of all kernels of a model's steps, but for the choice among those of a linear.
 pub fn sources(sizes: Sizes, kv: Kv, target: &Target) -> Result<Vec<Source>, GpuError> {
     let recipe = Recipe::uniform(samp_abi::Format::F16);
-    let load = Load { batch: 1, context: 1 };
-    let job = Job { sizes, recipe, kv, what: What::Decode, load };
+    let job = Job { sizes, recipe, kv, what: What::Decode, load: Load { batch: 1, context: 1 } };
     let plan = job.outline().manifest(target, |_| None)?;
     let capability = target.compute_capability.expect("models are measured on GPUs");
     let kernels = code::of_plan(&plan).map_err(|missing| GpuError::Kernel { what: missing.to_string() })?;
@@ -136,9 +125,6 @@ impl Tokens {
     }
 }
 
-const LIKELIEST: Pick =
-    Pick { choice: Choice { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 }, draw: 0 };
-
 impl<D: Driver> Gpu<'_, D> {
     /// Measures a step: first each linear's candidates alone, then the whole with the fastest of them.
     pub fn measure_step(&self, name: (&str, &str), job: Job) -> Result<StepRow, GpuError> {
@@ -149,14 +135,15 @@ impl<D: Driver> Gpu<'_, D> {
         }
         let plan = job.outline().manifest(self.target, |projection| chosen.get(&projection).copied())?;
         let bytes = job.bytes(&plan);
-        let contents = Generated { gpu: self, filler: &filler, manifest: Arc::new(plan), kv: job.kv };
+        let contents =
+            Generated { gpu: self, filler: &filler, manifest: Arc::new(plan), cached: job.kv.pattern() };
         let mut device = GpuDevice::load(self.driver, &contents, job.load.batch * job.load.pages())?;
 
         let tokens = Tokens::new(&job);
         let sequences = tokens.sequences(&job);
         let batch = Batch { token_ids: &tokens.ids, sequences: &sequences, output_rows: &tokens.output_rows };
         self.check_logits(&mut device, &batch, job.sizes.vocab)?;
-        let picks = vec![LIKELIEST; job.load.batch as usize];
+        let picks = vec![Pick::GREEDY; job.load.batch as usize];
         let mut picked = vec![None; picks.len()];
         let timing = self.measure_waiting(&mut || device.step_picking(&batch, &picks, &mut picked))?;
         let seconds = timing.microseconds / 1e6;
@@ -176,14 +163,14 @@ impl<D: Driver> Gpu<'_, D> {
         })
     }
 
-    /// The fastest on as many blocks as the runtime takes.
+    /// The fastest for the bucket of the step's tokens, on as many blocks as the runtime takes.
     fn fastest(
         &self,
         filler: &Filler<D::Kernel>,
         job: &Job,
         projection: Projection,
     ) -> Result<Measured, GpuError> {
-        let (task, tokens) = (job.task(projection), job.rows(projection));
+        let (task, tokens) = (job.task(projection), job.tokens());
         let operands = self.operands(filler, &task, &[tokens])?;
         let mut measured = self.measure_linear(&task, &operands, tokens)?;
         measured.retain(|measured| measured.on_own_blocks(tokens, self.target));
@@ -191,7 +178,12 @@ impl<D: Driver> Gpu<'_, D> {
     }
 
     /// Refuses a step that does not come to a result.
-    fn check_logits(&self, device: &mut impl Device, batch: &Batch<'_>, vocab: u32) -> Result<(), GpuError> {
+    fn check_logits(
+        &self,
+        device: &mut GpuDevice<&D>,
+        batch: &Batch<'_>,
+        vocab: u32,
+    ) -> Result<(), GpuError> {
         let mut logits = vec![f32::NAN; batch.output_rows.len() * vocab as usize];
         device.step(batch, &mut logits, None)?;
         let finite = logits.iter().all(|x| x.is_finite()) && logits.iter().any(|x| *x != 0.0);

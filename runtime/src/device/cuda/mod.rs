@@ -12,7 +12,7 @@ mod memory;
 mod module;
 mod staging;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{cell::RefCell, sync::Arc};
 
 use samp_kernels::cuda::{Grid, Source};
 
@@ -30,7 +30,7 @@ pub use module::CudaKernel;
 
 /// One GPU with one stream of work.
 pub struct Cuda {
-    staging: Mutex<Staging>,
+    staging: RefCell<Staging>,
     context: Arc<Context>,
 }
 
@@ -41,7 +41,7 @@ impl Cuda {
     /// [`DriverError::Absent`] where there is no driver, one that is too old, or no such GPU.
     pub fn open(ordinal: usize) -> Result<Cuda, DriverError> {
         let context = Context::open(ordinal)?;
-        let staging = Mutex::new(Staging::new(&context)?);
+        let staging = RefCell::new(Staging::new(&context)?);
         Ok(Cuda { staging, context })
     }
 
@@ -65,11 +65,6 @@ impl Cuda {
     pub fn elapsed_ms(&self, start: &Event, end: &Event) -> Result<f32, DriverError> {
         start.elapsed_ms(end)
     }
-
-    /// Only a copy that panicked leaves it poisoned, and the next begins from nothing.
-    fn staging(&self) -> MutexGuard<'_, Staging> {
-        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Driver for Cuda {
@@ -84,12 +79,12 @@ impl Driver for Cuda {
 
     fn upload(&self, to: &CudaMemory, offset: u64, bytes: &[u8]) -> Result<(), DriverError> {
         self.context.outside_recording("copying to the GPU")?;
-        self.staging().upload(to.address(offset, bytes.len() as u64), bytes)
+        self.staging.borrow_mut().upload(to.address(offset, bytes.len() as u64), bytes)
     }
 
     fn download(&self, from: &CudaMemory, offset: u64, bytes: &mut [u8]) -> Result<(), DriverError> {
         self.context.outside_recording("copying from the GPU")?;
-        self.staging().download(from.address(offset, bytes.len() as u64), bytes)
+        self.staging.borrow_mut().download(from.address(offset, bytes.len() as u64), bytes)
     }
 
     fn free_memory(&self) -> Result<u64, DriverError> {

@@ -19,7 +19,7 @@ pub struct Range {
 
 /// What stands behind a manifest.
 pub trait Contents<D: Driver> {
-    /// What is to be executed; all that [`validate_manifest`](crate::validate_manifest) looks at holds.
+    /// What is to be executed. All that [`validate_manifest`](crate::validate_manifest) looks at holds, but for the files.
     fn manifest(&self) -> Arc<Plan>;
 
     /// Machine code of a kernel, which in a plan is the file `path`.

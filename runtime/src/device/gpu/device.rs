@@ -121,6 +121,37 @@ impl<D: Driver> GpuDevice<D> {
         Ok(device)
     }
 
+    /// [`Device::step`], also on a GPU that is shared.
+    pub fn step(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut [f32],
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<(), DriverError> {
+        match observer {
+            None => {
+                self.execute(batch, &[])?;
+            }
+            Some(observer) => {
+                let shape = StepShape::of(batch, false);
+                self.inputs.upload(&self.driver, batch, &[], &shape)?;
+                self.launch_observed(&shape, RowCounts::of(batch), observer)?;
+            }
+        }
+        self.fetch(self.program().logits, logits)
+    }
+
+    /// [`Device::step_picking`], likewise.
+    pub fn step_picking(
+        &mut self,
+        batch: &Batch<'_>,
+        picks: &[Pick],
+        picked: &mut [Option<Picked>],
+    ) -> Result<(), DriverError> {
+        let shape = self.execute(batch, picks)?;
+        self.picked.fetch(&self.driver, shape.outputs, picked)
+    }
+
     pub(super) fn program(&self) -> &Program {
         &self.plan.program
     }
@@ -151,7 +182,7 @@ impl<D: Driver> GpuDevice<D> {
         if shape.picking { self.launch_sampler(shape) } else { Ok(()) }
     }
 
-    /// The same as recorded, where this shape was seen before.
+    /// The same as recorded, from the second time on that a decode step of this shape comes.
     fn launch_recorded(&mut self, shape: &StepShape) -> Result<(), DriverError> {
         match self.graphs.get(shape) {
             Some(Some(graph)) => self.driver.replay(graph),
@@ -206,24 +237,14 @@ impl<D: Driver> GpuDevice<D> {
     }
 }
 
-impl<D: Driver> Device for GpuDevice<D> {
+impl<D: Driver + Send> Device for GpuDevice<D> {
     fn step(
         &mut self,
         batch: &Batch<'_>,
         logits: &mut [f32],
         observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
-        match observer {
-            None => {
-                self.execute(batch, &[])?;
-            }
-            Some(observer) => {
-                let shape = StepShape::of(batch, false);
-                self.inputs.upload(&self.driver, batch, &[], &shape)?;
-                self.launch_observed(&shape, RowCounts::of(batch), observer)?;
-            }
-        }
-        Ok(self.fetch(self.program().logits, logits)?)
+        Ok(GpuDevice::step(self, batch, logits, observer)?)
     }
 
     fn step_picking(
@@ -232,8 +253,7 @@ impl<D: Driver> Device for GpuDevice<D> {
         picks: &[Pick],
         picked: &mut [Option<Picked>],
     ) -> Result<(), DeviceError> {
-        let shape = self.execute(batch, picks)?;
-        Ok(self.picked.fetch(&self.driver, shape.outputs, picked)?)
+        Ok(GpuDevice::step_picking(self, batch, picks, picked)?)
     }
 }
 

@@ -25,6 +25,22 @@ pub enum DriverError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A plan does not fit beside what else has the GPU's memory.
+    #[error(
+        "the plan with a KV cache of {positions} positions needs {bytes} bytes of GPU memory, of which it may \
+         use {usable} and {free} are free; compile with smaller formats or limits, ask for fewer positions, free \
+         the GPU of other work, or raise the part of its memory that may be used"
+    )]
+    Room {
+        /// How much it needs.
+        bytes: u64,
+        /// Positions of the cache.
+        positions: u64,
+        /// The part of the GPU's memory that may be used, less what others have.
+        usable: u64,
+        /// How much is free.
+        free: u64,
+    },
     /// The code does not load or run.
     #[error("kernel {stem}: {reason}")]
     Kernel {
@@ -86,7 +102,7 @@ impl<M> Copy for Arg<'_, M> {}
 
 /// A GPU with one stream of work: what is asked for is done in order. Only [`Driver::download`] and
 /// [`Driver::synchronize`] wait for it.
-pub trait Driver: Send + Sync {
+pub trait Driver {
     /// Memory of the GPU; given back when dropped.
     type Memory: Send;
     /// Code that can be launched.
@@ -127,7 +143,7 @@ pub trait Driver: Send + Sync {
     fn synchronize(&self) -> Result<(), DriverError>;
 }
 
-/// For a device that does not have the GPU to itself.
+/// For a device that does not have the GPU to itself; both are then of one thread.
 impl<D: Driver> Driver for &D {
     type Memory = D::Memory;
     type Kernel = D::Kernel;

@@ -1,8 +1,9 @@
 //! The emulator in the place of a GPU: the same kernels and launches, on the CPU. Slow, and checked.
 
 use std::{
+    cell::RefCell,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use samp_emulator::{Buffer, Build, Emulator, Launch, Options};
@@ -24,22 +25,18 @@ pub struct Emulated {
     build: Build,
     options: Options,
     /// What is launched while a graph is recorded.
-    recording: Mutex<Option<Vec<RecordedLaunch>>>,
+    recording: RefCell<Option<Vec<RecordedLaunch>>>,
 }
 
 impl Emulated {
     /// A GPU whose kernels are compiled for the host into a folder that keeps them.
     pub fn new(cache: &Path, build: Build, options: Options) -> Emulated {
-        Emulated { emulator: Emulator::new(cache), build, options, recording: Mutex::new(None) }
-    }
-
-    fn recording(&self) -> MutexGuard<'_, Option<Vec<RecordedLaunch>>> {
-        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+        Emulated { emulator: Emulator::new(cache), build, options, recording: RefCell::new(None) }
     }
 
     /// Refuses what CUDA refuses while it records.
     fn outside_recording(&self, during: &'static str) -> Result<(), DriverError> {
-        match *self.recording() {
+        match *self.recording.borrow() {
             None => Ok(()),
             Some(_) => Err(DriverError::Failed { during, reason: "only launches can be recorded".into() }),
         }
@@ -89,7 +86,8 @@ pub struct EmulatedMemory {
     _owner: Arc<Buffer<u8>>,
 }
 
-// SAFETY: the memory belongs to this value and what was recorded with it, and only kernels and copies of one driver reach it.
+// SAFETY: the memory belongs to this value and what was recorded with it. Only the driver reaches it, which no two threads
+// have at a time.
 unsafe impl Send for EmulatedMemory {}
 
 impl EmulatedMemory {
@@ -155,7 +153,7 @@ impl Driver for Emulated {
         grid: Grid,
         args: &[Arg<'_, EmulatedMemory>],
     ) -> Result<(), DriverError> {
-        if let Some(recorded) = &mut *self.recording() {
+        if let Some(recorded) = &mut *self.recording.borrow_mut() {
             recorded.push(RecordedLaunch::new(kernel, grid, args));
             return Ok(());
         }
@@ -167,9 +165,9 @@ impl Driver for Emulated {
         work: &mut dyn FnMut() -> Result<(), DriverError>,
     ) -> Result<EmulatedGraph, DriverError> {
         self.outside_recording("recording launches")?;
-        *self.recording() = Some(vec![]);
+        *self.recording.borrow_mut() = Some(vec![]);
         let outcome = work();
-        let recorded = self.recording().take().unwrap_or_default();
+        let recorded = self.recording.take().unwrap_or_default();
         outcome.map(|()| EmulatedGraph(recorded))
     }
 

@@ -4,10 +4,7 @@
 //! A row too many is a sequence of its own, with a position on pages that no other sequence has. What it gives is not looked at.
 
 use samp_abi::plan::Plan;
-use samp_kernels::{
-    attention::SequenceSlice,
-    sample::{Choice, Pick},
-};
+use samp_kernels::{attention::SequenceSlice, sample::Pick};
 
 use super::inputs::StepShape;
 use crate::device::Batch;
@@ -55,7 +52,7 @@ impl<'a> Padded<'a> {
             self.sequences.push(SequenceSlice { start: index % page_tokens, tokens: 1, pages });
             self.output_rows.push(row);
             if !self.picks.is_empty() {
-                self.picks.push(GREEDY);
+                self.picks.push(Pick::GREEDY);
             }
         }
     }
@@ -65,8 +62,6 @@ impl<'a> Padded<'a> {
         Batch { token_ids: &self.token_ids, sequences: &self.sequences, output_rows: &self.output_rows }
     }
 }
-
-const GREEDY: Pick = Pick { choice: Choice { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 }, draw: 0 };
 
 /// The upper bound of the bucket of so many tokens.
 fn bound(plan: &Plan, tokens: u64) -> u64 {

@@ -123,16 +123,16 @@ impl Builder<'_> {
     fn attention(&mut self, layer: u32, x: BufferId) -> BufferId {
         let qkv = self.linear(Some(layer), Projection::Qkv, x, |places| &places.qkv);
         let [q, attended] = [self.result(|places| &places.q), self.result(|places| &places.attended)];
-        let (label, index) = (format!("layers.{layer}.self_attn"), u64::from(layer));
-        self.step(&label, Op::RopeAppend { qkv, layer: index, out: q });
-        self.step(&label, Op::PagedAttention { q, layer: index, out: attended });
+        let (label, layer_index) = (format!("layers.{layer}.self_attn"), u64::from(layer));
+        self.step(&format!("{label}.rope"), Op::RopeAppend { qkv, layer: layer_index, out: q });
+        self.step(&label, Op::PagedAttention { q, layer: layer_index, out: attended });
         self.linear(Some(layer), Projection::O, attended, |places| &places.back)
     }
 
     fn mlp(&mut self, layer: u32, x: BufferId) -> BufferId {
         let gate_up = self.linear(Some(layer), Projection::GateUp, x, |places| &places.gate_up);
         let out = self.result(|places| &places.activated);
-        self.step(&format!("layers.{layer}.mlp"), Op::SiluMul { gate_up, out });
+        self.step(&format!("layers.{layer}.mlp.act"), Op::SiluMul { gate_up, out });
         self.linear(Some(layer), Projection::Down, out, |places| &places.back)
     }
 
@@ -146,9 +146,10 @@ impl Builder<'_> {
 
     fn head(&mut self, back: BufferId, stream: BufferId) -> BufferId {
         let last = self.result(|places| &places.last);
-        self.step("add", Op::Add { a: back, b: stream, out: last });
+        let layer = self.outline.sizes.layers - 1;
+        self.step(&format!("layers.{layer}.mlp.residual"), Op::Add { a: stream, b: back, out: last });
         let outputs = self.result(|places| &places.outputs);
-        self.step("gather", Op::Gather { x: last, out: outputs });
+        self.step("outputs", Op::Gather { x: last, out: outputs });
         let (weight, out) = (self.norm("norm"), self.result(|places| &places.normed_outputs));
         self.step("norm", Op::RmsNorm { x: outputs, weight, eps: EPS, out });
         self.linear(None, Projection::LmHead, out, |places| &places.logits)
