@@ -49,7 +49,8 @@ bench() {
   step "$name" "$limit" "$gpu" bench "$@" "${at[@]}" --json "$out/$name.json"
 }
 
-{ date -u +%FT%TZ; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv; } 2>&1 | tee "$out/machine.txt"
+asked=name,driver_version,memory.total,clocks.sm,clocks.mem
+{ date -u +%FT%TZ; timeout -k 5 20 nvidia-smi --query-gpu=$asked --format=csv; } 2>&1 | tee "$out/machine.txt"
 
 # Cheap and telling ones first: whatever ends the run early, these are there. All limits together are 530 seconds.
 step conformance 40 "$gpu" conformance "${at[@]}"

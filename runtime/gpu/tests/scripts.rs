@@ -1,6 +1,11 @@
 //! The scripts of `kernels/bench`: they are read by their interpreters, and the table is made of what the suite writes.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use samp_abi::ElementType;
 use samp_gpu::{
@@ -178,4 +183,80 @@ fn the_table_is_made_of_what_was_measured() {
     assert!(text.contains("absent: torch int4: no such kernel"));
     assert!(text.contains("unread: ") && text.contains("half.json"), "{text}");
     assert!(text.contains("a GPU, torch 2.11, cuda 13.0, driver 580;"), "{text}");
+}
+
+/// Stands for `samp-gpu`: fails at 70B's decoding, otherwise writes what was measured.
+const STUB: &str = r#"#!/usr/bin/env bash
+case "$*" in
+  *"bench decode --shape llama-3-70b"*) [ -n "${FAILS:-}" ] && { echo "WRONG a kernel"; echo "lost"; exit 2; } ;;
+esac
+while [ $# -gt 0 ]; do [ "$1" = --json ] && cp "$REPORT" "$2"; shift; done
+echo done
+"#;
+/// Stands for an interpreter without torch.
+const NO_TORCH: &str = "#!/usr/bin/env bash\n[ \"$1\" = -c ] && exit 1\nexec python3 \"$@\"\n";
+
+fn program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What gpu.sh prints and exits with, with stubs in place of programs, in a folder with what an earlier run left in `out`.
+fn gpu_sh(folder: &Path, python: &str, fails: &str) -> (String, Option<i32>) {
+    let [stub, without_torch, report, out] =
+        ["samp-gpu", "no-torch", "report.json", "out"].map(|name| folder.join(name));
+    program(&stub, STUB);
+    program(&without_torch, NO_TORCH);
+    measured().write(&report).unwrap();
+    fs::create_dir_all(&out).unwrap();
+    let mut stale = measured();
+    stale.steps[0].recipe = "stale".into();
+    for name in ["decode-llama-3-70b.json", "peers.json"] {
+        stale.write(&out.join(name)).unwrap();
+    }
+    let python = if python.is_empty() { without_torch } else { python.into() };
+    let mut run = Command::new("bash");
+    run.arg(script("gpu.sh")).args([&stub, &folder.join("code"), &out]);
+    let output = run.env("PYTHON", python).env("REPORT", report).env("FAILS", fails).output().unwrap();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+}
+
+#[test]
+fn one_step_that_fails_costs_only_itself() {
+    if output("python3", &["--version"]).is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (text, code) = gpu_sh(folder.path(), "", "yes");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("FAILED    decode-llama-3-70b (exit code 2") && text.contains("WRONG a kernel"));
+    for step in ["conformance", "throughput", "bench", "table"] {
+        assert!(text.contains(&format!("ok        {step} (")), "{step} in\n{text}");
+    }
+    assert!(text.contains("left out  peers: ") && text.contains("left out  plan: "), "{text}");
+    assert!(text.contains("whole steps") && !text.contains("stale"), "this run's alone:\n{text}");
+    let (text, code) = gpu_sh(folder.path(), "", "");
+    assert_eq!(code, Some(0), "what is left out is no failure:\n{text}");
+}
+
+#[test]
+fn without_an_interpreter_the_kernels_are_measured_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, code) = gpu_sh(folder.path(), "/nowhere/python3", "");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("ok        bench (") && text.contains("left out  peers and the printed table"));
+    assert!(folder.path().join("out/bench.json").exists());
+}
+
+#[test]
+fn all_steps_together_take_less_than_ten_minutes() {
+    let text = fs::read_to_string(script("gpu.sh")).unwrap();
+    let limit = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| ["step", "bench"].contains(word)).and(words.nth(1))?.parse::<u32>().ok()
+    };
+    let limits: Vec<u32> = text.lines().filter_map(limit).collect();
+    let sum: u32 = limits.iter().sum();
+    assert!(limits.len() == 12 && sum <= 540, "{limits:?}");
+    assert!(text.contains(&format!("All limits together are {sum} seconds.")), "{sum}");
 }
