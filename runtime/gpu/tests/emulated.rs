@@ -155,7 +155,13 @@ fn whole_steps_are_measured() {
         {
             let (sizes, recipe) = (Shape::Tiny.sizes(), name.parse().unwrap());
             let job = Job { sizes, recipe, kv: Kv::F16, what, load: Load { batch: 2, context } };
-            let row = gpu.measure_step(("decode", name), job).unwrap_or_else(|error| panic!("{error}"));
+            let mut told = vec![];
+            let row = gpu.measure_step(("decode", name), job, &mut |line| told.push(line.to_owned()));
+            let row = row.unwrap_or_else(|error| panic!("{error}"));
+            assert!(
+                told[0].starts_with("try   qkv ") && told.last().unwrap() == "try   decode of tiny",
+                "{told:?}"
+            );
             assert_eq!(row.tokens, if what == What::Decode { 2 } else { 10 });
             assert_eq!(row.kernels.len(), 5);
         }

@@ -106,14 +106,11 @@ fn measured() -> Report {
 fn the_cost_model_gets_times_as_the_runtime_launches() {
     let mut report = measured();
     let faster = Timing { microseconds: 40.0, ..report.linear[0].timing };
-    report.linear.push(LinearRow { own: false, blocks: 66, timing: faster, ..report.linear[0].clone() });
+    let other = LinearRow { own: false, blocks: 66, timing: faster, ..report.linear[0].clone() };
+    report.linear.insert(0, other);
     let prompt = AttentionRow { tokens: 2048, batch: 1, ..report.attention[0].clone() };
-    report.attention.push(AttentionRow {
-        own: false,
-        splits: 9,
-        timing: faster,
-        ..report.attention[0].clone()
-    });
+    let other = AttentionRow { own: false, splits: 9, timing: faster, ..report.attention[0].clone() };
+    report.attention.insert(0, other);
     report.attention.push(prompt);
     let table = report.measured("a test").unwrap();
     assert_eq!(table.source.as_deref(), Some("a test"));
@@ -127,7 +124,7 @@ fn the_cost_model_gets_times_as_the_runtime_launches() {
     assert_eq!(times, expected);
     assert!(table.rows.iter().all(|row| row.microseconds == 50.0), "no user gets those of other blocks");
     assert_eq!(table.rows[2].shape.rows, 4096, "32 heads of 128");
-    report.attention[0].kv = "f64".into();
+    report.attention[1].kv = "f64".into();
     assert!(report.measured("a test").unwrap_err().contains("found f64"));
 }
 

@@ -29,6 +29,7 @@ use crate::{
     Gpu, GpuError,
     memory::Filler,
     shapes::{Projection, Recipe, Sizes},
+    units::TRY,
 };
 
 /// What a step does.
@@ -161,13 +162,20 @@ const LIKELIEST: Pick =
     Pick { choice: Choice { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 }, draw: 0 };
 
 impl<D: Driver> Gpu<'_, D> {
-    /// Measures a step: first each linear's candidates alone, then the whole with the fastest of them.
-    pub fn measure_step(&self, name: (&str, &str), job: Job) -> Result<StepRow, GpuError> {
+    /// Measures a step: first each linear's candidates alone, then the whole with the fastest of them. Tells of each before it
+    /// is launched.
+    pub fn measure_step(
+        &self,
+        name: (&str, &str),
+        job: Job,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<StepRow, GpuError> {
         let filler = self.filler()?;
         let mut chosen = BTreeMap::new();
         for projection in Projection::ALL {
-            chosen.insert(projection, self.fastest(&filler, &job, projection)?.candidate.name);
+            chosen.insert(projection, self.fastest(&filler, (&job, projection), tell)?.candidate.name);
         }
+        tell(&format!("{TRY}{} of {}", name.0, job.sizes.name));
         let plan = job.outline().manifest(self.target, |projection| chosen.get(&projection).copied())?;
         let bytes = job.bytes(&plan);
         let contents = Generated { gpu: self, filler: &filler, manifest: Arc::new(plan), kv: job.kv };
@@ -201,19 +209,20 @@ impl<D: Driver> Gpu<'_, D> {
     fn fastest(
         &self,
         filler: &Filler<D::Kernel>,
-        job: &Job,
-        projection: Projection,
+        (job, projection): (&Job, Projection),
+        tell: &mut dyn FnMut(&str),
     ) -> Result<Measured, GpuError> {
         let (task, tokens) = (job.task(projection, self.target), job.rows(projection));
         let operands = self.operands(filler, &task, &[tokens])?;
         let mut best: Result<Measured, GpuError> = Err(task.without_kernel(tokens));
         for candidate in task.candidates(self.target, tokens) {
+            let unit = format!("{} {}: {}", projection.name(), task.format, candidate.name);
+            tell(&format!("{TRY}{unit}"));
             let time = |measured: &Measured| measured.timing.microseconds;
             match (self.measure_linear(&task, &operands, (candidate, tokens), &[]), &best) {
                 (Ok(own), Ok(old)) if time(old) <= time(&own[0]) => {}
                 (Ok(own), _) => best = Ok(own[0]),
                 (Err(error), _) if self.driver.synchronize().is_err() => {
-                    let unit = format!("{} {}: {}", projection.name(), task.format, candidate.name);
                     return Err(GpuError::Lost { unit, error: Box::new(error) });
                 }
                 (Err(_), Ok(_)) => {}

@@ -144,7 +144,8 @@ struct OneStep {
 
 impl Job for OneStep {
     fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool> {
-        let row = gpu.measure_step((self.names.0, &self.names.1), self.step)?;
+        let row =
+            gpu.measure_step((self.names.0, &self.names.1), self.step, &mut |line| eprintln!("{line}"))?;
         eprintln!(
             "{} {} {} kv {} batch {} context {}: {:.2} ms, {:.1} tokens/s, {:.0} GB/s",
             row.what,
