@@ -152,7 +152,8 @@ def peers_over(bench, rows, cols):
 
     def int4():
         # Two codes to a byte, in tiles of 8 x 16 columns; a scale and a zero for each group of 128.
-        codes = torch.empty(rows, cols // 2, device="cuda", dtype=torch.uint8).random_(generator=bench.generator)
+        codes = torch.empty(rows, cols // 2, device="cuda", dtype=torch.uint8)
+        codes.random_(generator=bench.generator)
         packed = torch.ops.aten._convert_weight_to_int4pack(codes, 8)
         return packed, bench.normal(cols // 128, rows, 2).to(torch.bfloat16)
 
@@ -188,6 +189,7 @@ def linears(bench, model, tokens):
             for count in tokens if weights else []:
                 # The fp8 product takes rows of 16 at a time: fewer are padded, as its callers do.
                 padded = max(count, 16) if peer == "torch fp8" else count
+
                 def measure():
                     x = bench.normal(padded, cols).to(stored)
                     return bench.microseconds(bench.turns(weights, lambda weight: run(x, weight), size))
