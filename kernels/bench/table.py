@@ -9,24 +9,34 @@ RIVALS = {"nf4": "bitsandbytes nf4", "int4": "torch int4", "fp8_e4m3": "torch fp
 
 
 def merged(paths):
-    """All files as one report."""
-    lists = {key: [] for key in ["linear", "attention", "steps", "peers", "sdpa"]}
+    """All files as one report. One that cannot be read is told of, and the others are shown."""
+    lists = {key: [] for key in ["linear", "attention", "passes", "steps", "peers", "sdpa", "unread"]}
     report = {"target": "", "ceilings": {}, "absent": {}, **lists}
     for path in paths:
-        with open(path) as file:
-            part = json.load(file)
+        try:
+            with open(path) as file:
+                part = json.load(file)
+        except (OSError, ValueError) as error:
+            report["unread"].append(f"{path}: {error}")
+            continue
         if "torch" in part:
             report["peers"] += part["linear"]
             report["sdpa"] += part["attention"]
-            report["absent"].update(part.get("absent", {}))
-            report["device"] = f"{part['device']}, torch {part['torch']}"
+            report["absent"].update(part["absent"])
+            names = [name for name in ["torch", "cuda", "bitsandbytes", "driver"] if part.get(name)]
+            report["device"] = ", ".join([part["device"], *(f"{name} {part[name]}" for name in names)])
+            report["torch_ceilings"] = part["ceilings"]
             continue
         report["target"] = part["target"] or report["target"]
-        report["steps"] += part["steps"]
-        report["linear"] += part["linear"]
-        report["attention"] += part["attention"]
-        if part["linear"]:
+        for key in ["linear", "attention", "passes", "steps"]:
+            report[key] += part[key]
+        if part["ceilings"]["copy_gbs"]:
             report["ceilings"] = part["ceilings"]
+    # Of products torch's is the ceiling; of copies our own, unless it was not measured.
+    torch = report.get("torch_ceilings", {})
+    report["ceilings"].setdefault("copy_gbs", torch.get("copy_gbs", 0))
+    if torch:
+        report["ceilings"].update(matmul_tflops=torch["matmul_tflops"], matmul_source="torch")
     return report
 
 
@@ -35,7 +45,7 @@ def share(value, ceiling):
 
 
 def rows_of_linears(report):
-    """One row for the fastest kernel of each shape, format and number of tokens."""
+    """One row for each shape, format and number of tokens: the fastest kernel, on the blocks that the runtime takes."""
     peers = {(row["rows"], row["cols"], row["tokens"], row["peer"]): row["microseconds"] for row in report["peers"]}
     copy, matmul = report["ceilings"].get("copy_gbs"), report["ceilings"].get("matmul_tflops")
     for row in filter(lambda row: row["best"], report["linear"]):
@@ -50,16 +60,27 @@ def rows_of_linears(report):
         ]  # fmt: skip
 
 
-def rows_of_attention(report):
-    peers = {(row["model"], row["batch"], row["context"]): row["microseconds"] for row in report["sdpa"]}
-    copy = report["ceilings"].get("copy_gbs")
-    for row in filter(lambda row: row["best"], report["attention"]):
+def rows_of_attention(report, prompts):
+    """As the runtime launches it."""
+    keys = ["model", "batch", "tokens", "context"]
+    peers = {tuple(row[key] for key in keys): row["microseconds"] for row in report["sdpa"]}
+    copy, matmul = report["ceilings"].get("copy_gbs"), report["ceilings"].get("matmul_tflops")
+    for row in filter(lambda row: row["own"] and (row["tokens"] > 1) == prompts, report["attention"]):
         time = row["timing"]["microseconds"]
-        peer = peers.get((row["model"], row["batch"], row["context"]))
-        yield [
-            row["model"], row["kv"], row["batch"], row["context"], f"{time:.1f}", f"{row['gbs']:.0f}",
-            share(row["gbs"], copy), f"{peer / time:.2f}" if peer else "-", row["splits"],
-        ]  # fmt: skip
+        peer = peers.get(tuple(row[key] for key in keys))
+        faster = f"{peer / time:.2f}" if peer else "-"
+        if prompts:
+            rate = [f"{row['tflops']:.0f}", share(row["tflops"], matmul), faster]
+            yield [row["model"], row["kv"], row["tokens"], f"{time:.1f}", *rate]
+        else:
+            rate = [f"{row['gbs']:.0f}", share(row["gbs"], copy), faster, row["splits"]]
+            yield [row["model"], row["kv"], row["batch"], row["context"], f"{time:.1f}", *rate]
+
+
+def rows_of_passes(report):
+    for row in report["passes"]:
+        time = f"{row['timing']['microseconds']:.1f}"
+        yield [row["model"], row["kernel"], row["tokens"], time, f"{row['gbs']:.0f}"]
 
 
 def rows_of_steps(report):
@@ -87,17 +108,23 @@ def main(paths):
         sys.exit(f"usage: {sys.argv[0]} FILE.json …")
     report = merged(paths)
     ceilings = report["ceilings"]
+    for unread in report["unread"]:
+        print(f"unread: {unread}")
     print(f"{report.get('device', 'no peers')}; measured as {report['target'] or 'nothing'}")
-    if ceilings:
+    if ceilings.get("matmul_tflops"):
         matmul = f"{ceilings['matmul_tflops']:.0f} TFLOPS ({ceilings['matmul_source']})"
         print(f"copy {ceilings['copy_gbs']:.0f} GB/s, f16 matmul {matmul}")
     heads = ["model", "linear", "format", "tokens", "us", "GB/s", "% copy"]
     heads += ["TFLOPS", "% matmul", "x peer", "x f16", "± %", "kernel"]
-    printed("linears (* the cost model chooses another kernel)", heads, rows_of_linears(report))
+    title = "linears on the runtime's own blocks (* the cost model chooses another kernel)"
+    printed(title, heads, rows_of_linears(report))
     heads = ["model", "kv", "batch", "context", "us", "GB/s", "% copy", "x sdpa", "splits"]
-    printed("decode attention", heads, rows_of_attention(report))
+    printed("decode attention", heads, rows_of_attention(report, prompts=False))
+    heads = ["model", "kv", "tokens", "us", "TFLOPS", "% matmul", "x sdpa"]
+    printed("prefill attention, one sequence", heads, rows_of_attention(report, prompts=True))
+    printed("rows between, in the cache", ["model", "kernel", "tokens", "us", "GB/s"], rows_of_passes(report))
     heads = ["step", "model", "recipe", "kv", "batch", "context", "ms", "tokens/s", "GB/s", "% copy"]
-    printed("whole steps", heads, rows_of_steps(report))
+    printed("whole steps (throughput: as many sequences as fit the GPU, 128 at most)", heads, rows_of_steps(report))
     for peer, reason in report["absent"].items():
         print(f"absent: {peer}: {reason}")
 

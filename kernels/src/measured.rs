@@ -2,11 +2,12 @@
 //! more than the roofline.
 
 use crate::{
+    attention,
     cost::Nanos,
     registry::{self, Kernel, Shape},
     target::Target,
 };
-use samp_abi::TargetName;
+use samp_abi::{TargetName, plan::OpKind};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
@@ -53,22 +54,32 @@ impl Measured {
     }
 
     /// What `kernel` takes on a shape of `target`: the roofline's time, times by how much it was missed on the nearest shape
-    /// of that kernel, or at the median by the kernels of the same operation.
+    /// of that kernel, or at the median by the kernels of the same operation. Attention of one token of each sequence and
+    /// attention of many are launches of their own, of which neither says anything of the other.
     pub fn time(&self, kernel: &Kernel, shape: &Shape, target: &Target) -> Nanos {
-        let own =
-            self.rows.iter().filter(|row| row.kernel == kernel.name && row.shape.format == shape.format);
+        let own = self.of_op(kernel.op, shape);
+        let own = own.filter(|row| row.kernel == kernel.name && row.shape.format == shape.format);
         let nearest = own.min_by(|a, b| a.distance(shape).total_cmp(&b.distance(shape)));
         let missed = match nearest {
             Some(row) => row.missed(kernel, target),
-            None => self.median(kernel, target),
+            None => self.median(kernel, shape, target),
         };
         Nanos(kernel.roofline(shape, target).0 * missed)
     }
 
+    /// What was measured of an operation by the launch that a shape takes.
+    fn of_op(&self, op: OpKind, shape: &Shape) -> impl Iterator<Item = &MeasuredTime> {
+        let decodes = (op == OpKind::PagedAttention).then(|| attention::decodes(shape));
+        self.rows
+            .iter()
+            .filter(move |row| decodes.is_none_or(|expected| attention::decodes(&row.shape) == expected))
+    }
+
     /// By how much the roofline misses kernels of the same operation; 1 where none was measured.
-    fn median(&self, kernel: &Kernel, target: &Target) -> f64 {
+    fn median(&self, kernel: &Kernel, shape: &Shape, target: &Target) -> f64 {
         let known = |row: &MeasuredTime| registry::find(&row.kernel).filter(|other| other.op == kernel.op);
-        let each = self.rows.iter().filter_map(|row| Some(row.missed(known(row)?, target)));
+        let own = self.of_op(kernel.op, shape);
+        let each = own.filter_map(|row| Some(row.missed(known(row)?, target)));
         let mut each: Vec<f64> = each.collect();
         each.sort_by(f64::total_cmp);
         each.get(each.len() / 2).copied().unwrap_or(1.0)
@@ -133,6 +144,30 @@ mod tests {
         };
         assert!((times("linear_nf4_fragments_mma32") - 1.3).abs() < 1e-9);
         assert!((times("silu_mul_cuda") - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn decoding_says_nothing_of_prompts() {
+        let (target, kernel) =
+            (Target::of(TargetName::H200), registry::find("paged_attention_cuda").unwrap());
+        let of = |tokens: u64, context: u64| Shape {
+            context,
+            format: Some(Format::F16),
+            ..Shape { cols: 0, ..shape(tokens, 4096) }
+        };
+        let row = |shape: Shape, times: f64| {
+            let microseconds = times * kernel.roofline(&shape, target).0 / 1e3;
+            MeasuredTime { kernel: kernel.name.into(), shape, microseconds }
+        };
+        let mut measured = Measured { source: None, rows: vec![row(of(128, 2048), 3.0)] };
+        let times = |measured: &Measured, shape: Shape| {
+            measured.time(kernel, &shape, target).0 / kernel.roofline(&shape, target).0
+        };
+        assert!((times(&measured, of(256, 2048)) - 3.0).abs() < 1e-9);
+        assert!((times(&measured, of(512, 2048)) - 1.0).abs() < 1e-9, "only the roofline is known");
+        measured.rows.push(row(of(8192, 8192), 0.5));
+        assert!((times(&measured, of(512, 2048)) - 0.5).abs() < 1e-9);
+        assert!((times(&measured, of(256, 8192)) - 3.0).abs() < 1e-9);
     }
 
     /// Says how far the roofline errs for each kernel that was measured on a target.

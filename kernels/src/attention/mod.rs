@@ -142,12 +142,17 @@ const CPU: Kernel = Kernel {
 /// Most tokens of a step that are taken for one of each sequence.
 const DECODE_TOKENS: u64 = 256;
 
+/// Whether a step of this shape is taken for one token of each sequence.
+pub(crate) fn decodes(shape: &Shape) -> bool {
+    shape.tokens <= DECODE_TOKENS
+}
+
 /// A sequence of one token is shared out among several blocks; of a longer one, blocks compute eight tokens or so each.
 const CUDA: Kernel = Kernel {
     name: "paged_attention_cuda",
     targets: GPUS,
     accepts: |shape| shape.format.is_none_or(cuda::supports),
-    work: |shape| gpu_work(shape, if shape.tokens <= DECODE_TOKENS { 1.0 } else { 8.0 }),
+    work: |shape| gpu_work(shape, if decodes(shape) { 1.0 } else { 8.0 }),
     tolerance: SIXTEEN_BITS,
     entry: Entry::PagedAttention { run: reference::paged_attention, reference: reference::paged_attention },
     cuda: Some(CudaKernel::Attention),

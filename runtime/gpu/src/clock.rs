@@ -54,7 +54,7 @@ impl Timing {
 }
 
 /// Measurements are repeated until they took so long together, within these numbers.
-const ENOUGH_NS: f64 = 20e6;
+const ENOUGH_NS: f64 = 10e6;
 const REPEATS: (usize, usize) = (5, 41);
 /// Times of an emulator say nothing.
 const EMULATED_REPEATS: (usize, usize) = (1, 1);

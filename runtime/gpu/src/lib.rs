@@ -14,6 +14,8 @@ pub mod memory;
 pub mod plan;
 pub mod shapes;
 pub mod suite;
+pub mod supervise;
+pub mod units;
 pub mod wanted;
 
 use samp_kernels::{
@@ -46,6 +48,17 @@ pub enum GpuError {
         /// For what.
         what: String,
     },
+    /// The GPU does nothing more for this process.
+    #[error("{unit}: {error}")]
+    Lost {
+        /// What it was doing.
+        unit: String,
+        /// What it answered.
+        error: Box<GpuError>,
+    },
+    /// What was measured cannot be kept.
+    #[error("writing what was measured: {0}")]
+    Output(#[from] std::io::Error),
     /// A step's results are no numbers.
     #[error(
         "the step's logits are not finite, or all zero: its time would say nothing; run `samp-gpu kernels`"

@@ -46,8 +46,12 @@ impl Pattern {
     pub const FP8: Pattern = Pattern { keep: 0xbfbf_bfbf, set: 0 };
     /// f32 from 2^-10 to 2^-9: scales.
     pub const SCALES: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3a80_0000 };
-    /// f32 from 1 to 2: weights of norms.
-    const AROUND_ONE: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3f80_0000 };
+    /// bf16 of either sign from 1 to 2: activations.
+    pub const BF16: Pattern = Pattern { keep: 0x807f_807f, set: 0x3f80_3f80 };
+    /// bf16 of either sign from 2^-7 to 2^-6: weights.
+    const SMALL_BF16: Pattern = Pattern { keep: 0x807f_807f, set: 0x3c00_3c00 };
+    /// f32 from 1 to 2: weights of norms, and rows.
+    pub const AROUND_ONE: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3f80_0000 };
     /// f16 from 2^-10 to 2^-9: scales of groups.
     const HALF_SCALES: Pattern = Pattern { keep: 0x03ff_03ff, set: 0x1400_1400 };
     /// Four bits to a byte: zero points.
@@ -59,7 +63,8 @@ impl Pattern {
     pub fn of(format: Format, component: Component, dtype: ElementType) -> Pattern {
         match (component, format) {
             (Component::Values, Format::F32) => Pattern::AROUND_ONE,
-            (Component::Values, Format::F16 | Format::Bf16) => Pattern::SMALL_HALVES,
+            (Component::Values, Format::F16) => Pattern::SMALL_HALVES,
+            (Component::Values, Format::Bf16) => Pattern::SMALL_BF16,
             (Component::Values, Format::Fp8E4m3(_)) => Pattern::FP8,
             (Component::Values, Format::Int8 { .. }) => Pattern::INT8,
             (Component::ZeroPoints, _) => Pattern::ZERO_POINTS,

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use samp_abi::{Format, ScaleAxis};
+use samp_abi::{ElementType, Format, ScaleAxis};
+use samp_kernels::target::Target;
 
 /// Models whose shapes are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -131,7 +132,7 @@ impl Sizes {
     }
 }
 
-/// Formats of a decoder's linears; embedding and head are f16.
+/// Formats of a decoder's linears. Embedding and head are f16, or bf16 beside bf16, with which f16 does not go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipe {
     /// Of the attention's linears.
@@ -151,8 +152,19 @@ impl Recipe {
         match projection {
             Projection::Qkv | Projection::O => self.attention,
             Projection::GateUp | Projection::Down => self.mlp,
-            Projection::LmHead => Format::F16,
+            Projection::LmHead => self.tables(),
         }
+    }
+
+    /// The format of embedding and head.
+    pub fn tables(&self) -> Format {
+        let bf16 = [self.attention, self.mlp].contains(&Format::Bf16);
+        if bf16 { Format::Bf16 } else { Format::F16 }
+    }
+
+    /// What a model's activations are stored as.
+    pub fn activations(&self, target: &Target) -> ElementType {
+        target.activations_beside(&[self.attention, self.mlp])
     }
 }
 
@@ -171,6 +183,8 @@ impl FromStr for Recipe {
 
 #[cfg(test)]
 mod tests {
+    use samp_abi::TargetName;
+
     use super::*;
 
     #[test]
@@ -194,6 +208,8 @@ mod tests {
         let samp: Recipe = "samp".parse().unwrap();
         assert_eq!((samp.of(Projection::O).name(), samp.of(Projection::Down).name()), ("fp8_e4m3", "nf4"));
         assert_eq!("uniform:f16".parse::<Recipe>().unwrap().of(Projection::Down), Format::F16);
+        let (bf16, h200): (Recipe, _) = ("uniform:bf16".parse().unwrap(), Target::of(TargetName::H200));
+        assert_eq!((bf16.of(Projection::LmHead), bf16.activations(h200)), (Format::Bf16, ElementType::Bf16));
         assert!("uniform:f17".parse::<Recipe>().is_err());
         assert!("f16".parse::<Recipe>().unwrap_err().contains("uniform"));
     }

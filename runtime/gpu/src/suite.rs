@@ -4,21 +4,13 @@ use rayon::prelude::*;
 use samp_kernels::trial::{self, Trial};
 use samp_runtime::device::gpu::{Arg, Driver, DriverError};
 
-use crate::{Gpu, GpuError};
+use crate::{
+    Gpu, GpuError,
+    units::{Came, Tally},
+};
 
 /// Launches of each trial; all must write the same.
 const TIMES: usize = 3;
-
-/// What came of trials.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Trials that held.
-    pub held: usize,
-    /// What was wrong with the others.
-    pub wrong: Vec<String>,
-    /// Trials that this GPU cannot do.
-    pub left_out: usize,
-}
 
 /// The trials of single wrappers of the device.
 pub fn conformance() -> Vec<Trial> {
@@ -44,30 +36,16 @@ impl<D: Driver> Gpu<'_, D> {
         !tensor && (self.is_hopper() || !trial.hopper)
     }
 
-    /// Runs trials one after another and tells of each. What is wrong is counted; a GPU that fails ends it.
+    /// Runs trials one after another and tells of each before and after.
     pub fn run(&self, trials: &[Trial], mut tell: impl FnMut(&str)) -> Result<Tally, GpuError> {
-        let mut tally = Tally::default();
-        for trial in trials {
-            if !self.can(trial) {
-                tally.left_out += 1;
-                continue;
-            }
-            match self.try_out(trial)? {
-                Ok(part) => {
-                    tally.held += 1;
-                    tell(&format!("ok    {} ({part:.2} of the tolerance)", trial.name));
-                }
-                Err(wrong) => {
-                    tell(&format!("WRONG {wrong}"));
-                    tally.wrong.push(wrong);
-                }
-            }
-        }
-        Ok(tally)
+        self.each(trials, |trial| trial.name.clone(), |trial| self.try_out(trial), &mut tell)
     }
 
-    /// Runs one trial several times. Gives the part of the tolerance that it takes, or what is wrong.
-    fn try_out(&self, trial: &Trial) -> Result<Result<f64, String>, GpuError> {
+    /// Runs one trial several times.
+    fn try_out(&self, trial: &Trial) -> Result<Came, GpuError> {
+        if !self.can(trial) {
+            return Ok(Came::LeftOut);
+        }
         let ready = self.ready(&trial.source, trial.grid)?;
         let memory = trial.args.iter().map(|arg| self.memory_of(arg)).collect::<Result<Vec<_>, _>>()?;
         let mut first: Option<Vec<Vec<u8>>> = None;
@@ -78,14 +56,14 @@ impl<D: Driver> Gpu<'_, D> {
             let written = self.written(&memory)?;
             match trial.check(&written) {
                 Ok(part) => worst = worst.max(part),
-                Err(wrong) => return Ok(Err(wrong.to_string())),
+                Err(wrong) => return Ok(Came::Wrong(wrong.to_string())),
             }
             let first = first.get_or_insert_with(|| written.clone());
             if !trial.same(first, &written) {
-                return Ok(Err(format!("{}: launched again, it wrote something else", trial.name)));
+                return Ok(Came::Wrong(format!("{}: launched again, it wrote something else", trial.name)));
             }
         }
-        Ok(Ok(worst))
+        Ok(Came::Held(format!(" ({worst:.2} of the tolerance)")))
     }
 
     fn memory_of(&self, arg: &trial::Arg) -> Result<Memory<D::Memory>, DriverError> {

@@ -11,7 +11,7 @@ use samp_kernels::{
 
 use crate::{
     GpuError,
-    bench::{ACTIVATIONS, attention::Kv, linear::Task, step},
+    bench::{attention::Kv, linear::Task, passes::Pass, step},
     memory,
     shapes::{Projection, Shape},
     suite,
@@ -22,22 +22,26 @@ pub const SHAPES: [Shape; 2] = [Shape::Llama3_8b, Shape::Llama3_70b];
 /// Numbers of tokens that linears are measured at.
 pub const TOKENS: [u32; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// Formats of decoder linears that are measured.
-pub const FORMATS: [Format; 4] = [
+pub const FORMATS: [Format; 6] = [
     Format::Nf4,
     Format::Int4 { group: Group::G128, zero_point: false },
+    Format::Int8 { outliers: false },
     Format::Fp8E4m3(ScaleAxis::Channel),
     Format::F16,
+    Format::Bf16,
 ];
 
-/// The linears of a shape: those of the decoder in every format, fp8 with activations of fp8 too, the head in f16.
-pub fn tasks(shape: Shape, formats: &[Format]) -> Vec<(Projection, Task)> {
+/// The linears of a shape: those of the decoder in every format, fp8 with activations of fp8 too, the head in formats of 16
+/// bits.
+pub fn tasks(shape: Shape, formats: &[Format], target: &Target) -> Vec<(Projection, Task)> {
     let sizes = shape.sizes();
     let of = |projection: Projection| {
         let (rows, cols) = sizes.of(projection);
         let f32_out = projection == Projection::LmHead;
-        let wanted = formats.iter().filter(move |format| !f32_out || **format == Format::F16);
+        let wanted = formats.iter().filter(move |format| !f32_out || format.plain().is_some());
         wanted.flat_map(move |&format| {
-            let task = Task { format, activations: ACTIVATIONS, rows, cols, f32_out };
+            let activations = target.activations_beside(&[format]);
+            let task = Task { format, activations, rows, cols, f32_out };
             let fp8 = Task { activations: ElementType::U8, ..task };
             let both = matches!(format, Format::Fp8E4m3(_)).then_some(fp8);
             [task].into_iter().chain(both).map(move |task| (projection, task))
@@ -58,9 +62,12 @@ pub fn sources(target: &Target) -> Result<Vec<Source>, GpuError> {
     all.extend(trials.filter(needed).map(|trial| trial.source));
     for shape in SHAPES {
         for kv in [Kv::F16, Kv::Fp8] {
-            all.extend(step::sources(shape.sizes(), kv, target)?);
+            for format in [Format::F16, Format::Bf16] {
+                all.extend(step::sources(shape.sizes(), (format, kv), target)?);
+            }
         }
-        for (_, task) in tasks(shape, &FORMATS) {
+        all.extend(Pass::ALL.map(|pass| pass.source(&shape.sizes())));
+        for (_, task) in tasks(shape, &FORMATS, target) {
             let candidates = TOKENS.iter().flat_map(|&tokens| task.candidates(target, tokens));
             all.extend(candidates.map(|candidate| candidate.linear.source()));
         }

@@ -1,4 +1,4 @@
-//! Attention of one token of each sequence over a paged cache.
+//! Attention over a paged cache: of one token of each sequence, and of whole prompts.
 
 use samp_abi::{Format, ScaleAxis};
 use samp_kernels::attention::{KvGeometry, cuda::Attention};
@@ -7,6 +7,7 @@ use samp_runtime::device::gpu::{Arg, Driver};
 use super::report::AttentionRow;
 use crate::{
     Gpu, GpuError,
+    clock::Timing,
     memory::{Filler, Pattern, Piece},
     shapes::Sizes,
 };
@@ -89,6 +90,7 @@ const SPLITS: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
 /// Operands of one load.
 struct Operands<M> {
+    load: Load,
     q: Piece<M>,
     pool: Piece<M>,
     positions: Piece<M>,
@@ -99,7 +101,7 @@ struct Operands<M> {
 }
 
 impl<D: Driver> Gpu<'_, D> {
-    /// Measures one load with several numbers of splits; the fastest is marked.
+    /// Measures one token of each sequence with several numbers of splits, that of the runtime among them.
     pub fn measure_attention(
         &self,
         filler: &Filler<D::Kernel>,
@@ -108,28 +110,21 @@ impl<D: Driver> Gpu<'_, D> {
         load: Load,
     ) -> Result<Vec<AttentionRow>, GpuError> {
         let kernels = kernels(sizes, kv);
-        let operands = self.attention_operands(filler, sizes, kv, load)?;
+        let operands = self.attention_operands(filler, sizes, kv, (load, 1))?;
         let mut splits: Vec<u32> =
             SPLITS.iter().copied().filter(|s| s * PAGE_TOKENS * 4 <= load.context).collect();
-        splits.push(kernels.decode_splits(load.batch, load.context, self.target));
+        let own = kernels.decode_splits(load.batch, load.context, self.target);
+        splits.push(own);
         splits.sort_unstable();
         splits.dedup();
         // Neither too few blocks for the multiprocessors, nor many times more.
         let tiles = load.batch * sizes.kv_heads;
-        let own = kernels.decode_splits(load.batch, load.context, self.target);
         splits.retain(|s| {
             *s == own || (tiles * s >= self.target.units / 2 && tiles * s <= self.target.units * 16)
         });
-        let mut rows = vec![];
-        for splits in splits {
-            rows.push(self.time_attention(&operands, sizes, kv, (load, splits))?);
-        }
-        if let Some(best) =
-            rows.iter_mut().min_by(|a, b| a.timing.microseconds.total_cmp(&b.timing.microseconds))
-        {
-            best.best = true;
-        }
-        Ok(rows)
+        let time = |splits| self.time_decode(&operands, sizes, kv, splits);
+        let row = |splits| Ok(AttentionRow { own: splits == own, ..time(splits)? });
+        splits.into_iter().map(row).collect()
     }
 
     fn attention_operands(
@@ -137,17 +132,21 @@ impl<D: Driver> Gpu<'_, D> {
         filler: &Filler<D::Kernel>,
         sizes: &Sizes,
         kv: Kv,
-        load: Load,
+        (load, tokens): (Load, u32),
     ) -> Result<Operands<D::Memory>, GpuError> {
         let pages = u64::from(load.batch) * u64::from(load.pages());
         let bytes = pages * geometry(sizes, kv).page_bytes() as u64;
         let copies = self.cold_copies(bytes);
-        let values = u64::from(load.batch * sizes.heads * sizes.head_dim) * 2;
+        let values = u64::from(load.batch * tokens) * u64::from(sizes.heads * sizes.head_dim) * 2;
         let sequences: Vec<i32> = (0..load.batch as i32).collect();
+        // The last of each sequence's positions are new.
+        let new = load.context - tokens..load.context;
+        let positions: Vec<i32> = sequences.iter().flat_map(|_| new.clone()).map(|at| at as i32).collect();
         Ok(Operands {
+            load,
             q: self.filled(filler, ("queries", values), Pattern::HALVES)?,
             pool: self.filled(filler, ("KV cache", bytes * copies as u64), kv.pattern())?,
-            positions: self.integers("positions", &vec![load.context as i32 - 1; load.batch as usize])?,
+            positions: self.integers("positions", &positions)?,
             sequences: self.integers("sequences", &sequences)?,
             table: self.integers("page tables", &load.table(copies))?,
             out: self.zeros("results", values)?,
@@ -155,30 +154,25 @@ impl<D: Driver> Gpu<'_, D> {
         })
     }
 
-    fn time_attention(
+    fn time_decode(
         &self,
         operands: &Operands<D::Memory>,
         sizes: &Sizes,
         kv: Kv,
-        (load, splits): (Load, u32),
+        splits: u32,
     ) -> Result<AttentionRow, GpuError> {
-        let kernels = kernels(sizes, kv);
+        let (kernels, load) = (kernels(sizes, kv), operands.load);
         let (sums, counters) = kernels.decode_workspace(load.batch, splits);
         let (sums, counters) = (self.zeros("partial sums", sums * 4)?, self.zeros("counters", counters * 4)?);
         let ready = self.ready(&kernels.decode(), kernels.decode_grid(load.batch, splits))?;
-        // One position of all sequences: a key and a value.
-        let position =
-            u64::from(2 * sizes.kv_heads * sizes.head_dim) * geometry(sizes, kv).element_bytes() as u64;
-        let bytes = position * u64::from(load.batch) * u64::from(load.context);
-        let table_bytes = u64::from(load.batch * load.pages()) * 4;
+        let bytes = cached_bytes(sizes, kv, load);
         let timing = self.measure(self.launches(bytes, 0.0, operands.copies), &mut |launch| {
-            let table = operands.table.part((launch % operands.copies) as u64 * table_bytes, table_bytes);
             let args = [
                 operands.q.arg(),
                 operands.pool.arg(),
                 operands.positions.arg(),
                 operands.sequences.arg(),
-                table,
+                operands.table(launch),
                 Arg::I32(load.pages() as i32),
                 operands.out.arg(),
                 Arg::F32(1.0),
@@ -189,16 +183,72 @@ impl<D: Driver> Gpu<'_, D> {
             ];
             self.launch(&ready, &args)
         })?;
-        Ok(AttentionRow {
-            model: sizes.name.into(),
-            kv: kv.name().into(),
-            heads: [sizes.heads, sizes.kv_heads, sizes.head_dim],
-            batch: load.batch,
-            context: load.context,
-            splits,
-            timing,
-            gbs: bytes as f64 / timing.microseconds / 1e3,
-            best: false,
-        })
+        Ok(row(sizes, kv, (load, 1), timing, splits))
+    }
+
+    /// Measures a whole prompt of one sequence, with nothing cached before it.
+    pub fn measure_prompt(
+        &self,
+        filler: &Filler<D::Kernel>,
+        sizes: &Sizes,
+        kv: Kv,
+        tokens: u32,
+    ) -> Result<AttentionRow, GpuError> {
+        let (kernels, load) = (kernels(sizes, kv), Load { batch: 1, context: tokens });
+        let operands = self.attention_operands(filler, sizes, kv, (load, tokens))?;
+        let starts = self.integers("starts of sequences", &[0, tokens as i32])?;
+        let ready = self.ready(&kernels.prefill(), kernels.prefill_grid(tokens, 1))?;
+        // What the work takes is arithmetic: a few launches are long enough, whatever the cache holds.
+        let timing = self.measure(2, &mut |launch| {
+            let args = [
+                operands.q.arg(),
+                operands.pool.arg(),
+                operands.positions.arg(),
+                starts.arg(),
+                Arg::I32(1),
+                operands.table(launch),
+                Arg::I32(load.pages() as i32),
+                operands.out.arg(),
+                Arg::F32(1.0),
+                Arg::F32(1.0),
+            ];
+            self.launch(&ready, &args)
+        })?;
+        Ok(AttentionRow { own: true, ..row(sizes, kv, (load, tokens), timing, 1) })
+    }
+}
+
+impl<M> Operands<M> {
+    /// The page table of a launch's copy of the cache.
+    fn table(&self, launch: usize) -> Arg<'_, M> {
+        let bytes = u64::from(self.load.batch * self.load.pages()) * 4;
+        self.table.part((launch % self.copies) as u64 * bytes, bytes)
+    }
+}
+
+/// Keys and values of all positions of all sequences.
+fn cached_bytes(sizes: &Sizes, kv: Kv, load: Load) -> u64 {
+    let position =
+        u64::from(2 * sizes.kv_heads * sizes.head_dim) * geometry(sizes, kv).element_bytes() as u64;
+    position * u64::from(load.batch) * u64::from(load.context)
+}
+
+/// As it is reported: of so many tokens of each sequence.
+fn row(sizes: &Sizes, kv: Kv, (load, tokens): (Load, u32), timing: Timing, splits: u32) -> AttentionRow {
+    // Pairs of a query and a position that it sees: the last token sees all, each before it one less.
+    let seen = f64::from(tokens) * (f64::from(load.context) - f64::from(tokens - 1) / 2.0);
+    let flops = 4.0 * seen * f64::from(load.batch) * f64::from(sizes.heads * sizes.head_dim);
+    AttentionRow {
+        model: sizes.name.into(),
+        kv: kv.name().into(),
+        heads: [sizes.heads, sizes.kv_heads, sizes.head_dim],
+        batch: load.batch,
+        tokens,
+        context: load.context,
+        splits,
+        timing,
+        gbs: cached_bytes(sizes, kv, load) as f64 / timing.microseconds / 1e3,
+        tflops: flops / timing.microseconds / 1e6,
+        own: false,
     }
 }

@@ -41,7 +41,8 @@ pub struct Candidate {
 }
 
 impl Task {
-    fn shape(&self, tokens: u32) -> Shape {
+    /// Of so many tokens, as the registry knows it.
+    pub fn shape(&self, tokens: u32) -> Shape {
         let Task { format, activations, rows, cols, .. } = *self;
         Shape {
             tokens: tokens.into(),
@@ -80,6 +81,17 @@ impl Task {
         best.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
+    /// Whether activations are fp8.
+    pub fn has_fp8_activations(&self) -> bool {
+        self.activations == ElementType::U8
+    }
+
+    /// That nothing computes it.
+    pub fn without_kernel(&self, tokens: u32) -> GpuError {
+        let Task { format, rows, cols, .. } = self;
+        GpuError::Kernel { what: format!("{format} {rows}x{cols} at {tokens} tokens") }
+    }
+
     /// Bytes of the weight.
     pub fn weight_bytes(&self) -> u64 {
         Layout::Fragments.bytes(self.format, self.rows.into(), self.cols.into())
@@ -110,6 +122,8 @@ pub struct Measured {
     pub candidate: Candidate,
     /// Blocks along x.
     pub blocks: u32,
+    /// Whether the runtime takes so many.
+    pub own: bool,
     /// Its time.
     pub timing: Timing,
 }
@@ -139,8 +153,12 @@ impl<D: Driver> Gpu<'_, D> {
         let (shape, copies) = ((task.rows, task.cols), self.cold_copies(task.weight_bytes()));
         let weight = self.weight(filler, (task.format, Layout::Fragments), shape, copies)?;
         let most = tokens.iter().copied().max().unwrap_or(1);
-        let fp8 = task.activations == ElementType::U8;
-        let pattern = if fp8 { Pattern::FP8 } else { Pattern::HALVES };
+        let fp8 = task.has_fp8_activations();
+        let pattern = match task.activations {
+            ElementType::U8 => Pattern::FP8,
+            ElementType::Bf16 => Pattern::BF16,
+            _ => Pattern::HALVES,
+        };
         let x = self.filled(filler, ("activations", task.x_bytes(most)), pattern)?;
         let scales = || self.filled(filler, ("scales of activations", u64::from(most) * 4), Pattern::SCALES);
         let scales = fp8.then(scales).transpose()?;
@@ -154,37 +172,27 @@ impl<D: Driver> Gpu<'_, D> {
         Ok(Operands { weight, x, scales, out, sums, counters })
     }
 
-    /// Measures every candidate on several numbers of blocks; the fastest comes first.
+    /// Measures a candidate on as many blocks as the runtime takes, and on `others`.
     pub fn measure_linear(
         &self,
         task: &Task,
         operands: &Operands<D::Memory>,
-        tokens: u32,
+        (candidate, tokens): (Candidate, u32),
+        others: &[u32],
     ) -> Result<Vec<Measured>, GpuError> {
+        let own = candidate.linear.grid(tokens, self.target).blocks[0];
         let mut all = vec![];
-        for candidate in task.candidates(self.target, tokens) {
-            for blocks in self.blocks(&candidate.linear, tokens) {
-                let ready = self.ready_linear(&candidate.linear, tokens, blocks)?;
-                all.push(Measured {
-                    candidate,
-                    blocks,
-                    timing: self.time_linear(&ready, (task, &candidate.linear), operands, tokens)?,
-                });
-            }
-        }
-        all.sort_by(|a, b| a.timing.microseconds.total_cmp(&b.timing.microseconds));
-        if all.is_empty() {
-            let Task { format, rows, cols, .. } = task;
-            return Err(GpuError::Kernel { what: format!("{format} {rows}x{cols} at {tokens} tokens") });
+        for blocks in [own].into_iter().chain(others.iter().copied().filter(|blocks| *blocks != own)) {
+            let ready = self.ready_linear(&candidate.linear, tokens, blocks)?;
+            let timing = self.time_linear(&ready, (task, &candidate.linear), operands, tokens)?;
+            all.push(Measured { candidate, blocks, own: blocks == own, timing });
         }
         Ok(all)
     }
 
-    fn blocks(&self, linear: &Linear, tokens: u32) -> Vec<u32> {
-        let own = linear.grid(tokens, self.target).blocks[0];
-        let others = BLOCKS_PER_UNIT.map(|each| (self.target.units * each).min(linear.parts()));
-        let mut all: Vec<u32> = [own].into_iter().chain(others).collect();
-        all.sort_unstable();
+    /// Numbers of blocks that are tried beside what the runtime takes.
+    pub fn other_blocks(&self, linear: &Linear) -> Vec<u32> {
+        let mut all = BLOCKS_PER_UNIT.map(|each| (self.target.units * each).min(linear.parts())).to_vec();
         all.dedup();
         all
     }
@@ -226,11 +234,6 @@ impl<D: Driver> Gpu<'_, D> {
 }
 
 impl Measured {
-    /// Whether it was on as many blocks as the runtime takes.
-    pub fn on_own_blocks(&self, tokens: u32, target: &Target) -> bool {
-        self.blocks == self.candidate.linear.grid(tokens, target).blocks[0]
-    }
-
     /// As it is reported: of a model's linear, for so many tokens.
     pub fn row(
         &self,
@@ -246,7 +249,6 @@ impl Measured {
         let seconds = self.timing.microseconds / 1e6;
         let flops = 2.0 * f64::from(rows) * f64::from(cols) * f64::from(tokens);
         let chosen = registry::cheapest(target.name, OpKind::Linear, task.shape(tokens));
-        let own = self.on_own_blocks(tokens, target);
         LinearRow {
             model: model.into(),
             projection: projection.into(),
@@ -261,7 +263,8 @@ impl Measured {
             gbs: (weights + values) as f64 / seconds / 1e9,
             tflops: flops / seconds / 1e12,
             best: false,
-            chosen: own && chosen.is_some_and(|kernel| kernel.name == self.candidate.name),
+            own: self.own,
+            chosen: chosen.is_some_and(|kernel| kernel.name == self.candidate.name),
         }
     }
 }

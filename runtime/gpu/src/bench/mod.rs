@@ -2,8 +2,10 @@
 
 pub mod attention;
 pub mod generated;
+pub mod kernels;
 pub mod linear;
 pub mod outline;
+pub mod passes;
 pub mod report;
 pub mod step;
 
@@ -14,9 +16,8 @@ use crate::{
     Gpu, GpuError,
     memory::{self, Pattern},
 };
-use report::Ceilings;
 
-/// What activations are stored as, unless something else is said.
+/// What activations are stored as, unless weights of another format of 16 bits want their own.
 pub const ACTIVATIONS: ElementType = ElementType::F16;
 /// Bytes that launches go round in, several times what the largest L2 cache holds.
 const COLD_BYTES: u64 = 320 << 20;
@@ -52,15 +53,5 @@ impl<D: Driver> Gpu<'_, D> {
         let args = [from.arg(), to.arg(), Arg::I32((bytes / 16) as i32)];
         let timing = self.measure(2, &mut |_| self.launch(&ready, &args))?;
         Ok(2.0 * bytes as f64 / timing.microseconds / 1e3)
-    }
-
-    /// The ceilings of this run: of memory as measured by a copy, of matrix products as given, or unknown as yet.
-    pub fn ceilings(&self, copy_bytes: u64, matmul_tflops: Option<f64>) -> Result<Ceilings, GpuError> {
-        let matmul_source = if matmul_tflops.is_some() { "given" } else { "own f16 kernels" }.to_owned();
-        Ok(Ceilings {
-            copy_gbs: self.copy_gbs(copy_bytes)?,
-            matmul_tflops: matmul_tflops.unwrap_or(0.0),
-            matmul_source,
-        })
     }
 }

@@ -42,7 +42,7 @@ impl Outline {
         target: &Target,
         linear: impl Fn(Projection) -> Option<&'static str>,
     ) -> Result<Plan, GpuError> {
-        let Built { program, tensors, arena_bytes } = self.program();
+        let Built { program, tensors, arena_bytes } = self.program(self.recipe.activations(target));
         let (model, kv) = (self.model(), self.cache());
         let memory = Memory {
             weights_bytes: tensors.iter().map(Tensor::bytes).sum(),

@@ -1,5 +1,7 @@
 //! What was measured, as it is written to files.
 
+use std::{io, path::Path};
+
 use samp_abi::{ElementType, ParseFormatError};
 use samp_kernels::{
     measured::{Measured, MeasuredTime},
@@ -21,31 +23,55 @@ pub struct Report {
     pub linear: Vec<LinearRow>,
     /// Attention of tokens over a cache.
     pub attention: Vec<AttentionRow>,
+    /// Kernels between them.
+    pub passes: Vec<PassRow>,
     /// Whole steps.
     pub steps: Vec<StepRow>,
 }
 
 impl Report {
-    /// Where no ceiling of matrix products was given, takes the best that f16 linears reached.
-    pub fn rate_by_own_kernels(&mut self) {
-        let own = self.linear.iter().filter(|row| row.format == "f16").map(|row| row.tflops);
-        if self.ceilings.matmul_tflops == 0.0 {
-            self.ceilings.matmul_tflops = own.fold(0.0, f64::max);
+    /// What a file holds.
+    pub fn read(path: &Path) -> io::Result<Report> {
+        Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+    }
+
+    /// Writes it to a file, which holds all of it or what it held before.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        std::fs::write(&partial, serde_json::to_vec(self)?)?;
+        std::fs::rename(&partial, path)
+    }
+
+    /// Adds candidates of a linear. The fastest on the runtime's own blocks of those for the same task, which were added one
+    /// after another, is marked, and the best that f16 reached is what products are rated by.
+    pub fn add_linear(&mut self, rows: Vec<LinearRow>) {
+        let Some(last) = rows.last().cloned() else { return };
+        if last.format == "f16" {
+            let most = rows.iter().map(|row| row.tflops).fold(self.ceilings.matmul_tflops, f64::max);
+            self.ceilings.matmul_tflops = most;
+            self.ceilings.matmul_source = "own f16 kernels".into();
+        }
+        self.linear.extend(rows);
+        let of_task = self.linear.iter_mut().rev().take_while(|row| row.task() == last.task());
+        let mut own: Vec<&mut LinearRow> = of_task.filter(|row| row.own).collect();
+        own.sort_by(|a, b| a.timing.microseconds.total_cmp(&b.timing.microseconds));
+        for (rank, row) in own.into_iter().enumerate() {
+            row.best = rank == 0;
         }
     }
 
-    /// What the cost model takes from it: of every kernel and shape the fastest number of blocks. `source` says when and on
-    /// what it was measured.
+    /// What the cost model takes from it: the time of every kernel and shape as the runtime launches it. `source` says when
+    /// and on what it was measured.
     pub fn measured(&self, source: &str) -> Result<Measured, String> {
-        let linears = self.linear.iter().map(LinearRow::time);
-        let attention = self.attention.iter().filter(|row| row.best).map(AttentionRow::time);
+        let linears = self.linear.iter().filter(|row| row.own).map(LinearRow::time);
+        let attention = self.attention.iter().filter(|row| row.own).map(AttentionRow::time);
         let mut rows: Vec<MeasuredTime> = vec![];
         for time in linears.chain(attention) {
             let time = time?;
-            let known = rows.iter_mut().find(|row| row.kernel == time.kernel && row.shape == time.shape);
-            match known {
-                Some(known) => known.microseconds = known.microseconds.min(time.microseconds),
-                None => rows.push(time),
+            // Two models may have a linear of the same shape.
+            if !rows.iter().any(|row| row.kernel == time.kernel && row.shape == time.shape) {
+                rows.push(time);
             }
         }
         Ok(Measured { source: (!rows.is_empty()).then(|| source.to_owned()), rows })
@@ -90,13 +116,20 @@ pub struct LinearRow {
     pub gbs: f64,
     /// Multiply–adds counted as two over the time, in TFLOPS.
     pub tflops: f64,
-    /// Whether it is the fastest of its candidates.
+    /// Whether the runtime takes so many blocks.
+    pub own: bool,
+    /// Whether it is the fastest of its candidates on the runtime's own blocks.
     pub best: bool,
-    /// Whether the cost model would choose it.
+    /// Whether it is the kernel that the cost model would choose.
     pub chosen: bool,
 }
 
 impl LinearRow {
+    /// What it is compared within.
+    fn task(&self) -> (&str, &str, &str, ElementType, u32) {
+        (&self.model, &self.projection, &self.format, self.activations, self.tokens)
+    }
+
     fn time(&self) -> Result<MeasuredTime, String> {
         let shape = Shape {
             tokens: self.tokens.into(),
@@ -110,7 +143,7 @@ impl LinearRow {
     }
 }
 
-/// Attention of one token of each sequence over its cached positions.
+/// Attention of some tokens of each sequence over its cached positions, their own among them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttentionRow {
     /// Model whose heads they are.
@@ -121,6 +154,8 @@ pub struct AttentionRow {
     pub heads: [u32; 3],
     /// Sequences.
     pub batch: u32,
+    /// Tokens of each: one, or all of a prompt.
+    pub tokens: u32,
     /// Cached positions of each.
     pub context: u32,
     /// Blocks that share a sequence's positions.
@@ -129,8 +164,10 @@ pub struct AttentionRow {
     pub timing: Timing,
     /// Cached bytes over the time, in GB/s.
     pub gbs: f64,
-    /// Whether it is the fastest number of splits.
-    pub best: bool,
+    /// Multiply–adds over what queries see, counted as two, over the time, in TFLOPS.
+    pub tflops: f64,
+    /// Whether the runtime takes so many splits.
+    pub own: bool,
 }
 
 impl AttentionRow {
@@ -139,7 +176,7 @@ impl AttentionRow {
         let kv = [Kv::F16, Kv::Fp8].into_iter().find(|kv| kv.name() == self.kv);
         let kv = kv.ok_or_else(|| format!("expected a cache in f16 or fp8, found {}", self.kv))?;
         let shape = Shape {
-            tokens: self.batch.into(),
+            tokens: u64::from(self.batch) * u64::from(self.tokens),
             rows: heads * head_dim,
             cols: 0,
             format: Some(kv.format()),
@@ -149,6 +186,21 @@ impl AttentionRow {
         let kernel = "paged_attention_cuda".into();
         Ok(MeasuredTime { kernel, shape, microseconds: self.timing.microseconds })
     }
+}
+
+/// A kernel that passes over rows, between linears and attention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PassRow {
+    /// Model whose widths it has.
+    pub model: String,
+    /// Its source.
+    pub kernel: String,
+    /// Rows.
+    pub tokens: u32,
+    /// Time of one launch.
+    pub timing: Timing,
+    /// Bytes that it reads and writes over the time, in GB/s.
+    pub gbs: f64,
 }
 
 /// One step of a whole model.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use samp_abi::plan::{Limits, Plan};
+use samp_abi::{
+    Format, Layout,
+    plan::{Limits, Plan},
+};
 use samp_kernels::{attention::SequenceSlice, cuda::Source, sample::Pick, target::Target};
 use samp_runtime::{
     Batch,
@@ -11,8 +14,7 @@ use samp_runtime::{
 };
 
 use super::{
-    ACTIVATIONS,
-    attention::{Kv, Load},
+    attention::{Kv, Load, PAGE_TOKENS},
     generated::Generated,
     linear::{Measured, Task},
     outline::Outline,
@@ -22,6 +24,7 @@ use crate::{
     Gpu, GpuError,
     memory::Filler,
     shapes::{Projection, Recipe, Sizes},
+    units::TRY,
 };
 
 /// What a step does.
@@ -49,6 +52,24 @@ pub struct Job {
 }
 
 impl Job {
+    /// Halves the number of sequences until weights, cache and results fit the target's memory, less a share for code, partial
+    /// sums and whoever else is there. False where not even one fits.
+    pub fn shrink(&mut self, target: &Target) -> Result<bool, GpuError> {
+        let Some(memory) = target.memory_bytes else { return Ok(true) };
+        loop {
+            let plan = self.outline().manifest(target, |_| None)?;
+            let positions = u64::from(self.load.batch * self.load.pages() * PAGE_TOKENS);
+            let cache = positions * plan.memory.kv_bytes_per_token;
+            if plan.memory.weights_bytes + plan.memory.arena_bytes + cache <= memory / 100 * 93 {
+                return Ok(true);
+            }
+            if self.load.batch == 1 {
+                return Ok(false);
+            }
+            self.load.batch /= 2;
+        }
+    }
+
     /// Tokens of the step.
     pub fn tokens(&self) -> u32 {
         self.load.batch * self.new_tokens()
@@ -70,17 +91,18 @@ impl Job {
         Outline { sizes, recipe, kv, limits }
     }
 
-    fn task(&self, projection: Projection) -> Task {
+    fn task(&self, projection: Projection, target: &Target) -> Task {
         let (rows, cols) = self.sizes.of(projection);
         let (format, f32_out) = (self.recipe.of(projection), projection == Projection::LmHead);
-        Task { format, activations: ACTIVATIONS, rows, cols, f32_out }
+        Task { format, activations: self.recipe.activations(target), rows, cols, f32_out }
     }
 
     /// Bytes that the step reads at least: every linear, and what is cached.
     fn bytes(&self, plan: &Plan) -> u64 {
         let linears = Projection::ALL.into_iter().map(|projection| {
-            let (task, layers) = (self.task(projection), u64::from(self.sizes.layers));
-            task.weight_bytes() * if projection == Projection::LmHead { 1 } else { layers }
+            let ((rows, cols), layers) = (self.sizes.of(projection), u64::from(self.sizes.layers));
+            let each = Layout::Fragments.bytes(self.recipe.of(projection), rows.into(), cols.into());
+            each * if projection == Projection::LmHead { 1 } else { layers }
         });
         let positions = u64::from(self.load.batch) * u64::from(self.load.context);
         let cached = if self.what == What::Decode { positions } else { 0 };
@@ -88,9 +110,9 @@ impl Job {
     }
 }
 
-/// The sources of all kernels of a model's steps, but for the choice among those of a linear.
-pub fn sources(sizes: Sizes, kv: Kv, target: &Target) -> Result<Vec<Source>, GpuError> {
-    let recipe = Recipe::uniform(samp_abi::Format::F16);
+/// The sources of all kernels of a model's steps with weights of a format, but for the choice among those of a linear.
+pub fn sources(sizes: Sizes, (format, kv): (Format, Kv), target: &Target) -> Result<Vec<Source>, GpuError> {
+    let recipe = Recipe::uniform(format);
     let job = Job { sizes, recipe, kv, what: What::Decode, load: Load { batch: 1, context: 1 } };
     let plan = job.outline().manifest(target, |_| None)?;
     let capability = target.compute_capability.expect("models are measured on GPUs");
@@ -126,13 +148,20 @@ impl Tokens {
 }
 
 impl<D: Driver> Gpu<'_, D> {
-    /// Measures a step: first each linear's candidates alone, then the whole with the fastest of them.
-    pub fn measure_step(&self, name: (&str, &str), job: Job) -> Result<StepRow, GpuError> {
+    /// Measures a step: first each linear's candidates alone, then the whole with the fastest of them. Tells of each before it
+    /// is launched.
+    pub fn measure_step(
+        &self,
+        name: (&str, &str),
+        job: Job,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<StepRow, GpuError> {
         let filler = self.filler()?;
         let mut chosen = BTreeMap::new();
         for projection in Projection::ALL {
-            chosen.insert(projection, self.fastest(&filler, &job, projection)?.candidate.name);
+            chosen.insert(projection, self.fastest(&filler, (&job, projection), tell)?.candidate.name);
         }
+        tell(&format!("{TRY}{} of {}", name.0, job.sizes.name));
         let plan = job.outline().manifest(self.target, |projection| chosen.get(&projection).copied())?;
         let bytes = job.bytes(&plan);
         let contents =
@@ -163,18 +192,32 @@ impl<D: Driver> Gpu<'_, D> {
         })
     }
 
-    /// The fastest for the bucket of the step's tokens, on as many blocks as the runtime takes.
+    /// The fastest for the bucket of the step's tokens, of those that run. One that does not is no reason to go without a step;
+    /// `bench kernels` tells of it.
     fn fastest(
         &self,
         filler: &Filler<D::Kernel>,
-        job: &Job,
-        projection: Projection,
+        (job, projection): (&Job, Projection),
+        tell: &mut dyn FnMut(&str),
     ) -> Result<Measured, GpuError> {
-        let (task, tokens) = (job.task(projection), job.tokens());
+        let (task, tokens) = (job.task(projection, self.target), job.tokens());
         let operands = self.operands(filler, &task, &[tokens])?;
-        let mut measured = self.measure_linear(&task, &operands, tokens)?;
-        measured.retain(|measured| measured.on_own_blocks(tokens, self.target));
-        Ok(measured[0])
+        let mut best: Result<Measured, GpuError> = Err(task.without_kernel(tokens));
+        for candidate in task.candidates(self.target, tokens) {
+            let unit = format!("{} {}: {}", projection.name(), task.format, candidate.name);
+            tell(&format!("{TRY}{unit}"));
+            let time = |measured: &Measured| measured.timing.microseconds;
+            match (self.measure_linear(&task, &operands, (candidate, tokens), &[]), &best) {
+                (Ok(own), Ok(old)) if time(old) <= time(&own[0]) => {}
+                (Ok(own), _) => best = Ok(own[0]),
+                (Err(error), _) if self.driver.synchronize().is_err() => {
+                    return Err(GpuError::Lost { unit, error: Box::new(error) });
+                }
+                (Err(_), Ok(_)) => {}
+                (Err(error), Err(_)) => best = Err(error),
+            }
+        }
+        best
     }
 
     /// Refuses a step that does not come to a result.

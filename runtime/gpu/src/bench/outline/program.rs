@@ -8,7 +8,7 @@ use samp_abi::{
 };
 
 use super::Outline;
-use crate::{bench::ACTIVATIONS, shapes::Projection};
+use crate::shapes::Projection;
 
 const EPS: f64 = 1e-5;
 
@@ -20,10 +20,10 @@ pub(super) struct Built {
 }
 
 impl Outline {
-    /// The model as steps.
-    pub(super) fn program(&self) -> Built {
+    /// The model as steps, with activations of this type.
+    pub(super) fn program(&self, activations: ElementType) -> Built {
         let mut arena = Arena { limits: self.limits, end: 0 };
-        let places = Places::new(self, &mut arena);
+        let places = Places::new(self, activations, &mut arena);
         let mut model = Builder { outline: self, places, tensors: vec![], buffers: vec![], steps: vec![] };
         let logits = model.all();
         let Builder { tensors, buffers, steps, .. } = model;
@@ -66,11 +66,11 @@ impl Arena {
 }
 
 impl Places {
-    fn new(outline: &Outline, arena: &mut Arena) -> Places {
+    fn new(outline: &Outline, activations: ElementType, arena: &mut Arena) -> Places {
         let sizes = &outline.sizes;
         let (heads, hidden) = (sizes.heads * sizes.head_dim, sizes.hidden);
         let (tokens, outputs, wide) = (RowDim::Tokens, RowDim::Outputs, ElementType::F32);
-        let mut activation = |width| arena.place(tokens, width, ACTIVATIONS);
+        let mut activation = |width| arena.place(tokens, width, activations);
         Places {
             normed: activation(hidden),
             qkv: activation(sizes.of(Projection::Qkv).0),
@@ -82,7 +82,7 @@ impl Places {
             stream: arena.place(tokens, hidden, wide),
             last: arena.place(tokens, hidden, wide),
             outputs: arena.place(outputs, hidden, wide),
-            normed_outputs: arena.place(outputs, hidden, ACTIVATIONS),
+            normed_outputs: arena.place(outputs, hidden, activations),
             logits: arena.place(outputs, sizes.vocab, wide),
         }
     }
@@ -100,8 +100,8 @@ impl Builder<'_> {
     /// All steps; gives the logits.
     fn all(&mut self) -> BufferId {
         let sizes = self.outline.sizes;
-        let weight =
-            self.tensor("embed_tokens", (Format::F16, Layout::RowMajor), (sizes.vocab, sizes.hidden));
+        let (format, shape) = (self.outline.recipe.tables(), (sizes.vocab, sizes.hidden));
+        let weight = self.tensor("embed_tokens", (format, Layout::RowMajor), shape);
         let mut stream = self.result(|places| &places.stream);
         self.step("embed_tokens", Op::Embed { weight, out: stream });
         let label = "layers.0.input_layernorm";
