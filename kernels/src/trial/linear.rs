@@ -255,11 +255,11 @@ impl Problem {
         let outputs = (tokens * linear.rows) as usize;
         let check = Check::near(stored, self.expected[..outputs].to_vec());
         let mut args = self.x.args(tokens as usize);
-        args.extend(self.parts.iter().map(|part| Arg::read(part)));
+        args.extend(self.parts.iter().map(|part| Arg::constant(part)));
         if matches!(linear.format, Format::Int4 { zero_point: false, .. }) {
             args.push(Arg::Null);
         }
-        args.push(if linear.bias { Arg::read(&self.bias) } else { Arg::Null });
+        args.push(if linear.bias { Arg::constant(&self.bias) } else { Arg::Null });
         args.push(Arg::poisoned(outputs * bytes, check));
         args.push(Arg::I32(tokens as i32));
         let mut size = [blocks, 1, 1];
