@@ -125,16 +125,19 @@ attention_decode(const u16* q, const Kv* pool, const i32* positions, const i32* 
   }
   if (split.splits == 1) return;
 
-  fence_device();
   block_sync();
   if (threadIdx.x == 0) {
+    // One thread's fences serve all: the barrier before tells it of the others' parts, the one after tells them what it heard.
+    fence_device();
     const bool complete = atomic_add(arrived + slot, 1u) + 1 == (u32)split.splits;
-    if (complete) arrived[slot] = 0;
+    if (complete) {
+      fence_device();
+      arrived[slot] = 0;
+    }
     *flag = complete;
   }
   block_sync();
   if (*flag == 0) return;
-  fence_device();
   const auto from_device = [](const float* p) { return load_fresh(p); };
   for (int i = threadIdx.x; i < heads * HEAD_DIM; i += THREADS) {
     const Merged merged = Merged::of(all_parts, split.splits, i / HEAD_DIM, i % HEAD_DIM, from_device);

@@ -180,7 +180,8 @@ DEV void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most N of this thread's groups of copies are under way.
 template <int N> DEV void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
-// Orders this thread's earlier writes before its later ones for all blocks.
+// Orders what this thread has written, or knows of from a barrier, before what it does later, for all blocks: the thread that
+// tells of it by `atomic_add` fences before, the thread that hears of it fences after.
 DEV void fence_device() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
 // What another block may just have written.

@@ -38,18 +38,21 @@ DEV bool complete(float (&sums)[COUNT], const Workspace& workspace, const Piece&
   float* own = slot(blockIdx.x);
 #pragma unroll
   for (int i = 0; i < COUNT; i++) own[i * THREADS] = sums[i];
-  fence_device();
   sync();
   u32* arrived = workspace.arrived + (size_t)blockIdx.y * (piece.total / piece.parts) + group;
   if (thread == 0) {
     const int held = (end < last ? end : last) - (begin > first ? begin : first);
+    // One thread's fences serve all: the barrier before tells it of the others' sums, the one after tells them what it heard.
+    fence_device();
     const bool complete = atomic_add(arrived, held) + held == (u32)piece.parts;
-    if (complete) *arrived = 0;
+    if (complete) {
+      fence_device();
+      *arrived = 0;
+    }
     *flag = complete;
   }
   sync();
   if (*flag == 0) return false;
-  fence_device();
 
 #pragma unroll
   for (int i = 0; i < COUNT; i++) sums[i] = 0;

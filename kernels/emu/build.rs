@@ -1,7 +1,7 @@
 //! Compiles the emulator's runtime.
 
 /// One file for each part; see `cpp/machine.h`.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "barriers",
     "bulk",
     "collectives",
@@ -10,6 +10,7 @@ const PARTS: [&str; 11] = [
     "launch",
     "matrix",
     "memory",
+    "order",
     "races",
     "scheduler",
     "wgmma",

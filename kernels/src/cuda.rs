@@ -39,6 +39,28 @@ impl Source {
         [(self.stem, &*self.text)].into_iter().chain(headers).chain(constants)
     }
 
+    /// Whether the kernel waits by itself (`grid_wait` of `dev.cuh`) for the launch ahead of it. One that does not must not
+    /// begin early: it would read what is not yet written. A header that waits does so in all kernels that include it.
+    pub fn waits_for_launch_before(&self) -> bool {
+        let text_of =
+            |name: &str| HEADERS.iter().find(|header| header.name == name).map(|header| header.text);
+        let (mut seen, mut queue) = (vec!["dev.cuh"], vec![&*self.text]);
+        while let Some(text) = queue.pop() {
+            if text.lines().any(|line| line.trim() == "grid_wait();") {
+                return true;
+            }
+            let included =
+                text.lines().filter_map(|line| line.strip_prefix("#include \"")?.strip_suffix('"'));
+            for name in included {
+                if !seen.contains(&name) {
+                    seen.push(name);
+                    queue.extend(text_of(name));
+                }
+            }
+        }
+        false
+    }
+
     /// Sets a constant.
     pub fn define(mut self, name: &'static str, value: impl Display) -> Source {
         self.defines.insert(name, value.to_string());
@@ -186,3 +208,19 @@ probes![
     "probe_wgmma_fp8",
     "probe_wide",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_waits_and_probes_do_not() {
+        for (stem, _) in KERNELS.iter().chain(PROBES) {
+            let waits = Source::of(stem).expect("a kernel or probe").waits_for_launch_before();
+            assert_eq!(waits, !stem.starts_with("probe_"), "{stem}");
+        }
+        let without =
+            Source { text: "#include \"dev.cuh\"\n// grid_wait();\n".into(), ..Source::of("add").unwrap() };
+        assert!(!without.waits_for_launch_before(), "neither a remark nor the definition is a call");
+    }
+}

@@ -71,6 +71,8 @@ struct Api {
   u32 (*ballot)(bool vote, Site site);
   u32 (*atomic_add_u32)(u32* address, u32 value, Site site);
   float (*atomic_add_f32)(float* address, float value, Site site);
+  void (*fence_device)();
+  void (*grid_wait)();
 
   u32 (*shared_address)(const void* address, Site site);
   void (*load_matrix)(u32* registers, int matrices, bool transposed, u32 address, Site site);
@@ -81,6 +83,7 @@ struct Api {
   void (*copy_wait)(int groups);
 
   void (*barrier_init)(u64* barrier, u32 arrivals, Site site);
+  void (*barrier_init_fence)();
   void (*barrier_arrive)(u64* barrier, u32 bytes, Site site);
   void (*barrier_wait)(u64* barrier, u32 parity, Site site);
   void (*bulk_copy)(void* to, const void* from, u32 bytes, u64* barrier, Site site);

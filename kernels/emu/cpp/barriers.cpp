@@ -4,9 +4,15 @@
 namespace samp_emu {
 
 PhaseBarrier& phase_barrier(u64* address, Site site) {
-  auto& barriers = machine().phase_barriers;
-  const auto found = barriers.find(address);
-  if (found == barriers.end()) fault(MISUSE, site, "the barrier at shared byte %u was never initialised", shared_address(address, site));
+  Machine& m = machine();
+  const auto found = m.phase_barriers.find(address);
+  const u32 at = shared_address(address, site);
+  if (found == m.phase_barriers.end()) fault(MISUSE, site, "the barrier at shared byte %u was never initialised", at);
+  const PhaseBarrier& barrier = found->second;
+  if (m.launch.checked && m.clocks[m.current->id][barrier.initializer] < barrier.initialized) {
+    fault(RACE, site, "use of the barrier at shared byte %u without order after its initialisation by thread %d", at,
+          barrier.initializer);
+  }
   return found->second;
 }
 
@@ -31,7 +37,16 @@ void complete_if_done(u64* address, PhaseBarrier& barrier) {
 void barrier_init(u64* address, u32 arrivals, Site site) {
   shared_at(shared_address(address, site), 8, 8, "barrier", site);
   if (arrivals == 0) fault(MISUSE, site, "a barrier of no arrivals");
-  machine().phase_barriers[address] = PhaseBarrier{0, arrivals, arrivals, 0, {}, {}};
+  Machine& m = machine();
+  const int thread = m.current->id;
+  const u32 now = m.launch.checked ? m.clocks[thread][thread] : 0;
+  m.phase_barriers[address] = PhaseBarrier{0, arrivals, arrivals, 0, thread, now, false, {}, {}};
+}
+
+// Of the barriers that this thread initialised.
+void barrier_init_fence() {
+  Machine& m = machine();
+  for (auto& [address, barrier] : m.phase_barriers) barrier.fenced |= barrier.initializer == m.current->id;
 }
 
 void barrier_arrive(u64* address, u32 bytes, Site site) {

@@ -35,7 +35,7 @@ static void run(const BulkCopy& copy) {
   // Swizzling moves chunks within the box only.
   access_by_agent(COPY_ENGINE, copy.clock, time, base, (u32)bytes_of(map), true);
   m.stats.copied_bytes += bytes_of(map);
-  PhaseBarrier& barrier = phase_barrier(copy.barrier, Site{});
+  PhaseBarrier& barrier = m.phase_barriers.at(copy.barrier);
   if (m.launch.checked) {
     barrier.arriving.resize(m.threads + 2);
     barrier.arriving[clock_index(COPY_ENGINE)] = time;
@@ -52,8 +52,11 @@ void run_a_bulk_copy() {
   run(copy);
 }
 
-static void issue(BulkCopy copy) {
+static void issue(BulkCopy copy, Site site) {
   Machine& m = machine();
+  if (!phase_barrier(copy.barrier, site).fenced) {
+    fault(MISUSE, site, "a bulk copy tells a barrier that was initialised without barrier_init_fence");
+  }
   if (m.launch.checked) copy.clock = m.clocks[m.current->id];
   if (happens_early()) run(copy);
   else m.bulk_copies.push_back(std::move(copy));
@@ -62,16 +65,16 @@ static void issue(BulkCopy copy) {
 void bulk_copy(void* to, const void* from, u32 bytes, u64* barrier, Site site) {
   if (bytes % 16 || (size_t)from % 16) fault(ALIGNMENT, site, "bulk_copy: %u bytes from %p are not in units of 16", bytes, from);
   shared_at(shared_address(to, site), bytes, 16, "bulk_copy", site);
-  phase_barrier(barrier, site);
   touch(from, bytes, false, site);
-  issue({(u8*)to, TensorMap{(const u8*)from, bytes / 16, 1, bytes, bytes / 16, 1, 16, 0}, 0, 0, barrier, {}});
+  issue({(u8*)to, TensorMap{(const u8*)from, bytes / 16, 1, bytes, bytes / 16, 1, 16, 0}, 0, 0, barrier, {}}, site);
 }
 
 void tensor_copy(void* to, const TensorMap* from, int column, int row, u64* barrier, Site site) {
   const u32 alignment = from->swizzle == 128 ? 1024 : 128;
   shared_at(shared_address(to, site), (u32)bytes_of(*from), alignment, "tensor_copy", site);
-  phase_barrier(barrier, site);
-  issue({(u8*)to, *from, column, row, barrier, {}});
+  // One byte for all: what lies outside the matrix is not read.
+  touch(from->base, 1, false, site);
+  issue({(u8*)to, *from, column, row, barrier, {}}, site);
 }
 
 }  // namespace samp_emu

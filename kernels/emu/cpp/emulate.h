@@ -131,7 +131,7 @@ DEV u32 smem(const void* p, SAMP_SITE) { return samp_emu_runtime.shared_address(
 
 DEV uint4 load_once(const void* p) { return *(const uint4*)p; }
 DEV float load_fresh(const float* p) { return *p; }
-DEV void fence_device() {}
+DEV void fence_device() { samp_emu_runtime.fence_device(); }
 
 DEV u32 atomic_add(u32* p, u32 x, SAMP_SITE) { return samp_emu_runtime.atomic_add_u32(p, x, site); }
 DEV i32 atomic_add(i32* p, i32 x, SAMP_SITE) { return (i32)samp_emu_runtime.atomic_add_u32((u32*)p, (u32)x, site); }
@@ -178,8 +178,8 @@ DEV u64 shuffle_up(u64 x, int distance, SAMP_SITE) {
   return low | (u64)shuffle_up((u32)(x >> 32), distance, site) << 32;
 }
 
-// Launches run one after another.
-DEV void grid_wait() {}
+// Launches run one after another; a checked one says what would not be safe if they overlapped.
+DEV void grid_wait() { samp_emu_runtime.grid_wait(); }
 DEV void grid_launch() {}
 
 #include "emulate_matrix.h"

@@ -22,7 +22,7 @@ DEV void mma_16x8x16_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, SAMP
 // ---- Hopper ----
 
 DEV void barrier_init(u64* barrier, u32 arrivals, SAMP_SITE) { samp_emu_runtime.barrier_init(barrier, arrivals, site); }
-DEV void barrier_init_fence() {}
+DEV void barrier_init_fence() { samp_emu_runtime.barrier_init_fence(); }
 DEV void barrier_arrive(u64* barrier, SAMP_SITE) { samp_emu_runtime.barrier_arrive(barrier, 0, site); }
 DEV void barrier_expect(u64* barrier, u32 bytes, SAMP_SITE) { samp_emu_runtime.barrier_arrive(barrier, bytes, site); }
 DEV void barrier_wait(u64* barrier, u32 parity, SAMP_SITE) { samp_emu_runtime.barrier_wait(barrier, parity, site); }

@@ -57,9 +57,11 @@ static void reset_block(Machine& m) {
   prepare_races();
 }
 
-static void run_block(Machine& m, uint3 block) {
-  m.view.block = block;
+static void run_block(Machine& m, u32 number) {
+  const uint3 grid = m.launch.grid;
+  m.view.block = {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y};
   reset_block(m);
+  prepare_order_of_block(number + 1);
   const uint3 size = m.launch.block;
   for (int i = 0; i < m.threads; i++) {
     Thread& thread = m.fibers[i];
@@ -108,9 +110,10 @@ static bool launch(const Launch& request) {
   m.view.shared = m.shared;
   m.view.grid_size = request.grid;
   m.view.block_size = request.block;
+  prepare_order();
   const uint3 grid = request.grid;
   for (u32 number : shuffled(grid.x * grid.y * grid.z)) {
-    run_block(m, {number % grid.x, number / grid.x % grid.y, number / grid.x / grid.y});
+    run_block(m, number);
     if (m.fault.kind != ~0u) return false;
   }
   return true;
@@ -119,10 +122,11 @@ static bool launch(const Launch& request) {
 static View* view() { return &machine().view; }
 
 static constexpr Api API = {
-    view,           touch_instruction, block_barrier,      warp_barrier,     shuffle,      ballot,
-    atomic_add_u32, atomic_add_f32, shared_address,   load_matrix,        multiply,         copy16,       copy_commit,
-    copy_wait,      barrier_init,  barrier_arrive,    barrier_wait,       bulk_copy,        tensor_copy,  fence_async,
-    warpgroup_fence, warpgroup_multiply, warpgroup_commit, warpgroup_wait,
+    view,           touch_instruction, block_barrier,      warp_barrier,       shuffle,          ballot,
+    atomic_add_u32, atomic_add_f32,    fence_device,       grid_wait,          shared_address,   load_matrix,
+    multiply,       copy16,            copy_commit,        copy_wait,          barrier_init,     barrier_init_fence,
+    barrier_arrive, barrier_wait,      bulk_copy,          tensor_copy,        fence_async,      warpgroup_fence,
+    warpgroup_multiply, warpgroup_commit, warpgroup_wait,
 };
 
 }  // namespace samp_emu

@@ -5,6 +5,7 @@
 #pragma once
 #include <deque>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "api.h"
@@ -35,11 +36,11 @@ struct FaultRecord {
   char what[320];
 };
 
-// Memory that a launch may touch.
+// Memory that a launch may touch. No launch writes what is constant.
 struct Region {
   const u8* start;
   u64 bytes;
-  u64 writable;
+  u64 writable, constant;
 };
 
 // One launch, as the Rust side mirrors it.
@@ -47,6 +48,7 @@ struct Launch {
   uint3 grid, block;
   u64 shared_bytes, seed;
   u32 async_mode, checked;
+  u32 overlaps;  // whether it may begin before the launch ahead of it has ended
   void** parameters;
   const Region* regions;
   u64 region_count;
@@ -95,6 +97,7 @@ struct Product {
 };
 
 struct Warpgroup {
+  bool fenced = false;  // since the last commit or wait
   std::vector<Product> open;
   std::deque<std::vector<Product>> groups;
 };
@@ -111,6 +114,9 @@ struct BulkCopy {
 struct PhaseBarrier {
   u32 phase, arrivals, pending;
   long long bytes;
+  int initializer;
+  u32 initialized;  // by the initializer's clock
+  bool fenced;      // since then, by it
   Clock arriving, complete;
 };
 
@@ -125,6 +131,40 @@ struct Shadow {
   u32 write_time = 0, add_time = 0, read_times[2] = {0, 0};
   u16 writer, adder, writer_fences = 0, readers[2];
   Shadow();
+};
+
+// Who last stored to a byte of global memory, and when by his own clock. Block 0 is nobody.
+struct Stored {
+  u32 block, time;
+  u16 thread;
+};
+
+// What a block has made known by adding to a counter: its threads' stores up to these times.
+struct Release {
+  u32 block;
+  Clock clock;
+};
+
+// What a thread of the running block has heard by adding to a counter: its first `count` releases, once it has fenced.
+struct Acquire {
+  const void* counter;
+  size_t count;
+  int thread;
+  u32 time;
+};
+
+struct Unreserve {
+  void operator()(Stored* stored) const;
+};
+
+// Order on global memory; see order.cpp.
+struct GlobalOrder {
+  std::vector<std::unique_ptr<Stored, Unreserve>> stored;  // by region, a `Stored` for each byte; null where there is none yet
+  std::map<const void*, std::vector<Release>> releases;    // by counter
+  u32 block = 0;                                           // that is running, from 1
+  std::vector<Clock> fenced;                               // what each of its threads knew at its last fence
+  std::vector<Acquire> acquires;
+  std::vector<bool> waited;  // threads past their `grid_wait`
 };
 
 struct Machine {
@@ -158,6 +198,7 @@ struct Machine {
   std::vector<Clock> clocks;
   std::vector<u16> fences;  // proxy fences that each thread has passed
   u32 agent_clocks[2] = {};
+  GlobalOrder order;
 };
 
 // This host thread's machine.
@@ -206,6 +247,7 @@ void copy_wait(int groups);
 PhaseBarrier& phase_barrier(u64* barrier, Site site);
 void complete_if_done(u64* address, PhaseBarrier& barrier);
 void barrier_init(u64* barrier, u32 arrivals, Site site);
+void barrier_init_fence();
 void barrier_arrive(u64* barrier, u32 bytes, Site site);
 void barrier_wait(u64* barrier, u32 parity, Site site);
 void bulk_copy(void* to, const void* from, u32 bytes, u64* barrier, Site site);
@@ -234,5 +276,12 @@ void join_all(const int* threads, int count);
 void release(int thread, Clock& into);
 void acquire(int thread, const Clock& from);
 void fence_async();
+
+// ---- order.cpp ----
+void prepare_order();                  // of a launch
+void prepare_order_of_block(u32 block);
+void access_global(u64 region, const u8* address, u64 bytes, bool write, Site site, bool atomic);
+void fence_device();
+void grid_wait();
 
 }  // namespace samp_emu

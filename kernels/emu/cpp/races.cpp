@@ -1,7 +1,5 @@
 // Races on shared memory, by vector clocks (Mattern 1988): every thread counts its own releases and knows how far it has
 // heard of the others'. An access that does not know of an earlier conflicting one races with it.
-//
-// Races on global memory are not looked for: blocks run one after another.
 #include "machine.h"
 
 namespace samp_emu {

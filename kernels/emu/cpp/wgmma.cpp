@@ -118,6 +118,7 @@ void issue(Collective& c) {
   Machine& m = machine();
   Warpgroup& group = m.warpgroups[c.threads[0] / WARPGROUP];
   const auto& first = *(Operands*)c.arguments[0];
+  if (!group.fenced) fault(MISUSE, first.site, "wgmma without wgmma_fence since the last commit or wait");
   Product product;
   product.shape = *first.product;
   for (int i = 0; i < WARPGROUP; i++) {
@@ -135,6 +136,7 @@ void commit(Collective& c) {
   Warpgroup& group = machine().warpgroups[c.threads[0] / WARPGROUP];
   group.groups.push_back(std::move(group.open));
   group.open.clear();
+  group.fenced = false;
 }
 
 void wait(Collective& c) {
@@ -145,6 +147,7 @@ void wait(Collective& c) {
     for (const Product& product : group.groups.front()) run(product);
     group.groups.pop_front();
   }
+  group.fenced = false;
   if (!m.launch.checked) return;
   const int unit = clock_index(MATRIX_UNIT);
   for (int i = 0; i < c.arrived; i++) m.clocks[c.threads[i]][unit] = m.agent_clocks[MATRIX_UNIT];
@@ -152,8 +155,11 @@ void wait(Collective& c) {
 
 }  // namespace
 
+// The registers of a product are no longer written by other means. What is written between the fence and the product is
+// not seen.
 void warpgroup_fence(Site site) {
-  warpgroup_collective("wgmma_fence", nullptr, site, [](Collective&) {});
+  warpgroup_collective("wgmma_fence", nullptr, site,
+                       [](Collective& c) { machine().warpgroups[c.threads[0] / WARPGROUP].fenced = true; });
 }
 
 void warpgroup_multiply(const WarpgroupProduct* product, Site site) {

@@ -64,6 +64,12 @@ impl<'a> Arg<'a> {
         unsafe { Arg::memory(bytes.as_ptr(), bytes.len(), false) }
     }
 
+    /// Memory that the kernel reads and no launch writes, weights for one: it may be read before `grid_wait`.
+    pub fn constant<T: Pod>(values: &'a [T]) -> Arg<'a> {
+        let read = Arg::read(values);
+        Arg { region: read.region.map(|region| Region { constant: 1, ..region }), ..read }
+    }
+
     /// Memory that the kernel reads and writes.
     pub fn write<T: Pod>(values: &'a mut [T]) -> Arg<'a> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
@@ -76,7 +82,7 @@ impl<'a> Arg<'a> {
     /// # Safety
     /// As long as the argument is used, it must be valid for reading, or for reading and writing if `writable`.
     pub unsafe fn memory(start: *const u8, bytes: usize, writable: bool) -> Arg<'a> {
-        let region = Region { start, bytes: bytes as u64, writable: writable.into() };
+        let region = Region { start, bytes: bytes as u64, writable: writable.into(), constant: 0 };
         Arg { value: Value::Pointer(start), region: Some(region), memory: PhantomData }
     }
 

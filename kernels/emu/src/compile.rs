@@ -32,9 +32,10 @@ const FLAGS: [&str; 9] = [
 /// Whether loads and stores are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
-    /// Fast; barriers, alignment and matrix operands are checked nonetheless.
+    /// Fast; barriers, alignment, and operands and fences of matrix units are checked nonetheless.
     Plain,
-    /// Every load and store is checked for bounds, those of shared memory for races; two to four times slower.
+    /// Every load and store is checked for bounds and races, two to four times slower. Threads of a block race on shared
+    /// and global memory, blocks and launches on global memory, where fences and `grid_wait` order them.
     Checked,
 }
 
@@ -116,7 +117,9 @@ impl Emulator {
         if !path.exists() {
             unit.compile(compiler, &self.cache, &path)?;
         }
-        Kernel::load(stem, path, build).map_err(|source| CompileError::Load { stem, source })
+        // What an edit takes away must be missed.
+        let overlaps = source.waits_for_launch_before();
+        Kernel::load(stem, path, (build, overlaps)).map_err(|source| CompileError::Load { stem, source })
     }
 }
 

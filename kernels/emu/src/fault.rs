@@ -7,7 +7,7 @@ use crate::{Parameter, ffi::FaultRecord};
 /// What a kernel did that a device would not bear, or that would make its results a matter of luck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Two accesses to a byte of shared memory without order between them.
+    /// Two accesses to a byte without order between them: of threads, of blocks, or of launches that overlap.
     Race,
     /// An access outside the memory that the launch was given, or a write to what may only be read.
     Bounds,
@@ -17,7 +17,7 @@ pub enum FaultKind {
     Deadlock,
     /// Threads that should do the same do not.
     Divergence,
-    /// A barrier or matrix unit used against its rules.
+    /// A barrier or matrix unit used against its rules, or without the fence that they ask for.
     Misuse,
 }
 

@@ -26,6 +26,7 @@ pub struct Region {
     pub start: *const u8,
     pub bytes: u64,
     pub writable: u64,
+    pub constant: u64,
 }
 
 /// `samp_emu::Launch`.
@@ -37,6 +38,7 @@ pub struct Launch {
     pub seed: u64,
     pub async_mode: u32,
     pub checked: u32,
+    pub overlaps: u32,
     pub parameters: *mut *mut c_void,
     pub regions: *const Region,
     pub region_count: u64,

@@ -20,6 +20,7 @@ use crate::{
 pub struct Kernel {
     stem: &'static str,
     build: Build,
+    overlaps: bool,
     path: PathBuf,
     entry: NonNull<Entry>,
     // The entry lies in it.
@@ -118,7 +119,12 @@ pub struct Stats {
 }
 
 impl Kernel {
-    pub(crate) fn load(stem: &'static str, path: PathBuf, build: Build) -> Result<Kernel, libloading::Error> {
+    /// `overlaps` says whether launches may begin before those ahead have ended.
+    pub(crate) fn load(
+        stem: &'static str,
+        path: PathBuf,
+        (build, overlaps): (Build, bool),
+    ) -> Result<Kernel, libloading::Error> {
         // SAFETY: the object was compiled from samp's own sources; its initialisers do nothing.
         let library = unsafe { Library::new(&path)? };
         // SAFETY: `SAMP_EMU_EXPORT` defines the symbol with this signature.
@@ -131,7 +137,7 @@ impl Kernel {
         let entry = unsafe { bind(ffi::samp_emu_api()) };
         drop(guard);
         let entry = NonNull::new(entry.cast_mut()).expect("the entry is a static of the object");
-        Ok(Kernel { stem, build, path, entry, _library: library })
+        Ok(Kernel { stem, build, overlaps, path, entry, _library: library })
     }
 
     fn entry(&self) -> &Entry {
@@ -161,6 +167,7 @@ impl Kernel {
             seed: options.seed,
             async_mode: options.async_mode as u32,
             checked: (self.build == Build::Checked).into(),
+            overlaps: self.overlaps.into(),
             parameters: parameters.as_mut_ptr(),
             regions: regions.as_ptr(),
             region_count: regions.len() as u64,

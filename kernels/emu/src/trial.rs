@@ -7,6 +7,7 @@ use crate::{Arg, Buffer, Kernel, LaunchError, Options};
 /// Memory of one argument.
 enum Memory {
     Read(Buffer<u8>),
+    Constant(Buffer<u8>),
     Write(Buffer<u8>),
     Tensor(Buffer<u16>),
     None,
@@ -18,6 +19,7 @@ impl Kernel {
     pub fn try_out(&self, trial: &Trial, options: Options) -> Result<Vec<Vec<u8>>, LaunchError> {
         let memory = |arg: &trial::Arg| match arg {
             trial::Arg::Read(bytes) => Memory::Read(Buffer::from(&bytes[..])),
+            trial::Arg::Constant(bytes) => Memory::Constant(Buffer::from(&bytes[..])),
             trial::Arg::Write(bytes, _) => Memory::Write(Buffer::from(&bytes[..])),
             trial::Arg::Tensor { values, .. } => Memory::Tensor(Buffer::from(&values[..])),
             _ => Memory::None,
@@ -25,6 +27,7 @@ impl Kernel {
         let mut memory: Vec<Memory> = trial.args.iter().map(memory).collect();
         let args = memory.iter_mut().zip(&trial.args).map(|(memory, arg)| match (memory, arg) {
             (Memory::Read(bytes), _) => Arg::read(bytes),
+            (Memory::Constant(bytes), _) => Arg::constant(bytes),
             (Memory::Write(bytes), _) => Arg::write(bytes),
             (Memory::Tensor(values), trial::Arg::Tensor { columns, tile, .. }) => {
                 Arg::tensor(values, *columns, *tile)

@@ -108,7 +108,8 @@ impl Case<'_> {
                 let mut args = self.args(&batch, &bits, out);
                 args.extend(Arg::workspace(attention.decode_workspace(tokens, SPLITS)));
                 args.push(Arg::I32(tokens as i32));
-                (attention.decode(), attention.decode_grid(tokens, SPLITS), args)
+                // A token more than there are.
+                (attention.decode(), attention.decode_grid(tokens + 1, SPLITS), args)
             }
             // A sequence more than there are.
             Kernel::Prefill => {

@@ -49,9 +49,10 @@ pub fn kernel(kind: Kind, format: &str, shape: (u32, u32), tokens: u32) -> Linea
 
 /// Every format and the widths of models in one way.
 pub fn cases(kind: Kind) -> Vec<Case> {
-    let all: [(&str, (u32, u32), u32); 11] = match kind {
+    let all: [(&str, (u32, u32), u32); 12] = match kind {
         Kind::Gemv => [
             ("nf4", (24, 28672), 1),
+            ("nf4", (24, 11008), 2),
             ("nf4", (40, 896), 4),
             ("fp4", (40, 2048), 2),
             ("int4", (40, 4096), 2),
@@ -65,6 +66,7 @@ pub fn cases(kind: Kind) -> Vec<Case> {
         ],
         Kind::Mma => [
             ("nf4", (72, 28672), 8),
+            ("nf4", (72, 11008), 8),
             ("nf4", (200, 896), 64),
             ("fp4", (40, 576), 16),
             ("int4", (136, 4096), 16),
@@ -78,6 +80,7 @@ pub fn cases(kind: Kind) -> Vec<Case> {
         ],
         Kind::Wgmma => [
             ("nf4", (136, 8192), 16),
+            ("nf4", (40, 11008), 16),
             ("nf4", (40, 896), 128),
             ("fp4", (40, 192), 16),
             ("int4", (136, 2048), 32),
@@ -92,6 +95,7 @@ pub fn cases(kind: Kind) -> Vec<Case> {
         Kind::WgmmaFp8 => [
             ("fp8", (136, 8192), 16),
             ("fp8", (40, 28672), 16),
+            ("fp8", (40, 11008), 16),
             ("fp8", (17, 14336), 16),
             ("fp8", (72, 4096), 64),
             ("fp8", (136, 2048), 128),
@@ -255,11 +259,11 @@ impl Problem {
         let outputs = (tokens * linear.rows) as usize;
         let check = Check::near(stored, self.expected[..outputs].to_vec());
         let mut args = self.x.args(tokens as usize);
-        args.extend(self.parts.iter().map(|part| Arg::read(part)));
+        args.extend(self.parts.iter().map(|part| Arg::constant(part)));
         if matches!(linear.format, Format::Int4 { zero_point: false, .. }) {
             args.push(Arg::Null);
         }
-        args.push(if linear.bias { Arg::read(&self.bias) } else { Arg::Null });
+        args.push(if linear.bias { Arg::constant(&self.bias) } else { Arg::Null });
         args.push(Arg::poisoned(outputs * bytes, check));
         args.push(Arg::I32(tokens as i32));
         let mut size = [blocks, 1, 1];

@@ -40,6 +40,8 @@ pub struct Trial {
 pub enum Arg {
     /// Memory that the kernel reads.
     Read(Vec<u8>),
+    /// Memory that no launch writes, weights for one: the kernel may read it while the launch ahead is still running.
+    Constant(Vec<u8>),
     /// Memory with what it holds before the launch, and what must come of it.
     Write(Vec<u8>, Check),
     /// A row-major matrix of 16-bit values for the bulk copy engine.
@@ -63,6 +65,11 @@ impl Arg {
     /// Memory that holds these values.
     pub fn read<T: bytemuck::NoUninit>(values: &[T]) -> Arg {
         Arg::Read(bytemuck::cast_slice(values).to_vec())
+    }
+
+    /// Memory that holds these values whenever it is read.
+    pub fn constant<T: bytemuck::NoUninit>(values: &[T]) -> Arg {
+        Arg::Constant(bytemuck::cast_slice(values).to_vec())
     }
 
     /// So many bytes that the kernel writes: all ones before, which is NaN in every format and far out of range as an index.

@@ -15,7 +15,7 @@ const EPS: f32 = 1e-5;
 
 /// Both, over rows of several widths.
 pub fn trials() -> Vec<Trial> {
-    let shapes = [(1, 64), (3, 500), (7, 2048), (2, 4096)];
+    let shapes = [(1, 64), (3, 500), (7, 2048), (2, 4096), (2, 8192)];
     let plain = shapes.into_iter().flat_map(|(tokens, width)| [alone(tokens, width), added(tokens, width)]);
     plain.chain([(3, 496), (2, 4096)].into_iter().flat_map(|(tokens, width)| in_fp8(tokens, width))).collect()
 }

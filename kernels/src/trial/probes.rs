@@ -139,11 +139,11 @@ fn sync() -> Trial {
     let x: Vec<i32> = (0..128).map(|i| i * i % 37 - 9).collect();
     let near = |i: usize, by: usize| x[i / 64 * 64 + (i + by) % 64];
     let sums: Vec<i32> = (0..128).map(|i| near(i, 63) + near(i, 1)).collect();
-    let turned: Vec<i32> = (0..128).map(|i: usize| sums[i ^ 31]).collect();
+    let turned: Vec<i32> = (0..3 * 128).map(|i: usize| sums[(i % 128) ^ 31]).collect();
     let total: i32 = 3 * sums.iter().sum::<i32>();
     let args = vec![
         Arg::read(&x),
-        Arg::poisoned(128 * 4, Check::words(&turned)),
+        Arg::poisoned(3 * 128 * 4, Check::words(&turned)),
         Arg::Write(5i32.to_le_bytes().to_vec(), Check::words(&[5 + total])),
         Arg::Write(0.5f32.to_le_bytes().to_vec(), Check::words(&[0.5 + total as f32])),
     ];

@@ -69,7 +69,9 @@ impl<D: Driver> Gpu<'_, D> {
     fn memory_of(&self, arg: &trial::Arg) -> Result<Memory<D::Memory>, DriverError> {
         let allocate = |bytes: &[u8]| self.driver.allocate("data of a trial", bytes.len().max(1) as u64);
         Ok(match arg {
-            trial::Arg::Read(bytes) => Memory::Read(allocate(bytes)?, bytes.len() as u64),
+            trial::Arg::Read(bytes) | trial::Arg::Constant(bytes) => {
+                Memory::Read(allocate(bytes)?, bytes.len() as u64)
+            }
             trial::Arg::Write(bytes, _) => Memory::Write(allocate(bytes)?, bytes.len() as u64),
             _ => Memory::None,
         })
@@ -78,7 +80,7 @@ impl<D: Driver> Gpu<'_, D> {
     fn fill(&self, trial: &Trial, memory: &[Memory<D::Memory>]) -> Result<(), DriverError> {
         for (arg, memory) in trial.args.iter().zip(memory) {
             if let (
-                trial::Arg::Read(bytes) | trial::Arg::Write(bytes, _),
+                trial::Arg::Read(bytes) | trial::Arg::Constant(bytes) | trial::Arg::Write(bytes, _),
                 Memory::Read(to, _) | Memory::Write(to, _),
             ) = (arg, memory)
             {

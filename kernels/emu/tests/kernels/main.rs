@@ -1,10 +1,13 @@
 //! Every CUDA kernel in the emulator against its plain-loop reference, and edited kernels that must be caught.
 
 mod attention;
+mod checked;
 mod harness;
 mod mutations;
 mod norms;
 mod probes;
+mod removals;
 mod rope;
 mod rows;
 mod sample;
+mod subjects;

@@ -128,7 +128,7 @@ fn lost_barriers_and_diverging_threads_are_caught() {
             "  if (thread % 2) warp_sync();\n  else warp_sync(), warp_sync();\n",
             FaultKind::Deadlock,
         ),
-        ("out[thread] = values", "out[thread * 2] = values", FaultKind::Bounds),
+        ("+ thread] = values", "+ thread * 2] = values", FaultKind::Bounds),
     ] {
         let (found, message) = caught(file, (from, to), run);
         assert!(

@@ -1,7 +1,6 @@
 //! rms_norm and add_rms_norm against their references.
 
-use half::f16;
-use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Launch, LaunchError, Options};
+use samp_emulator::{Build, Edit, FaultKind, Options};
 use samp_kernels::trial;
 
 use crate::harness::*;
@@ -11,37 +10,20 @@ fn norms_are_the_references() {
     hold(&trial::norms::trials());
 }
 
-fn launch_edited(edit: Edit<'_>, shared_bytes: usize) -> Option<LaunchError> {
-    let (tokens, width) = (2, 500);
-    let source = source("rms_norm", &[("COLS", width)]);
-    let kernel = compiled(&source, &[edit], Build::Checked);
-    let x = Buffer::from(&vec![1.0f32; tokens * width][..]);
-    let weight = Buffer::from(&vec![1.0f32; width][..]);
-    first_fault(&kernel, |kernel, options: Options| {
-        let mut out = Buffer::<f16>::poisoned(tokens * width);
-        let launch = Launch::linear(tokens as u32, 256).shared(shared_bytes);
-        let args =
-            [Arg::read(&x), Arg::read(&weight), Arg::write(&mut out), (tokens as i32).into(), 1e-5.into()];
-        kernel.launch(launch, options, &args).map(|_| ())
-    })
+#[test]
+fn faults_name_their_line() {
+    let barrier = Edit { file: "row.cuh", from: "  block_sync();\n", to: "" };
+    let error = edited(&trial::norms::alone(2, 500), barrier).expect_err("a race");
+    let fault = error.fault().expect("a fault");
+    assert_eq!((fault.kind, fault.line.as_ref().expect("a line").0.as_str()), (FaultKind::Race, "row.cuh"));
 }
 
 #[test]
-fn a_norm_without_barrier_or_bound_is_caught() {
-    let nothing = Edit { file: "rms_norm.cu", from: "  grid_launch();\n", to: "" };
-    assert_eq!(launch_edited(nothing, 32), None);
-
-    let barrier = Edit { file: "row.cuh", from: "  block_sync();\n", to: "" };
-    let error = launch_edited(barrier, 32).expect("a race");
-    let fault = error.fault().expect("a fault");
-    assert_eq!(fault.kind, FaultKind::Race, "{error}");
-    assert_eq!(fault.line.as_ref().expect("a line").0, "row.cuh", "{error}");
-
-    let bound = Edit { file: "row_norm.cuh", from: "    if (column_of(turn) >= COLS) continue;\n", to: "" };
-    let error = launch_edited(bound, 32).expect("an overrun");
-    assert_eq!(error.fault().expect("a fault").kind, FaultKind::Bounds, "{error}");
-
-    let error = launch_edited(nothing, 28).expect("too little shared memory");
+fn too_little_shared_memory_is_caught() {
+    let mut trial = trial::norms::alone(2, 500);
+    trial.grid.shared_bytes -= 4;
+    let kernel = compiled(&trial.source, &[], Build::Checked);
+    let error = kernel.try_out(&trial, Options::default()).expect_err("an overrun");
     assert_eq!(error.fault().expect("a fault").kind, FaultKind::Bounds, "{error}");
 }
 

@@ -1,9 +1,12 @@
 //! sample against its reference: the same token for the same draw, always.
 
-use samp_emulator::{Arg, Buffer, Build, Edit, FaultKind, Kernel, LaunchError, Options};
-use samp_kernels::sample::{
-    Choice, cuda,
-    reference::{LogSum, choose},
+use samp_emulator::{Arg, Buffer, Build, Options};
+use samp_kernels::{
+    sample::{
+        Choice, cuda,
+        reference::{LogSum, choose},
+    },
+    trial::{self, Check, Trial},
 };
 
 use crate::harness::*;
@@ -159,30 +162,23 @@ fn logits_that_are_no_numbers_give_no_token() {
     case.check(&Subject::new(&cuda::source(61).expect("a kernel")), WAYS[0]);
 }
 
-/// The first fault of an edited kernel.
-fn edited(edit: Edit<'_>) -> Option<LaunchError> {
+/// A greedy row and two drawn ones, which between them take every way through the kernel, on a block more than there are rows.
+pub fn trial() -> Trial {
     let mut case = Case::new(517);
     let row = rows(517, &mut Numbers::new(3)).swap_remove(0);
-    case.push(&row, Choice { temperature: 1.0, top_k: 40, top_p: 0.9, min_p: 0.0 }, 1 << 62);
-    let kernel = compiled(&cuda::source(517).expect("a kernel"), &[edit], Build::Checked);
-    first_fault(&kernel, |kernel: &Kernel, options| {
-        let mut result = Ok(());
-        case.launch(|args| result = kernel.launch(cuda::grid(2).into(), options, args).map(|_| ()));
-        result
-    })
-}
-
-#[test]
-fn sampling_without_barrier_or_bound_is_caught() {
-    let file = "select.cuh";
-    let cleared = "= scratch.high[i] = 0;\n    block_sync();\n";
-    let added = "measure(logit));\n    });\n    block_sync();\n";
-    for (from, kind) in [(cleared, FaultKind::Race), (added, FaultKind::Race)] {
-        let to = from.replace("    block_sync();\n", "");
-        let error = edited(Edit { file, from, to: &to }).expect("a fault");
-        assert_eq!(error.fault().expect("a fault").kind, kind, "{error}");
+    let filtered = Choice { temperature: 1.0, top_k: 40, top_p: 0.9, min_p: 0.0 };
+    let unfiltered = Choice { temperature: 1.0, ..GREEDY };
+    for choice in [GREEDY, filtered, unfiltered] {
+        case.push(&row, choice, 1 << 62);
     }
-    let bound = Edit { file: "sample.cu", from: "  if (row >= rows) return;\n", to: "" };
-    let error = edited(bound).expect("a fault");
-    assert_eq!(error.fault().expect("a fault").kind, FaultKind::Bounds, "{error}");
+    let args = vec![
+        trial::Arg::read(&case.logits),
+        trial::Arg::read(&case.choices),
+        trial::Arg::read(&case.draws),
+        trial::Arg::poisoned(3 * 4, Check::words(&case.expected())),
+        trial::Arg::poisoned(3 * 4, Check::anything()),
+        trial::Arg::I32(3),
+    ];
+    let source = cuda::source(517).expect("a kernel");
+    Trial { name: "sample".into(), source, grid: cuda::grid(4), args, hopper: false }
 }

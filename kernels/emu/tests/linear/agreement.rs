@@ -1,6 +1,5 @@
 //! Kernels against the reference.
 
-use samp_emulator::Build;
 use samp_kernels::{
     cuda::Activation,
     linear::cuda::{Kind, Linear},
@@ -12,9 +11,9 @@ use crate::{compile, devices};
 /// Runs a kernel for each number of tokens on each number of blocks, on several devices, which must all give the same bits,
 /// near the reference.
 #[track_caller]
-fn agree(cases: Vec<Case>, build: Build) {
+fn agree(cases: Vec<Case>) {
     for case in cases {
-        let kernel = compile(&case.linear, build);
+        let kernel = compile(&case.linear);
         for trial in case.trials() {
             let mut first = None;
             for options in devices(3) {
@@ -30,22 +29,22 @@ fn agree(cases: Vec<Case>, build: Build) {
 
 #[test]
 fn gemv_over_every_format_and_the_widths_of_models() {
-    agree(cases(Kind::Gemv), Build::Plain);
+    agree(cases(Kind::Gemv));
 }
 
 #[test]
 fn mma_over_every_format_and_the_widths_of_models() {
-    agree(cases(Kind::Mma), Build::Plain);
+    agree(cases(Kind::Mma));
 }
 
 #[test]
 fn wgmma_over_every_format_and_the_widths_of_models() {
-    agree(cases(Kind::Wgmma), Build::Plain);
+    agree(cases(Kind::Wgmma));
 }
 
 #[test]
 fn activations_of_fp8_over_the_widths_of_models() {
-    agree(fp8_cases(), Build::Plain);
+    agree(fp8_cases());
     let none = |format: &str, cols| Linear::new(Kind::WgmmaFp8, format.parse().unwrap(), (64, cols), 16);
     assert_eq!(none("fp8", 192), None, "half a block of columns");
     assert_eq!(none("int8", 256), None);
@@ -53,7 +52,7 @@ fn activations_of_fp8_over_the_widths_of_models() {
 
 #[test]
 fn activations_of_bf16_over_every_format() {
-    agree(bf16_cases(), Build::Plain);
+    agree(bf16_cases());
     for (kind, tokens) in [(Kind::Gemv, 3), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
         assert_eq!(kernel(kind, "f16", (72, 640), tokens).with(Activation::Bf16), None);
         assert_eq!(kernel(kind, "bf16", (72, 640), tokens).with(Activation::F16), None);
@@ -62,27 +61,5 @@ fn activations_of_bf16_over_every_format() {
 
 #[test]
 fn other_outputs_and_tilings() {
-    agree(other_cases(), Build::Plain);
-}
-
-#[test]
-fn checked_builds_find_no_fault() {
-    for (kind, format, tokens) in [
-        (Kind::Gemv, "nf4", 2),
-        (Kind::Gemv, "int4_asym", 1),
-        (Kind::Gemv, "int8", 8),
-        (Kind::Mma, "nf4", 8),
-        (Kind::Mma, "int4_g64_asym", 32),
-        (Kind::Mma, "fp8", 16),
-        (Kind::Wgmma, "nf4", 16),
-        (Kind::Wgmma, "int4_asym", 64),
-        (Kind::Wgmma, "f16", 32),
-        (Kind::Wgmma, "bf16", 32),
-        (Kind::WgmmaFp8, "fp8", 16),
-        (Kind::WgmmaFp8, "fp8_e4m3_tensor", 64),
-    ] {
-        let linear = Linear { bias: true, ..kernel(kind, format, (200, 640), tokens) };
-        let tokens = [tokens - 1, tokens].map(|t| t.max(1)).to_vec();
-        agree(vec![Case { linear, tokens, blocks: vec![2, 5] }], Build::Checked);
-    }
+    agree(other_cases());
 }

@@ -1,5 +1,5 @@
 //! Every linear kernel on the emulator against its reference: formats, ragged tokens and rows, the widths of several models,
-//! grids that split the work anyhow, seeds and moments of asynchronous work; and mutations, which must be noticed.
+//! grids that split the work anyhow, seeds and moments of asynchronous work; and subtle mistakes, which must be noticed.
 
 mod agreement;
 mod mutations;
@@ -14,8 +14,8 @@ fn emulator() -> Emulator {
     Emulator::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated"))
 }
 
-fn compile(linear: &Linear, build: Build) -> Kernel {
-    emulator().compile(&linear.source(), build).unwrap_or_else(|error| panic!("{error}"))
+fn compile(linear: &Linear) -> Kernel {
+    emulator().compile(&linear.source(), Build::Plain).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Several devices: orders of threads and moments of asynchronous work.

@@ -6,7 +6,7 @@ use cudarc::driver::{
     result::{self, function, module},
     sys::{self, CUfunction, CUfunction_attribute as Attribute, CUmodule, CUresult},
 };
-use samp_kernels::cuda::{HEADERS, Source};
+use samp_kernels::cuda::Source;
 
 use super::{super::gpu::DriverError, context::Context, cubin, error::reason};
 
@@ -46,7 +46,7 @@ impl CudaKernel {
         allow_all_shared_memory(context, function).map_err(refused)?;
         let parameters = parameter_sizes(function).map_err(refused)?;
         // Only Hopper and what follows it start a launch before the one ahead has ended.
-        let overlaps = context.info.compute_capability.0 >= 9 && waits_for_launch_before(source);
+        let overlaps = context.info.compute_capability.0 >= 9 && source.waits_for_launch_before();
         Ok(CudaKernel { module, function, stem, parameters, overlaps })
     }
 
@@ -100,41 +100,5 @@ fn parameter_sizes(function: CUfunction) -> Result<Vec<usize>, result::DriverErr
             CUresult::CUDA_ERROR_INVALID_VALUE => return Ok(sizes),
             other => return Err(result::DriverError(other)),
         }
-    }
-}
-
-/// Whether a kernel waits by itself (`grid_wait` of `dev.cuh`) for the launch ahead of it. One that does not must not begin
-/// early: it would read what is not yet written. A header that waits does so in all kernels that include it.
-fn waits_for_launch_before(source: &Source) -> bool {
-    let text_of = |name: &str| HEADERS.iter().find(|header| header.name == name).map(|header| header.text);
-    let (mut seen, mut queue) = (vec!["dev.cuh"], vec![&*source.text]);
-    while let Some(text) = queue.pop() {
-        if text.lines().any(|line| line.trim() == "grid_wait();") {
-            return true;
-        }
-        let included = text.lines().filter_map(|line| line.strip_prefix("#include \"")?.strip_suffix('"'));
-        for name in included {
-            if !seen.contains(&name) {
-                seen.push(name);
-                queue.extend(text_of(name));
-            }
-        }
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_overlap_only_where_they_wait() {
-        let waits = |stem| waits_for_launch_before(&Source::of(stem).expect("a kernel or probe"));
-        assert!(waits("rms_norm"));
-        assert!(waits("embed_nf4"), "by a header");
-        assert!(!waits("probe_copy"));
-        let without =
-            Source { text: "#include \"dev.cuh\"\n// grid_wait();\n".into(), ..Source::of("add").unwrap() };
-        assert!(!waits_for_launch_before(&without), "neither a remark nor the definition is a call");
     }
 }
