@@ -8,7 +8,6 @@ use crate::{Arg, Buffer, Kernel, LaunchError, Options};
 enum Memory {
     Read(Buffer<u8>),
     Write(Buffer<u8>),
-    Tensor(Buffer<u16>),
     None,
 }
 
@@ -19,16 +18,12 @@ impl Kernel {
         let memory = |arg: &trial::Arg| match arg {
             trial::Arg::Read(bytes) => Memory::Read(Buffer::from(&bytes[..])),
             trial::Arg::Write(bytes, _) => Memory::Write(Buffer::from(&bytes[..])),
-            trial::Arg::Tensor { values, .. } => Memory::Tensor(Buffer::from(&values[..])),
             _ => Memory::None,
         };
         let mut memory: Vec<Memory> = trial.args.iter().map(memory).collect();
         let args = memory.iter_mut().zip(&trial.args).map(|(memory, arg)| match (memory, arg) {
             (Memory::Read(bytes), _) => Arg::read(bytes),
             (Memory::Write(bytes), _) => Arg::write(bytes),
-            (Memory::Tensor(values), trial::Arg::Tensor { columns, tile, .. }) => {
-                Arg::tensor(values, *columns, *tile)
-            }
             (_, trial::Arg::I32(value)) => (*value).into(),
             (_, trial::Arg::F32(value)) => (*value).into(),
             _ => Arg::null(),

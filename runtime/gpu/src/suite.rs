@@ -38,17 +38,11 @@ enum Memory<M> {
 }
 
 impl<D: Driver> Gpu<'_, D> {
-    /// Whether this GPU can do a trial. Tensor copies need a description that only kernels with such copies would take.
-    fn can(&self, trial: &Trial) -> bool {
-        let tensor = trial.args.iter().any(|arg| matches!(arg, trial::Arg::Tensor { .. }));
-        !tensor && (self.is_hopper() || !trial.hopper)
-    }
-
     /// Runs trials one after another and tells of each. What is wrong is counted; a GPU that fails ends it.
     pub fn run(&self, trials: &[Trial], mut tell: impl FnMut(&str)) -> Result<Tally, GpuError> {
         let mut tally = Tally::default();
         for trial in trials {
-            if !self.can(trial) {
+            if trial.hopper && !self.is_hopper() {
                 tally.left_out += 1;
                 continue;
             }
