@@ -123,7 +123,8 @@ pub fn kernels() -> Vec<fn() -> Vec<Trial>> {
         rope::trials,
         norms::trials,
         rows::trials,
-        sample::small,
+        sample::few,
+        sample::many,
         sample::large,
     ]
 }

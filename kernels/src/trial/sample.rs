@@ -49,25 +49,28 @@ impl Rows {
     }
 }
 
-/// Few tokens: all filters, at random, over logits as models have them and worse; and logits that are no numbers.
-pub fn small() -> Vec<Trial> {
-    let mut numbers = Numbers::new(12);
-    let mut any = |(vocab, turns): (usize, usize)| {
-        let mut rows = Rows::default();
-        for _ in 0..turns {
-            for logits in logits(vocab, &mut numbers) {
-                let choice = random_choice(vocab, &mut numbers);
-                rows.push(&logits, choice, random_draw(&mut numbers));
-            }
-        }
-        rows.trial("by all filters")
-    };
-    let mut trials: Vec<Trial> = [(2, 9), (61, 20), (517, 2), (1000, 4)].map(&mut any).into();
-    trials.push(refused().trial("logits that are no numbers"));
+/// Few rows: all filters, at random, over logits as models have them and worse; and logits that are no numbers.
+pub fn few() -> Vec<Trial> {
     let mut tokens_alone = refused().trial("without log-probabilities");
     tokens_alone.args[4] = Arg::Null;
-    trials.push(tokens_alone);
-    trials
+    vec![by_all_filters(517, 2), refused().trial("logits that are no numbers"), tokens_alone]
+}
+
+/// Many rows of that.
+pub fn many() -> Vec<Trial> {
+    [(2, 9), (61, 40), (1000, 12)].map(|(vocab, turns)| by_all_filters(vocab, turns)).into()
+}
+
+fn by_all_filters(vocab: usize, turns: usize) -> Trial {
+    let mut numbers = Numbers::new(vocab as u64);
+    let mut rows = Rows::default();
+    for _ in 0..turns {
+        for logits in logits(vocab, &mut numbers) {
+            let choice = random_choice(vocab, &mut numbers);
+            rows.push(&logits, choice, random_draw(&mut numbers));
+        }
+    }
+    rows.trial("by all filters")
 }
 
 /// The vocabulary of Llama 3.
