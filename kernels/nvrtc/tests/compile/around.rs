@@ -118,23 +118,40 @@ fn job(source: Source, arch: Arch) -> Job {
 }
 
 #[test]
-fn kernels_around_the_linears_are_made_of_what_they_are_written_for() {
+fn every_kernel_is_looked_at() {
     let sources = sources();
     for (stem, _) in KERNELS.iter().filter(|(stem, _)| !stem.starts_with("linear")) {
         assert!(sources.iter().any(|source| source.stem == *stem), "{stem} is not among them");
         assert!(WRITTEN_FOR.iter().any(|(begin, _)| stem.starts_with(begin)), "what is {stem} written for?");
     }
+}
+
+/// Looks at kernels on both architectures.
+#[track_caller]
+fn hold(sources: impl IntoIterator<Item = Source>, job: fn(Source, Arch) -> Job) {
     let both = |source: Source| [Arch::Sm80, Arch::Sm90a].map(|arch| job(source.clone(), arch));
     let jobs: Vec<Job> = sources.into_iter().flat_map(both).collect();
     assert_eq!(faults(&jobs), Vec::<String>::new());
 }
 
 #[test]
+fn kernels_over_tokens_are_made_of_what_they_are_written_for() {
+    hold(LARGE.of_tokens(), job);
+}
+
+#[test]
+fn kernels_over_rows_are_made_of_what_they_are_written_for() {
+    hold([Activation::F16, Activation::Bf16].map(|of| LARGE.of_rows(of)).concat(), job);
+}
+
+#[test]
+fn attention_is_made_of_what_it_is_written_for() {
+    hold([Activation::F16, Activation::Bf16].map(|of| LARGE.of_attention(of)).concat(), job);
+}
+
+#[test]
 fn kernels_around_the_linears_of_a_smaller_model_keep_to_registers() {
-    let both = |source: Source| [Arch::Sm80, Arch::Sm90a].map(|arch| compiled(source.clone(), arch));
-    let sources = [SMALL.of_rows(Activation::F16), SMALL.of_attention(Activation::F16)].concat();
-    let jobs: Vec<Job> = sources.into_iter().flat_map(both).collect();
-    assert_eq!(faults(&jobs), Vec::<String>::new());
+    hold([SMALL.of_rows(Activation::F16), SMALL.of_attention(Activation::F16)].concat(), compiled);
 }
 
 /// Probes of what only Hopper has.

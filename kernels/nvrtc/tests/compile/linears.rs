@@ -37,10 +37,12 @@ fn of_shape(shape: (u32, u32), formats: &[&str]) -> Vec<(Linear, Arch)> {
     all
 }
 
-fn specialisations() -> Vec<(Linear, Arch)> {
-    let mut all = of_shape(LARGE, &["f16", "bf16", "fp8", "int8", "int4", "int4_g64_asym", "nf4"]);
-    all.extend(of_shape(SMALL, &["f16", "fp8", "nf4"]));
-    all
+fn of_larger() -> Vec<(Linear, Arch)> {
+    of_shape(LARGE, &["f16", "bf16", "fp8", "int8", "int4", "int4_g64_asym", "nf4"])
+}
+
+fn of_smaller() -> Vec<(Linear, Arch)> {
+    of_shape(SMALL, &["f16", "fp8", "nf4"])
 }
 
 /// One kernel of each kind.
@@ -68,22 +70,45 @@ fn written_for(linear: &Linear) -> Vec<String> {
     all.map(str::to_owned).chain([unit]).collect()
 }
 
-#[test]
-fn linears_are_made_of_what_they_are_written_for() {
+/// Looks at the specialisations of some kinds; where `closely`, at their instructions too.
+#[track_caller]
+fn hold(specialisations: Vec<(Linear, Arch)>, kinds: &[Kind], closely: bool) {
+    let of_kinds = specialisations.iter().filter(|(linear, _)| kinds.contains(&linear.kind));
     let job = |(linear, arch): &(Linear, Arch)| Job {
         source: linear.source(),
         arch: *arch,
         most_registers: 65536 / linear.threads(),
-        // Other sizes change constants and nothing else.
-        written_for: if linear.cols == LARGE.1 { written_for(linear) } else { vec![] },
+        written_for: if closely { written_for(linear) } else { vec![] },
     };
-    let jobs: Vec<Job> = specialisations().iter().map(job).collect();
+    let jobs: Vec<Job> = of_kinds.map(job).collect();
+    assert!(jobs.len() > 20, "only {} specialisations", jobs.len());
     assert_eq!(faults(&jobs), Vec::<String>::new());
 }
 
 #[test]
+fn gemv_is_made_of_what_it_is_written_for() {
+    hold(of_larger(), &[Kind::Gemv], true);
+}
+
+#[test]
+fn mma_is_made_of_what_it_is_written_for() {
+    hold(of_larger(), &[Kind::Mma], true);
+}
+
+#[test]
+fn wgmma_is_made_of_what_it_is_written_for() {
+    hold(of_larger(), &[Kind::Wgmma, Kind::WgmmaFp8], true);
+}
+
+/// Other sizes change constants and nothing else.
+#[test]
+fn linears_of_a_smaller_model_keep_to_registers() {
+    hold(of_smaller(), &Kind::ALL, false);
+}
+
+#[test]
 fn launches_fit_the_shared_memory_of_their_targets() {
-    for (linear, arch) in specialisations() {
+    for (linear, arch) in of_larger().into_iter().chain(of_smaller()) {
         let most = if arch == Arch::Sm80 { 163 * 1024 } else { 227 * 1024 };
         let bytes = linear.shared_bytes();
         assert!(bytes <= most, "{} for {arch}: {bytes} bytes of {most}", linear.source().stem);
