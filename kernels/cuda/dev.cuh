@@ -297,19 +297,6 @@ DEV void bulk_copy(void* to, const void* from, u32 bytes, u64* barrier) {
                : "memory");
 }
 
-// A matrix in global memory as cuTensorMapEncodeTiled describes it; passed as a `const __grid_constant__` parameter.
-struct alignas(64) TensorMap {
-  u64 opaque[16];
-};
-
-// Copies the box at (row, column); what lies outside the matrix is zero. The barrier counts the whole box.
-DEV void tensor_copy(void* to, const TensorMap* from, int column, int row, u64* barrier) {
-  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
-                   smem(to)),
-               "l"(from), "r"(smem(barrier)), "r"(column), "r"(row)
-               : "memory");
-}
-
 // The same for bytes that are read once.
 DEV void bulk_copy_once(void* to, const void* from, u32 bytes, u64* barrier) {
   asm volatile(

@@ -1,7 +1,7 @@
 // What the embeddings share: a block writes one token's row of COLS values, four at a time. The table lies in rows, or with
 // -DFRAGMENTS in the order of a linear that shares it (see `weights.cuh`).
 #pragma once
-#include "activation.cuh"
+#include "dev.cuh"
 
 #ifndef THREADS
 #define THREADS 128

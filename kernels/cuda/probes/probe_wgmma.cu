@@ -1,6 +1,6 @@
 // out[64][COLUMNS] = a[64][depth] * b[rows][depth] transposed, f16 (-DBF16: bf16) with f32 sums: b through a ring in the 128-byte
-// swizzle, a in registers; rows that b does not have are zeros. 128 threads compute, one more warp brings in b, by tensor copies with
-// -DTENSOR_COPY; depth is a multiple of 64. Shared memory: STAGES * (COLUMNS * 128 + 16) bytes.
+// swizzle, a in registers; rows that b does not have are zeros. 128 threads compute, one more warp brings in b; depth is a multiple
+// of 64. Shared memory: STAGES * (COLUMNS * 128 + 16) bytes.
 #include "dev.cuh"
 
 #ifdef BF16
@@ -13,11 +13,6 @@
 #endif
 constexpr int STAGES = 2, STAGE_BYTES = COLUMNS * 128;
 
-#ifdef TENSOR_COPY
-typedef TensorMap Right;
-#else
-typedef const u16* Right;
-
 // Stores 64 columns of b, by a warp: 16-byte chunk c of a row lies at chunk c ^ (row % 8).
 DEV void store_columns(u8* to, const u16* b, int column, int depth, int rows, int lane) {
   for (int i = lane; i < COLUMNS * 8; i += 32) {
@@ -28,10 +23,9 @@ DEV void store_columns(u8* to, const u16* b, int column, int depth, int rows, in
   }
   fence_async();
 }
-#endif
 
 KERNEL(160)
-probe_wgmma(const u16* a, const __grid_constant__ Right b, float* out, int depth, int rows) {
+probe_wgmma(const u16* a, const u16* b, float* out, int depth, int rows) {
   SHARED(shared);
   u64 *full = (u64*)(shared + STAGES * STAGE_BYTES), *empty = full + STAGES;
   const int thread = threadIdx.x;
@@ -49,15 +43,9 @@ probe_wgmma(const u16* a, const __grid_constant__ Right b, float* out, int depth
     for (int turn = 0; turn < turns; turn++) {
       const int stage = turn % STAGES;
       if (turn >= STAGES) barrier_wait(empty + stage, turn / STAGES % 2 ^ 1);
-#ifdef TENSOR_COPY
-      if (thread > 128) continue;
-      barrier_expect(full + stage, STAGE_BYTES);
-      tensor_copy(shared + stage * STAGE_BYTES, &b, turn * 64, 0, full + stage);
-#else
       store_columns(shared + stage * STAGE_BYTES, b, turn * 64, depth, rows, thread - 128);
       warp_sync();
       if (thread == 128) barrier_arrive(full + stage);
-#endif
     }
     return;
   }

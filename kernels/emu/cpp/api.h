@@ -12,14 +12,6 @@ struct uint3 {
   u32 x, y, z;
 };
 
-// A matrix in global memory as the bulk copy engine sees it: rows of `columns` elements, `stride` bytes apart, fetched in
-// boxes. `swizzle` is 128, or 0 for none. On the device it is opaque (cuTensorMapEncodeTiled).
-struct alignas(64) TensorMap {
-  const u8* base;
-  u64 columns, rows, stride;
-  u32 box_columns, box_rows, element_bytes, swizzle;
-};
-
 namespace samp_emu {
 
 // A place in a kernel's source; or, for an instrumented load or store, its instruction.
@@ -87,7 +79,6 @@ struct Api {
   void (*barrier_arrive)(u64* barrier, u32 bytes, Site site);
   void (*barrier_wait)(u64* barrier, u32 parity, Site site);
   void (*bulk_copy)(void* to, const void* from, u32 bytes, u64* barrier, Site site);
-  void (*tensor_copy)(void* to, const TensorMap* from, int column, int row, u64* barrier, Site site);
   void (*fence_async)();
 
   void (*warpgroup_fence)(Site site);
@@ -97,7 +88,7 @@ struct Api {
 };
 
 // The kinds of `Parameter::kind`, in the order of the Rust enum.
-enum class ParameterKind : u8 { Pointer, Integer, Float, Tensor, Unknown };
+enum class ParameterKind : u8 { Pointer, Integer, Float, Unknown };
 
 // What a kernel's shared object says of itself when it is bound.
 struct Entry {

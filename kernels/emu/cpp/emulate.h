@@ -33,7 +33,6 @@ namespace samp_emu {
 #define blockDim (samp_emu::view()->block_size)
 #define gridDim (samp_emu::view()->grid_size)
 #define __restrict__ __restrict
-#define __grid_constant__
 
 #define DEV inline
 #define KERNEL_OF_BLOCKS(threads, blocks) KERNEL(threads)

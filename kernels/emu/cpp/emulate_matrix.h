@@ -33,9 +33,6 @@ DEV void bulk_copy(void* to, const void* from, u32 bytes, u64* barrier, SAMP_SIT
 DEV void bulk_copy_once(void* to, const void* from, u32 bytes, u64* barrier, SAMP_SITE) {
   samp_emu_runtime.bulk_copy(to, from, bytes, barrier, site);
 }
-DEV void tensor_copy(void* to, const TensorMap* from, int column, int row, u64* barrier, SAMP_SITE) {
-  samp_emu_runtime.tensor_copy(to, from, column, row, barrier, site);
-}
 DEV void fence_async() { samp_emu_runtime.fence_async(); }
 
 DEV void wgmma_fence(SAMP_SITE) { samp_emu_runtime.warpgroup_fence(site); }

@@ -11,7 +11,6 @@ template <class T> constexpr ParameterKind parameter_kind = ParameterKind::Unkno
 template <class T> constexpr ParameterKind parameter_kind<T*> = ParameterKind::Pointer;
 template <> constexpr ParameterKind parameter_kind<i32> = ParameterKind::Integer;
 template <> constexpr ParameterKind parameter_kind<float> = ParameterKind::Float;
-template <> constexpr ParameterKind parameter_kind<TensorMap> = ParameterKind::Tensor;
 
 template <int... I> struct Numbers {};
 template <int N, int... I> struct UpTo : UpTo<N - 1, N - 1, I...> {};
@@ -29,7 +28,7 @@ template <class T> struct Plain<const T> {
 // Calls a kernel with the arguments that `parameters` point to, as cuLaunchKernel does.
 template <class... A> struct Call {
   static constexpr bool known = ((parameter_kind<typename Plain<A>::Type> != ParameterKind::Unknown) && ...);
-  static_assert(known, "parameters are pointers, i32, float and TensorMap");
+  static_assert(known, "parameters are pointers, i32 and float");
   static constexpr u64 count = sizeof...(A);
   static constexpr ParameterKind kinds[count + 1] = {parameter_kind<typename Plain<A>::Type>...};
 

@@ -122,11 +122,11 @@ static bool launch(const Launch& request) {
 static View* view() { return &machine().view; }
 
 static constexpr Api API = {
-    view,           touch_instruction, block_barrier,      warp_barrier,       shuffle,          ballot,
-    atomic_add_u32, atomic_add_f32,    fence_device,       grid_wait,          shared_address,   load_matrix,
-    multiply,       copy16,            copy_commit,        copy_wait,          barrier_init,     barrier_init_fence,
-    barrier_arrive, barrier_wait,      bulk_copy,          tensor_copy,        fence_async,      warpgroup_fence,
-    warpgroup_multiply, warpgroup_commit, warpgroup_wait,
+    view,           touch_instruction, block_barrier,      warp_barrier,       shuffle,            ballot,
+    atomic_add_u32, atomic_add_f32,    fence_device,       grid_wait,          shared_address,     load_matrix,
+    multiply,       copy16,            copy_commit,        copy_wait,          barrier_init,       barrier_init_fence,
+    barrier_arrive, barrier_wait,      bulk_copy,          fence_async,        warpgroup_fence,    warpgroup_multiply,
+    warpgroup_commit, warpgroup_wait,
 };
 
 }  // namespace samp_emu

@@ -102,11 +102,11 @@ struct Warpgroup {
   std::deque<std::vector<Product>> groups;
 };
 
-// A bulk copy under way; a plain one has a map of one row.
+// A bulk copy under way.
 struct BulkCopy {
   u8* to;
-  TensorMap from;
-  int column, row;
+  const void* from;
+  u32 bytes;
   u64* barrier;
   Clock clock;
 };
@@ -251,9 +251,7 @@ void barrier_init_fence();
 void barrier_arrive(u64* barrier, u32 bytes, Site site);
 void barrier_wait(u64* barrier, u32 parity, Site site);
 void bulk_copy(void* to, const void* from, u32 bytes, u64* barrier, Site site);
-void tensor_copy(void* to, const TensorMap* from, int column, int row, u64* barrier, Site site);
 void run_a_bulk_copy();
-u32 swizzled(u32 address);
 
 // ---- wgmma.cpp ----
 void warpgroup_fence(Site site);

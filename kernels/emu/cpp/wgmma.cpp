@@ -14,6 +14,9 @@ constexpr int ROWS = 64, MAX_DEPTH = 32, MAX_COLUMNS = 256;
 
 int depth_of(Element element) { return 32 / bytes_of(element); }
 
+// The 128-byte swizzle: 16-byte chunk c of row r of 128 bytes lies at chunk c ^ (r % 8).
+u32 swizzled(u32 address) { return address ^ (address >> 7 & 7) << 4; }
+
 // The value at (row, k) of the right operand, whose rows are the result's columns.
 float operand(const Product& p, int row, int k, u32 time) {
   const u64 descriptor = p.shape.b;

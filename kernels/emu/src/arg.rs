@@ -15,29 +15,13 @@ pub enum Parameter {
     Integer,
     /// A 32-bit float.
     Float,
-    /// A matrix for the bulk copy engine.
-    Tensor,
 }
 
 impl Parameter {
     pub(crate) fn of(number: u8) -> Parameter {
         use Parameter::*;
-        [Pointer, Integer, Float, Tensor][number as usize]
+        [Pointer, Integer, Float][number as usize]
     }
-}
-
-/// A row-major matrix in global memory, fetched in boxes by the bulk copy engine (`TensorMap` in `cpp/api.h`).
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct TensorMap {
-    base: *const u8,
-    columns: u64,
-    rows: u64,
-    stride: u64,
-    box_columns: u32,
-    box_rows: u32,
-    element_bytes: u32,
-    swizzle: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -45,7 +29,6 @@ enum Value {
     Pointer(*const u8),
     Integer(i32),
     Float(f32),
-    Tensor(TensorMap),
 }
 
 /// One argument of a launch. A kernel may touch only memory that is among its arguments.
@@ -91,30 +74,11 @@ impl<'a> Arg<'a> {
         Arg { value: Value::Pointer(std::ptr::null()), region: None, memory: PhantomData }
     }
 
-    /// A matrix of rows of `columns` values, fetched in boxes of `[rows, columns]`; with the 128-byte swizzle if a box's
-    /// row takes 128 bytes.
-    pub fn tensor<T: Pod>(values: &'a [T], columns: usize, [box_rows, box_columns]: [u32; 2]) -> Arg<'a> {
-        let read = Arg::read(values);
-        let element_bytes = size_of::<T>();
-        let map = TensorMap {
-            base: values.as_ptr().cast(),
-            columns: columns as u64,
-            rows: (values.len() / columns) as u64,
-            stride: (columns * element_bytes) as u64,
-            box_columns,
-            box_rows,
-            element_bytes: element_bytes as u32,
-            swizzle: if box_columns as usize * element_bytes == 128 { 128 } else { 0 },
-        };
-        Arg { value: Value::Tensor(map), ..read }
-    }
-
     pub(crate) fn parameter(&self) -> Parameter {
         match self.value {
             Value::Pointer(_) => Parameter::Pointer,
             Value::Integer(_) => Parameter::Integer,
             Value::Float(_) => Parameter::Float,
-            Value::Tensor(_) => Parameter::Tensor,
         }
     }
 
@@ -129,7 +93,6 @@ impl<'a> Arg<'a> {
             Value::Pointer(pointer) => (&raw mut *pointer).cast(),
             Value::Integer(integer) => (&raw mut *integer).cast(),
             Value::Float(float) => (&raw mut *float).cast(),
-            Value::Tensor(map) => (&raw mut *map).cast(),
         }
     }
 }

@@ -9,7 +9,6 @@ enum Memory {
     Read(Buffer<u8>),
     Constant(Buffer<u8>),
     Write(Buffer<u8>),
-    Tensor(Buffer<u16>),
     None,
 }
 
@@ -21,7 +20,6 @@ impl Kernel {
             trial::Arg::Read(bytes) => Memory::Read(Buffer::from(&bytes[..])),
             trial::Arg::Constant(bytes) => Memory::Constant(Buffer::from(&bytes[..])),
             trial::Arg::Write(bytes, _) => Memory::Write(Buffer::from(&bytes[..])),
-            trial::Arg::Tensor { values, .. } => Memory::Tensor(Buffer::from(&values[..])),
             _ => Memory::None,
         };
         let mut memory: Vec<Memory> = trial.args.iter().map(memory).collect();
@@ -29,9 +27,6 @@ impl Kernel {
             (Memory::Read(bytes), _) => Arg::read(bytes),
             (Memory::Constant(bytes), _) => Arg::constant(bytes),
             (Memory::Write(bytes), _) => Arg::write(bytes),
-            (Memory::Tensor(values), trial::Arg::Tensor { columns, tile, .. }) => {
-                Arg::tensor(values, *columns, *tile)
-            }
             (_, trial::Arg::I32(value)) => (*value).into(),
             (_, trial::Arg::F32(value)) => (*value).into(),
             _ => Arg::null(),

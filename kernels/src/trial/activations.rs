@@ -1,12 +1,48 @@
-//! Activations that linears are tried with.
+//! Activations that kernels are tried with.
 
 use half::{bf16, f16};
+use samp_abi::Format;
 
 use super::{Arg, Numbers};
 use crate::{
     cuda::{Activation, fp8_place},
     format::{FP8_MAX, f32_to_fp8, fp8_to_f32},
 };
+
+impl Activation {
+    /// The nearest that it can hold: bits, and what they stand for.
+    pub(super) fn rounded(self, values: &[f32]) -> (Vec<u16>, Vec<f32>) {
+        let each = |x: &f32| match self {
+            Activation::F16 => (f16::from_f32(*x).to_bits(), f16::from_f32(*x).to_f32()),
+            Activation::Bf16 => (bf16::from_f32(*x).to_bits(), bf16::from_f32(*x).to_f32()),
+        };
+        values.iter().map(each).unzip()
+    }
+
+    /// As what results are stored.
+    pub(super) fn stored(self) -> Format {
+        match self {
+            Activation::F16 => Format::F16,
+            Activation::Bf16 => Format::Bf16,
+        }
+    }
+
+    /// The largest part of a value that rounding changes, where it is not subnormal.
+    pub(super) fn rounding(self) -> f64 {
+        match self {
+            Activation::F16 => 2f64.powi(-11),
+            Activation::Bf16 => 2f64.powi(-8),
+        }
+    }
+
+    /// What a trial's name ends with.
+    pub(super) fn ending(self) -> &'static str {
+        match self {
+            Activation::F16 => "",
+            Activation::Bf16 => ", bf16",
+        }
+    }
+}
 
 /// Rows as they are stored, and what they stand for.
 pub(super) struct Activations {
@@ -25,14 +61,9 @@ impl Activations {
         (tokens, cols): (usize, usize),
         numbers: &mut Numbers,
     ) -> Self {
-        let each = |_| {
-            let x = numbers.normal(1.0);
-            match activation {
-                Activation::F16 => (f16::from_f32(x).to_bits(), f16::from_f32(x).to_f64()),
-                Activation::Bf16 => (bf16::from_f32(x).to_bits(), bf16::from_f32(x).to_f64()),
-            }
-        };
-        let (bits, values): (Vec<u16>, Vec<f64>) = (0..tokens * cols).map(each).unzip();
+        let wanted: Vec<f32> = (0..tokens * cols).map(|_| numbers.normal(1.0)).collect();
+        let (bits, values) = activation.rounded(&wanted);
+        let values = values.into_iter().map(f64::from).collect();
         Activations { values, stored: bytemuck::cast_slice(&bits).to_vec(), scales: None, tokens }
     }
 

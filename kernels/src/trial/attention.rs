@@ -1,9 +1,6 @@
 //! Trials of attention_decode and attention_prefill.
 
-use half::{bf16, f16};
-use samp_abi::Format;
-
-use super::{Arg, Batch, Check, HALF_ULP, Heads, Near, Numbers, Trial};
+use super::{Arg, Batch, Check, Heads, Near, Numbers, Trial};
 use crate::{
     attention::{AttentionArgs, reference},
     cuda::Activation,
@@ -58,6 +55,7 @@ pub fn decode() -> Vec<Trial> {
         case(EACH, 7, &[(40, 1), (2, 1)]),
         case(MANY, 0, &[(70, 1)]),
         narrow.trial(Activation::Bf16),
+        Case { heads: Heads { fp8: true, ..SMALL }, ..narrow }.trial(Activation::Bf16),
     ]
 }
 
@@ -75,6 +73,7 @@ pub fn prefill() -> Vec<Trial> {
         case(EACH, 5, &[(0, 70)]),
         case(MANY, 0, &[(7, 9)]),
         narrow.trial(Activation::Bf16),
+        Case { heads: Heads { fp8: true, ..SMALL }, ..narrow }.trial(Activation::Bf16),
     ]
 }
 
@@ -91,16 +90,9 @@ impl Case<'_> {
         let batch = Batch::new(heads, spans, true);
         let queries = queries(&batch);
         let expected = expected(&batch, &queries, window);
-        let (stored, bits, relative): (_, Vec<u16>, _) = match activation {
-            Activation::F16 => {
-                (Format::F16, queries.iter().map(|x| f16::from_f32(*x).to_bits()).collect(), HALF_ULP)
-            }
-            Activation::Bf16 => {
-                (Format::Bf16, queries.iter().map(|x| bf16::from_f32(*x).to_bits()).collect(), 1.0 / 256.0)
-            }
-        };
-        let near = Near::all(&expected, ABSOLUTE, relative);
-        let out = Arg::poisoned(expected.len() * 2, Check::near(stored, near));
+        let (bits, _) = activation.rounded(&queries);
+        let near = Near::all(&expected, ABSOLUTE, activation.rounding());
+        let out = Arg::poisoned(expected.len() * 2, Check::near(activation.stored(), near));
         let attention = heads.attention(window).with(activation);
         let tokens = batch.tokens() as u32;
         let (source, grid, args) = match kernel {
@@ -117,7 +109,7 @@ impl Case<'_> {
                 (attention.prefill(), grid, self.args(&batch, &bits, out))
             }
         };
-        let name = format!("{} {heads}, window {window}, {activation:?}", source.stem);
+        let name = format!("{} {heads}, window {window}{}", source.stem, activation.ending());
         Trial { name, source, grid, args, hopper: false }
     }
 

@@ -251,11 +251,7 @@ impl Problem {
     /// The kernel for the first `tokens` tokens on `blocks` blocks along x.
     pub fn trial(&self, tokens: u32, blocks: u32) -> Trial {
         let linear = &self.linear;
-        let (stored, bytes) = match (linear.f32_out, linear.activation) {
-            (true, _) => (Format::F32, 4),
-            (false, Activation::F16) => (Format::F16, 2),
-            (false, Activation::Bf16) => (Format::Bf16, 2),
-        };
+        let (stored, bytes) = if linear.f32_out { (Format::F32, 4) } else { (linear.activation.stored(), 2) };
         let outputs = (tokens * linear.rows) as usize;
         let check = Check::near(stored, self.expected[..outputs].to_vec());
         let mut args = self.x.args(tokens as usize);
@@ -274,9 +270,9 @@ impl Problem {
         let grid = Grid { blocks: size, threads: linear.threads(), shared_bytes: linear.shared_bytes() };
         let source = linear.source();
         let Linear { format, rows, cols, tokens: tile, .. } = linear;
-        let as_stored = if linear.activation == Activation::Bf16 { ", bf16" } else { "" };
+        let ending = linear.activation.ending();
         let name = format!(
-            "{} {format} {rows}x{cols} by {tile}, {tokens} tokens on {blocks} blocks{as_stored}",
+            "{} {format} {rows}x{cols} by {tile}, {tokens} tokens on {blocks} blocks{ending}",
             source.stem
         );
         Trial { name, source, grid, args, hopper: linear.kind.is_wgmma() }
@@ -295,10 +291,7 @@ impl Problem {
             value += f64::from(self.bias[row]);
         }
         // The values of a table are rounded to activations; other codes are exact in them. Sums are f32.
-        let ulp = match self.linear.activation {
-            Activation::F16 => 2f64.powi(-11),
-            Activation::Bf16 => 2f64.powi(-8),
-        };
+        let ulp = self.linear.activation.rounding();
         let table = matches!(self.linear.format, Format::Nf4 | Format::Fp4);
         // Units for fp8 cut off what is 14 bits below the largest of 33 numbers.
         let of_units = if self.linear.kind == Kind::WgmmaFp8 { 2f64.powi(-10) } else { 2f64.powi(-17) };

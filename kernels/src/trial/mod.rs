@@ -10,15 +10,15 @@ mod check;
 pub mod linear;
 pub mod norms;
 mod numbers;
+mod patterns;
 pub mod probes;
 pub mod rope;
 pub mod rows;
+pub mod sample;
 
 pub use cache::{Batch, Heads};
 pub use check::{Check, Near};
 pub use numbers::Numbers;
-
-use half::f16;
 
 use crate::cuda::{Grid, Source};
 
@@ -44,15 +44,6 @@ pub enum Arg {
     Constant(Vec<u8>),
     /// Memory with what it holds before the launch, and what must come of it.
     Write(Vec<u8>, Check),
-    /// A row-major matrix of 16-bit values for the bulk copy engine.
-    Tensor {
-        /// Its values.
-        values: Vec<u16>,
-        /// Width of a row.
-        columns: usize,
-        /// Rows and columns that are copied at a time.
-        tile: [u32; 2],
-    },
     /// No memory.
     Null,
     /// An integer.
@@ -139,6 +130,9 @@ pub fn kernels() -> Vec<fn() -> Vec<Trial>> {
         rope::trials,
         norms::trials,
         rows::trials,
+        sample::few,
+        sample::many,
+        sample::large,
     ]
 }
 
@@ -147,10 +141,3 @@ fn source(stem: &str, defines: &[(&'static str, usize)]) -> Source {
     let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
     defines.iter().fold(source, |source, (name, value)| source.define(name, value))
 }
-
-fn widened(values: &[f16]) -> Vec<f32> {
-    values.iter().map(|x| x.to_f32()).collect()
-}
-
-/// Rounding of a result to f16.
-const HALF_ULP: f64 = 1.0 / 2048.0;

@@ -1,9 +1,8 @@
 //! Trials of rms_norm and add_rms_norm, and of what quantizes rows.
 
-use half::f16;
 use samp_abi::Format;
 
-use super::{Arg, Check, HALF_ULP, Near, Numbers, Trial, widened};
+use super::{Arg, Check, Near, Numbers, Trial};
 use crate::{
     cuda::{Activation, Grid, Source, fp8_place},
     elementwise::{SiluMulArgs, cuda::Rows, reference::silu_mul},
@@ -13,61 +12,26 @@ use crate::{
 
 const EPS: f32 = 1e-5;
 
-/// Both, over rows of several widths.
+/// Both, over rows of several widths, of either activation.
 pub fn trials() -> Vec<Trial> {
-    let shapes = [(1, 64), (3, 500), (7, 2048), (2, 4096), (2, 8192)];
-    let plain = shapes.into_iter().flat_map(|(tokens, width)| [alone(tokens, width), added(tokens, width)]);
-    plain.chain([(3, 496), (2, 4096)].into_iter().flat_map(|(tokens, width)| in_fp8(tokens, width))).collect()
-}
-
-fn norm(width: usize) -> Norm {
-    Norm { cols: width as u32, activation: Activation::F16 }
-}
-
-fn normed(expected: &[f32]) -> Arg {
-    let near = Near::all(expected, 1e-7, 1.01 * HALF_ULP);
-    Arg::poisoned(expected.len() * 2, Check::near(Format::F16, near))
+    let plain = [(1, 64), (3, 500), (7, 2048), (2, 4096), (2, 8192)];
+    let of = |activation| {
+        let shape = move |(tokens, width)| Shape { tokens, width, activation };
+        let plain = plain.into_iter().flat_map(move |sizes| [shape(sizes).alone(), shape(sizes).added()]);
+        plain.chain([(3, 496), (2, 4096)].into_iter().flat_map(move |sizes| shape(sizes).in_fp8()))
+    };
+    [Activation::F16, Activation::Bf16].into_iter().flat_map(of).collect()
 }
 
 /// `tokens` rows of `width` values.
-pub fn alone(tokens: usize, width: usize) -> Trial {
-    let mut numbers = Numbers::new(width as u64);
-    let (x, weight) = (numbers.floats(tokens * width), numbers.floats(width));
-    let mut expected = vec![0.0; x.len()];
-    reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut expected });
-    let args =
-        vec![Arg::read(&x), Arg::read(&weight), normed(&expected), Arg::I32(tokens as i32), Arg::F32(EPS)];
-    let name = format!("rms_norm [{tokens}, {width}]");
-    // A block more than there are tokens.
-    let grid = norm(width).grid(tokens as u32 + 1);
-    Trial { name, source: norm(width).rms_norm(), grid, args, hopper: false }
-}
-
-/// The same after the addition of the residual.
-pub fn added(tokens: usize, width: usize) -> Trial {
-    let mut numbers = Numbers::new(width as u64);
-    let x = numbers.halves(tokens * width);
-    let (residual, weight) = (numbers.floats(x.len()), numbers.floats(width));
-    let (mut sum, mut expected) = (residual.clone(), vec![0.0; x.len()]);
-    reference::add_rms_norm(AddRmsNormArgs {
-        x: &widened(&x),
-        sum: &mut sum,
-        weight: &weight,
-        eps: EPS.into(),
-        out: &mut expected,
-    });
-    let args = vec![
-        Arg::read(&x),
-        Arg::read(&residual),
-        Arg::read(&weight),
-        Arg::poisoned(sum.len() * 4, Check::words(&sum)),
-        normed(&expected),
-        Arg::I32(tokens as i32),
-        Arg::F32(EPS),
-    ];
-    let name = format!("add_rms_norm [{tokens}, {width}]");
-    let (source, grid) = (norm(width).add_rms_norm(), norm(width).grid(tokens as u32));
-    Trial { name, source, grid, args, hopper: false }
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Rows.
+    pub tokens: usize,
+    /// Values of a row.
+    pub width: usize,
+    /// What they are stored as when normed.
+    pub activation: Activation,
 }
 
 /// Rows of E4M3, each value within half a step of what it should be, and a scale for each row, by which its largest value
@@ -97,36 +61,88 @@ fn quantized(expected: &[f32], width: usize) -> [Arg; 2] {
     [Arg::poisoned(bytes, codes), Arg::poisoned(scale_bytes, near_scales)]
 }
 
-/// Both norms and silu_mul with results in E4M3; the first row of the norms is zeros.
-fn in_fp8(tokens: usize, width: usize) -> [Trial; 3] {
-    let (norm, rows) = (norm(width), Rows { cols: width as u32, activation: Activation::F16 });
-    let mut numbers = Numbers::new(width as u64);
-    let (mut x, weight) = (numbers.floats(tokens * width), numbers.floats(width));
-    x[..width].fill(0.0);
-    let gate_up = numbers.halves(2 * tokens * width);
-    let (mut normed, mut gated) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-    reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut normed });
-    silu_mul(SiluMulArgs { gate_up: &widened(&gate_up), width, out: &mut gated });
-    let (count, eps) = (|| Arg::I32(tokens as i32), || Arg::F32(EPS));
-    let [codes, scales] = quantized(&normed, width);
-    let alone = vec![Arg::read(&x), Arg::read(&weight), codes, count(), eps(), scales];
-    let [codes, scales] = quantized(&normed, width);
-    let (zeros, sum) = (vec![f16::ZERO; x.len()], Arg::poisoned(x.len() * 4, Check::words(&x)));
-    let mut added = vec![Arg::read(&zeros), Arg::read(&x), Arg::read(&weight), sum];
-    added.extend([codes, count(), eps(), scales]);
-    let [codes, scales] = quantized(&gated, width);
-    let gated = vec![Arg::read(&gate_up), codes, scales, count()];
-    let trial = |name: &str, source: Source, grid: Grid, args| Trial {
-        name: format!("{name} in fp8 [{tokens}, {width}]"),
-        source,
-        grid,
-        args,
-        hopper: false,
-    };
-    let blocks = tokens as u32 + 1;
-    [
-        trial("rms_norm", norm.to_fp8(norm.rms_norm()), norm.fp8_grid(blocks), alone),
-        trial("add_rms_norm", norm.to_fp8(norm.add_rms_norm()), norm.fp8_grid(blocks), added),
-        trial("silu_mul", rows.silu_mul_fp8(), rows.silu_mul_fp8_grid(blocks), gated),
-    ]
+impl Shape {
+    fn norm(self) -> Norm {
+        Norm { cols: self.width as u32, activation: self.activation }
+    }
+
+    /// What results must be near.
+    fn normed(self, expected: &[f32]) -> Arg {
+        let near = Near::all(expected, 1e-7, 1.01 * self.activation.rounding());
+        Arg::poisoned(expected.len() * 2, Check::near(self.activation.stored(), near))
+    }
+
+    fn trial(self, name: &str, (source, grid): (Source, Grid), args: Vec<Arg>) -> Trial {
+        let Shape { tokens, width, activation } = self;
+        let name = format!("{name} [{tokens}, {width}]{}", activation.ending());
+        Trial { name, source, grid, args, hopper: false }
+    }
+
+    /// rms_norm of them.
+    pub fn alone(self) -> Trial {
+        let mut numbers = Numbers::new(self.width as u64);
+        let (x, weight) = (numbers.floats(self.tokens * self.width), numbers.floats(self.width));
+        let mut expected = vec![0.0; x.len()];
+        reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut expected });
+        let count = Arg::I32(self.tokens as i32);
+        let args = vec![Arg::read(&x), Arg::read(&weight), self.normed(&expected), count, Arg::F32(EPS)];
+        // A block more than there are tokens.
+        let grid = self.norm().grid(self.tokens as u32 + 1);
+        self.trial("rms_norm", (self.norm().rms_norm(), grid), args)
+    }
+
+    /// The same after the addition of the residual.
+    pub fn added(self) -> Trial {
+        let mut numbers = Numbers::new(self.width as u64);
+        let (bits, x) = self.activation.rounded(&numbers.floats(self.tokens * self.width));
+        let (residual, weight) = (numbers.floats(x.len()), numbers.floats(self.width));
+        let (mut sum, mut expected) = (residual.clone(), vec![0.0; x.len()]);
+        reference::add_rms_norm(AddRmsNormArgs {
+            x: &x,
+            sum: &mut sum,
+            weight: &weight,
+            eps: EPS.into(),
+            out: &mut expected,
+        });
+        let args = vec![
+            Arg::read(&bits),
+            Arg::read(&residual),
+            Arg::read(&weight),
+            Arg::poisoned(sum.len() * 4, Check::words(&sum)),
+            self.normed(&expected),
+            Arg::I32(self.tokens as i32),
+            Arg::F32(EPS),
+        ];
+        let grid = self.norm().grid(self.tokens as u32);
+        self.trial("add_rms_norm", (self.norm().add_rms_norm(), grid), args)
+    }
+
+    /// Both norms and silu_mul with results in E4M3; the first row of the norms is zeros.
+    fn in_fp8(self) -> [Trial; 3] {
+        let Shape { tokens, width, activation } = self;
+        let (norm, rows) = (self.norm(), Rows { cols: width as u32, activation });
+        let mut numbers = Numbers::new(width as u64);
+        let (mut x, weight) = (numbers.floats(tokens * width), numbers.floats(width));
+        x[..width].fill(0.0);
+        let (gate_up_bits, gate_up) = activation.rounded(&numbers.floats(2 * tokens * width));
+        let (mut normed, mut gated) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut normed });
+        silu_mul(SiluMulArgs { gate_up: &gate_up, width, out: &mut gated });
+        let (count, eps) = (|| Arg::I32(tokens as i32), || Arg::F32(EPS));
+        let [codes, scales] = quantized(&normed, width);
+        let alone = vec![Arg::read(&x), Arg::read(&weight), codes, count(), eps(), scales];
+        let [codes, scales] = quantized(&normed, width);
+        let (zeros, sum) = (vec![0u16; x.len()], Arg::poisoned(x.len() * 4, Check::words(&x)));
+        let mut added = vec![Arg::read(&zeros), Arg::read(&x), Arg::read(&weight), sum];
+        added.extend([codes, count(), eps(), scales]);
+        let [codes, scales] = quantized(&gated, width);
+        let gated = vec![Arg::read(&gate_up_bits), codes, scales, count()];
+        let blocks = tokens as u32 + 1;
+        let of_norms = |source| (norm.to_fp8(source), norm.fp8_grid(blocks));
+        [
+            self.trial("rms_norm in fp8", of_norms(norm.rms_norm()), alone),
+            self.trial("add_rms_norm in fp8", of_norms(norm.add_rms_norm()), added),
+            self.trial("silu_mul in fp8", (rows.silu_mul_fp8(), rows.silu_mul_fp8_grid(blocks)), gated),
+        ]
+    }
 }

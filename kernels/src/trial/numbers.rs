@@ -1,7 +1,5 @@
 //! Numbers that look random and are the same in every run.
 
-use half::f16;
-
 /// A sequence of numbers (SplitMix64), decided by its seed.
 pub struct Numbers(u64);
 
@@ -40,10 +38,5 @@ impl Numbers {
     /// So many even numbers.
     pub fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.even()).collect()
-    }
-
-    /// The same, such as f16 can hold.
-    pub fn halves(&mut self, count: usize) -> Vec<f16> {
-        (0..count).map(|_| f16::from_f32(self.even())).collect()
     }
 }

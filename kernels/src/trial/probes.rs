@@ -2,27 +2,28 @@
 
 use half::{bf16, f16};
 
-use super::{Arg, Check, Near, Numbers, Trial, source, widened};
-use crate::{
-    cuda::Grid,
-    format::{f32_to_fp8, fp8_to_f32},
-};
 use samp_abi::Format;
 
-/// Every probe. Those of tensor copies, which no kernel makes, are apart: [`tensor_copy`].
+use super::{Arg, Check, Near, Numbers, Trial, patterns, source};
+use crate::{
+    cuda::{Activation, Grid, Source},
+    format::f32_to_fp8,
+};
+
+/// Every probe.
 pub fn trials() -> Vec<Trial> {
-    let matrices = [false, true].map(matrix);
-    let wgmma = [16, 32, 64, 128].map(|columns| warpgroup(columns, (false, false)));
-    let narrow = [16, 128].map(|columns| warpgroup(columns, (true, false)));
-    let each = [numbers(), pairs(), wide(), warp(), sync(), copy(), bulk(), fence()];
-    let fp8 = [16, 32, 64, 128].map(warpgroup_fp8);
-    each.into_iter().chain(matrices).chain(wgmma).chain(narrow).chain(fp8).collect()
+    let of_numbers = [numbers(), patterns::trial(), pairs(), wide()];
+    let of_threads = [warp(), sync(), handoff(), copy(), stream(), bulk(), fence()];
+    let matrices = [Activation::F16, Activation::Bf16].into_iter().flat_map(|of| {
+        let warpgroups = COLUMNS.map(|columns| warpgroup(columns, of));
+        [matrix(of)].into_iter().chain(warpgroups)
+    });
+    let fp8 = COLUMNS.map(warpgroup_fp8);
+    of_numbers.into_iter().chain(of_threads).chain(matrices).chain(fp8).collect()
 }
 
-/// Matrices of a warpgroup, brought in by tensor copies.
-pub fn tensor_copy(columns: usize) -> Trial {
-    warpgroup(columns, (false, true))
-}
+/// Columns that a product of a warpgroup can have.
+const COLUMNS: [usize; 4] = [16, 32, 64, 128];
 
 fn trial(stem: &'static str, (blocks, threads, shared_bytes): (u32, u32, u32), args: Vec<Arg>) -> Trial {
     let grid = Grid { blocks: [blocks, 1, 1], threads, shared_bytes };
@@ -44,11 +45,13 @@ fn by_half(a: u32, b: u32, f: impl Fn(f64, f64) -> f64) -> u32 {
     pair(of(0), of(16))
 }
 
-/// What `probe_numbers` writes for value `i`, exact words only.
-fn number_words(x: &[f32], i: usize) -> [u32; 13] {
+/// Words that `probe_numbers` writes for a value before the one that is not exact.
+const EXACT: usize = 8;
+
+/// What they are for value `i`.
+fn number_words(x: &[f32], i: usize) -> [u32; EXACT] {
     let (v, other) = (x[i], x[(i + 1) % x.len()]);
     let (forth, back) = (f16_pair(v, other), f16_pair(other, v));
-    let (code, second) = ((i % 127) as u8, (i * 3 % 127) as u8 | 128);
     let selector = (i as u32).wrapping_mul(0x9e37_79b9) & 0x7777;
     let bytes = [forth.to_le_bytes(), back.to_le_bytes()].concat();
     let permuted = [0, 4, 8, 12].map(|shift| bytes[(selector >> shift & 7) as usize]);
@@ -56,18 +59,13 @@ fn number_words(x: &[f32], i: usize) -> [u32; 13] {
     let fused_high = by_half(forth, back, |a, b| a * b + 1.0) & 0xffff_0000;
     [
         pair(f16::from_f32(v).to_bits(), bf16::from_f32(v).to_bits()),
-        f16::from_bits(i as u16).to_f32().to_bits(),
-        bf16::from_bits(i as u16).to_f32().to_bits(),
         forth,
         pair(bf16::from_f32(v).to_bits(), bf16::from_f32(other).to_bits()),
         by_half(forth, back, |a, b| a + b),
         fused_low | fused_high,
-        u32::from(f32_to_fp8(v)) | fp8_to_f32(code).to_bits() << 8,
-        f16_pair(fp8_to_f32(code), fp8_to_f32(second)),
+        u32::from(f32_to_fp8(v)) * 0x101,
         u32::from_le_bytes(permuted),
         (v * 4.0).round_ties_even() as i32 as u32,
-        f32_to_fp8(v).into(),
-        f16_pair(fp8_to_f32(code), fp8_to_f32(second)),
     ]
 }
 
@@ -79,7 +77,7 @@ fn approximate_part(x: f32, word: u32) -> f64 {
     // Beyond f16's range either side of its largest value will do.
     let close = match expected[0] > 65000.0 {
         true => 0.0,
-        false => (exponential - expected[0]).abs() / (expected[0] * super::HALF_ULP * 1.01 + 1e-7),
+        false => (exponential - expected[0]).abs() / (expected[0] * Activation::F16.rounding() * 1.01 + 1e-7),
     };
     // The angle in f32 loses what the device's half turns keep.
     let part = close.max((rest - expected[1]).abs() / (2e-3 + f64::from(x.abs()) * 1e-6));
@@ -97,13 +95,13 @@ fn numbers() -> Trial {
         let words: Vec<u32> =
             found.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         let mut worst = 0.0f64;
-        for (i, words) in words.chunks_exact(14).enumerate() {
+        for (i, words) in words.chunks_exact(EXACT + 1).enumerate() {
             let expected = number_words(&x, i);
-            if let Some(at) = (0..13).find(|&at| words[at] != expected[at]) {
+            if let Some(at) = (0..EXACT).find(|&at| words[at] != expected[at]) {
                 let (v, found, expected) = (x[i], words[at], expected[at]);
                 return Err(format!("word {at} of {v} ({i}) is {found:#x} instead of {expected:#x}"));
             }
-            let part = approximate_part(x[i], words[13]);
+            let part = approximate_part(x[i], words[EXACT]);
             if part > 1.0 {
                 return Err(format!("approximations of {} ({i}) are {:#x}", x[i], words[13]));
             }
@@ -111,7 +109,7 @@ fn numbers() -> Trial {
         }
         Ok(worst)
     });
-    let args = vec![input, Arg::poisoned(count * 14 * 4, check), Arg::I32(count as i32)];
+    let args = vec![input, Arg::poisoned(count * (EXACT + 1) * 4, check), Arg::I32(count as i32)];
     trial("probe_numbers", (count.div_ceil(128) as u32, 128, 0), args)
 }
 
@@ -160,15 +158,6 @@ fn product(a: &[f32], b: impl Fn(usize, usize) -> f32, depth: usize, columns: us
         .flat_map(|row| (0..columns).map(move |column| (row, column)))
         .map(|(r, c)| of(r, c))
         .collect()
-}
-
-/// Values as f16, or bf16 where `narrow`, and what they stand for.
-fn sixteen_bits(numbers: &mut Numbers, count: usize, narrow: bool) -> (Vec<u16>, Vec<f32>) {
-    let each = |_| {
-        let (half, bfloat) = (f16::from_f32(numbers.even()), bf16::from_f32(numbers.even()));
-        if narrow { (bfloat.to_bits(), bfloat.to_f32()) } else { (half.to_bits(), half.to_f32()) }
-    };
-    (0..count).map(each).unzip()
 }
 
 /// Products and sums of pairs of bf16, rounded once.
@@ -231,19 +220,22 @@ fn wide() -> Trial {
     trial("probe_wide", (1, 32, 0), vec![input, Arg::poisoned(32 * 8 * 8, check)])
 }
 
-fn matrix(narrow: bool) -> Trial {
+fn matrix(of: Activation) -> Trial {
     let mut numbers = Numbers::new(4);
-    let (a, wide_a) = sixteen_bits(&mut numbers, 256, narrow);
-    let (b, wide_b) = sixteen_bits(&mut numbers, 128, narrow);
+    let (a, wide_a) = of.rounded(&numbers.floats(256));
+    let (b, wide_b) = of.rounded(&numbers.floats(128));
     let once = product(&wide_a, |k, column| wide_b[k * 8 + column], 16, 8);
     let b_rows: Vec<u16> = (0..128).map(|i| b[i % 16 * 8 + i / 16]).collect();
     let check = Check::near(Format::F32, Near::all(&[once.clone(), once].concat(), 1e-5, 0.0));
     let args = vec![Arg::read(&a), Arg::read(&b), Arg::read(&b_rows), Arg::poisoned(256 * 4, check)];
     let trial = trial("probe_matrix", (1, 32, 1024), args);
-    if !narrow {
-        return trial;
-    }
-    Trial { name: "probe_matrix bf16".into(), source: trial.source.clone().define("BF16", 1), ..trial }
+    let name = format!("probe_matrix{}", of.ending());
+    Trial { name, source: with(trial.source, of), ..trial }
+}
+
+/// A probe of products of f16, or of bf16.
+fn with(source: Source, of: Activation) -> Source {
+    if of == Activation::Bf16 { source.define("BF16", 1) } else { source }
 }
 
 /// Bytes of so many pieces of 1024.
@@ -261,6 +253,28 @@ fn copy() -> Trial {
     trial("probe_copy", (1, 64, 3072), args)
 }
 
+/// What is read once.
+fn stream() -> Trial {
+    let x = pieces(6);
+    let args = vec![Arg::read(&x), Arg::poisoned(x.len(), Check::exactly(x.clone()))];
+    trial("probe_stream", (3, 64, 1024), args)
+}
+
+/// Rows that blocks leave for the last of them; the sum of each column in the order of the blocks.
+fn handoff() -> Trial {
+    let (blocks, columns) = (96, 128);
+    let x = Numbers::new(14).floats(blocks * columns);
+    let sum = |column: usize| x[column..].iter().step_by(columns).fold(0.0f32, |sum, x| sum + x);
+    let sums: Vec<f32> = (0..columns).map(sum).collect();
+    let args = vec![
+        Arg::read(&x),
+        Arg::poisoned(x.len() * 4, Check::words(&x)),
+        Arg::Write(vec![0; 4], Check::words(&[0u32])),
+        Arg::poisoned(columns * 4, Check::words(&sums)),
+    ];
+    trial("probe_handoff", (blocks as u32, columns as u32, 4), args)
+}
+
 fn bulk() -> Trial {
     let x = pieces(7);
     let args = vec![Arg::read(&x), Arg::poisoned(x.len(), Check::exactly(x.clone())), Arg::I32(7)];
@@ -269,8 +283,9 @@ fn bulk() -> Trial {
 
 fn fence() -> Trial {
     let mut numbers = Numbers::new(7);
-    let (a, b) = (numbers.halves(64 * 16), numbers.halves(16 * 16));
-    let expected = product(&widened(&a), |k, column| b[column * 16 + k].to_f32(), 16, 16);
+    let (a, wide_a) = Activation::F16.rounded(&numbers.floats(64 * 16));
+    let (b, wide_b) = Activation::F16.rounded(&numbers.floats(16 * 16));
+    let expected = product(&wide_a, |k, column| wide_b[column * 16 + k], 16, 16);
     let check = Check::near(Format::F32, Near::all(&expected, 1e-5, 0.0));
     let args = vec![Arg::read(&a), Arg::read(&b), Arg::poisoned(expected.len() * 4, check)];
     Trial { hopper: true, ..trial("probe_fence", (1, 128, 2048), args) }
@@ -300,33 +315,22 @@ fn warpgroup_fp8(columns: usize) -> Trial {
     }
 }
 
-fn warpgroup(columns: usize, (narrow, tensor): (bool, bool)) -> Trial {
+fn warpgroup(columns: usize, of: Activation) -> Trial {
     let depth = 320;
     let mut numbers = Numbers::new(6);
     // Fewer rows than are copied at a time: the others are zero.
     let rows = columns - 3;
-    let (a, wide_a) = sixteen_bits(&mut numbers, 64 * depth, narrow);
-    let (b, wide_b) = sixteen_bits(&mut numbers, rows * depth, narrow);
+    let (a, wide_a) = of.rounded(&numbers.floats(64 * depth));
+    let (b, wide_b) = of.rounded(&numbers.floats(rows * depth));
     let value = |k: usize, column: usize| if column < rows { wide_b[column * depth + k] } else { 0.0 };
     let expected = product(&wide_a, value, depth, columns);
     let check = Check::near(Format::F32, Near::all(&expected, 1e-4, 0.0));
     let mut args = vec![Arg::read(&a), Arg::read(&b), Arg::poisoned(expected.len() * 4, check)];
     args.push(Arg::I32(depth as i32));
     args.push(Arg::I32(rows as i32));
-    let mut source = source("probe_wgmma", &[("COLUMNS", columns)]);
-    if tensor {
-        args[1] = Arg::Tensor { values: b, columns: depth, tile: [columns as u32, 64] };
-        source = source.define("TENSOR_COPY", 1);
-    }
-    if narrow {
-        source = source.define("BF16", 1);
-    }
+    let source = with(source("probe_wgmma", &[("COLUMNS", columns)]), of);
     let shared_bytes = 2 * (columns as u32 * 128 + 16);
     let grid = Grid { blocks: [1, 1, 1], threads: 160, shared_bytes };
-    let name = format!(
-        "probe_wgmma of {columns} columns{}{}",
-        if narrow { " of bf16" } else { "" },
-        if tensor { " by tensor copies" } else { "" }
-    );
+    let name = format!("probe_wgmma of {columns} columns{}", of.ending());
     Trial { name, source, grid, args, hopper: true }
 }

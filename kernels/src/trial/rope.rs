@@ -3,8 +3,9 @@
 use half::f16;
 use samp_abi::{Format, ScaleAxis};
 
-use super::{Arg, Batch, Check, HALF_ULP, Heads, Near, Numbers, Trial, widened};
+use super::{Arg, Batch, Check, Heads, Near, Numbers, Trial};
 use crate::{
+    cuda::Activation,
     format::fp8_to_f32,
     rope::{RopeAppendArgs, reference},
 };
@@ -12,16 +13,14 @@ use crate::{
 const SMALL: Heads = Heads { heads: 8, kv_heads: 2, head_dim: 32, page_tokens: 16, fp8: false };
 const LARGE: Heads = Heads { heads: 10, kv_heads: 5, head_dim: 128, page_tokens: 64, fp8: false };
 
-/// Small and large heads, with a cache of f16 and of fp8, at positions near and far.
+/// Small and large heads, with a cache of f16 and of fp8, at positions near and far, of either activation.
 pub fn trials() -> Vec<Trial> {
     let far = [(0, 3), (5000, 2), (15, 18), (100_000, 1)];
     let near = [(63, 3), (0, 1)];
-    vec![
-        trial(SMALL, &far),
-        trial(Heads { fp8: true, ..SMALL }, &far),
-        trial(LARGE, &near),
-        trial(Heads { fp8: true, ..LARGE }, &near),
-    ]
+    let fp8 = |heads| Heads { fp8: true, ..heads };
+    let cases = [(SMALL, &far[..]), (fp8(SMALL), &far), (LARGE, &near), (fp8(LARGE), &near)];
+    let of = |activation| cases.map(|(heads, spans)| trial(heads, activation, spans));
+    [Activation::F16, Activation::Bf16].into_iter().flat_map(of).collect()
 }
 
 fn frequencies(heads: Heads) -> Vec<f64> {
@@ -46,14 +45,15 @@ fn appended(heads: Heads, pool: &[u8]) -> Check {
 }
 
 /// The tokens of `spans`: how many positions each sequence has cached and how many tokens it adds.
-pub fn trial(heads: Heads, spans: &[(usize, usize)]) -> Trial {
+pub fn trial(heads: Heads, activation: Activation, spans: &[(usize, usize)]) -> Trial {
     let batch = Batch::new(heads, spans, false);
     let tokens = batch.tokens();
-    let qkv = Numbers::new(5).halves(tokens * (heads.heads + 2 * heads.kv_heads) * heads.head_dim);
+    let width = (heads.heads + 2 * heads.kv_heads) * heads.head_dim;
+    let (bits, qkv) = activation.rounded(&Numbers::new(5).floats(tokens * width));
     let mut q = vec![0.0; tokens * heads.heads * heads.head_dim];
     let mut pool = batch.pool.clone();
     reference::rope_append(RopeAppendArgs {
-        qkv: &widened(&qkv),
+        qkv: &qkv,
         heads: heads.heads,
         inv_frequencies: &frequencies(heads),
         sequences: &batch.slices(),
@@ -64,22 +64,23 @@ pub fn trial(heads: Heads, spans: &[(usize, usize)]) -> Trial {
     let half_turns: Vec<f64> = frequencies(heads).iter().map(|f| f / std::f64::consts::PI).collect();
     let (table, most) = batch.page_table();
     let [key_scale, value_scale] = heads.geometry().scales;
-    let near = Near::all(&q, 3e-7, 1.001 * HALF_ULP);
+    let near = Near::all(&q, 3e-7, 1.001 * activation.rounding());
     let args = vec![
-        Arg::read(&qkv),
+        Arg::read(&bits),
         Arg::read(&half_turns),
         Arg::read(&batch.positions()),
         Arg::read(&batch.sequences()),
         Arg::read(&table),
         Arg::I32(most),
-        Arg::poisoned(q.len() * 2, Check::near(Format::F16, near)),
+        Arg::poisoned(q.len() * 2, Check::near(activation.stored(), near)),
         Arg::poisoned(pool.len(), appended(heads, &pool)),
         Arg::F32(key_scale),
         Arg::F32(value_scale),
         Arg::I32(tokens as i32),
     ];
-    let attention = heads.attention(0);
+    let attention = heads.attention(0).with(activation);
     // A block more than there are tokens.
     let (source, grid) = (attention.rope_append(), attention.rope_append_grid(tokens as u32 + 1));
-    Trial { name: format!("rope_append {heads}"), source, grid, args, hopper: false }
+    let name = format!("rope_append {heads}{}", activation.ending());
+    Trial { name, source, grid, args, hopper: false }
 }

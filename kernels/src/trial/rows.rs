@@ -1,9 +1,8 @@
 //! Trials of embed, gather, add, concat and silu_mul.
 
-use half::{bf16, f16};
 use samp_abi::{Format, Layout};
 
-use super::{Arg, Check, HALF_ULP, Near, Numbers, Trial, widened};
+use super::{Arg, Check, Near, Numbers, Trial};
 use crate::{
     cuda::{Activation, Grid, Source},
     elementwise::{
@@ -16,7 +15,8 @@ use crate::{
 
 /// All of them.
 pub fn trials() -> Vec<Trial> {
-    let rest = [gather(), add(false), add(true), silu_mul(1, 64), silu_mul(7, 900), silu_mul_bf16()];
+    let of = |activation| [add(activation), silu_mul(activation, (1, 64)), silu_mul(activation, (7, 900))];
+    let rest = [Activation::F16, Activation::Bf16].into_iter().flat_map(of).chain([gather(), add_f32()]);
     let widths = [&[64, 8, 8][..], &[132, 44, 4], &[256, 520], &[4, 300]];
     tables().map(embed).chain(rest).chain(widths.map(concat)).collect()
 }
@@ -28,8 +28,8 @@ pub fn tables() -> impl Iterator<Item = (Format, Layout)> {
     Format::ALL.into_iter().flat_map(kinds).filter(fits)
 }
 
-fn on_rows(cols: usize) -> Rows {
-    Rows { cols: cols as u32, activation: Activation::F16 }
+fn on_rows(cols: usize, activation: Activation) -> Rows {
+    Rows { cols: cols as u32, activation }
 }
 
 fn trial(name: String, (source, grid): (Source, Grid), args: Vec<Arg>) -> Trial {
@@ -60,8 +60,8 @@ fn concat(widths: &[u32]) -> Trial {
     let tokens = 5;
     let concat = Concat::new(widths).expect("a kernel");
     let mut numbers = Numbers::new(4);
-    let parts: Vec<Vec<f16>> = widths.iter().map(|w| numbers.halves(tokens * *w as usize)).collect();
-    let wide: Vec<Vec<f32>> = parts.iter().map(|part| widened(part)).collect();
+    let part = |width: &u32| Activation::F16.rounded(&numbers.floats(tokens * *width as usize));
+    let (parts, wide): (Vec<Vec<u16>>, Vec<Vec<f32>>) = widths.iter().map(part).unzip();
     let width = widths.iter().sum::<u32>() as usize;
     let mut expected = vec![0.0; tokens * width];
     let slices: Vec<&[f32]> = wide.iter().map(|part| &part[..]).collect();
@@ -80,22 +80,34 @@ fn gather() -> Trial {
     elementwise::reference::gather(GatherArgs { x: &x, width: cols, rows: &chosen, out: &mut expected });
     let out = Arg::poisoned(expected.len() * 4, Check::words(&expected));
     let args = vec![Arg::read(&x), Arg::read(&chosen), out, Arg::I32(3)];
-    let on_rows = on_rows(cols);
+    let on_rows = on_rows(cols, Activation::F16);
     trial("gather".into(), (on_rows.gather(), on_rows.gather_grid(5)), args)
 }
 
-fn add(wide: bool) -> Trial {
-    let (tokens, cols) = (5, 444);
-    let mut numbers = Numbers::new(2);
-    let (x, residual) = (numbers.halves(tokens * cols), numbers.floats(tokens * cols));
+/// An activation plus the residual.
+fn add(activation: Activation) -> Trial {
+    let (bits, x) = activation.rounded(&Numbers::new(2).floats(SUMMED.0 * SUMMED.1));
+    let source = on_rows(SUMMED.1, activation).add(false);
+    sum(format!("add of 16 bits{}", activation.ending()), source, Arg::read(&bits), &x)
+}
+
+/// Both f32.
+fn add_f32() -> Trial {
+    let x = Numbers::new(2).floats(SUMMED.0 * SUMMED.1);
+    sum("add of f32".into(), on_rows(SUMMED.1, Activation::F16).add(true), Arg::read(&x), &x)
+}
+
+/// Rows and columns of trials of `add`.
+const SUMMED: (usize, usize) = (5, 444);
+
+/// Of `x`, which the kernel takes as `stored`.
+fn sum(name: String, source: Source, stored: Arg, x: &[f32]) -> Trial {
+    let residual = Numbers::new(12).floats(x.len());
     let mut expected = vec![0.0; x.len()];
-    elementwise::reference::add(AddArgs { a: &widened(&x), b: &residual, out: &mut expected });
+    elementwise::reference::add(AddArgs { a: x, b: &residual, out: &mut expected });
     let out = Arg::poisoned(expected.len() * 4, Check::words(&expected));
-    let x = if wide { Arg::read(&widened(&x)) } else { Arg::read(&x) };
-    let args = vec![x, Arg::read(&residual), out, Arg::I32(tokens as i32)];
-    let on_rows = on_rows(cols);
-    let name = format!("add of {}", if wide { "f32" } else { "f16" });
-    trial(name, (on_rows.add(wide), on_rows.grid(tokens as u32)), args)
+    let args = vec![stored, Arg::read(&residual), out, Arg::I32(SUMMED.0 as i32)];
+    trial(name, (source, on_rows(SUMMED.1, Activation::F16).grid(SUMMED.0 as u32)), args)
 }
 
 /// What the reference makes of gates and ups.
@@ -105,27 +117,15 @@ fn activated(gate_up: &[f32], cols: usize) -> Vec<f32> {
     expected
 }
 
-fn silu_mul(tokens: usize, cols: usize) -> Trial {
+fn silu_mul(activation: Activation, (tokens, cols): (usize, usize)) -> Trial {
     let mut numbers = Numbers::new(3);
-    let gate_up: Vec<f16> = (0..tokens * 2 * cols).map(|_| f16::from_f32(numbers.even() * 20.0)).collect();
+    let wanted: Vec<f32> = (0..tokens * 2 * cols).map(|_| numbers.even() * 20.0).collect();
+    let (bits, gate_up) = activation.rounded(&wanted);
     // Below f16's normal numbers its steps are 2^-24.
-    let near = Near::all(&activated(&widened(&gate_up), cols), 3e-8, 1.02 * HALF_ULP);
-    let out = Arg::poisoned(near.len() * 2, Check::near(Format::F16, near));
-    let args = vec![Arg::read(&gate_up), out, Arg::I32(tokens as i32)];
-    let on_rows = on_rows(cols);
+    let near = Near::all(&activated(&gate_up, cols), 3e-8, 1.02 * activation.rounding());
+    let out = Arg::poisoned(near.len() * 2, Check::near(activation.stored(), near));
+    let args = vec![Arg::read(&bits), out, Arg::I32(tokens as i32)];
+    let on_rows = on_rows(cols, activation);
     let launch = (on_rows.silu_mul(), on_rows.grid(tokens as u32));
-    trial(format!("silu_mul [{tokens}, {cols}]"), launch, args)
-}
-
-fn silu_mul_bf16() -> Trial {
-    let (tokens, cols) = (3, 260);
-    let mut numbers = Numbers::new(8);
-    let gate_up: Vec<bf16> = (0..tokens * 2 * cols).map(|_| bf16::from_f32(numbers.even() * 4.0)).collect();
-    let wide: Vec<f32> = gate_up.iter().map(|x| x.to_f32()).collect();
-    let near = Near::all(&activated(&wide, cols), 1e-7, 1.01 / 256.0);
-    let out = Arg::poisoned(near.len() * 2, Check::near(Format::Bf16, near));
-    let args = vec![Arg::read(&gate_up), out, Arg::I32(tokens as i32)];
-    let on_rows = Rows { cols: cols as u32, activation: Activation::Bf16 };
-    let launch = (on_rows.silu_mul(), on_rows.grid(tokens as u32));
-    trial(format!("silu_mul bf16 [{tokens}, {cols}]"), launch, args)
+    trial(format!("silu_mul [{tokens}, {cols}]{}", activation.ending()), launch, args)
 }

@@ -41,6 +41,14 @@ pub enum CodeError {
     /// It could not be compiled.
     #[error(transparent)]
     Compile(#[from] NvrtcError),
+    /// Code that would run slower than it was written to.
+    #[error("{} kernels for {arch} are not what they were written to be, a bug in samp: please report\n{}", kernels.len(), kernels.join("\n"))]
+    Faulty {
+        /// For what.
+        arch: Arch,
+        /// Each with its constants and all that is wrong with its code.
+        kernels: Vec<String>,
+    },
     /// The target has no machine code.
     #[error("{0} is not a GPU; choose h100, h200 or a100")]
     Target(TargetName),
@@ -74,7 +82,9 @@ fn arch(target: TargetName) -> Result<Arch, CodeError> {
     }
 }
 
-/// Compiles kernels for a target into a folder, in parallel. What is there is left as it is. Returns the bytes of code.
+/// Compiles kernels for a target into a folder, in parallel. What is there is left as it is. Returns the bytes of code; an
+/// error if any of it spills, has a stack frame, or makes the assembler warn of lost performance: what is measured of it
+/// would say nothing of the kernel.
 pub fn prepare(
     nvrtc: Nvrtc,
     sources: &[Source],
@@ -83,6 +93,16 @@ pub fn prepare(
 ) -> Result<u64, CodeError> {
     let arch = arch(target)?;
     let nvrtc = nvrtc.with_cache(Cache::at(folder));
-    let bytes = sources.par_iter().map(|source| Ok(nvrtc.compile(source, arch)?.bytes.len() as u64));
-    bytes.sum::<Result<u64, CodeError>>()
+    let compile = |source: &Source| {
+        let cubin = nvrtc.compile(source, arch)?;
+        let faults = cubin.report.faults().join(", ");
+        let about = format!("{} with {:?}: {faults}", source.stem, source.defines);
+        Ok((cubin.bytes.len() as u64, (!faults.is_empty()).then_some(about)))
+    };
+    let compiled: Vec<_> = sources.par_iter().map(compile).collect::<Result<_, NvrtcError>>()?;
+    let kernels: Vec<String> = compiled.iter().filter_map(|(_, faulty)| faulty.clone()).collect();
+    match kernels.is_empty() {
+        true => Ok(compiled.iter().map(|(bytes, _)| bytes).sum()),
+        false => Err(CodeError::Faulty { arch, kernels }),
+    }
 }

@@ -30,12 +30,6 @@ enum Memory<M> {
 }
 
 impl<D: Driver> Gpu<'_, D> {
-    /// Whether this GPU can do a trial. Tensor copies need a description that only kernels with such copies would take.
-    fn can(&self, trial: &Trial) -> bool {
-        let tensor = trial.args.iter().any(|arg| matches!(arg, trial::Arg::Tensor { .. }));
-        !tensor && (self.is_hopper() || !trial.hopper)
-    }
-
     /// Runs trials one after another and tells of each before and after.
     pub fn run(&self, trials: &[Trial], mut tell: impl FnMut(&str)) -> Result<Tally, GpuError> {
         self.each(trials, |trial| trial.name.clone(), |trial| self.try_out(trial), &mut tell)
@@ -43,7 +37,7 @@ impl<D: Driver> Gpu<'_, D> {
 
     /// Runs one trial several times.
     fn try_out(&self, trial: &Trial) -> Result<Came, GpuError> {
-        if !self.can(trial) {
+        if trial.hopper && !self.is_hopper() {
             return Ok(Came::LeftOut);
         }
         let ready = self.ready(&trial.source, trial.grid)?;

@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 
 use samp_abi::{ElementType, Format, Group, ScaleAxis};
-use samp_kernels::{
-    cuda::Source,
-    target::Target,
-    trial::{self, Trial},
-};
+use samp_kernels::{cuda::Source, target::Target};
 
 use crate::{
     GpuError,
@@ -54,12 +50,8 @@ pub fn tasks(shape: Shape, formats: &[Format], target: &Target) -> Vec<(Projecti
 pub fn sources(target: &Target) -> Result<Vec<Source>, GpuError> {
     let mut all = vec![memory::fill_source(), memory::copy_source()];
     let hopper = target.compute_capability >= Some((9, 0));
-    // Tensor copies are shown by no suite on a GPU.
-    let needed = |trial: &Trial| {
-        (hopper || !trial.hopper) && !trial.args.iter().any(|arg| matches!(arg, trial::Arg::Tensor { .. }))
-    };
     let trials = suite::conformance().into_iter().chain(suite::kernels());
-    all.extend(trials.filter(needed).map(|trial| trial.source));
+    all.extend(trials.filter(|trial| hopper || !trial.hopper).map(|trial| trial.source));
     for shape in SHAPES {
         for kv in [Kv::F16, Kv::Fp8] {
             for format in [Format::F16, Format::Bf16] {

@@ -22,6 +22,7 @@ use samp_gpu::{
     wanted,
 };
 use samp_kernels::{
+    cuda::Source,
     target::Target,
     trial::{self, Check, Trial},
 };
@@ -192,6 +193,24 @@ fn prepared_code_is_found_without_the_compiler() {
         matches!(missing, CodeError::Missing { .. }) && missing.to_string().contains("prepare"),
         "{missing}"
     );
+}
+
+#[test]
+fn code_that_is_slower_than_its_source_is_refused() {
+    // An array indexed at run time needs a stack frame.
+    let text = "#include \"dev.cuh\"
+        KERNEL(32) fill(u32* out, int words) {
+          u32 held[32];
+          for (int i = 0; i < words; i++) held[i] = out[i];
+          for (int i = 0; i < words; i++) out[i] = held[out[i] % 32];
+        }";
+    let sources = [copy_source(), Source { text: text.into(), ..fill_source() }];
+    let (folder, nvrtc) =
+        (tempfile::tempdir().unwrap(), Nvrtc::find().unwrap_or_else(|error| panic!("{error}")));
+    let refused = code::prepare(nvrtc, &sources, TargetName::A100, folder.path()).unwrap_err();
+    assert!(matches!(&refused, CodeError::Faulty { kernels, .. } if kernels.len() == 1), "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("fill with") && text.contains("a stack frame of 128 bytes"), "{text}");
 }
 
 #[test]

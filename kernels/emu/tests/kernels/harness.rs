@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use samp_emulator::{Arg, AsyncMode, Build, Edit, Emulator, Kernel, Launch, LaunchError, Options};
+use samp_emulator::{AsyncMode, Build, Edit, Emulator, Kernel, LaunchError, Options};
 pub use samp_kernels::trial::Numbers;
 use samp_kernels::{cuda::Source, trial::Trial};
 
@@ -33,7 +33,6 @@ pub const WAYS: [(Build, Options); 5] = [
 
 /// A kernel in both builds.
 pub struct Subject {
-    name: &'static str,
     plain: Kernel,
     checked: Kernel,
 }
@@ -41,14 +40,7 @@ pub struct Subject {
 impl Subject {
     pub fn new(source: &Source) -> Subject {
         let build = |build| compiled(source, &[], build);
-        Subject { name: source.stem, plain: build(Build::Plain), checked: build(Build::Checked) }
-    }
-
-    /// Launches in one of the [`WAYS`]; panics on a fault.
-    pub fn run(&self, way: (Build, Options), launch: impl Into<Launch>, args: &[Arg<'_>]) {
-        if let Err(error) = self.of(way).launch(launch.into(), way.1, args) {
-            panic!("{} ({way:?}): {error}", self.name);
-        }
+        Subject { plain: build(Build::Plain), checked: build(Build::Checked) }
     }
 
     fn of(&self, way: (Build, Options)) -> &Kernel {

@@ -12,8 +12,7 @@ fn caught(
     run: impl FnMut(&Kernel, Options) -> Result<(), LaunchError>,
 ) -> (FaultKind, String) {
     let stem = file.strip_suffix(".cu").expect("a source");
-    let source = source(stem, &[]).define("TENSOR_COPY", 1);
-    let kernel = compiled(&source, &[Edit { file, from, to }], Build::Checked);
+    let kernel = compiled(&source(stem, &[]), &[Edit { file, from, to }], Build::Checked);
     let error =
         first_fault(&kernel, run).unwrap_or_else(|| panic!("{file}: nobody minds `{to}` for `{from}`"));
     (error.fault().expect("a fault").kind, error.to_string())
@@ -73,8 +72,7 @@ fn wgmma(kernel: &Kernel, options: Options) -> Result<(), LaunchError> {
     let (a, b) =
         (Buffer::from(&vec![f16::ONE; 64 * depth][..]), Buffer::from(&vec![f16::ONE; 64 * depth][..]));
     let mut out = Buffer::<f32>::poisoned(64 * 64);
-    let map = Arg::tensor(&b, depth, [64, 64]);
-    let args = [Arg::read(&a), map, Arg::write(&mut out), (depth as i32).into(), 64.into()];
+    let args = [Arg::read(&a), Arg::read(&b), Arg::write(&mut out), (depth as i32).into(), 64.into()];
     kernel.launch(Launch::linear(1, 160).shared(2 * (64 * 128 + 16)), options, &args)?;
     // Sums that were read before the products were waited for.
     let wrong = out.iter().any(|&sum| sum != depth as f32);
@@ -93,7 +91,7 @@ fn warpgroup_products_without_barriers_are_caught() {
         assert_eq!(kind, FaultKind::Race, "{message}");
     }
     let (kind, message) =
-        caught(file, ("turn * 64, 0, full + stage);", "turn * 64, 0, empty + stage);"), wgmma);
+        caught(file, ("barrier_arrive(full + stage);", "barrier_arrive(empty + stage);"), wgmma);
     assert_eq!(kind, FaultKind::Deadlock, "{message}");
 
     let (kind, message) = caught("probe_fence.cu", ("  fence_async();\n", ""), |kernel, options| {

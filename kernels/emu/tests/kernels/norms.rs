@@ -1,9 +1,14 @@
 //! rms_norm and add_rms_norm against their references.
 
 use samp_emulator::{Build, Edit, FaultKind, Options};
-use samp_kernels::trial;
+use samp_kernels::{
+    cuda::Activation,
+    trial::{self, norms::Shape},
+};
 
 use crate::harness::*;
+
+pub const SMALL: Shape = Shape { tokens: 2, width: 500, activation: Activation::F16 };
 
 #[test]
 fn norms_are_the_references() {
@@ -13,14 +18,14 @@ fn norms_are_the_references() {
 #[test]
 fn faults_name_their_line() {
     let barrier = Edit { file: "row.cuh", from: "  block_sync();\n", to: "" };
-    let error = edited(&trial::norms::alone(2, 500), barrier).expect_err("a race");
+    let error = edited(&SMALL.alone(), barrier).expect_err("a race");
     let fault = error.fault().expect("a fault");
     assert_eq!((fault.kind, fault.line.as_ref().expect("a line").0.as_str()), (FaultKind::Race, "row.cuh"));
 }
 
 #[test]
 fn too_little_shared_memory_is_caught() {
-    let mut trial = trial::norms::alone(2, 500);
+    let mut trial = SMALL.alone();
     trial.grid.shared_bytes -= 4;
     let kernel = compiled(&trial.source, &[], Build::Checked);
     let error = kernel.try_out(&trial, Options::default()).expect_err("an overrun");

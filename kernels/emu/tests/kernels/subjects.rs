@@ -42,9 +42,9 @@ pub fn trials(stem: &str) -> Vec<Trial> {
     let trials: Vec<Trial> = match stem {
         "attention_decode" => vec![attention(attention::Kernel::Decode)],
         "attention_prefill" => vec![attention(attention::Kernel::Prefill)],
-        "rope_append" => vec![rope::trial(SMALL, &[(0, 2)])],
-        "rms_norm" => vec![norms::alone(2, 500)],
-        "add_rms_norm" => vec![norms::added(2, 500)],
+        "rope_append" => vec![rope::trial(SMALL, Activation::F16, &[(0, 2)])],
+        "rms_norm" => vec![crate::norms::SMALL.alone()],
+        "add_rms_norm" => vec![crate::norms::SMALL.added()],
         "sample" => vec![sample::trial()],
         _ => {
             let linears = LINEARS.into_iter().map(|(kind, format, tokens)| Linear {

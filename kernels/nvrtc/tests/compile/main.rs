@@ -1,10 +1,10 @@
 //! The compiler at work on samp's kernels. It must be there: `.ci/setup` fetches it.
 
-mod attention;
-mod kernels;
-mod sass;
+mod around;
+mod code;
+mod linears;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use rayon::prelude::*;
 use samp_kernels::cuda::Source;
@@ -31,6 +31,26 @@ fn the_same_source_gives_the_same_bytes_on_any_number_of_threads() {
     assert!(together.iter().all(|cubin| *cubin == alone));
     let other = nvrtc.compile(&small().define("ROWS", 48), Arch::Sm80).unwrap();
     assert_ne!(other.bytes, alone.bytes);
+}
+
+#[test]
+fn every_kind_of_kernel_gives_the_same_bytes_again() {
+    let mut stems = BTreeSet::new();
+    let mut sources: Vec<Source> = linears::of_each_kind();
+    sources.extend(around::sources());
+    // One embedding stands for all.
+    sources.retain(|source| stems.insert(source.stem.split_once("embed").map_or(source.stem, |_| "embed")));
+    assert!(stems.len() > 12, "{stems:?}");
+    let nvrtc = nvrtc();
+    let both = |source: &Source| [Arch::Sm80, Arch::Sm90a].map(|arch| (source.clone(), arch));
+    let hopper = |(source, arch): &(Source, Arch)| source.stem.ends_with("wgmma") && *arch == Arch::Sm80;
+    let jobs: Vec<_> = sources.iter().flat_map(both).filter(|job| !hopper(job)).collect();
+    let compile = |(source, arch): &(Source, Arch)| nvrtc.compile(source, *arch).unwrap();
+    let first: Vec<_> = jobs.par_iter().map(compile).collect();
+    let second: Vec<_> = jobs.par_iter().rev().map(compile).collect();
+    for ((source, arch), (a, b)) in jobs.iter().zip(first.iter().zip(second.iter().rev())) {
+        assert!(a == b, "{} for {arch} is not the same twice", source.stem);
+    }
 }
 
 #[test]
