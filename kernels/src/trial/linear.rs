@@ -134,13 +134,15 @@ pub fn other_cases() -> Vec<Case> {
         let narrow = Linear { bias: true, ..kernel(kind, "nf4", (40, 256), tokens) };
         all.extend([wide, narrow].map(|linear| Case::new(linear, &[tokens], &[2])));
     }
-    for (row_warps, k_warps, tiles_per_warp, stages) in [(2, 4, 2, 3), (1, 2, 1, 5), (4, 1, 2, 2)] {
-        let mut linear = kernel(Kind::Mma, "nf4", (120, 448), 32);
+    for (tokens, row_warps, k_warps, tiles_per_warp, stages) in
+        [(16, 2, 4, 2, 3), (32, 1, 2, 1, 5), (32, 4, 1, 2, 2)]
+    {
+        let mut linear = kernel(Kind::Mma, "nf4", (120, 448), tokens);
         linear.tiling.row_warps = row_warps;
         linear.tiling.k_warps = k_warps;
         linear.tiling.tiles_per_warp = tiles_per_warp;
         linear.tiling.stages = stages;
-        all.push(Case::new(linear, &[32], &[1, 2, ALL]));
+        all.push(Case::new(linear, &[tokens], &[1, 2, ALL]));
     }
     all
 }
