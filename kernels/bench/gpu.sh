@@ -4,8 +4,8 @@
 #   kernels/bench/gpu.sh SAMP_GPU CODE [OUT]
 #
 # SAMP_GPU is the binary (`cargo build --release -p samp-gpu`), CODE the folder that `samp-gpu prepare --target h200 -o CODE`
-# filled on a machine with NVRTC; neither needs a toolkit here. Of CODE, `tiny-llama.plan` beside `reference.safetensors` is
-# run as well, and `bitsandbytes`, an unpacked wheel, is compared with. OUT (gpu-results) gets logs and JSON; what an earlier
+# filled on a machine with NVRTC; neither needs a toolkit here. Of CODE, `tiny-llama.plan` and `tiny-llama-samp.plan` beside
+# their references (`.safetensors`) are run as well, and `bitsandbytes`, an unpacked wheel, is compared with. OUT (gpu-results) gets logs and JSON; what an earlier
 # run left there under the same names is removed first. TARGET names the GPU (h200), PYTHON an interpreter (python3): without
 # torch peers are left out, without the interpreter the table too.
 #
@@ -20,7 +20,7 @@ at=(--target "$target" --code "$code")
 failed=0
 
 # Steps, and the files of each.
-steps=(conformance kernels plan decode-llama-3-8b decode-llama-3-70b throughput decode-f16 prefill-llama-3-8b
+steps=(conformance kernels plan plan-samp decode-llama-3-8b decode-llama-3-70b throughput decode-f16 prefill-llama-3-8b
   prefill-llama-3-70b bench table peers)
 mkdir -p "$out/targets" || exit 2
 rm -f "$out"/{machine,table}.txt "$out"/targets/*.measured.json
@@ -42,6 +42,16 @@ step() {
 
 left_out() { echo "left out  $1: $2"; }
 
+# Shows a plan beside its reference, if both are there.
+plan() {
+  local name=$1 limit=$2 plan=$code/$3.plan reference=$code/$3.safetensors
+  if [ -d "$plan" ] && [ -f "$reference" ]; then
+    step "$name" "$limit" "$gpu" plan "$plan" --reference "$reference"
+  else
+    left_out "$name" "no $3.plan and $3.safetensors in $code"
+  fi
+}
+
 # Runs `samp-gpu bench` into a file of the step's name.
 bench() {
   local name=$1 limit=$2
@@ -52,16 +62,11 @@ bench() {
 asked=name,driver_version,memory.total,clocks.sm,clocks.mem
 { date -u +%FT%TZ; timeout -k 5 20 nvidia-smi --query-gpu=$asked --format=csv; } 2>&1 | tee "$out/machine.txt"
 
-# Cheap and telling ones first: whatever ends the run early, these are there. All limits together are 530 seconds.
+# Cheap and telling ones first: whatever ends the run early, these are there. All limits together are 540 seconds.
 step conformance 40 "$gpu" conformance "${at[@]}"
 step kernels 75 "$gpu" kernels "${at[@]}"
-reference=$code/reference.safetensors
-[ -f "$reference" ] || reference=$here/../../testdata/models/tiny-llama/reference.safetensors
-if [ -d "$code/tiny-llama.plan" ] && [ -f "$reference" ]; then
-  step plan 30 "$gpu" plan "$code/tiny-llama.plan" --reference "$reference"
-else
-  left_out plan "no tiny-llama.plan and reference.safetensors in $code"
-fi
+plan plan 20 tiny-llama
+plan plan-samp 20 tiny-llama-samp
 bench decode-llama-3-8b 25 decode --shape llama-3-8b
 bench decode-llama-3-70b 25 decode --shape llama-3-70b
 bench throughput 40 throughput --shape llama-3-70b --kv fp8
