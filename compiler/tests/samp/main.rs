@@ -3,6 +3,7 @@
 mod apart;
 mod calibration;
 mod checkpoints;
+mod code;
 mod commands;
 mod conditions;
 mod export;
