@@ -49,6 +49,15 @@ impl Tally {
 }
 
 impl<D: Driver> Gpu<'_, D> {
+    /// The error of a unit, where the rest can go on: what is wrong with code or memory passes, and after a fault all that is
+    /// asked of this process's GPU fails.
+    pub(crate) fn unless_lost(&self, unit: &str, error: GpuError) -> Result<GpuError, GpuError> {
+        match self.driver.synchronize() {
+            Ok(()) => Ok(error),
+            Err(_) => Err(GpuError::Lost { unit: unit.into(), error: Box::new(error) }),
+        }
+    }
+
     /// Does units one after another and tells of each. One that fails is wrong like one whose result is; a GPU that does
     /// nothing any more ends it, with the unit's name in the error.
     pub fn each<U>(
@@ -66,11 +75,7 @@ impl<D: Driver> Gpu<'_, D> {
                 Ok(Came::Held(how)) => format!("{HELD}{name}{how}"),
                 Ok(Came::Wrong(what)) => format!("{WRONG}{what}"),
                 Ok(Came::LeftOut) => format!("{LEFT_OUT}{name}"),
-                // What is wrong with code or memory passes; after a fault, all that is asked of this process's GPU fails.
-                Err(error) if self.driver.synchronize().is_err() => {
-                    return Err(GpuError::Lost { unit: name, error: Box::new(error) });
-                }
-                Err(error) => format!("{WRONG}{name}: {error}"),
+                Err(error) => format!("{WRONG}{name}: {}", self.unless_lost(&name, error)?),
             };
             tell(&line);
             tally.count(&line);

@@ -67,11 +67,9 @@ impl<'a, D: Driver> Contents<&'a D> for Generated<'a, D> {
         memory: &D::Memory,
         places: &[Vec<Range>],
     ) -> Result<(), DriverError> {
-        let mut seeds = (0u64..).step_by(SEEDS_PER_WEIGHT);
-        for (tensor, places) in self.manifest.tensors.iter().zip(places) {
-            self.write(memory, tensor, places, seeds.next().expect("there is no last number"))?;
-        }
-        Ok(())
+        let seeds = (0u64..).step_by(SEEDS_PER_WEIGHT);
+        let mut all = self.manifest.tensors.iter().zip(places).zip(seeds);
+        all.try_for_each(|((tensor, places), seed)| self.write(memory, tensor, places, seed))
     }
 
     fn write_cache(&self, _driver: &&'a D, memory: &D::Memory, bytes: u64) -> Result<(), DriverError> {

@@ -207,15 +207,15 @@ impl<D: Driver> Gpu<'_, D> {
             let unit = format!("{} {}: {}", projection.name(), task.format, candidate.name);
             tell(&format!("{TRY}{unit}"));
             let time = |measured: &Measured| measured.timing.microseconds;
-            match (self.measure_linear(&task, &operands, (candidate, tokens), &[]), &best) {
-                (Ok(own), Ok(old)) if time(old) <= time(&own[0]) => {}
-                (Ok(own), _) => best = Ok(own[0]),
-                (Err(error), _) if self.driver.synchronize().is_err() => {
-                    return Err(GpuError::Lost { unit, error: Box::new(error) });
-                }
-                (Err(_), Ok(_)) => {}
-                (Err(error), Err(_)) => best = Err(error),
-            }
+            let found = match self.measure_linear(&task, &operands, (candidate, tokens), &[]) {
+                Ok(own) => Ok(own[0]),
+                Err(error) => Err(self.unless_lost(&unit, error)?),
+            };
+            best = match (best, found) {
+                (Ok(old), Ok(new)) => Ok(if time(&old) <= time(&new) { old } else { new }),
+                (Ok(old), Err(_)) => Ok(old),
+                (Err(_), found) => found,
+            };
         }
         best
     }
