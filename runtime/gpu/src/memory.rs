@@ -10,6 +10,9 @@ use crate::{Gpu, GpuError, Ready};
 
 /// Threads of a block of fill and copy.
 const THREADS: u32 = 256;
+/// Numbers that the arrays of one weight are made from, each 4 GiB of an array from one.
+const SEEDS_PER_WEIGHT: u64 = 64;
+const SEEDS_PER_ARRAY: u64 = 8;
 /// Memory of the GPU is aligned to this many bytes.
 const ALIGNMENT: u64 = 256;
 
@@ -60,7 +63,7 @@ impl Pattern {
     const INT8: Pattern = Pattern { keep: !0, set: 0x0101_0101 };
 
     /// Valid values of one array of a weight; of f32 are norms'.
-    pub fn of(format: Format, component: Component, dtype: ElementType) -> Pattern {
+    fn of(format: Format, component: Component, dtype: ElementType) -> Pattern {
         match (component, format) {
             (Component::Values, Format::F32) => Pattern::AROUND_ONE,
             (Component::Values, Format::F16) => Pattern::SMALL_HALVES,
@@ -160,6 +163,21 @@ impl<D: Driver> Gpu<'_, D> {
         Ok(())
     }
 
+    /// Fills the arrays of the weight of a number with valid values.
+    pub fn fill_weight(
+        &self,
+        filler: &Filler<D::Kernel>,
+        memory: &D::Memory,
+        (format, number): (Format, u64),
+        arrays: impl Iterator<Item = (Component, ElementType, Range)>,
+    ) -> Result<(), DriverError> {
+        for ((component, dtype, range), array) in arrays.zip(0..) {
+            let seed = number * SEEDS_PER_WEIGHT + array * SEEDS_PER_ARRAY;
+            self.fill_range(filler, (memory, range), Pattern::of(format, component, dtype), seed)?;
+        }
+        Ok(())
+    }
+
     /// So many bytes of a pattern.
     pub fn filled(
         &self,
@@ -206,11 +224,9 @@ impl<D: Driver> Gpu<'_, D> {
             .collect();
         let memory = self.driver.allocate("weights", stride * copies as u64)?;
         for copy in 0..copies as u64 {
-            for (index, (part, spec)) in parts.iter().zip(&specs).enumerate() {
-                let range = Range { offset: copy * stride + part.offset, ..*part };
-                let pattern = Pattern::of(format, spec.component, spec.dtype);
-                self.fill_range(filler, (&memory, range), pattern, copy * 16 + index as u64)?;
-            }
+            let at = |part: &Range| Range { offset: copy * stride + part.offset, ..*part };
+            let arrays = specs.iter().zip(&parts).map(|(spec, part)| (spec.component, spec.dtype, at(part)));
+            self.fill_weight(filler, &memory, (format, copy), arrays)?;
         }
         let bytes = specs.iter().map(|spec| spec.bytes()).sum();
         let has_gap = matches!(format, Format::Int4 { zero_point: false, .. });

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use samp_abi::plan::{Plan, Tensor};
+use samp_abi::plan::Plan;
 use samp_kernels::cuda::Source;
 use samp_runtime::device::gpu::{Contents, Driver, DriverError, Range};
 
@@ -23,31 +23,6 @@ pub struct Generated<'a, D: Driver> {
     pub cached: Pattern,
 }
 
-impl<D: Driver> Generated<'_, D> {
-    fn write(
-        &self,
-        memory: &D::Memory,
-        tensor: &Tensor,
-        places: &[Range],
-        seed: u64,
-    ) -> Result<(), DriverError> {
-        for (index, (part, place)) in tensor.parts.iter().zip(places).enumerate() {
-            let pattern = Pattern::of(tensor.format, part.component, part.dtype);
-            self.gpu.fill_range(
-                self.filler,
-                (memory, *place),
-                pattern,
-                seed + (index * SEEDS_PER_ARRAY) as u64,
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// Numbers that the arrays of one weight are made from, each 4 GiB of an array from one.
-const SEEDS_PER_WEIGHT: usize = 64;
-const SEEDS_PER_ARRAY: usize = 8;
-
 impl<'a, D: Driver> Contents<&'a D> for Generated<'a, D> {
     fn manifest(&self) -> Arc<Plan> {
         self.manifest.clone()
@@ -67,9 +42,11 @@ impl<'a, D: Driver> Contents<&'a D> for Generated<'a, D> {
         memory: &D::Memory,
         places: &[Vec<Range>],
     ) -> Result<(), DriverError> {
-        let seeds = (0u64..).step_by(SEEDS_PER_WEIGHT);
-        let mut all = self.manifest.tensors.iter().zip(places).zip(seeds);
-        all.try_for_each(|((tensor, places), seed)| self.write(memory, tensor, places, seed))
+        let mut all = (0u64..).zip(self.manifest.tensors.iter().zip(places));
+        all.try_for_each(|(number, (tensor, places))| {
+            let arrays = tensor.parts.iter().zip(places).map(|(part, at)| (part.component, part.dtype, *at));
+            self.gpu.fill_weight(self.filler, memory, (tensor.format, number), arrays)
+        })
     }
 
     fn write_cache(&self, _driver: &&'a D, memory: &D::Memory, bytes: u64) -> Result<(), DriverError> {
