@@ -37,7 +37,7 @@ bench: setup
 # Calibrated plans at several sizes, judged on texts from SAMP_EVAL_DIR; skipped where there are none.
 # `make quality ARGS=--ablation` shows instead what each quality pass does.
 quality: setup
-	cargo bench --locked -p samp-compiler --bench quality -- $(ARGS)
+	cargo bench --locked -p samp-cli --bench quality -- $(ARGS)
 
 # Each fuzz target takes random bytes for this many seconds. Without sanitizers the stable toolchain will do.
 SECONDS := 60

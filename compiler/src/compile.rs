@@ -7,15 +7,18 @@ use samp_abi::{
     plan::{KvCache, Limits},
 };
 use samp_ir::{Context, Diagnostic, Module, Phase};
-use samp_passes::{Quality, Selection, Sensitivities, recipe::Recipe};
+use samp_passes::{QuantOptions, Selection, Sensitivities, recipe::Recipe};
 use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs};
 
 use crate::{
-    emit::{self, DEFAULT_BUDGET, EmitOptions, Emitted, LowerInputs, PlanSpec, Silent, SourceSpec, emit},
+    emit::{DEFAULT_BUDGET, EmitOptions, Emitted, Silent, emit},
     import::{self, Import, ModelConfig},
-    pipeline::{PipelineInputs, Trace, default_kv_format, default_max_tokens, lower},
-    recipe::LoadedRecipe,
-    size::{Bytes, SizeTable},
+    lower::{
+        LowerInputs, PlanSpec, SourceSpec,
+        pipeline::{PipelineInputs, Trace, default_kv_format, default_max_tokens, lower},
+        recipe::LoadedRecipe,
+        size::{Bytes, SizeTable},
+    },
 };
 
 /// Positions in a page of the KV cache.
@@ -41,7 +44,7 @@ pub struct CompileOptions {
     /// Tokens of one step.
     pub max_tokens: u64,
     /// What is done for quality.
-    pub quality: Quality,
+    pub quality: QuantOptions,
     /// What was measured, to be put on the graph.
     pub sensitivities: Option<Sensitivities>,
 }
@@ -57,7 +60,7 @@ impl CompileOptions {
             max_context: None,
             max_sequences: DEFAULT_MAX_SEQUENCES,
             max_tokens: default_max_tokens(target),
-            quality: Quality::NONE,
+            quality: QuantOptions::NONE,
             sensitivities: None,
         }
     }
@@ -175,7 +178,7 @@ fn plan_spec(
         recipe: &options.recipe.source,
         carried,
     };
-    emit::lower(module, &inputs, &|name| source.find(name))
+    crate::lower::program::lower(module, &inputs, &|name| source.find(name))
 }
 
 fn pipeline_inputs(

@@ -16,13 +16,14 @@ use serde_json::{Value, json};
 
 use crate::{
     emit::{
-        DEFAULT_FILE_BYTES, EmitError, Progress,
+        EmitError, Progress,
         disk::Space,
         error::During,
         manifest::TOOL,
         staging::{Kind, Staging, write_synced},
     },
     import::{ModelConfig, RopeScaling, parse_config},
+    lower::DEFAULT_FILE_BYTES,
 };
 
 /// Says which plan an exported checkpoint came from, and that it may be replaced by another export.

@@ -3,7 +3,7 @@
 #
 #   kernels/bench/gpu.sh SAMP_GPU CODE [OUT]
 #
-# SAMP_GPU is the binary (`cargo build --release -p samp-gpu`), CODE the folder that `samp-gpu prepare --target h200 -o CODE`
+# SAMP_GPU is the binary (`cargo build --release -p samp-gpu-bench`), CODE the folder that `samp-gpu prepare --target h200 -o CODE`
 # filled on a machine with NVRTC; neither needs a toolkit here. Of CODE, `tiny-llama.plan` and `tiny-llama-samp.plan` beside
 # their references (`.safetensors`) are run as well, and `bitsandbytes`, an unpacked wheel, is compared with. OUT (gpu-results) gets logs and JSON; what an earlier
 # run left there under the same names is removed first. TARGET names the GPU (h200), PYTHON an interpreter (python3): without

@@ -116,7 +116,7 @@ macro_rules! headers {
     ($($name:literal),* $(,)?) => {
         /// Every header.
         pub const HEADERS: &[Header] =
-            &[$(Header { name: $name, text: include_str!(concat!("../cuda/", $name)) }),*];
+            &[$(Header { name: $name, text: include_str!(concat!("../gpu/cuda/", $name)) }),*];
     };
 }
 
@@ -124,14 +124,14 @@ macro_rules! probes {
     ($($stem:literal),* $(,)?) => {
         /// Stem and text of kernels that show what the wrappers of `dev.cuh` do, one by one; no plan uses them.
         pub const PROBES: &[(&str, &str)] =
-            &[$(($stem, include_str!(concat!("../cuda/probes/", $stem, ".cu")))),*];
+            &[$(($stem, include_str!(concat!("../gpu/cuda/probes/", $stem, ".cu")))),*];
     };
 }
 
 macro_rules! kernels {
     ($($stem:literal),* $(,)?) => {
         /// Stem and text of every kernel.
-        pub const KERNELS: &[(&str, &str)] = &[$(($stem, include_str!(concat!("../cuda/", $stem, ".cu")))),*];
+        pub const KERNELS: &[(&str, &str)] = &[$(($stem, include_str!(concat!("../gpu/cuda/", $stem, ".cu")))),*];
     };
 }
 

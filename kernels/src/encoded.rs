@@ -152,13 +152,13 @@ impl<'a> EncodedRef<'a> {
         let all = self.part_as::<T>(component);
         match self.layout {
             Layout::RowMajor => Lane { items: Cow::Borrowed(&all[row * width..][..width]), step: 1 },
-            Layout::Fragments if component == Component::Values => {
+            Layout::MmaFragments if component == Component::Values => {
                 let mut items = vec![T::zeroed(); width];
                 let bytes = bytemuck::cast_slice_mut(&mut items);
                 fragments::read_row(self.format, self.cols, self.part(component), row, bytes);
                 Lane { items: Cow::Owned(items), step: 1 }
             }
-            Layout::Rows16 | Layout::Fragments => {
+            Layout::Rows16 | Layout::MmaFragments => {
                 let tile = &all[row / TILE * TILE * width..][..TILE * width];
                 Lane { items: Cow::Borrowed(&tile[(row % TILE).min(tile.len())..]), step: TILE }
             }

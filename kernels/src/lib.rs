@@ -2,7 +2,7 @@
 //!
 //! Number formats ([`format`]), packed layouts ([`layout`]), one folder per operation with its reference and its
 //! CPU kernels, the [`registry`] of them all, the [`target`] table, the [`cost`] model and what was [`measured`];
-//! what a changed model loses ([`divergence`]); and what GPU kernels are tried with ([`trial`]).
+//! and what a changed model loses ([`divergence`]).
 //!
 //! Never: MLIR, a GPU driver, or files.
 
@@ -14,6 +14,7 @@ pub mod elementwise;
 pub mod embed;
 pub mod encoded;
 pub mod format;
+pub mod instantiate;
 pub mod layout;
 pub mod linear;
 pub mod measured;
@@ -24,6 +25,4 @@ pub mod rms_norm;
 pub mod rope;
 pub mod sample;
 pub mod simd;
-pub mod specialize;
 pub mod target;
-pub mod trial;

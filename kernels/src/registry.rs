@@ -7,10 +7,11 @@
 use crate::{
     attention,
     cost::{Nanos, Work},
-    elementwise, embed, linear,
+    elementwise, embed,
+    instantiate::CudaKernel,
+    linear,
     measured::Measured,
     rms_norm, rope, sample,
-    specialize::CudaKernel,
     target::Target,
 };
 use samp_abi::{ElementType, Format, Layout, TargetName, plan::OpKind};

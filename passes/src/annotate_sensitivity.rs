@@ -31,12 +31,12 @@ pub struct WeightSensitivity {
     /// The formats that it can have.
     pub formats: Vec<FormatCost>,
     /// What each member of a fused linear costs by itself; none where that is not known or there are none.
-    pub parts: Vec<PartSensitivity>,
+    pub parts: Vec<MemberSensitivity>,
 }
 
 /// What a measurement says of one member of a fused linear.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PartSensitivity {
+pub struct MemberSensitivity {
     /// Its name, such as `layers.0.self_attn.q_proj`.
     pub key: String,
     /// Output channels.

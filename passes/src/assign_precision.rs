@@ -18,7 +18,7 @@ use crate::{
     assign_recipe::projection_key,
     assignment::{self, Limit, Problem, Request, Solution, Unit},
     formulation::{
-        BITS, BYTES, DEVICE, Formulation, KV, LOSS, Matrix, Rest, chosen_by, formulate, latency_name,
+        BITS, BYTES, DEVICE, FixedCosts, Formulation, KV, LOSS, Matrix, chosen_by, formulate, latency_name,
         stratum_name,
     },
     recipe::{Recipe, Rule},
@@ -27,7 +27,7 @@ use crate::{
 
 /// What a compile is asked for. Losses are divergences from the unquantized model in nats per token.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Demands {
+pub struct Constraints {
     /// What to have least of.
     pub objective: Objective,
     /// Most bytes of all weights, scales counted.
@@ -130,7 +130,7 @@ pub const INFEASIBLE: &str = "E0410";
 pub fn assign_precision(
     module: &Module,
     known: &Sensitivities,
-    (demands, device): (&Demands, &Device),
+    (demands, device): (&Constraints, &Device),
     selection: &Selection,
 ) -> Result<Decision, Diagnostic> {
     let request = request(demands);
@@ -156,7 +156,7 @@ pub fn assign_precision(
 fn solved(
     module: &Module,
     known: &Sensitivities,
-    (demands, device): (&Demands, &Device),
+    (demands, device): (&Constraints, &Device),
     selection: &Selection,
     request: &Request,
 ) -> Result<(Formulation, Solution), Diagnostic> {
@@ -202,7 +202,7 @@ fn least_held(formulation: &Formulation, device: &Device) -> String {
     )
 }
 
-fn request(demands: &Demands) -> Request {
+fn request(demands: &Constraints) -> Request {
     let objective = match demands.objective {
         Objective::Quality => LOSS.to_owned(),
         Objective::DeviceBytes => DEVICE.to_owned(),
@@ -222,7 +222,7 @@ fn request(demands: &Demands) -> Request {
 fn formulation(
     module: &Module,
     known: &Sensitivities,
-    (demands, device): (&Demands, &Device),
+    (demands, device): (&Constraints, &Device),
     selection: &Selection,
 ) -> Result<Formulation, Diagnostic> {
     let mut tokens: Vec<u64> = demands.latency.iter().map(|&(tokens, _)| tokens).collect();
@@ -235,14 +235,14 @@ fn formulation(
     let activations = known.activations(&matrices, selection.target);
     let rest = |kv: &KvCost| {
         let selection = Selection { kv: kv.loss.format, ..selection.clone() };
-        Rest {
+        FixedCosts {
             kv: kv.loss.clone(),
             bytes,
             device_bytes: device.arena_bytes.saturating_add(kv.bytes),
             times: tokens.iter().map(|&t| other_ops_time(module, t, activations, &selection).0).collect(),
         }
     };
-    let rest: Vec<Rest> = device.kv.iter().map(rest).collect();
+    let rest: Vec<FixedCosts> = device.kv.iter().map(rest).collect();
     formulate(&matrices, &rest, known, &tokens, selection)
 }
 

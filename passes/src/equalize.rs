@@ -21,7 +21,7 @@ pub fn equalize(module: &mut Module) -> Result<Changed, Diagnostic> {
     let attention = module.views::<PagedAttentionOp>().filter_map(|op| match_attention(module, op));
     let matches: Vec<Match> = mlp.chain(attention).collect();
     for found in &matches {
-        let rows = Transform::EvenRows(found.pair.clone());
+        let rows = Transform::ScaleRows(found.pair.clone());
         found.producers.iter().for_each(|&weight| append(module, weight, &rows));
         append(module, found.consumer, &Transform::EvenColumns(found.pair.clone()));
     }

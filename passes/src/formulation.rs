@@ -57,7 +57,7 @@ impl Matrix {
 
 /// Everything but the matrices, with the KV cache in one of the formats that it may have.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rest {
+pub struct FixedCosts {
     /// The KV cache's format and its loss; no strata where the loss was not measured.
     pub kv: FormatCost,
     /// Bytes of norms and biases.
@@ -86,7 +86,7 @@ pub const UNMEASURED: &str = "E0411";
 /// of the target takes is no choice.
 pub fn formulate(
     matrices: &[Matrix],
-    rest: &[Rest],
+    rest: &[FixedCosts],
     known: &Sensitivities,
     tokens: &[u64],
     selection: &Selection,
@@ -126,7 +126,7 @@ pub fn formulate(
 /// The group of the KV cache, which also counts what no choice changes.
 pub const KV: &str = "KV cache";
 
-impl Rest {
+impl FixedCosts {
     fn choice(&self, strata: usize) -> Choice {
         let bytes = self.bytes as f64;
         let mut costs = vec![self.kv.nats.max(0.0), bytes, 0.0, bytes + self.device_bytes as f64];
@@ -203,7 +203,7 @@ fn unmeasured(key: &str) -> Diagnostic {
 mod tests {
     use super::*;
     use crate::{
-        PartSensitivity, WeightSensitivity,
+        MemberSensitivity, WeightSensitivity,
         assignment::{Limit, Request, solve},
     };
 
@@ -245,8 +245,8 @@ mod tests {
     }
 
     /// 12 bytes of norms, a KV cache of `bytes` that loses `nats`.
-    fn rest(format: Format, nats: f64, bytes: u64) -> Rest {
-        Rest {
+    fn rest(format: Format, nats: f64, bytes: u64) -> FixedCosts {
+        FixedCosts {
             kv: FormatCost { format, nats, strata: vec![] },
             bytes: 12,
             device_bytes: bytes,
@@ -284,7 +284,7 @@ mod tests {
     /// A fused matrix of two members: queries lose nine times what values of as many rows do.
     fn fused(tokens: &[u64]) -> Formulation {
         let cost = |format, nats| FormatCost { format, nats, strata: vec![] };
-        let part = |key: &str, nats: f64| PartSensitivity {
+        let part = |key: &str, nats: f64| MemberSensitivity {
             key: key.into(),
             rows: 128,
             formats: vec![cost(Format::Nf4, nats), cost(Format::F16, 0.0)],
@@ -292,7 +292,7 @@ mod tests {
         let mut known = known(["layers.0.qv", "layers.0.a"]);
         known.weights[0].parts = vec![part("layers.0.q", 1.8e-3), part("layers.0.v", 2e-4)];
         let matrices = [matrix("layers.0.qv", OpKind::Linear)];
-        let rest = Rest { times: vec![0.0; tokens.len()], ..rest(Format::F32, 0.0, 64) };
+        let rest = FixedCosts { times: vec![0.0; tokens.len()], ..rest(Format::F32, 0.0, 64) };
         formulate(&matrices, &[rest], &known, tokens, &selection()).unwrap()
     }
 
@@ -361,7 +361,7 @@ mod tests {
         }
         let chosen = |target, tokens: &[u64]| {
             let (selection, kv) = (Selection { target, ..selection() }, rest(Format::F16, 0.0, 64));
-            let rest = Rest { times: vec![0.0; tokens.len()], ..kv };
+            let rest = FixedCosts { times: vec![0.0; tokens.len()], ..kv };
             let formulation = formulate(&matrices, &[rest], &known, tokens, &selection).unwrap();
             let solution = solve(&formulation.problem, &Request::new(LOSS, vec![])).unwrap();
             formulation.formats(&solution).into_iter().map(|(_, format)| format).collect::<Vec<_>>()

@@ -25,22 +25,22 @@ mod reason;
 pub mod recipe;
 mod rotate;
 mod round_weights;
-mod runnable;
 mod select_kernels;
 mod split_linears;
+mod supported_formats;
 pub mod transform;
 
 pub use annotate_sensitivity::{
-    FormatCost, PartSensitivity, Sensitivities, WeightSensitivity, annotate_sensitivity,
+    FormatCost, MemberSensitivity, Sensitivities, WeightSensitivity, annotate_sensitivity,
 };
 pub use arena::ALIGNMENT;
-pub use assign_precision::{Decision, Demands, Device, KvCost, Objective, assign_precision, matrices};
+pub use assign_precision::{Constraints, Decision, Device, KvCost, Objective, assign_precision, matrices};
 pub use assign_recipe::{assign_recipe, projection_key};
 pub use correct_weights::correct_weights;
 pub use equalize::equalize;
 pub use fold_norms::fold_norms;
 pub use formulation::{
-    BITS, BYTES, DEVICE, Formulation, KV, LOSS, Matrix, Rest, UNMEASURED, chosen_by, formulate,
+    BITS, BYTES, DEVICE, FixedCosts, Formulation, KV, LOSS, Matrix, UNMEASURED, chosen_by, formulate,
 };
 pub use fuse_add_rms_norm::fuse_add_rms_norm;
 pub use fuse_gate_up::fuse_gate_up;
@@ -49,12 +49,12 @@ pub use keep_outliers::{NO_OUTLIERS, keep_outliers};
 pub use legalize::{legal_ops, legalize};
 pub use narrow_activations::{MIXED, narrow_activations};
 pub use plan_memory::{MemoryInputs, plan_memory};
-pub use reason::{Dearer, Reason};
+pub use reason::{Reason, Upgrade};
 pub use rotate::{UNROTATED, rotate};
 pub use round_weights::round_weights;
 pub use select_kernels::{Explanation, Selection, select_kernels};
 pub use split_linears::split_linears;
-pub use transform::Quality;
+pub use transform::QuantOptions;
 
 /// How many places a pass changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use samp_kernels::{
 };
 
 use crate::{
-    FormatCost, PartSensitivity, Selection, WeightSensitivity,
+    FormatCost, MemberSensitivity, Selection, WeightSensitivity,
     assignment::{Choice, Part},
     formulation::Matrix,
 };
@@ -54,7 +54,7 @@ impl Pricing<'_> {
         let together = |tokens: u64| self.time(OpKind::Concat, (matrix.rows, 0, None), tokens);
         together(1)?;
         let together: Vec<f64> = self.tokens.iter().map(|&tokens| together(tokens)).collect::<Option<_>>()?;
-        let member = |(index, part): (usize, &PartSensitivity)| {
+        let member = |(index, part): (usize, &MemberSensitivity)| {
             let own = Matrix { key: part.key.clone(), rows: part.rows, ..matrix.clone() };
             let shares: Vec<FormatCost> =
                 part.formats.iter().filter_map(|cost| share(cost, measured)).collect();

@@ -18,12 +18,12 @@ pub struct Reason {
     /// What it has.
     pub format: Format,
     /// The cheapest of the larger formats that lose less; `None` where there is none.
-    pub next: Option<Dearer>,
+    pub next: Option<Upgrade>,
 }
 
 /// A format that was not taken, against the one that was.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Dearer {
+pub struct Upgrade {
     /// Its name.
     pub format: String,
     /// Bytes more.
@@ -49,11 +49,11 @@ impl Decision {
     }
 }
 
-fn next(choices: &[Choice], own: &Choice, (bytes, loss): (usize, usize)) -> Option<Dearer> {
+fn next(choices: &[Choice], own: &Choice, (bytes, loss): (usize, usize)) -> Option<Upgrade> {
     let dearer =
         |choice: &&Choice| choice.costs[bytes] > own.costs[bytes] && choice.costs[loss] < own.costs[loss];
     let next = choices.iter().filter(dearer).min_by(|a, b| a.costs[bytes].total_cmp(&b.costs[bytes]))?;
-    Some(Dearer {
+    Some(Upgrade {
         format: next.name.clone(),
         bytes: next.costs[bytes] - own.costs[bytes],
         nats: own.costs[loss] - next.costs[loss],
@@ -66,7 +66,7 @@ impl fmt::Display for Reason {
         let Reason { key, format, next } = self;
         write!(f, "{key:<36} {format:<16} ")?;
         match next {
-            Some(Dearer { format, bytes, nats }) => {
+            Some(Upgrade { format, bytes, nats }) => {
                 let (bytes, nats) = (Unit::Bytes.show(*bytes), Unit::Nats.show(*nats));
                 write!(f, "{format}: {bytes} more, {nats} less")
             }

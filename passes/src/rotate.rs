@@ -24,7 +24,7 @@ use crate::{
     Changed,
     equalize::{self, match_attention},
     fold_norms::{self, match_norm, rewrite_norm},
-    transform::{Transform, Turn, append},
+    transform::{Rotation, Transform, append},
 };
 
 /// The residual stream cannot be rotated.
@@ -147,7 +147,7 @@ impl<'m> Walk<'m> {
 
 fn rewrite_stream(module: &mut Module, stream: &Stream, seed: u64) {
     stream.norms.iter().for_each(|norm| rewrite_norm(module, norm));
-    let turn = Turn { seed, width: stream.width, runs: 1 };
+    let turn = Rotation { seed, width: stream.width, runs: 1 };
     stream.columns.iter().for_each(|&weight| append(module, weight, &Transform::RotateColumns(turn)));
     stream.rows.iter().for_each(|&weight| append(module, weight, &Transform::RotateRows(turn)));
 }
@@ -156,7 +156,7 @@ fn rewrite_stream(module: &mut Module, stream: &Stream, seed: u64) {
 fn rewrite_heads(module: &mut Module, found: &equalize::Match, seed: u64) {
     let consumer: WeightOp = module.view(found.consumer).expect("matched as a weight");
     let heads = consumer.tensor_type().width() / found.pair.block;
-    let turn = |runs| Turn { seed, width: found.pair.block, runs };
+    let turn = |runs| Rotation { seed, width: found.pair.block, runs };
     let rows = Transform::RotateRows(turn(heads / found.pair.repeat));
     found.producers.iter().for_each(|&weight| append(module, weight, &rows));
     append(module, found.consumer, &Transform::RotateColumns(turn(heads)));

@@ -126,7 +126,7 @@ fn members(module: &Module, fused: OpId, rows: &[u64]) -> Result<Vec<Member>, Di
     let member = |(index, (source, &rows)): (usize, (&str, &u64))| {
         let reaches = |transform: &&Transform| match transform {
             Transform::Concat => false,
-            Transform::EvenRows(_) | Transform::RotateRows(_) => index + 1 == weight.sources().len(),
+            Transform::ScaleRows(_) | Transform::RotateRows(_) => index + 1 == weight.sources().len(),
             _ => true,
         };
         Member {

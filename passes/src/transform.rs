@@ -8,12 +8,12 @@ use crate::concat::CONCAT;
 
 /// Which quality passes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quality {
+pub struct QuantOptions {
     /// Fold norm weights into the linears that read the norm.
     pub fold_norms: bool,
     /// Even out linears and those that read them.
     pub equalize: bool,
-    /// Turn the residual stream, and values, by the rotations of this seed.
+    /// Rotation the residual stream, and values, by the rotations of this seed.
     pub rotate: Option<u64>,
     /// Move weights to make up for what rounding those before them changed.
     pub correct: bool,
@@ -21,9 +21,9 @@ pub struct Quality {
     pub rounding: Rounding,
 }
 
-impl Quality {
+impl QuantOptions {
     /// Weights as they are, rounded each by itself: all that can be done without calibration.
-    pub const NONE: Quality = Quality {
+    pub const NONE: QuantOptions = QuantOptions {
         fold_norms: false,
         equalize: false,
         rotate: None,
@@ -31,7 +31,7 @@ impl Quality {
         rounding: Rounding::Nearest,
     };
     /// Everything but rotation, which gains nothing where weights are evened out.
-    pub const ALL: Quality = Quality {
+    pub const ALL: QuantOptions = QuantOptions {
         fold_norms: true,
         equalize: true,
         rotate: None,
@@ -118,7 +118,7 @@ impl FromStr for Pair {
 /// The residual stream is one run; every head of values is one, and so is every head that reads them: one rotation for
 /// all needs not know which heads share values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Turn {
+pub struct Rotation {
     /// Seed of the rotation.
     pub seed: u64,
     /// Channels of a run.
@@ -127,21 +127,21 @@ pub struct Turn {
     pub runs: u64,
 }
 
-impl fmt::Display for Turn {
+impl fmt::Display for Rotation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}x{}", self.seed, self.width, self.runs)
     }
 }
 
-impl FromStr for Turn {
+impl FromStr for Rotation {
     type Err = UnknownTransform;
 
-    fn from_str(text: &str) -> Result<Turn, UnknownTransform> {
+    fn from_str(text: &str) -> Result<Rotation, UnknownTransform> {
         let parse = || {
             let (seed, numbers) = text.split_once('/')?;
             let (width, runs) = numbers.split_once('x')?;
             let (seed, width, runs) = (seed.parse().ok()?, width.parse().ok()?, runs.parse().ok()?);
-            (width > 0 && runs > 0).then_some(Turn { seed, width, runs })
+            (width > 0 && runs > 0).then_some(Rotation { seed, width, runs })
         };
         parse().ok_or_else(|| UnknownTransform(text.into()))
     }
@@ -157,13 +157,13 @@ pub enum Transform {
     /// Each column is multiplied by an element of this norm weight, a tensor of the checkpoint.
     FoldColumns(String),
     /// The last rows are divided by the scales of this pair (its consumer's [`Transform::EvenColumns`] takes them up).
-    EvenRows(Pair),
+    ScaleRows(Pair),
     /// Each column is multiplied by a scale of this pair.
     EvenColumns(Pair),
     /// All columns are turned: what reads turned inputs, or looks up turned rows.
-    RotateColumns(Turn),
+    RotateColumns(Rotation),
     /// The last rows are turned, and so the outputs.
-    RotateRows(Turn),
+    RotateRows(Rotation),
     /// Moved to make up for what rounding the weights before it changed.
     Correct,
     /// These columns, ascending, are kept in f16 beside the codes: those of outlier channels.
@@ -181,7 +181,7 @@ impl Transform {
             Transform::Concat => CONCAT,
             Transform::Ones => "ones",
             Transform::FoldColumns(_) => "fold_columns",
-            Transform::EvenRows(_) => "even_rows",
+            Transform::ScaleRows(_) => "even_rows",
             Transform::EvenColumns(_) => "even_columns",
             Transform::RotateColumns(_) => "rotate_columns",
             Transform::RotateRows(_) => "rotate_rows",
@@ -195,7 +195,7 @@ impl Transform {
     fn argument(&self) -> Option<String> {
         match self {
             Transform::FoldColumns(norm) => Some(norm.clone()),
-            Transform::EvenRows(pair) | Transform::EvenColumns(pair) => Some(pair.to_string()),
+            Transform::ScaleRows(pair) | Transform::EvenColumns(pair) => Some(pair.to_string()),
             Transform::RotateColumns(turn) | Transform::RotateRows(turn) => Some(turn.to_string()),
             Transform::KeepColumns(columns) => {
                 Some(columns.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
@@ -237,7 +237,7 @@ impl FromStr for Transform {
                 Ok(Transform::KeepColumns(columns.map_err(|_| UnknownTransform(text.into()))?))
             }
             ("fold_columns", Some(norm)) => Ok(Transform::FoldColumns(norm)),
-            ("even_rows", Some(pair)) => Ok(Transform::EvenRows(pair.parse()?)),
+            ("even_rows", Some(pair)) => Ok(Transform::ScaleRows(pair.parse()?)),
             ("even_columns", Some(pair)) => Ok(Transform::EvenColumns(pair.parse()?)),
             ("rotate_columns", Some(turn)) => Ok(Transform::RotateColumns(turn.parse()?)),
             ("rotate_rows", Some(turn)) => Ok(Transform::RotateRows(turn.parse()?)),
@@ -270,10 +270,10 @@ mod tests {
             Transform::Refine,
             Transform::KeepColumns(vec![3, 17]),
             Transform::FoldColumns(norm()),
-            Transform::EvenRows(pair()),
+            Transform::ScaleRows(pair()),
             Transform::EvenColumns(pair()),
-            Transform::RotateColumns(Turn { seed: u64::MAX, width: 64, runs: 1 }),
-            Transform::RotateRows(Turn { seed: 0, width: 16, runs: 2 }),
+            Transform::RotateColumns(Rotation { seed: u64::MAX, width: 64, runs: 1 }),
+            Transform::RotateRows(Rotation { seed: 0, width: 16, runs: 2 }),
         ] {
             assert_eq!(transform.to_string().parse(), Ok(transform));
         }

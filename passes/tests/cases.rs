@@ -7,7 +7,7 @@ use samp_ir::{
     verify, verify_between,
 };
 use samp_passes::{
-    Changed, Decision, Demands, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities,
+    Changed, Constraints, Decision, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities,
     WeightSensitivity, annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize,
     fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize,
     narrow_activations, plan_memory,
@@ -120,7 +120,7 @@ fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
         parts: vec![],
     };
     let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
-    let demands = Demands { device_bytes: Some(most), ..Demands::default() };
+    let demands = Constraints { device_bytes: Some(most), ..Constraints::default() };
     let selection = Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64 };
     assign_precision(module, &known, (&demands, &device()), &selection)
 }

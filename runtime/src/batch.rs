@@ -112,7 +112,7 @@ impl Logits {
 }
 
 /// The order in which a device takes chunks, and what is wanted of them in the order in which they were given.
-pub(crate) struct Arranged<'a> {
+pub(crate) struct BatchLayout<'a> {
     /// Those of one token first.
     pub chunks: Vec<&'a Chunk<'a>>,
     /// Rows of the arranged batch whose logits are wanted, chunk after chunk as given.
@@ -121,8 +121,8 @@ pub(crate) struct Arranged<'a> {
     pub outputs: Vec<Range<usize>>,
 }
 
-impl<'a> Arranged<'a> {
-    pub fn new(batch: &'a [Chunk<'a>]) -> Result<Arranged<'a>, EngineError> {
+impl<'a> BatchLayout<'a> {
+    pub fn new(batch: &'a [Chunk<'a>]) -> Result<BatchLayout<'a>, EngineError> {
         let mut order: Vec<usize> = (0..batch.len()).collect();
         order.sort_by_key(|&index| batch[index].tokens.len() > 1);
         let (mut starts, mut end) = (vec![0; batch.len()], 0);
@@ -137,6 +137,10 @@ impl<'a> Arranged<'a> {
             output_rows.extend(rows.iter().map(|row| (start + row) as u32));
             outputs.push(before..output_rows.len());
         }
-        Ok(Arranged { chunks: order.into_iter().map(|index| &batch[index]).collect(), output_rows, outputs })
+        Ok(BatchLayout {
+            chunks: order.into_iter().map(|index| &batch[index]).collect(),
+            output_rows,
+            outputs,
+        })
     }
 }

@@ -14,7 +14,7 @@ use minijinja::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    contained::contained,
+    library_panic::catch_library_panic,
     plan::OpenPlan,
     tokenizer::{TOKENIZER_CONFIG_FILE, TokenText},
 };
@@ -109,7 +109,8 @@ impl ChatTemplate {
         environment.add_filter("indent", indent);
         // There is no `strftime_now`: the same conversation gives the same tokens every day. Templates that know
         // of it ask whether it is defined, and have a fixed date otherwise.
-        contained(LIBRARY, || environment.add_template_owned("chat", source.clone())).map_err(invalid)?;
+        catch_library_panic(LIBRARY, || environment.add_template_owned("chat", source.clone()))
+            .map_err(invalid)?;
         Ok(ChatTemplate { source, environment, tokens })
     }
 
@@ -130,7 +131,7 @@ impl ChatTemplate {
             ..Value::from_pairs(&self.tokens)
         };
         let mut text = Bounded(vec![]);
-        contained(LIBRARY, || {
+        catch_library_panic(LIBRARY, || {
             self.environment.get_template("chat")?.render_captured_to(given, &mut text).map(drop)
         })
         .map_err(ChatError::Refused)?;

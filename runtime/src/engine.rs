@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use samp_abi::plan::{Golden, Limits};
 use samp_kernels::{
     attention::SequenceSlice,
-    sample::{Pick, Picked},
+    sample::{SampleRequest, SampledToken},
 };
 
 use crate::{
-    batch::{Arranged, Chunk, Logits, Outputs, SequenceId},
-    device::{Batch, Device, DeviceError, DeviceKind, Observer, Taken},
+    batch::{BatchLayout, Chunk, Logits, Outputs, SequenceId},
+    device::{Batch, Device, DeviceError, DeviceKind, LoadProgress, Observer},
     golden::{self, GoldenError},
     kv::{KvUsage, OutOfPages, PagePool},
     plan::OpenPlan,
@@ -106,7 +106,7 @@ impl Engine {
         plan: Arc<OpenPlan>,
         device: DeviceKind,
         options: EngineOptions,
-        taken: Taken<'_>,
+        taken: LoadProgress<'_>,
     ) -> Result<Engine, EngineError> {
         let page_tokens = plan.manifest().kv.page_tokens;
         let wanted = match options.kv_tokens.map(|tokens| count(tokens.div_ceil(page_tokens))) {
@@ -213,18 +213,18 @@ impl Engine {
 
     /// [`Engine::step`] that chooses a token at each output, chunk after chunk, in place of giving logits; `None` where the
     /// logits allow none.
-    pub fn step_picking(
+    pub fn step_and_sample(
         &mut self,
         batch: &[Chunk<'_>],
-        picks: &[Pick],
-    ) -> Result<Vec<Option<Picked>>, EngineError> {
+        picks: &[SampleRequest],
+    ) -> Result<Vec<Option<SampledToken>>, EngineError> {
         let arranged = self.arranged(batch)?;
         let outputs = arranged.output_rows.len();
         if outputs != picks.len() {
             return Err(EngineError::Picks { picks: picks.len(), outputs });
         }
         let mut picked = vec![None; picks.len()];
-        self.execute(&arranged, |device, batch| device.step_picking(batch, picks, &mut picked))?;
+        self.execute(&arranged, |device, batch| device.step_and_sample(batch, picks, &mut picked))?;
         Ok(picked)
     }
 
@@ -251,12 +251,12 @@ impl Engine {
     }
 
     /// [`Engine::prefill`] that chooses the token after the last.
-    pub fn prefill_picking(
+    pub fn append_and_sample(
         &mut self,
         id: SequenceId,
         tokens: &[u32],
-        pick: Pick,
-    ) -> Result<Option<Picked>, EngineError> {
+        pick: SampleRequest,
+    ) -> Result<Option<SampledToken>, EngineError> {
         let max = self.limits().max_tokens as usize;
         let (first, last) = tokens.split_at(tokens.len().saturating_sub(1) / max * max);
         let chunk = |tokens| Chunk { sequence: id, tokens, outputs: Outputs::Last };
@@ -264,7 +264,7 @@ impl Engine {
             if !first.is_empty() {
                 engine.prefill(id, first, Outputs::None)?;
             }
-            Ok(engine.step_picking(&[chunk(last)], &[pick])?[0])
+            Ok(engine.step_and_sample(&[chunk(last)], &[pick])?[0])
         })
     }
 
@@ -329,7 +329,7 @@ impl Engine {
     }
 
     /// Takes back pages that a failed step grew.
-    fn give_back(&mut self, batch: &[&Chunk<'_>]) {
+    fn release_pages(&mut self, batch: &[&Chunk<'_>]) {
         for chunk in batch {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 self.pages.shrink(&mut sequence.pages, sequence.len);
@@ -349,18 +349,18 @@ impl Engine {
     }
 
     /// A batch that can be executed.
-    fn arranged<'a>(&self, batch: &'a [Chunk<'a>]) -> Result<Arranged<'a>, EngineError> {
+    fn arranged<'a>(&self, batch: &'a [Chunk<'a>]) -> Result<BatchLayout<'a>, EngineError> {
         self.check_batch(batch)?;
-        Arranged::new(batch)
+        BatchLayout::new(batch)
     }
 
     /// Gives the sequences pages, has the device run the batch, and counts its positions as cached.
     fn execute(
         &mut self,
-        batch: &Arranged<'_>,
+        batch: &BatchLayout<'_>,
         run: impl FnOnce(&mut dyn Device, &Batch<'_>) -> Result<(), DeviceError>,
     ) -> Result<(), EngineError> {
-        let Arranged { chunks, output_rows, .. } = batch;
+        let BatchLayout { chunks, output_rows, .. } = batch;
         if chunks.is_empty() {
             return Ok(());
         }
@@ -377,7 +377,7 @@ impl Engine {
         let token_ids: Vec<u32> = chunks.iter().flat_map(|c| c.tokens).copied().collect();
         let checked = Batch { token_ids: &token_ids, sequences: &slices, output_rows };
         if let Err(error) = run(&mut *self.device, &checked) {
-            self.give_back(chunks);
+            self.release_pages(chunks);
             return Err(error.into());
         }
         for chunk in chunks {

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use samp_abi::plan::Plan;
-use samp_kernels::sample::{Pick, Picked};
+use samp_kernels::sample::{SampleRequest, SampledToken};
 
 use crate::{
     batch::{Outputs, SequenceId},
@@ -160,12 +160,12 @@ impl<'t> Completion<'t> {
     }
 
     /// What a device needs to choose the next token itself; `None` where the logits are needed for it.
-    pub fn pick(&self) -> Option<Pick> {
+    pub fn pick(&self) -> Option<SampleRequest> {
         self.sampler.pick()
     }
 
     /// Takes the token that a device chose by [`Completion::pick`]. Not to be called after the end.
-    pub fn accept_picked(&mut self, picked: Option<Picked>) -> Result<Delta, GenerateError> {
+    pub fn accept_sampled(&mut self, picked: Option<SampledToken>) -> Result<Delta, GenerateError> {
         let sampled = self.sampler.take(picked)?;
         self.append(sampled)
     }
@@ -276,7 +276,7 @@ fn run(
     let mut pending = completion.prompt().to_vec();
     while finish.is_none() {
         let delta = match completion.pick() {
-            Some(pick) => completion.accept_picked(engine.prefill_picking(sequence, &pending, pick)?)?,
+            Some(pick) => completion.accept_sampled(engine.append_and_sample(sequence, &pending, pick)?)?,
             None => completion.accept(engine.prefill(sequence, &pending, Outputs::Last)?.row(0))?,
         };
         text.push_str(&delta.text);

@@ -8,28 +8,28 @@
 //! the plan has made.
 
 pub mod batch;
-pub mod cache;
+pub mod cache_dir;
 pub mod chat;
-mod contained;
 pub mod detokenize;
 pub mod device;
 pub mod engine;
 pub mod generate;
 mod golden;
 pub mod kv;
+mod library_panic;
 pub mod plan;
 pub mod sample;
 pub mod tokenizer;
 
 pub use batch::{Chunk, Logits, Outputs, SequenceId};
 pub use chat::{ChatError, ChatTemplate, Message};
-pub use contained::contained;
 pub use detokenize::Detokenizer;
 pub use device::{Batch, BufferView, Device, DeviceError, DeviceKind, Executable, Observer, Replay, Weights};
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate};
 pub use golden::GoldenError;
 pub use kv::{KvUsage, OutOfPages};
+pub use library_panic::catch_library_panic;
 pub use plan::{Fault, OpenPlan, PlanError, open, open_staged, validate, validate_manifest};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};
 pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};

@@ -5,7 +5,7 @@
 //! `samp_kernels::sample` defines which token a draw names, for GPUs too.
 
 use samp_kernels::sample::{
-    Choice, Pick, Picked,
+    SampleRequest, SampledToken, SamplingParams,
     reference::{LogSum, choose, largest},
 };
 
@@ -121,7 +121,7 @@ impl Sampler {
         let log_sum = LogSum::of(logits);
         let logprob = |token: u32| log_sum.logprob(logits[token as usize]);
         let penalised = self.penalise(logits, history);
-        let Pick { choice, draw } = self.next_pick();
+        let SampleRequest { choice, draw } = self.next_pick();
         let token = choose(&penalised, &choice, draw).ok_or(SamplingError::NoneChosen)?;
         self.draws += 1;
         let top = largest(logits, self.sampling.top_logprobs);
@@ -131,14 +131,14 @@ impl Sampler {
 
     /// What a device needs to choose the next token where the logits are. `None` where more is asked of them than that:
     /// a repetition penalty, other tokens' log-probabilities.
-    pub fn pick(&self) -> Option<Pick> {
+    pub fn pick(&self) -> Option<SampleRequest> {
         let Sampling { repetition_penalty, top_logprobs, .. } = self.sampling;
         (repetition_penalty == 1.0 && top_logprobs == 0).then(|| self.next_pick())
     }
 
     /// Takes what a device chose by [`Sampler::pick`].
-    pub fn take(&mut self, picked: Option<Picked>) -> Result<Sampled, SamplingError> {
-        let Picked { token, logprob } = picked.ok_or(SamplingError::NoneChosen)?;
+    pub fn take(&mut self, picked: Option<SampledToken>) -> Result<Sampled, SamplingError> {
+        let SampledToken { token, logprob } = picked.ok_or(SamplingError::NoneChosen)?;
         self.draws += 1;
         Ok(Sampled { token, logprob, top: vec![] })
     }
@@ -159,10 +159,11 @@ impl Sampler {
         penalised
     }
 
-    fn next_pick(&self) -> Pick {
+    fn next_pick(&self) -> SampleRequest {
         let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
-        let choice = Choice { temperature, top_k: u32::try_from(top_k).unwrap_or(u32::MAX), top_p, min_p };
-        Pick { choice, draw: random_bits(self.sampling.seed, self.draws) }
+        let choice =
+            SamplingParams { temperature, top_k: u32::try_from(top_k).unwrap_or(u32::MAX), top_p, min_p };
+        SampleRequest { choice, draw: random_bits(self.sampling.seed, self.draws) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::{contained::contained, plan::OpenPlan};
+use crate::{library_panic::catch_library_panic, plan::OpenPlan};
 
 const LIBRARY: &str = "tokenizers";
 
@@ -86,8 +86,8 @@ impl Tokenizer {
             file: TOKENIZER_FILE,
             reason: reason.to_string(),
         };
-        let mut inner =
-            contained(LIBRARY, || tokenizers::Tokenizer::from_bytes(tokenizer)).map_err(|e| wrong(&e))?;
+        let mut inner = catch_library_panic(LIBRARY, || tokenizers::Tokenizer::from_bytes(tokenizer))
+            .map_err(|e| wrong(&e))?;
         // Truncation and padding are the caller's business, whatever the file was saved with.
         inner.with_padding(None).with_truncation(None).map_err(|e| wrong(&e))?;
         let added = inner.get_added_tokens_decoder();
@@ -97,13 +97,14 @@ impl Tokenizer {
 
     /// The token ids of a text.
     pub fn encode(&self, text: &str, special: AddSpecial) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = contained(LIBRARY, || self.inner.encode_fast(text, special == AddSpecial::Yes));
+        let encoding =
+            catch_library_panic(LIBRARY, || self.inner.encode_fast(text, special == AddSpecial::Yes));
         encoding.map(|e| e.get_ids().to_vec()).map_err(TokenizerError::Failed)
     }
 
     /// The text of token ids. Ids that the tokenizer does not know are left out.
     pub fn decode(&self, ids: &[u32], special: SpecialTokens) -> Result<String, TokenizerError> {
-        contained(LIBRARY, || self.inner.decode(ids, special == SpecialTokens::Skip))
+        catch_library_panic(LIBRARY, || self.inner.decode(ids, special == SpecialTokens::Skip))
             .map_err(TokenizerError::Failed)
     }
 

@@ -5,7 +5,7 @@
 mod entry;
 
 use libfuzzer_sys::fuzz_target;
-use samp_compiler::recipe::parse_recipe;
+use samp_compiler::lower::recipe::parse_recipe;
 
 fuzz_target!(|text: &str| {
     if let Ok(recipe) = parse_recipe(text, "recipe.toml") {

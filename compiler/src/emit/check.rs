@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use samp_abi::Format;
 use samp_kernels::format::EncodeError;
 
-use super::{
-    error::EmitError,
-    spec::{PlanSpec, SourceSpec, TensorSpec},
-};
+use super::error::EmitError;
 use crate::import::Checkpoint;
+use crate::lower::{PlanSpec, SourceSpec, TensorSpec};
 
 /// Refuses what emission cannot do: formats that need statistics, widths that do not fit the format, sources that
 /// are missing or not as specified, names that would collide.

@@ -6,17 +6,18 @@ use rayon::prelude::*;
 use samp_abi::{TargetName, plan::TensorId};
 use samp_kernels::{
     cuda::Source,
-    specialize::{Fixed, Matrix},
+    instantiate::{Matrix, PlanConstants},
     target::Target,
 };
 use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc, NvrtcError};
 use samp_runtime::{
-    cache::cache_folder,
+    cache_dir::cache_dir,
     plan::code::{CODE_FOLDER, NoKernel, PlanKernels, sources, specialized},
 };
 use serde::Serialize;
 
-use super::{EmitError, PlanSpec, error::During, manifest::Manifest, staging::write_synced};
+use super::{EmitError, error::During, manifest::Manifest, staging::write_synced};
+use crate::lower::PlanSpec;
 
 /// The file that says what the code of each kernel takes.
 pub const CODE_REPORT: &str = "kernels/report.json";
@@ -63,7 +64,7 @@ impl Code {
     pub fn compile(spec: &PlanSpec, threads: usize) -> Result<Code, CodeError> {
         let Some(capability) = Target::of(spec.target).compute_capability else { return Ok(Code::default()) };
         let sources = sources(&spec.specialized()?, capability);
-        let nvrtc = Nvrtc::find()?.with_cache(Cache::at(&cache_folder("kernels")));
+        let nvrtc = Nvrtc::find()?.with_cache(Cache::at(&cache_dir("kernels")));
         let compile = |(path, source): (String, Source)| {
             let cubin = nvrtc.compile(&source, arch(spec.target))?;
             match cubin.report.faults() {
@@ -157,8 +158,8 @@ impl PlanSpec {
     }
 
     /// What the plan fixes for its kernels; `matrix` is that of [`PlanSpec::matrix`].
-    pub(crate) fn fixed<'a>(&'a self, matrix: &'a dyn Fn(TensorId) -> Matrix) -> Fixed<'a> {
-        Fixed { model: &self.model, kv: &self.kv, program: &self.program, matrix }
+    pub(crate) fn fixed<'a>(&'a self, matrix: &'a dyn Fn(TensorId) -> Matrix) -> PlanConstants<'a> {
+        PlanConstants { model: &self.model, kv: &self.kv, program: &self.program, matrix }
     }
 
     /// How a tensor is stored.

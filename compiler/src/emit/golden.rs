@@ -7,7 +7,8 @@ use samp_abi::{
     plan::{Golden, GoldenRow},
 };
 
-use super::{error::EmitError, spec::PlanSpec};
+use super::error::EmitError;
+use crate::lower::PlanSpec;
 
 /// Tokens of the probe.
 const TOKENS: usize = 8;

@@ -16,10 +16,10 @@ use super::{
     hash::blake3_hex,
     journal::Finished,
     place::Placement,
-    spec::PlanSpec,
     staging::write_synced,
 };
 use crate::import::{CarriedFile, FileIdentity};
+use crate::lower::PlanSpec;
 
 /// The tool that plans are stamped with.
 pub const TOOL: &str = concat!("samp ", env!("CARGO_PKG_VERSION"));

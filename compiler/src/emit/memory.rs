@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex};
 
 use samp_abi::Layout;
 
-use super::spec::{PlanSpec, TensorSpec};
+use crate::lower::{PlanSpec, TensorSpec};
 
 /// Tensors in flight take at most so many bytes together by default, unless one tensor alone takes more.
 pub const DEFAULT_BUDGET: u64 = 4 << 30;

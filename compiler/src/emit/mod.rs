@@ -6,7 +6,6 @@
 //!
 //! Never: a decision about formats, layouts, kernels or memory; those come with the [`PlanSpec`].
 
-mod certificate;
 mod check;
 mod code;
 pub(crate) mod disk;
@@ -14,30 +13,22 @@ pub(crate) mod error;
 mod golden;
 mod hash;
 mod journal;
-mod lower;
 pub(crate) mod manifest;
 mod memory;
 mod pack;
 mod place;
 mod progress;
 mod schema;
-mod spec;
 pub(crate) mod staging;
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
-pub use certificate::{
-    Assigned, CERTIFICATE_FILE, CERTIFICATE_VERSION, CacheLoss, Certificate, Held, Quality, Round,
-    ShadowPrice, Size, StratumQuality, Uniform,
-};
 pub use code::{CODE_REPORT, Code, CodeError, CodeFile};
 pub use error::EmitError;
 pub use golden::Probe;
-pub use lower::{FindSource, LowerInputs, lower};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
 pub use progress::{Bar, Progress, Silent};
 pub use schema::{certificate_schema, plan_schema, profile_schema};
-pub use spec::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};
 
 use self::{
     disk::{Space, reserve},
@@ -50,8 +41,10 @@ use self::{
     staging::{PLAN, Staging},
 };
 use crate::{
-    calibrate::RoundedStore,
+    certificate::{CERTIFICATE_FILE, Certificate, QualityEvidence},
     import::{CarriedFile, Checkpoint, FileIdentity},
+    lower::PlanSpec,
+    quantize::RoundedStore,
 };
 use samp_abi::plan::{GOLDEN_FILE, Plan};
 
@@ -75,7 +68,7 @@ pub struct EmitOptions<'a> {
     /// Where tensors with transforms are taken from.
     pub rounded: Option<&'a RoundedStore>,
     /// What is known of the plan's precision; `None` where nothing was measured.
-    pub quality: Option<&'a Quality>,
+    pub quality: Option<&'a QualityEvidence>,
 }
 
 /// What was emitted.

@@ -23,11 +23,11 @@ use super::{
     memory::{Gate, in_flight_bytes},
     place::{Placement, aligned},
     progress::Progress,
-    spec::TensorSpec,
 };
+use crate::lower::TensorSpec;
 use crate::{
-    calibrate::RoundedStore,
     import::{Checkpoint, Rows, TensorView},
+    quantize::RoundedStore,
 };
 
 /// Bytes read at once when a finished tensor is verified.

@@ -2,7 +2,8 @@
 
 use samp_abi::plan::{Part, Source, Tensor, WeightsFile, align_part, weights_file_name, weights_header};
 
-use super::{hash::blake3_hex, spec::TensorSpec};
+use super::hash::blake3_hex;
+use crate::lower::TensorSpec;
 
 /// Tensors with their final places but without hashes, and the files that hold them.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ pub fn aligned(bytes: u64) -> u64 {
 fn without_place(spec: &TensorSpec) -> Tensor {
     let components =
         spec.layout.components(spec.format, spec.rows, spec.cols, spec.kept_columns().len() as u64);
-    let source = |s: &super::spec::SourceSpec| Source {
+    let source = |s: &crate::lower::SourceSpec| Source {
         name: s.name.clone(),
         shape: s.shape.clone(),
         blake3: String::new(),

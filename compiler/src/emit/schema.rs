@@ -1,7 +1,7 @@
 //! The published JSON Schemas: `docs/plan.schema.json`, `docs/certificate.schema.json` and `docs/profile.schema.json`.
 
-use super::certificate::Certificate;
-use crate::calibrate::Profile;
+use crate::certificate::Certificate;
+use crate::quantize::Profile;
 
 /// JSON Schema of `plan.json`.
 pub fn plan_schema() -> String {

@@ -27,7 +27,7 @@ pub struct Record {
 pub enum Task {
     /// Predict each next token of a text.
     Text(String),
-    /// Pick the continuation of a prompt.
+    /// SampleRequest the continuation of a prompt.
     Choice {
         /// Text before the continuation.
         prompt: String,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use samp_compiler::{
     import::{Checkpoint, bind, parse_config, parse_index, parse_safetensors},
-    recipe::parse_recipe,
+    lower::recipe::parse_recipe,
 };
 use samp_ir::Severity;
 

@@ -1,8 +1,8 @@
 use samp_abi::{Format, ScaleAxis};
 use samp_compiler::{
     import::{import_config, parameters},
-    quality::QualityPass,
-    recipe::{load, load_measured, parse_measured, parse_recipe, recipe_schema},
+    lower::recipe::{load, load_measured, parse_measured, parse_recipe, recipe_schema},
+    quantize::passes::QualityPass,
 };
 use samp_ir::Diagnostic;
 

@@ -8,8 +8,8 @@ pub use cpu::{paged_attention, paged_attention_at};
 
 use crate::{
     cost::Work,
+    instantiate::CudaKernel,
     registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Shape, Tolerance},
-    specialize::CudaKernel,
 };
 use samp_abi::{Format, ScaleAxis, TargetName, plan::OpKind};
 

@@ -8,11 +8,11 @@ pub use cpu::{add, concat, gather, silu_mul, silu_mul_at};
 
 use crate::{
     cost::Work,
+    instantiate::CudaKernel,
     registry::{
         Entry, FP8_ROWS, GPUS, HOPPER, Kernel, SIXTEEN_BITS, Shape, Tolerance, writes_fp8_rows,
         writes_plain_rows,
     },
-    specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
 

@@ -26,7 +26,7 @@ pub fn source(format: Format, layout: Layout, cols: u32) -> Option<Source> {
         source = source.define("GROUP", group.size());
     }
     let switches = [
-        ("FRAGMENTS", layout == Layout::Fragments),
+        ("FRAGMENTS", layout == Layout::MmaFragments),
         ("TENSOR_SCALE", format == Format::Fp8E4m3(ScaleAxis::Tensor)),
         ("ZERO_POINT", matches!(format, Format::Int4 { zero_point: true, .. })),
         ("FP4", format == Format::Fp4),

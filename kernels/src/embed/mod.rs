@@ -9,8 +9,8 @@ pub use cpu::embed;
 use crate::{
     cost::Work,
     encoded::EncodedRef,
+    instantiate::CudaKernel,
     registry::{Entry, GPUS, Kernel, Tolerance},
-    specialize::CudaKernel,
 };
 use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 

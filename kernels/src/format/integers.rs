@@ -165,7 +165,7 @@ fn zero_at(tensor: &EncodedRef<'_>, row: usize, groups: usize, index: usize) -> 
             let byte = tensor.part(Component::ZeroPoints)[at / 2];
             if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 }
         }
-        Layout::Rows16 | Layout::Fragments => {
+        Layout::Rows16 | Layout::MmaFragments => {
             tensor.lane::<u8>(Component::ZeroPoints, row, groups).get(index)
         }
     }

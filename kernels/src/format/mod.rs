@@ -3,6 +3,7 @@
 //! One file for each family; [`encode`] and [`decode_rows`] pick it. Plain loops, portable: a GPU or SIMD kernel that
 //! decodes weights is checked against these.
 
+mod bit_planes;
 mod blockwise4;
 mod double_quant;
 mod float;
@@ -10,19 +11,18 @@ mod fp8;
 mod input;
 mod int8;
 mod integers;
-mod runs;
 
 pub use blockwise4::{FP4, NF4, table};
 pub use double_quant::ABSMAX_MAP;
 pub use fp8::{FP8, FP8_MAX, f32_to_fp8, fp8_to_f32};
 pub use integers::INT4;
 
+pub(crate) use bit_planes::{code_in_run, pack};
 pub(crate) use blockwise4::{Coding, coding_of};
 pub(crate) use double_quant::{absmax_code, absmax_of};
 pub(crate) use fp8::scale_of as fp8_scale;
 pub(crate) use int8::scale_of as int8_scale;
 pub(crate) use integers::stored_scale as group_scale;
-pub(crate) use runs::{code_in_run, pack};
 
 use crate::encoded::{Encoded, EncodedRef};
 use input::Input;

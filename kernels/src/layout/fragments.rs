@@ -1,4 +1,4 @@
-//! Values in the order of [`Layout::Fragments`](samp_abi::Layout::Fragments).
+//! Values in the order of [`Layout::MmaFragments`](samp_abi::Layout::MmaFragments).
 //!
 //! Two neighbouring columns of a row stay neighbours, so codes move in pairs: one, two or four bytes.
 

@@ -27,13 +27,13 @@ pub fn pack(tensor: EncodedRef<'_>, layout: Layout) -> Encoded {
     let outliers = tensor.part(Component::OutlierColumns).len() / 4;
     let (rows, cols) = (tensor.rows, tensor.cols);
     let mut packed = Encoded::zeroed(tensor.format, layout, rows, cols, outliers);
-    let fragments = [tensor.layout, layout].contains(&Layout::Fragments);
+    let fragments = [tensor.layout, layout].contains(&Layout::MmaFragments);
     let tiled = Layout::Rows16.components(tensor.format, rows as u64, cols as u64, outliers as u64);
     for (spec, (component, to)) in tiled.iter().zip(&mut packed.parts) {
         let from = tensor.part(*component);
         match spec.shape[..] {
             _ if *component == Component::Values && fragments && tensor.layout != layout => {
-                fragments::reorder(tensor.format, cols, from, to, layout == Layout::Fragments);
+                fragments::reorder(tensor.format, cols, from, to, layout == Layout::MmaFragments);
             }
             [_, width, TILE_ROWS] if tensor.layout != layout && !to.is_empty() => {
                 let reorder = Reorder { to_tiles: layout != Layout::RowMajor, width: width as usize };

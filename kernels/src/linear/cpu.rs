@@ -8,7 +8,7 @@ use super::{
     LinearArgs, check,
     decode::{Bf16, Decode, F16, F32, Float4, Fp8, Int4, Int5, Int6, Int8, Weight},
     direct::Direct,
-    finish::{Finish, Write},
+    epilogue::{Finish, Write},
     panel::{Decoded, MAX_TASK_TILES, PANEL_TILES, Panel},
     tokens::PackedTokens,
 };

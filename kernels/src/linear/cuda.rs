@@ -97,7 +97,8 @@ impl Linear {
             Kind::Mma => matches!(tokens, 8 | 16 | 32 | 64),
             Kind::Wgmma | Kind::WgmmaFp8 => matches!(tokens, 16 | 32 | 64 | 128),
         };
-        let cols_fit = Layout::Fragments.holds(format, cols.into()) && cols.is_multiple_of(kind.block_cols());
+        let cols_fit =
+            Layout::MmaFragments.holds(format, cols.into()) && cols.is_multiple_of(kind.block_cols());
         let fits = tokens_fit && stem(kind, format).is_some() && cols_fit;
         let tiling = tiling(kind, format, cols, tokens);
         let activation = if format == Format::Bf16 { Activation::Bf16 } else { Activation::F16 };

@@ -1,4 +1,4 @@
-//! Rows of the registry for the linear kernels of GPUs, which all read [`Layout::Fragments`].
+//! Rows of the registry for the linear kernels of GPUs, which all read [`Layout::MmaFragments`].
 
 use samp_abi::{ElementType, Format, Group, Layout, ScaleAxis, plan::OpKind};
 
@@ -9,8 +9,8 @@ use super::{
 use crate::{
     cost::Work,
     cuda::Activation,
+    instantiate::CudaKernel,
     registry::{Entry, GPUS, HOPPER, Kernel, SIXTEEN_BITS, Shape},
-    specialize::CudaKernel,
 };
 
 /// Shared memory of a block that every GPU has, and that Hopper has, in bytes.
@@ -47,7 +47,7 @@ macro_rules! fragments {
             name: concat!("linear_", $name, "_fragments_", $variant),
             op: OpKind::Linear,
             targets: $targets,
-            layout: Some(Layout::Fragments),
+            layout: Some(Layout::MmaFragments),
             accepts: |shape| shape.format == Some($format) && accepts(Kind::$kind, $tokens, shape),
             work: |shape| work(Kind::$kind, $tokens, shape),
             tolerance: SIXTEEN_BITS,
@@ -97,7 +97,7 @@ fn work(kind: Kind, tokens: u32, shape: &Shape) -> Work {
     let turns = shape.tokens.div_ceil(tokens.into());
     let padded = (turns * u64::from(tokens)) as f64;
     let format = shape.format.unwrap_or(Format::F16);
-    let weights = Layout::Fragments.bytes(format, shape.rows, shape.cols) as f64;
+    let weights = Layout::MmaFragments.bytes(format, shape.rows, shape.cols) as f64;
     let x_bytes = if kind == Kind::WgmmaFp8 { 1.0 } else { 2.0 };
     let activations = x_bytes * padded * shape.cols as f64 + 2.0 * (shape.tokens * shape.rows) as f64;
     // Estimates, for want of a measured table: `mma` cannot fill Hopper's units, and decoding a weight for matrix units

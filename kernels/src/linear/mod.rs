@@ -4,7 +4,7 @@ mod cpu;
 pub mod cuda;
 mod decode;
 mod direct;
-mod finish;
+mod epilogue;
 pub(crate) mod fragments;
 mod panel;
 pub mod reference;

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::hessian::{SecondMoment, stride};
+use super::hessian::{Hessian, stride};
 use super::matmul::{TALL, WIDE, add_to_panel};
 
 /// Columns that are eliminated together.
@@ -58,7 +58,7 @@ pub enum Damped {
 
 /// `U`, `D` and the order of the columns. Used for any number of weights and formats over the same inputs.
 #[derive(Clone, Debug)]
-pub struct Factor {
+pub struct CholeskyFactor {
     pub(super) cols: usize,
     /// The column at each place of the order.
     pub(super) order: Vec<usize>,
@@ -73,13 +73,13 @@ pub struct Factor {
     damped: Damped,
 }
 
-impl Factor {
+impl CholeskyFactor {
     /// Factors `h`. Where a pivot is lost to rounding, the mean share of the damping is raised to at least 10⁻⁶, then
-    /// tenfold until it is not; [`Factor::damped`] tells. Takes 8 bytes for each pair of columns and `n³/3` operations.
-    pub fn new(h: &SecondMoment, order: Order, damping: Damping) -> Factor {
+    /// tenfold until it is not; [`CholeskyFactor::damped`] tells. Takes 8 bytes for each pair of columns and `n³/3` operations.
+    pub fn new(h: &Hessian, order: Order, damping: Damping) -> CholeskyFactor {
         let (energy, mean) = (h.diagonal(), h.mean_diagonal());
         let order = arrange(&energy, order);
-        let mut factor = Factor {
+        let mut factor = CholeskyFactor {
             cols: h.cols(),
             upper: Vec::new(),
             pivots: vec![0.0; h.cols()],
@@ -151,7 +151,7 @@ impl Factor {
     }
 
     /// Takes the damped matrix in the order of the columns; the padding is the identity.
-    fn copy(&mut self, h: &SecondMoment) {
+    fn copy(&mut self, h: &Hessian) {
         let (cols, stride, order, added) = (self.cols, stride(self.cols), &self.order, &self.added);
         self.upper.resize(stride * stride, 0.0);
         self.upper.par_chunks_mut(stride).enumerate().for_each(|(i, row)| {

@@ -2,7 +2,7 @@
 
 use samp_abi::Format;
 
-use super::{Factor, Rounding};
+use super::{CholeskyFactor, Rounding};
 use crate::encoded::misplaced_column;
 use crate::format::EncodeError;
 
@@ -27,7 +27,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Columns in the order of `factor`.
-    pub fn of_factor(factor: &Factor, rounding: &Rounding) -> Result<Columns, EncodeError> {
+    pub fn of_factor(factor: &CholeskyFactor, rounding: &Rounding) -> Result<Columns, EncodeError> {
         Columns::new(factor.order.clone(), &factor.diagonal, rounding)
     }
 

@@ -12,7 +12,7 @@ use samp_abi::{Format, Layout};
 
 use super::hessian::stride;
 use super::matmul::{DEPTH, TALL, WIDE, add_to_panel, packed};
-use super::{Damped, Factor, Rows};
+use super::{CholeskyFactor, Damped, Rows};
 use crate::format::encode;
 use crate::layout;
 use crate::linear::{self, LinearArgs};
@@ -22,17 +22,17 @@ const TASK_ROWS: usize = 64;
 
 /// `Σ d xᵀ` in f64, `[rows, cols]`, summed in the order of the tokens.
 #[derive(Clone, Debug)]
-pub struct CrossMoment {
+pub struct CrossHessian {
     rows: usize,
     cols: usize,
     /// Whole tiles: `[rows to a multiple of 8, stride]`.
     sums: Vec<f64>,
 }
 
-impl CrossMoment {
+impl CrossHessian {
     /// The sum over no tokens.
-    pub fn new(rows: usize, cols: usize) -> CrossMoment {
-        CrossMoment { rows, cols, sums: vec![0.0; rows.next_multiple_of(TALL) * stride(cols)] }
+    pub fn new(rows: usize, cols: usize) -> CrossHessian {
+        CrossHessian { rows, cols, sums: vec![0.0; rows.next_multiple_of(TALL) * stride(cols)] }
     }
 
     /// Adds tokens: `d` is `[tokens, rows]`, `x` `[tokens, cols]`. Panics if they have not as many.
@@ -54,7 +54,7 @@ impl CrossMoment {
 
     /// `(Σ d xᵀ + weights · Λ) (H + Λ)⁻¹`, where `d` are the outputs wanted and `factor` is that of `H + Λ`; the weights as
     /// they are where no input differs from zero. Panics if the widths differ.
-    pub fn regress(&self, weights: &[f32], factor: &Factor) -> Vec<f32> {
+    pub fn regress(&self, weights: &[f32], factor: &CholeskyFactor) -> Vec<f32> {
         assert_eq!(weights.len(), self.rows * self.cols, "weights are [rows, cols]");
         if factor.damped() == Damped::NoInput {
             return weights.to_vec();
@@ -73,7 +73,7 @@ impl CrossMoment {
 
     /// `weights + weights · Σ d xᵀ (H + Λ)⁻¹`, where `d` is what the inputs are short of. Panics if the widths
     /// differ.
-    pub fn correct_inputs(&self, weights: &[f32], factor: &Factor) -> Vec<f32> {
+    pub fn correct_inputs(&self, weights: &[f32], factor: &CholeskyFactor) -> Vec<f32> {
         let cols = self.cols;
         assert!(self.rows == cols && weights.len().is_multiple_of(cols), "d and x are both inputs");
         // Row `i` says how much of each column column `i` is to be added to.
@@ -95,7 +95,7 @@ impl CrossMoment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantize::{Damping, Order, SecondMoment};
+    use crate::quantize::{Damping, Hessian, Order};
 
     /// Inputs that were turned and stretched are answered as before.
     #[test]
@@ -117,14 +117,14 @@ mod tests {
         };
         let wanted = outputs(&weights, &original);
         let short = |found: &[f32]| -> Vec<f32> { wanted.iter().zip(found).map(|(w, f)| w - f).collect() };
-        let (mut h, mut cross) = (SecondMoment::new(cols), CrossMoment::new(rows, cols));
+        let (mut h, mut cross) = (Hessian::new(cols), CrossHessian::new(rows, cols));
         h.add(&changed).unwrap();
         cross.add(&wanted, &changed);
-        let mut of_inputs = CrossMoment::new(cols, cols);
+        let mut of_inputs = CrossHessian::new(cols, cols);
         let missing: Vec<f32> = original.iter().zip(&changed).map(|(o, c)| o - c).collect();
         of_inputs.add(&missing, &changed);
         for order in [Order::Natural, Order::Descending { block: 1 }] {
-            let factor = Factor::new(&h, order, Damping { mean: 1e-9, diagonal: 0.0 });
+            let factor = CholeskyFactor::new(&h, order, Damping { mean: 1e-9, diagonal: 0.0 });
             let left = short(&outputs(&cross.regress(&weights, &factor), &changed));
             assert!(left.iter().all(|d| d.abs() < 1e-4), "{left:?}");
             let left = short(&outputs(&of_inputs.correct_inputs(&weights, &factor), &changed));

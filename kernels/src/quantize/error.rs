@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::SecondMoment;
+use super::Hessian;
 use super::matmul::{DEPTH, TALL, Tile, WIDE, add_products};
 use crate::encoded::EncodedRef;
 use crate::format::{RowSource, decode_rows};
@@ -15,7 +15,7 @@ const COLUMNS: usize = 128;
 /// `tr((W − Ŵ) H (W − Ŵ)ᵀ)`: the squared error of all outputs, summed over the tokens of `h`. `source` has the rows of
 /// `W`, `rounded` may have any layout. Divide by [`output_energy`] for the share of the output's energy.
 /// Panics if `h` and `rounded` differ in columns.
-pub fn output_error(source: &dyn RowSource, rounded: EncodedRef<'_>, h: &SecondMoment) -> f64 {
+pub fn output_error(source: &dyn RowSource, rounded: EncodedRef<'_>, h: &Hessian) -> f64 {
     quadratic(rounded.rows, h, rounded.cols, |first, out| {
         let mut decoded = vec![0.0; out.len()];
         source.read(first, out);
@@ -25,7 +25,7 @@ pub fn output_error(source: &dyn RowSource, rounded: EncodedRef<'_>, h: &SecondM
 }
 
 /// `tr(W H Wᵀ)`: the energy of all outputs, summed over the tokens of `h`.
-pub fn output_energy(source: &dyn RowSource, rows: usize, h: &SecondMoment) -> f64 {
+pub fn output_energy(source: &dyn RowSource, rows: usize, h: &Hessian) -> f64 {
     quadratic(rows, h, h.cols(), |first, out| {
         source.read(first, out);
         out.iter().map(|&w| f64::from(w)).collect()
@@ -36,7 +36,7 @@ pub fn output_energy(source: &dyn RowSource, rows: usize, h: &SecondMoment) -> f
 /// `2 Σ_k e_k (Σ_{j<k} e_j H_jk + ½ e_k H_kk)`.
 fn quadratic(
     rows: usize,
-    h: &SecondMoment,
+    h: &Hessian,
     cols: usize,
     read: impl Fn(usize, &mut [f32]) -> Vec<f64> + Sync,
 ) -> f64 {
@@ -65,7 +65,7 @@ fn transposed(rows: &[f64], cols: usize) -> Vec<[f64; WIDE]> {
     (0..cols).map(|column| std::array::from_fn(|i| lane(i, column))).collect()
 }
 
-fn strip_sums(strips: &[Vec<[f64; WIDE]>], h: &SecondMoment) -> f64 {
+fn strip_sums(strips: &[Vec<[f64; WIDE]>], h: &Hessian) -> f64 {
     let cols = h.cols();
     let mut panel = Vec::new();
     let mut sum = 0.0;
@@ -90,7 +90,7 @@ fn strip_sums(strips: &[Vec<[f64; WIDE]>], h: &SecondMoment) -> f64 {
 
 /// Packs rows `depths` of the strict upper triangle and half the diagonal, from column `start` on, as panels of eight
 /// columns.
-fn pack(h: &SecondMoment, depths: std::ops::Range<usize>, start: usize, panel: &mut Vec<[f64; TALL]>) {
+fn pack(h: &Hessian, depths: std::ops::Range<usize>, start: usize, panel: &mut Vec<[f64; TALL]>) {
     panel.clear();
     let element = |row: &[f64], k: usize, column: usize| match column.checked_sub(k) {
         Some(0) => 0.5 * row[0],

@@ -8,12 +8,12 @@
 
 use half::f16;
 
+use super::codebook::{Codebook, Lanes, Scale, scaled};
 use super::columns::{Columns, LAZY};
-use super::grid::{Codebook, Lanes, Scale, scaled};
 use super::hessian::stride;
 use super::matmul::{DEPTH, TALL, Tile, WIDE, add_products};
 use super::refine::BestScales;
-use super::{Factor, Rounding, round};
+use super::{CholeskyFactor, Rounding, round};
 use crate::encoded::Encoded;
 use crate::format::{EncodeError, RowSource};
 use crate::simd::{self, Job, Lanes as Vectors, Width};
@@ -38,7 +38,7 @@ pub struct Compensated {
 pub fn gptq(
     source: &dyn RowSource,
     rows: usize,
-    factor: &Factor,
+    factor: &CholeskyFactor,
     rounding: Rounding,
 ) -> Result<Compensated, EncodeError> {
     let columns = Columns::of_factor(factor, &rounding)?;
@@ -49,7 +49,7 @@ pub fn gptq(
 pub(super) struct Shared<'a, B> {
     pub book: &'a B,
     pub columns: &'a Columns,
-    pub factor: Option<&'a Factor>,
+    pub factor: Option<&'a CholeskyFactor>,
     /// Multiples of absmax to try.
     pub factors: Vec<f32>,
     /// Rows of the tensor.
@@ -145,7 +145,7 @@ impl<B: Codebook> Shared<'_, B> {
 }
 
 /// Packs rows `depths` of the factor, 128 columns from `start` on, as panels of eight columns.
-fn pack(factor: &Factor, depths: std::ops::Range<usize>, start: usize, panel: &mut Vec<[f64; TALL]>) {
+fn pack(factor: &CholeskyFactor, depths: std::ops::Range<usize>, start: usize, panel: &mut Vec<[f64; TALL]>) {
     let stride = stride(factor.cols);
     panel.clear();
     for at in (start..stride.min(start + LAZY)).step_by(TALL) {

@@ -11,23 +11,23 @@ use super::matmul::WIDE;
 
 /// The orthogonal matrix `Q` of one width and seed.
 #[derive(Clone, Debug)]
-pub struct Rotation {
+pub struct HadamardRotation {
     width: usize,
     signs: Vec<f64>,
     /// The orthonormal cosine matrix of order `m`, row-major, divided by `√2^k`.
     mixing: Vec<f64>,
 }
 
-impl Rotation {
+impl HadamardRotation {
     /// The transform of `width` coordinates that belongs to `seed`. Time of each use grows with
     /// `width · (k + m)`. Panics if `width` is zero.
-    pub fn new(width: usize, seed: u64) -> Rotation {
+    pub fn new(width: usize, seed: u64) -> HadamardRotation {
         assert!(width > 0, "a rotation needs coordinates");
         let hadamard = 1 << width.trailing_zeros();
         let order = width / hadamard;
         let norm = (hadamard as f64).sqrt();
         let mixing = cosines(order).into_iter().map(|c| c / norm).collect();
-        Rotation { width, signs: signs(width, seed), mixing }
+        HadamardRotation { width, signs: signs(width, seed), mixing }
     }
 
     /// Coordinates.
@@ -37,27 +37,27 @@ impl Rotation {
 
     /// Turns every row of a row-major matrix of `width` columns: `w ↦ Q w`. As `W x = (W Qᵀ)(Q x)`, this is what
     /// weights undergo whose inputs are turned. Panics unless the matrix is whole rows.
-    pub fn turn_rows(&self, matrix: &mut [f32]) {
-        self.rows(matrix, Rotation::forward);
+    pub fn rotate_rows(&self, matrix: &mut [f32]) {
+        self.rows(matrix, HadamardRotation::forward);
     }
 
-    /// Undoes [`Rotation::turn_rows`]: `w ↦ Qᵀ w`.
-    pub fn turn_rows_back(&self, matrix: &mut [f32]) {
-        self.rows(matrix, Rotation::backward);
+    /// Undoes [`HadamardRotation::rotate_rows`]: `w ↦ Qᵀ w`.
+    pub fn unrotate_rows(&self, matrix: &mut [f32]) {
+        self.rows(matrix, HadamardRotation::backward);
     }
 
     /// Turns every column of a row-major matrix of `width` rows: `W ↦ Q W`, which turns its outputs. Panics unless the
     /// matrix has that many rows of `cols`.
-    pub fn turn_columns(&self, matrix: &mut [f32], cols: usize) {
-        self.columns(matrix, cols, Rotation::forward);
+    pub fn rotate_columns(&self, matrix: &mut [f32], cols: usize) {
+        self.columns(matrix, cols, HadamardRotation::forward);
     }
 
-    /// Undoes [`Rotation::turn_columns`]: `W ↦ Qᵀ W`.
-    pub fn turn_columns_back(&self, matrix: &mut [f32], cols: usize) {
-        self.columns(matrix, cols, Rotation::backward);
+    /// Undoes [`HadamardRotation::rotate_columns`]: `W ↦ Qᵀ W`.
+    pub fn unrotate_columns(&self, matrix: &mut [f32], cols: usize) {
+        self.columns(matrix, cols, HadamardRotation::backward);
     }
 
-    fn rows(&self, matrix: &mut [f32], turn: impl Fn(&Rotation, &mut [[f64; WIDE]]) + Sync) {
+    fn rows(&self, matrix: &mut [f32], turn: impl Fn(&HadamardRotation, &mut [[f64; WIDE]]) + Sync) {
         assert!(matrix.len().is_multiple_of(self.width), "the matrix is not whole rows of {}", self.width);
         matrix.par_chunks_mut(WIDE * self.width).for_each(|rows| {
             let mut x = vec![[0.0; WIDE]; self.width];
@@ -71,7 +71,12 @@ impl Rotation {
         });
     }
 
-    fn columns(&self, matrix: &mut [f32], cols: usize, turn: impl Fn(&Rotation, &mut [[f64; WIDE]]) + Sync) {
+    fn columns(
+        &self,
+        matrix: &mut [f32],
+        cols: usize,
+        turn: impl Fn(&HadamardRotation, &mut [[f64; WIDE]]) + Sync,
+    ) {
         assert_eq!(matrix.len(), self.width * cols, "the matrix has not {} rows of {cols}", self.width);
         let turned: Vec<Vec<[f64; WIDE]>> = (0..cols.div_ceil(WIDE))
             .into_par_iter()

@@ -10,11 +10,11 @@ use super::matmul::{DEPTH, TALL, WIDE, add_to_panel, packed};
 const TASK_ROWS: usize = 64;
 
 /// `Σ x xᵀ` in f64. Products of two f32 are exact in f64, and each element is summed in the order of the tokens, so
-/// the sum depends neither on threads nor on how the tokens are cut into calls of [`SecondMoment::add`].
+/// the sum depends neither on threads nor on how the tokens are cut into calls of [`Hessian::add`].
 ///
 /// Takes 8 bytes for each pair of columns: 128 MiB for 4096 columns, 6.6 GB for 28672.
 #[derive(Clone, Debug)]
-pub struct SecondMoment {
+pub struct Hessian {
     cols: usize,
     tokens: u64,
     /// `[stride, stride]`; below the diagonal incomplete.
@@ -23,7 +23,7 @@ pub struct SecondMoment {
 
 /// Why inputs cannot be added.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum MomentError {
+pub enum HessianError {
     /// An input is NaN or infinite.
     #[error(
         "token {token}, column {column} of the inputs holds {value}; calibration needs finite activations"
@@ -46,23 +46,23 @@ pub enum MomentError {
     },
 }
 
-impl SecondMoment {
+impl Hessian {
     /// The sum over no tokens.
-    pub fn new(cols: usize) -> SecondMoment {
+    pub fn new(cols: usize) -> Hessian {
         let stride = stride(cols);
-        SecondMoment { cols, tokens: 0, sums: vec![0.0; stride * stride] }
+        Hessian { cols, tokens: 0, sums: vec![0.0; stride * stride] }
     }
 
     /// Adds the tokens of `inputs`, row-major `[tokens, cols]`. To weigh a token by `w`, scale its row by `√w`. Adds
     /// nothing on error. Panics if `inputs` is not whole rows.
-    pub fn add(&mut self, inputs: &[f32]) -> Result<(), MomentError> {
+    pub fn add(&mut self, inputs: &[f32]) -> Result<(), HessianError> {
         if self.cols == 0 || inputs.is_empty() {
             return Ok(());
         }
         assert!(inputs.len().is_multiple_of(self.cols), "the inputs are not whole rows");
         if let Some(at) = inputs.iter().position(|x| !x.is_finite()) {
             let (token, column) = (at / self.cols, at % self.cols);
-            return Err(MomentError::NotFinite { token, column, value: inputs[at] });
+            return Err(HessianError::NotFinite { token, column, value: inputs[at] });
         }
         let (cols, stride) = (self.cols, stride(self.cols));
         for inputs in inputs.chunks(DEPTH * cols) {
@@ -85,9 +85,9 @@ impl SecondMoment {
     }
 
     /// Adds a sum over other tokens.
-    pub fn merge(&mut self, other: &SecondMoment) -> Result<(), MomentError> {
+    pub fn merge(&mut self, other: &Hessian) -> Result<(), HessianError> {
         if self.cols != other.cols {
-            return Err(MomentError::Columns { expected: self.cols, found: other.cols });
+            return Err(HessianError::Columns { expected: self.cols, found: other.cols });
         }
         self.sums.par_iter_mut().zip(&other.sums).for_each(|(sum, more)| *sum += more);
         self.tokens += other.tokens;

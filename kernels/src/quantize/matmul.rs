@@ -7,8 +7,8 @@ use std::array::from_fn;
 
 use rayon::prelude::*;
 
-use super::doubles::{self, Doubles};
 use crate::simd::Width;
+use crate::simd::f64x8::{self, Doubles};
 
 /// Rows of a tile of the result.
 pub(super) const TALL: usize = 8;
@@ -53,7 +53,7 @@ pub(super) fn add_products(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Ti
         // SAFETY: `detect` names what the machine has.
         #[cfg(target_arch = "x86_64")]
         Width::Avx2 => unsafe { avx2(a, b, tiles) },
-        _ => panels(doubles::Portable, a, b, tiles),
+        _ => panels(f64x8::Portable, a, b, tiles),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) fn add_products(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Ti
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Tile]) {
     // SAFETY: the caller promises the instructions.
-    panels(unsafe { doubles::Avx512::new() }, a, b, tiles);
+    panels(unsafe { f64x8::Avx512::new() }, a, b, tiles);
 }
 
 /// # Safety
@@ -72,7 +72,7 @@ unsafe fn avx512(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Tile]) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Tile]) {
     // SAFETY: the caller promises the instructions.
-    panels(unsafe { doubles::Avx2::new() }, a, b, tiles);
+    panels(unsafe { f64x8::Avx2::new() }, a, b, tiles);
 }
 
 #[inline(always)]

@@ -1,20 +1,19 @@
 //! Rounding weights with knowledge of the inputs they will meet.
 //!
-//! [`SecondMoment`] gathers `H = Σ x xᵀ` over the inputs of a linear layer; with it the error of rounding `W` to `Ŵ` is
+//! [`Hessian`] gathers `H = Σ x xᵀ` over the inputs of a linear layer; with it the error of rounding `W` to `Ŵ` is
 //! `‖(W − Ŵ) X‖² = tr((W − Ŵ) H (W − Ŵ)ᵀ)` ([`output_error`]). [`nearest`] rounds each weight by itself, with the best
 //! scales of a [`Search`]; [`gptq`] also lets later columns make up for the errors of earlier ones, with the help of a
-//! [`Factor`] of `H`. [`Rotation`] spreads outliers before either. All results are `Encoded` tensors as [`crate::format`]
+//! [`CholeskyFactor`] of `H`. [`HadamardRotation`] spreads outliers before either. All results are `Encoded` tensors as [`crate::format`]
 //! makes and decodes them.
 //!
 //! Pure arithmetic: the same input gives the same bits on any number of threads and at any vector width.
 
 mod cholesky;
+mod codebook;
 mod columns;
 mod cross;
-mod doubles;
 mod error;
 mod gptq;
-mod grid;
 mod hadamard;
 mod hessian;
 mod matmul;
@@ -22,12 +21,12 @@ mod refine;
 mod round;
 mod store;
 
-pub use cholesky::{Damped, Damping, Factor, Order};
-pub use cross::CrossMoment;
+pub use cholesky::{CholeskyFactor, Damped, Damping, Order};
+pub use cross::CrossHessian;
 pub use error::{output_energy, output_error};
 pub use gptq::{Compensated, gptq};
-pub use hadamard::Rotation;
-pub use hessian::{MomentError, SecondMoment};
+pub use hadamard::HadamardRotation;
+pub use hessian::{Hessian, HessianError};
 pub use refine::{Search, nearest};
 
 use crate::format::RowSource;

@@ -6,8 +6,8 @@
 
 use std::array::from_fn;
 
+use super::codebook::{Codebook, Extent, Lanes, Scale};
 use super::columns::Columns;
-use super::grid::{Codebook, Extent, Lanes, Scale};
 use super::matmul::WIDE;
 use super::{Rounding, round};
 use crate::encoded::Encoded;

@@ -4,11 +4,11 @@ use half::f16;
 use rayon::prelude::*;
 use samp_abi::{Format, ScaleAxis};
 
+use super::codebook::{Codebook, Extent, Fp8, Integers, Scale, Table};
 use super::columns::Columns;
 use super::gptq::{Compensated, Shared, Strip};
-use super::grid::{Codebook, Extent, Fp8, Integers, Scale, Table};
 use super::matmul::WIDE;
-use super::{Factor, Rounding, refine, store};
+use super::{CholeskyFactor, Rounding, refine, store};
 use crate::format::{self, EncodeError, RowSource, fp8_scale};
 
 /// Strips that one task rounds together, so that a panel of the factor read from memory serves all of them.
@@ -18,7 +18,7 @@ const STRIPS: usize = 4;
 pub(super) fn round(
     source: &dyn RowSource,
     rows: usize,
-    (columns, factor): (&Columns, Option<&Factor>),
+    (columns, factor): (&Columns, Option<&CholeskyFactor>),
     rounding: &Rounding,
 ) -> Result<Compensated, EncodeError> {
     let (format, cols) = (rounding.format, columns.order.len());
@@ -49,7 +49,7 @@ struct Tensor<'a> {
     cols: usize,
     rounding: &'a Rounding<'a>,
     columns: &'a Columns,
-    factor: Option<&'a Factor>,
+    factor: Option<&'a CholeskyFactor>,
 }
 
 impl Tensor<'_> {

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use samp_abi::{Component, Format, Layout};
 
 use super::Rounding;
+use super::codebook::{Scale, Table};
 use super::gptq::Strip;
-use super::grid::{Scale, Table};
 use crate::encoded::Encoded;
 use crate::format::pack;
 

@@ -8,11 +8,11 @@ pub use cpu::{add_rms_norm, rms_norm};
 
 use crate::{
     cost::Work,
+    instantiate::CudaKernel,
     registry::{
         Entry, FP8_ROWS, GPUS, HOPPER, Kernel, SIXTEEN_BITS, Shape, Tolerance, writes_fp8_rows,
         writes_plain_rows,
     },
-    specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
 

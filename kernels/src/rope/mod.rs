@@ -8,8 +8,8 @@ pub use cpu::rope_append;
 use crate::{
     attention::{KvGeometry, SequenceSlice, check_cache, cuda},
     cost::Work,
+    instantiate::CudaKernel,
     registry::{Entry, GPUS, Kernel, SIXTEEN_BITS, Tolerance},
-    specialize::CudaKernel,
 };
 use samp_abi::{TargetName, plan::OpKind};
 

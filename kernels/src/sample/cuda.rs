@@ -1,6 +1,6 @@
 //! The kernel of GPUs that chooses tokens: how its source is specialised, and what launching it takes.
 //!
-//! Arguments, in order: logits (f32 `[rows, vocab]`), a [`Choice`](super::Choice) for each row, 64 random bits for each row
+//! Arguments, in order: logits (f32 `[rows, vocab]`), a [`SamplingParams`](super::SamplingParams) for each row, 64 random bits for each row
 //! (u64), tokens (i32 `[rows]`, -1 where the reference finds none), log-probabilities at temperature 1 (f32 `[rows]`, NaN
 //! where there is no token; or null), rows (i32).
 

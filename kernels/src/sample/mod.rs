@@ -11,14 +11,14 @@ use samp_abi::{TargetName, plan::OpKind};
 
 use crate::{
     cost::Work,
+    instantiate::CudaKernel,
     registry::{Entry, GPUS, Kernel, Shape, Tolerance},
-    specialize::CudaKernel,
 };
 
 /// How the token of a row is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
-pub struct Choice {
+pub struct SamplingParams {
     /// Divides the logits; 0 takes the largest logit.
     pub temperature: f32,
     /// Only so many of the most likely tokens count; 0 for all.
@@ -31,22 +31,24 @@ pub struct Choice {
 
 /// What decides a row's token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pick {
+pub struct SampleRequest {
     /// How it is chosen.
-    pub choice: Choice,
+    pub choice: SamplingParams,
     /// 64 random bits, of which the upper 53 count.
     pub draw: u64,
 }
 
-impl Pick {
+impl SampleRequest {
     /// The likeliest token.
-    pub const GREEDY: Pick =
-        Pick { choice: Choice { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 }, draw: 0 };
+    pub const GREEDY: SampleRequest = SampleRequest {
+        choice: SamplingParams { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 },
+        draw: 0,
+    };
 }
 
 /// A chosen token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Picked {
+pub struct SampledToken {
     /// Its id.
     pub token: u32,
     /// Its log-probability at temperature 1 among all tokens.
@@ -59,9 +61,9 @@ pub struct SampleArgs<'a> {
     /// `[rows, vocab]`.
     pub logits: &'a [f32],
     /// One for each row.
-    pub picks: &'a [Pick],
+    pub picks: &'a [SampleRequest],
     /// One for each row.
-    pub out: &'a mut [Option<Picked>],
+    pub out: &'a mut [Option<SampledToken>],
 }
 
 /// Rows of the registry. Tokens are the same everywhere; log-probabilities are rounded.

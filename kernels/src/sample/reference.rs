@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Choice, LIKELIEST, Pick, Picked, SampleArgs, Weights};
+use super::{LIKELIEST, SampleArgs, SampleRequest, SampledToken, SamplingParams, Weights};
 
 /// Defines [`SampleArgs`].
 pub fn sample(args: SampleArgs<'_>) {
@@ -10,8 +10,9 @@ pub fn sample(args: SampleArgs<'_>) {
     assert_eq!(out.len(), picks.len(), "out: expected one for each pick");
     assert!(logits.len().is_multiple_of(picks.len().max(1)), "logits: {} are no whole rows", logits.len());
     let rows = logits.chunks_exact((logits.len() / picks.len().max(1)).max(1));
-    for ((row, Pick { choice, draw }), out) in rows.zip(picks).zip(out) {
-        let picked = |token: u32| Picked { token, logprob: LogSum::of(row).logprob(row[token as usize]) };
+    for ((row, SampleRequest { choice, draw }), out) in rows.zip(picks).zip(out) {
+        let picked =
+            |token: u32| SampledToken { token, logprob: LogSum::of(row).logprob(row[token as usize]) };
         *out = choose(row, choice, *draw).map(picked);
     }
 }
@@ -40,7 +41,7 @@ impl LogSum {
 
 /// The token that `draw`, 64 random bits of which the upper 53 count, names among those that the filters leave. `None` where
 /// a logit is NaN or positive infinity, or none is finite.
-pub fn choose(logits: &[f32], choice: &Choice, draw: u64) -> Option<u32> {
+pub fn choose(logits: &[f32], choice: &SamplingParams, draw: u64) -> Option<u32> {
     let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
     let likeliest = *largest(logits, 1).first()?;
     let most = logits[likeliest as usize];
@@ -50,7 +51,7 @@ pub fn choose(logits: &[f32], choice: &Choice, draw: u64) -> Option<u32> {
     if choice.temperature == 0.0 {
         return Some(likeliest);
     }
-    let Choice { top_k, top_p, min_p, temperature } = *choice;
+    let SamplingParams { top_k, top_p, min_p, temperature } = *choice;
     let tokens: Vec<u32> = match top_k {
         0 if top_p >= 1.0 => (0..logits.len() as u32).collect(),
         0 => largest(logits, logits.len()),

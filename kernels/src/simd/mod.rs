@@ -8,6 +8,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod f64x8;
 mod portable;
 
 use std::sync::OnceLock;

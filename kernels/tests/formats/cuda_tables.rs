@@ -28,5 +28,5 @@ fn expected() -> String {
 fn the_header_holds_the_tables_of_the_formats() {
     let header = HEADERS.iter().find(|header| header.name == "tables.cuh").expect("a header of tables");
     let expected = expected();
-    assert!(header.text == expected, "kernels/cuda/tables.cuh should be:\n{expected}");
+    assert!(header.text == expected, "kernels/gpu/cuda/tables.cuh should be:\n{expected}");
 }

@@ -82,13 +82,13 @@ fn rows16_is_as_documented() {
     }
 }
 
-/// The order that `Layout::Fragments` documents, element by element, for codes of 4, 8 and 16 bits.
+/// The order that `Layout::MmaFragments` documents, element by element, for codes of 4, 8 and 16 bits.
 #[test]
 fn fragments_are_as_documented() {
     let (rows, blocks) = (21, 2);
     for name in ["nf4", "int8", "f16"] {
         let plain = encoded(name.parse().unwrap(), rows, blocks, 11);
-        let packed = pack(plain.view(), Layout::Fragments);
+        let packed = pack(plain.view(), Layout::MmaFragments);
         let bits = plain.format.code_bits() as usize;
         let (values, tiled) = (plain.view().part(Component::Values), packed.view().part(Component::Values));
         // The element at an index of an array; 4-bit codes with the first of a byte in its high or its low half.
@@ -132,9 +132,9 @@ fn what_fragments_cannot_hold() {
         ("int4_g64", 64, true),
         ("bf16", 64, true),
     ] {
-        assert_eq!(Layout::Fragments.holds(name.parse().unwrap(), cols), held, "{name} {cols}");
+        assert_eq!(Layout::MmaFragments.holds(name.parse().unwrap(), cols), held, "{name} {cols}");
     }
-    let refused = Encoded::zeroed(Format::Bf16, Layout::Fragments, 3, 32, 0);
+    let refused = Encoded::zeroed(Format::Bf16, Layout::MmaFragments, 3, 32, 0);
     let text = refused.view().check().unwrap_err().to_string();
     assert_eq!(text, "bf16 with 32 columns cannot be stored as fragments");
 }

@@ -5,7 +5,6 @@ mod attention;
 mod linear;
 mod registry;
 mod rows;
-mod trials;
 
 use samp_kernels::{
     registry::{Kernel, Tolerance, kernels},

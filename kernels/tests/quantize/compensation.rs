@@ -4,7 +4,7 @@ use samp_abi::{Component, Format, Group};
 use samp_kernels::{
     format,
     quantize::{
-        Damping, Factor, Order, Rounding, Search, SecondMoment, gptq, nearest, output_energy, output_error,
+        CholeskyFactor, Damping, Hessian, Order, Rounding, Search, gptq, nearest, output_energy, output_error,
     },
 };
 
@@ -19,7 +19,7 @@ struct Layer {
     rows: usize,
     cols: usize,
     weights: Vec<f32>,
-    moment: SecondMoment,
+    moment: Hessian,
 }
 
 fn layer(seed: u64, rows: usize, cols: usize) -> Layer {
@@ -37,7 +37,7 @@ fn codes_are_those_of_plain_loops() {
     for format in FORMATS {
         for block in [0, 1, format.column_multiple() as usize] {
             let order = if block == 0 { Order::Natural } else { Order::Descending { block } };
-            let factor = Factor::new(&moment, order, Damping::default());
+            let factor = CholeskyFactor::new(&moment, order, Damping::default());
             let found = gptq(&rows(cols, &weights), count, &factor, rounding(format)).unwrap().encoded;
             let decoded = decode(&found);
             let dense = reference::dense(&moment, factor.order(), |_| 0.01 * moment.mean_diagonal());
@@ -62,7 +62,7 @@ fn codes_are_those_of_plain_loops() {
 fn scales_of_groups_follow_compensated_weights() {
     let Layer { rows: count, cols, weights, moment } = layer(11, 5, 256);
     let format = Format::Int4 { group: Group::G64, zero_point: false };
-    let factor = Factor::new(&moment, Order::Natural, Damping::default());
+    let factor = CholeskyFactor::new(&moment, Order::Natural, Damping::default());
     let search = Rounding { search: Search::NONE, ..Rounding::to(format) };
     let found = gptq(&rows(cols, &weights), count, &factor, search).unwrap().encoded;
     let scales: &[half::f16] = found.view().part_as(Component::Scales);
@@ -91,7 +91,7 @@ fn compensation_beats_the_nearest_value_in_every_format() {
     let energy = output_energy(&source, count, &moment);
     let dampings = Damping::default();
     let factors = [Order::Natural, Order::Descending { block: 64 }, Order::Descending { block: 1 }]
-        .map(|order| Factor::new(&moment, order, dampings));
+        .map(|order| CholeskyFactor::new(&moment, order, dampings));
     println!("output error / output energy; {count} x {cols}, correlated inputs");
     println!(
         "{:>14} {:>9} {:>9} {:>9} {:>9} {:>9}",
@@ -119,7 +119,7 @@ fn the_error_claimed_is_that_of_the_decoded_weights() {
         let source = rows(cols, &weights);
         for format in FORMATS {
             for order in [Order::Natural, Order::Descending { block: 1 }] {
-                let factor = Factor::new(&moment, order, Damping::default());
+                let factor = CholeskyFactor::new(&moment, order, Damping::default());
                 let result = gptq(&source, count, &factor, rounding(format)).unwrap();
                 result.encoded.view().check().unwrap();
                 let measured = output_error(&source, result.encoded.view(), &moment);
@@ -144,7 +144,7 @@ fn no_bit_depends_on_threads() {
     let Layer { rows: count, cols, weights, moment } = layer(16, 150, 384);
     let source = rows(cols, &weights);
     for format in FORMATS {
-        let factor = Factor::new(&moment, Order::Descending { block: 1 }, Damping::default());
+        let factor = CholeskyFactor::new(&moment, Order::Descending { block: 1 }, Damping::default());
         on_any_threads(format.name(), || {
             let result = gptq(&source, count, &factor, rounding(format)).unwrap();
             let parts: Vec<Vec<u8>> = bytes(&result.encoded).iter().map(|b| b.to_vec()).collect();
@@ -159,7 +159,7 @@ fn no_bit_depends_on_threads() {
 #[test]
 fn rows_do_not_depend_on_each_other() {
     let Layer { cols, weights, moment, .. } = layer(17, 37, 256);
-    let factor = Factor::new(&moment, Order::Natural, Damping::default());
+    let factor = CholeskyFactor::new(&moment, Order::Natural, Damping::default());
     for format in FORMATS.into_iter().filter(|f| !matches!(f.name(), "nf4" | "fp4" | "fp8_e4m3_tensor")) {
         let all = decode(&gptq(&rows(cols, &weights), 37, &factor, rounding(format)).unwrap().encoded);
         for first in [0, 5, 36] {

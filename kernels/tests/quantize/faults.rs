@@ -3,7 +3,7 @@
 use samp_abi::{Format, Group};
 use samp_kernels::{
     format::EncodeError,
-    quantize::{Damped, Damping, Factor, Order, Rounding, SecondMoment, gptq, nearest, output_error},
+    quantize::{CholeskyFactor, Damped, Damping, Hessian, Order, Rounding, gptq, nearest, output_error},
 };
 
 use super::{FORMATS, Numbers, assert_near, bytes, decode, moment, rows};
@@ -11,8 +11,8 @@ use super::{FORMATS, Numbers, assert_near, bytes, decode, moment, rows};
 const COLS: usize = 256;
 const INT4: Format = Format::Int4 { group: Group::G128, zero_point: false };
 
-fn natural(moment: &SecondMoment) -> Factor {
-    Factor::new(moment, Order::Natural, Damping::default())
+fn natural(moment: &Hessian) -> CholeskyFactor {
+    CholeskyFactor::new(moment, Order::Natural, Damping::default())
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn dead_inputs_keep_their_nearest_values() {
 #[test]
 fn without_input_nothing_is_compensated() {
     let weights = Numbers(21).normals(20 * COLS);
-    let factor = natural(&SecondMoment::new(COLS));
+    let factor = natural(&Hessian::new(COLS));
     for format in FORMATS {
         let result = gptq(&rows(COLS, &weights), 20, &factor, Rounding::to(format)).unwrap();
         let plain = nearest(&rows(COLS, &weights), 20, &vec![0.0; COLS], Rounding::to(format)).unwrap();
@@ -120,10 +120,9 @@ fn bad_input_is_refused() {
 #[test]
 fn nothing_is_nothing() {
     for format in FORMATS {
-        let none = gptq(&rows(0, &[]), 3, &natural(&SecondMoment::new(0)), Rounding::to(format)).unwrap();
+        let none = gptq(&rows(0, &[]), 3, &natural(&Hessian::new(0)), Rounding::to(format)).unwrap();
         assert_eq!((none.encoded.rows, none.encoded.cols), (3, 0));
-        let none =
-            gptq(&rows(COLS, &[]), 0, &natural(&SecondMoment::new(COLS)), Rounding::to(format)).unwrap();
+        let none = gptq(&rows(COLS, &[]), 0, &natural(&Hessian::new(COLS)), Rounding::to(format)).unwrap();
         assert_eq!((none.encoded.rows, none.encoded.cols), (0, COLS));
     }
 }

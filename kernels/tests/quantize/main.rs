@@ -12,7 +12,7 @@ use samp_abi::{Format, Group, ScaleAxis};
 use samp_kernels::{
     encoded::Encoded,
     format::decode_rows,
-    quantize::{Rows, SecondMoment},
+    quantize::{Hessian, Rows},
 };
 
 /// Every format with scales.
@@ -70,8 +70,8 @@ impl Numbers {
     }
 }
 
-fn moment(cols: usize, activations: &[f32]) -> SecondMoment {
-    let mut moment = SecondMoment::new(cols);
+fn moment(cols: usize, activations: &[f32]) -> Hessian {
+    let mut moment = Hessian::new(cols);
     moment.add(activations).unwrap();
     moment
 }

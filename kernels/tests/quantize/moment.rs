@@ -1,12 +1,12 @@
 //! The second moment and its factor.
 
-use samp_kernels::quantize::{Damped, Damping, Factor, MomentError, Order, SecondMoment};
+use samp_kernels::quantize::{CholeskyFactor, Damped, Damping, Hessian, HessianError, Order};
 
 use super::{Numbers, assert_near, moment, on_any_threads, reference};
 
 const WIDTHS: [usize; 8] = [1, 2, 15, 17, 64, 130, 200, 323];
 
-fn upper(h: &SecondMoment) -> Vec<u64> {
+fn upper(h: &Hessian) -> Vec<u64> {
     let n = h.cols();
     (0..n).flat_map(|i| (i..n).map(move |j| (i, j))).map(|(i, j)| h.at(i, j).to_bits()).collect()
 }
@@ -25,7 +25,7 @@ fn the_moment_is_the_sum_in_the_order_of_tokens() {
         for ((i, j), found) in expected.zip(&h) {
             assert_eq!(*found, plain(i, j).to_bits(), "({i}, {j}) of {cols}");
         }
-        let mut in_pieces = SecondMoment::new(cols);
+        let mut in_pieces = Hessian::new(cols);
         x.chunks(7 * cols).for_each(|piece| in_pieces.add(piece).unwrap());
         assert_eq!(upper(&in_pieces), h, "{cols} columns in pieces");
         assert_eq!(in_pieces.tokens(), tokens as u64);
@@ -48,18 +48,18 @@ fn parts_merge() {
     }
     let mean = (0..33).map(|i| whole.at(i, i)).sum::<f64>() / 33.0;
     assert_near(whole.mean_diagonal(), mean, 1e-15, "mean diagonal");
-    let other = SecondMoment::new(32);
-    assert_eq!(first.merge(&other), Err(MomentError::Columns { expected: 33, found: 32 }));
+    let other = Hessian::new(32);
+    assert_eq!(first.merge(&other), Err(HessianError::Columns { expected: 33, found: 32 }));
 }
 
 #[test]
 fn inputs_that_are_not_finite_are_named() {
-    let mut h = SecondMoment::new(3);
+    let mut h = Hessian::new(3);
     let inputs = [1.0, 2.0, 3.0, 4.0, f32::INFINITY, 6.0];
     let error = h.add(&inputs).unwrap_err();
-    assert_eq!(error, MomentError::NotFinite { token: 1, column: 1, value: f32::INFINITY });
+    assert_eq!(error, HessianError::NotFinite { token: 1, column: 1, value: f32::INFINITY });
     assert_eq!((h.tokens(), h.at(0, 0)), (0, 0.0), "nothing is added");
-    assert_eq!(SecondMoment::new(0).mean_diagonal(), 0.0);
+    assert_eq!(Hessian::new(0).mean_diagonal(), 0.0);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn the_factor_multiplies_back() {
         let h = moment(cols, &numbers.activations(2 * cols + 8, cols));
         for order in orders {
             let damping = Damping { mean: 0.003, diagonal: 0.02 };
-            let factor = Factor::new(&h, order, damping);
+            let factor = CholeskyFactor::new(&h, order, damping);
             assert_eq!(factor.damped(), Damped::AsAsked);
             let added = |k| 0.003 * h.mean_diagonal() + 0.02 * h.at(k, k);
             let expected = reference::dense(&h, factor.order(), added);
@@ -91,7 +91,7 @@ fn the_factor_multiplies_back() {
 #[test]
 fn pivots_are_those_of_the_inverse() {
     let h = moment(40, &Numbers(4).activations(120, 40));
-    let factor = Factor::new(&h, Order::Natural, Damping { mean: 0.01, diagonal: 0.0 });
+    let factor = CholeskyFactor::new(&h, Order::Natural, Damping { mean: 0.01, diagonal: 0.0 });
     let dense = reference::dense(&h, factor.order(), |_| 0.01 * h.mean_diagonal());
     for k in 0..40 {
         let rest: reference::Matrix = (k..40).map(|i| dense[i][k..].to_vec()).collect();
@@ -104,8 +104,8 @@ fn pivots_are_those_of_the_inverse() {
 fn columns_stay_together_in_blocks() {
     let cols = 256;
     let h = moment(cols, &Numbers(5).activations(300, cols));
-    let by_block = Factor::new(&h, Order::Descending { block: 64 }, Damping::default());
-    let freely = Factor::new(&h, Order::Descending { block: 1 }, Damping::default());
+    let by_block = CholeskyFactor::new(&h, Order::Descending { block: 64 }, Damping::default());
+    let freely = CholeskyFactor::new(&h, Order::Descending { block: 1 }, Damping::default());
     let energy = h.diagonal();
     assert!(freely.order().is_sorted_by(|&i, &j| energy[i] >= energy[j]));
     let sum = |block: &[usize]| block.iter().map(|&i| energy[i]).sum::<f64>();
@@ -122,11 +122,11 @@ fn a_singular_moment_is_damped_until_it_is_not() {
     let mut numbers = Numbers(6);
     let (tokens, cols) = (20, 150);
     let h = moment(cols, &numbers.activations(tokens, cols));
-    let factor = Factor::new(&h, Order::Natural, Damping { mean: 0.0, diagonal: 0.0 });
+    let factor = CholeskyFactor::new(&h, Order::Natural, Damping { mean: 0.0, diagonal: 0.0 });
     let Damped::Raised(share) = factor.damped() else { panic!("{:?}", factor.damped()) };
     assert!((1e-6..1e-2).contains(&share), "{share}");
     assert!(factor.pivots().iter().all(|p| *p > 0.0 && p.is_finite()));
-    let silent = Factor::new(&SecondMoment::new(cols), Order::Natural, Damping::default());
+    let silent = CholeskyFactor::new(&Hessian::new(cols), Order::Natural, Damping::default());
     assert_eq!(silent.damped(), Damped::NoInput);
     assert_eq!((silent.at(0, 1), silent.at(3, 3), silent.pivots()[0]), (0.0, 1.0, 0.0));
 }
@@ -136,7 +136,7 @@ fn the_factor_does_not_depend_on_threads() {
     let cols = 323;
     let h = moment(cols, &Numbers(7).activations(400, cols));
     on_any_threads("the factor", || {
-        let factor = Factor::new(&h, Order::Descending { block: 1 }, Damping::default());
+        let factor = CholeskyFactor::new(&h, Order::Descending { block: 1 }, Damping::default());
         (0..cols)
             .flat_map(|i| (0..cols).map(move |j| (i, j)))
             .map(|(i, j)| factor.at(i, j).to_bits())

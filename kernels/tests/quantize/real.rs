@@ -4,7 +4,7 @@ use half::bf16;
 use safetensors::SafeTensors;
 use samp_kernels::{
     format,
-    quantize::{Damping, Factor, Order, Rounding, gptq, nearest, output_energy, output_error},
+    quantize::{CholeskyFactor, Damping, Order, Rounding, gptq, nearest, output_energy, output_error},
 };
 
 use super::{FORMATS, Numbers, moment, rows};
@@ -28,7 +28,7 @@ fn trained_weights_gain_from_search_and_compensation() {
         let (cols, weights) = weight(&format!("model.{name}.weight"));
         let (source, count) = (rows(cols, &weights), weights.len() / cols);
         let moment = moment(cols, &Numbers(40).activations(3 * cols, cols));
-        let factor = Factor::new(&moment, Order::Natural, Damping::default());
+        let factor = CholeskyFactor::new(&moment, Order::Natural, Damping::default());
         let energy = output_energy(&source, count, &moment);
         for format in FORMATS {
             let share =

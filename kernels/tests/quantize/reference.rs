@@ -5,14 +5,14 @@ use samp_abi::{BLOCK, Component, Format, Group, ScaleAxis};
 use samp_kernels::{
     encoded::Encoded,
     format::{ABSMAX_MAP, FP8, INT4, table},
-    quantize::SecondMoment,
+    quantize::Hessian,
 };
 
 /// A square matrix by rows.
 pub type Matrix = Vec<Vec<f64>>;
 
 /// `H` with its columns in `order` and `added(k)` on the diagonal.
-pub fn dense(h: &SecondMoment, order: &[usize], added: impl Fn(usize) -> f64) -> Matrix {
+pub fn dense(h: &Hessian, order: &[usize], added: impl Fn(usize) -> f64) -> Matrix {
     let row = |i: &usize| order.iter().map(|&j| h.at(*i, j) + if *i == j { added(j) } else { 0.0 }).collect();
     order.iter().map(row).collect()
 }
@@ -63,7 +63,7 @@ pub fn compensate(h: &Matrix, weights: &[f64], mut round: impl FnMut(usize, &[f6
 }
 
 /// `Σ_rows e H eᵀ`.
-pub fn quadratic(h: &SecondMoment, errors: &[f64]) -> f64 {
+pub fn quadratic(h: &Hessian, errors: &[f64]) -> f64 {
     let n = h.cols();
     let row =
         |e: &[f64]| -> f64 { (0..n).map(|i| (0..n).map(|j| e[i] * h.at(i, j) * e[j]).sum::<f64>()).sum() };

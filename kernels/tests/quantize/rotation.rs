@@ -1,15 +1,15 @@
 //! Orthogonal transforms.
 
 use proptest::prelude::*;
-use samp_kernels::quantize::Rotation;
+use samp_kernels::quantize::HadamardRotation;
 
 use super::{Numbers, on_any_threads};
 
 /// The matrix: its columns are what the unit vectors turn to.
-fn dense(rotation: &Rotation) -> Vec<f32> {
+fn dense(rotation: &HadamardRotation) -> Vec<f32> {
     let n = rotation.width();
     let mut unit: Vec<f32> = (0..n * n).map(|i| f32::from(u8::from(i / n == i % n))).collect();
-    rotation.turn_columns(&mut unit, n);
+    rotation.rotate_columns(&mut unit, n);
     unit
 }
 
@@ -20,7 +20,7 @@ fn product(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn rows_of_the_matrix_are_orthonormal() {
     for n in [1, 2, 3, 5, 7, 8, 9, 11, 13, 12, 20, 28, 44, 52, 64, 96, 112, 160, 172, 448] {
-        let rotation = Rotation::new(n, 42);
+        let rotation = HadamardRotation::new(n, 42);
         let q = dense(&rotation);
         for i in 0..n {
             for j in 0..=i {
@@ -40,10 +40,10 @@ fn turning_inputs_and_weights_changes_no_output() {
     let (tokens, count, n) = (5, 37, 896);
     let mut numbers = Numbers(30);
     let (x, w) = (numbers.activations(tokens, n), numbers.normals(count * n));
-    let rotation = Rotation::new(n, 7);
+    let rotation = HadamardRotation::new(n, 7);
     let (mut turned_x, mut turned_w) = (x.clone(), w.clone());
-    rotation.turn_rows(&mut turned_x);
-    rotation.turn_rows(&mut turned_w);
+    rotation.rotate_rows(&mut turned_x);
+    rotation.rotate_rows(&mut turned_w);
     for (x, tx) in x.chunks(n).zip(turned_x.chunks(n)) {
         for (w, tw) in w.chunks(n).zip(turned_w.chunks(n)) {
             let size = (product(x, x) * product(w, w)).sqrt();
@@ -52,7 +52,7 @@ fn turning_inputs_and_weights_changes_no_output() {
     }
     // Rows and columns are turned by the same matrix.
     let mut transposed: Vec<f32> = (0..n * count).map(|i| w[i % count * n + i / count]).collect();
-    rotation.turn_columns(&mut transposed, count);
+    rotation.rotate_columns(&mut transposed, count);
     assert!((0..n * count).all(|i| transposed[i] == turned_w[i % count * n + i / count]));
 }
 
@@ -61,7 +61,7 @@ fn an_outlier_spreads() {
     let n = 3584;
     let mut row = vec![0.01; n];
     row[1234] = 100.0;
-    Rotation::new(n, 1).turn_rows(&mut row);
+    HadamardRotation::new(n, 1).rotate_rows(&mut row);
     let most = row.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
     assert!(most < 100.0 * 1.5 / (n as f32).sqrt(), "{most}");
 }
@@ -71,8 +71,8 @@ fn seeds_differ_and_threads_do_not() {
     let w = Numbers(31).normals(50 * 96);
     let turned = |seed| {
         let mut w = w.clone();
-        Rotation::new(96, seed).turn_rows(&mut w);
-        Rotation::new(50, seed).turn_columns(&mut w, 96);
+        HadamardRotation::new(96, seed).rotate_rows(&mut w);
+        HadamardRotation::new(50, seed).rotate_columns(&mut w, 96);
         w
     };
     assert!(on_any_threads("a rotation", || turned(1)) != turned(2));
@@ -84,19 +84,19 @@ proptest! {
     #[test]
     fn turning_back_restores(power in 0u32..8, odd in 0usize..12, seed: u64, count in 1usize..20) {
         let n = (2 * odd + 1) << power;
-        let rotation = Rotation::new(n, seed);
+        let rotation = HadamardRotation::new(n, seed);
         let original = Numbers(seed).normals(n * count);
         let largest = original.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         let close = |w: &[f32]| w.iter().zip(&original).all(|(a, b)| (a - b).abs() <= 1e-5 * largest);
         let mut w = original.clone();
-        rotation.turn_rows(&mut w);
+        rotation.rotate_rows(&mut w);
         let (before, after) = (product(&original, &original), product(&w, &w));
         prop_assert!((before - after).abs() <= 1e-6 * before, "the length changes");
-        rotation.turn_rows_back(&mut w);
+        rotation.unrotate_rows(&mut w);
         prop_assert!(close(&w));
         let mut w = original.clone();
-        rotation.turn_columns(&mut w, count);
-        rotation.turn_columns_back(&mut w, count);
+        rotation.rotate_columns(&mut w, count);
+        rotation.unrotate_columns(&mut w, count);
         prop_assert!(close(&w));
     }
 }

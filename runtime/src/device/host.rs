@@ -14,7 +14,7 @@ use samp_kernels::{
     linear::LinearArgs,
     rms_norm::{AddRmsNormArgs, RmsNormArgs},
     rope::RopeAppendArgs,
-    sample::{Pick, Picked, SampleArgs},
+    sample::{SampleArgs, SampleRequest, SampledToken},
 };
 
 use super::{
@@ -123,11 +123,11 @@ impl<W: Weights> Device for HostDevice<W> {
         Ok(())
     }
 
-    fn step_picking(
+    fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[Pick],
-        picked: &mut [Option<Picked>],
+        picks: &[SampleRequest],
+        picked: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
         self.run(0..self.calls.len(), batch, None);
         let sampler = self.sampler;

@@ -4,8 +4,6 @@
 
 mod bind;
 mod cpu;
-#[cfg(feature = "cuda")]
-pub mod cuda;
 pub mod gpu;
 mod host;
 mod reference;
@@ -25,7 +23,7 @@ use samp_abi::{
 use samp_kernels::{
     attention::SequenceSlice,
     encoded::EncodedRef,
-    sample::{Pick, Picked},
+    sample::{SampleRequest, SampledToken},
 };
 
 use crate::plan::OpenPlan;
@@ -75,7 +73,7 @@ impl DeviceKind {
         self,
         plan: Arc<OpenPlan>,
         kv_pages: u32,
-        taken: Taken<'_>,
+        taken: LoadProgress<'_>,
     ) -> Result<Box<dyn Device>, DeviceError> {
         match self {
             DeviceKind::Cpu => cpu::load(plan, kv_pages),
@@ -83,7 +81,7 @@ impl DeviceKind {
             #[cfg(feature = "emulate")]
             DeviceKind::Emulate => gpu::load_emulated(plan, kv_pages, taken),
             #[cfg(feature = "cuda")]
-            DeviceKind::Cuda => cuda::load(plan, kv_pages, taken),
+            DeviceKind::Cuda => gpu::driver::nvidia::load(plan, kv_pages, taken),
         }
     }
 
@@ -97,7 +95,7 @@ impl DeviceKind {
     ) -> Result<u32, DeviceError> {
         match self {
             #[cfg(feature = "cuda")]
-            DeviceKind::Cuda => cuda::kv_pages(plan, wanted, utilization),
+            DeviceKind::Cuda => gpu::driver::nvidia::kv_pages(plan, wanted, utilization),
             _ => {
                 let _ = (plan, utilization);
                 Ok(*wanted.end())
@@ -107,7 +105,7 @@ impl DeviceKind {
 }
 
 /// Hears how many bytes of a plan's weights a device has taken, and of how many.
-pub type Taken<'a> = &'a dyn Fn(u64, u64);
+pub type LoadProgress<'a> = &'a dyn Fn(u64, u64);
 
 impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -253,11 +251,11 @@ pub trait Device: Send {
 
     /// Executes the program over `batch`, and chooses a token by the logits of each output row: `picks` and `picked` have
     /// one entry for each, `None` where a logit is NaN or positive infinity, or none is finite. The logits stay where they are.
-    fn step_picking(
+    fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[Pick],
-        picked: &mut [Option<Picked>],
+        picks: &[SampleRequest],
+        picked: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError>;
 }
 

@@ -8,8 +8,8 @@ use samp_abi::{
 };
 use samp_kernels::{
     cuda::Source,
+    instantiate::{LaunchSpec, Matrix, PlanConstants},
     registry,
-    specialize::{Fixed, Matrix, Specialized},
     target::Target,
 };
 
@@ -46,9 +46,9 @@ pub const SAMPLER: &str = "sampler";
 /// The kernels that a plan calls for.
 pub struct PlanKernels {
     /// Of each step, one for each token bucket.
-    pub steps: Vec<Vec<Specialized>>,
+    pub steps: Vec<Vec<LaunchSpec>>,
     /// The one that chooses tokens.
-    pub sampler: Specialized,
+    pub sampler: LaunchSpec,
 }
 
 /// The kernels of a plan's steps and its sampler.
@@ -58,30 +58,30 @@ pub fn of_plan(plan: &Plan) -> Result<PlanKernels, NoKernel> {
 }
 
 /// What a plan fixes for its kernels; `matrix` is that of [`matrix_of`].
-pub fn fixed<'a>(plan: &'a Plan, matrix: &'a dyn Fn(TensorId) -> Matrix) -> Fixed<'a> {
-    Fixed { model: &plan.model, kv: &plan.kv, program: &plan.program, matrix }
+pub fn fixed<'a>(plan: &'a Plan, matrix: &'a dyn Fn(TensorId) -> Matrix) -> PlanConstants<'a> {
+    PlanConstants { model: &plan.model, kv: &plan.kv, program: &plan.program, matrix }
 }
 
 /// The kernels of all steps and the sampler.
-pub fn specialized(fixed: &Fixed<'_>) -> Result<PlanKernels, NoKernel> {
+pub fn specialized(fixed: &PlanConstants<'_>) -> Result<PlanKernels, NoKernel> {
     let step = |step: &samp_abi::plan::Step| {
         let one = |choice: &samp_abi::plan::KernelChoice| {
             let kernel = registry::find(&choice.kernel);
-            let found = kernel.and_then(|kernel| Specialized::of(kernel, step, fixed));
+            let found = kernel.and_then(|kernel| LaunchSpec::of(kernel, step, fixed));
             found.ok_or_else(|| NoKernel { step: step.label.clone(), kernel: choice.kernel.clone() })
         };
         step.kernels.iter().map(one).collect()
     };
     let steps = fixed.program.steps.iter().map(step).collect::<Result<_, _>>()?;
     let none = || NoKernel { step: SAMPLER.into(), kernel: fixed.program.sampler.clone() };
-    Ok(PlanKernels { steps, sampler: Specialized::sampler(fixed).ok_or_else(none)? })
+    Ok(PlanKernels { steps, sampler: LaunchSpec::sampler(fixed).ok_or_else(none)? })
 }
 
 /// The sources among them, by the path of their code.
 pub fn sources(kernels: &PlanKernels, capability: (u32, u32)) -> BTreeMap<String, Source> {
     // Layers share kernels, and a path takes hashing all headers.
     let sources: BTreeSet<Source> =
-        kernels.steps.iter().flatten().chain([&kernels.sampler]).flat_map(Specialized::sources).collect();
+        kernels.steps.iter().flatten().chain([&kernels.sampler]).flat_map(LaunchSpec::sources).collect();
     sources.into_iter().map(|source| (code_path(&source, capability), source)).collect()
 }
 

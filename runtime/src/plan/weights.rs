@@ -59,7 +59,7 @@ fn check_outliers(plan: &Plan, tensor: &Tensor, files: &[Option<Mmap>], findings
     let (rows, cols) = (tensor.rows as usize, tensor.cols as usize);
     let place = |row: usize, column: usize| match tensor.layout {
         // Formats with outliers are never in fragments.
-        Layout::RowMajor | Layout::Fragments => row * cols + column,
+        Layout::RowMajor | Layout::MmaFragments => row * cols + column,
         Layout::Rows16 => (row / TILE * cols + column) * TILE + row % TILE,
     };
     let columns: &[u32] = bytemuck::cast_slice(columns);

@@ -7,7 +7,7 @@ use samp_abi::{
     Format, Group,
     plan::{BufferId, Step},
 };
-use samp_kernels::sample::{Pick, Picked};
+use samp_kernels::sample::{SampleRequest, SampledToken};
 use samp_runtime::{
     Batch, BufferView, Chunk, Device, DeviceError, DeviceKind, Engine, EngineError, EngineOptions, Observer,
     Outputs, Sampler, Sampling, SequenceId, open,
@@ -286,14 +286,14 @@ impl Device for Failing {
         self.cpu.step(batch, logits, observer)
     }
 
-    fn step_picking(
+    fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[Pick],
-        picked: &mut [Option<Picked>],
+        picks: &[SampleRequest],
+        picked: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
         self.live()?;
-        self.cpu.step_picking(batch, picks, picked)
+        self.cpu.step_and_sample(batch, picks, picked)
     }
 }
 
@@ -338,7 +338,7 @@ fn after_choosing_fails_the_engine_is_as_before() {
     let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
     let id = engine.create().unwrap();
     let pick = Sampler::new(Sampling::default()).unwrap().pick().unwrap();
-    let failed = engine.prefill_picking(id, &text(40, 3), pick);
+    let failed = engine.append_and_sample(id, &text(40, 3), pick);
     assert!(matches!(failed, Err(EngineError::Device(_))), "{failed:?}");
     assert_eq!((engine.len(id).unwrap(), engine.kv_usage().used_pages), (0, 0));
 }

@@ -110,7 +110,7 @@ fn inconsistent_tensors_are_refused() {
             ("format", Fault::TensorParts, |p| tensor(p, "lm_head").format = Format::Bf16),
             ("layout", Fault::TensorParts, |p| tensor(p, "lm_head").layout = Layout::RowMajor),
             ("a layout for other formats", Fault::TensorShape, |p| {
-                tensor(p, "norm").layout = Layout::Fragments;
+                tensor(p, "norm").layout = Layout::MmaFragments;
             }),
             ("shape", Fault::TensorParts, |p| tensor(p, "lm_head").rows = 64),
             ("dtype", Fault::TensorParts, |p| tensor(p, "lm_head").parts[0].dtype = ElementType::Bf16),

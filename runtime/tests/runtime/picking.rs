@@ -23,7 +23,7 @@ fn the_token_after_a_prompt_is_the_one_that_the_host_would_choose() {
             let logits = alone(&mut engine, &tokens);
             let expected = sampler.clone().sample(&logits[logits.len() - VOCAB as usize..], &tokens).unwrap();
             let id = engine.create().unwrap();
-            let picked = engine.prefill_picking(id, &tokens, sampler.pick().unwrap()).unwrap();
+            let picked = engine.append_and_sample(id, &tokens, sampler.pick().unwrap()).unwrap();
             assert_eq!(sampler.take(picked).unwrap(), expected, "{device}");
             assert_eq!(engine.len(id).unwrap(), tokens.len());
         }
@@ -37,12 +37,12 @@ fn each_output_has_its_own_pick() {
     let ids = [engine.create().unwrap(), engine.create().unwrap()];
     let chunks = ids.map(|sequence| Chunk { sequence, tokens: &[7, 8], outputs: Outputs::Last });
     let picks = samplers().map(|sampler| sampler.pick().unwrap());
-    let refused = engine.step_picking(&chunks, &picks[..1]);
+    let refused = engine.step_and_sample(&chunks, &picks[..1]);
     assert!(matches!(refused, Err(EngineError::Picks { picks: 1, outputs: 2 })), "{refused:?}");
-    let both = engine.step_picking(&chunks, &picks).unwrap();
+    let both = engine.step_and_sample(&chunks, &picks).unwrap();
     for (pick, picked) in picks.into_iter().zip(both) {
         let id = engine.create().unwrap();
-        assert_eq!(engine.prefill_picking(id, &[7, 8], pick).unwrap(), picked);
+        assert_eq!(engine.append_and_sample(id, &[7, 8], pick).unwrap(), picked);
     }
 }
 

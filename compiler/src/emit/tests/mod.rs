@@ -22,6 +22,7 @@ use samp_abi::{
 };
 
 use super::*;
+use crate::lower::{SourceSpec, TensorSpec};
 
 const COLS: u64 = 128;
 const VOCAB: u64 = 64;

@@ -4,6 +4,7 @@
 use std::{ffi::OsStr, io::Write, process::Command};
 
 use super::*;
+use crate::lower::{SourceSpec, TensorSpec};
 
 /// The folder that the child works in.
 const FOLDER: &str = "SAMP_TEST_EMIT_FOLDER";

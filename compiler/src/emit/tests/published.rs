@@ -1,7 +1,7 @@
 //! What a finished plan is like.
 
 use super::*;
-use crate::calibrate::Profile;
+use crate::quantize::Profile;
 
 #[test]
 fn the_number_of_threads_changes_no_byte() {

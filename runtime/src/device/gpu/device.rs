@@ -9,16 +9,16 @@ use samp_abi::{
 };
 use samp_kernels::{
     attention::KvGeometry,
-    sample::{Pick, Picked},
-    specialize::Specialized,
+    instantiate::LaunchSpec,
+    sample::{SampleRequest, SampledToken},
     target::Target,
 };
 
 use super::{
-    Arg, Contents, Driver, DriverError,
-    chosen::Chosen,
+    Arg, Driver, DriverError, PlanSource,
     inputs::{Inputs, StepShape},
     padding::{Padded, most_decoding, spare_pages},
+    sampled_tokens::Chosen,
     scratch::{Need, Scratch},
     weights::Weights,
 };
@@ -54,7 +54,7 @@ pub struct GpuDevice<D: Driver> {
 
 /// A kernel, and where the code of each of its sources is in [`GpuDevice::code`].
 pub(super) struct Loaded {
-    pub kernel: Specialized,
+    pub kernel: LaunchSpec,
     pub code: Vec<usize>,
 }
 
@@ -70,7 +70,7 @@ impl<M> Cache<M> {
         driver: &D,
         plan: &Plan,
         pages: u32,
-        contents: &impl Contents<D>,
+        contents: &impl PlanSource<D>,
     ) -> Result<Cache<M>, DriverError> {
         let (model, kv) = (&plan.model, &plan.kv);
         let geometry = KvGeometry {
@@ -100,7 +100,11 @@ impl<M> Cache<M> {
 
 impl<D: Driver> GpuDevice<D> {
     /// Loads code and weights, and makes a cache of `kv_pages` pages.
-    pub fn load(driver: D, contents: &impl Contents<D>, kv_pages: u32) -> Result<GpuDevice<D>, DeviceError> {
+    pub fn load(
+        driver: D,
+        contents: &impl PlanSource<D>,
+        kv_pages: u32,
+    ) -> Result<GpuDevice<D>, DeviceError> {
         let plan = contents.manifest();
         let target = Target::of(plan.target);
         let Code { kernels, sampler, code } = load_code(&driver, &plan, contents, target)?;
@@ -141,12 +145,12 @@ impl<D: Driver> GpuDevice<D> {
         self.fetch(self.program().logits, logits)
     }
 
-    /// [`Device::step_picking`], likewise.
-    pub fn step_picking(
+    /// [`Device::step_and_sample`], likewise.
+    pub fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[Pick],
-        picked: &mut [Option<Picked>],
+        picks: &[SampleRequest],
+        picked: &mut [Option<SampledToken>],
     ) -> Result<(), DriverError> {
         let shape = self.execute(batch, picks)?;
         self.picked.fetch(&self.driver, shape.outputs, picked)
@@ -168,7 +172,7 @@ impl<D: Driver> GpuDevice<D> {
     }
 
     /// Runs a batch, and the sampler where there are picks: as a step of the shape that it gives.
-    fn execute(&mut self, batch: &Batch<'_>, picks: &[Pick]) -> Result<StepShape, DriverError> {
+    fn execute(&mut self, batch: &Batch<'_>, picks: &[SampleRequest]) -> Result<StepShape, DriverError> {
         let padded = Padded::new(batch, picks, &self.plan, &self.spare);
         let shape = StepShape::of(&padded.batch(), !picks.is_empty());
         self.inputs.upload(&self.driver, &padded.batch(), &padded.picks, &shape)?;
@@ -247,13 +251,13 @@ impl<D: Driver + Send> Device for GpuDevice<D> {
         Ok(GpuDevice::step(self, batch, logits, observer)?)
     }
 
-    fn step_picking(
+    fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[Pick],
-        picked: &mut [Option<Picked>],
+        picks: &[SampleRequest],
+        picked: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
-        Ok(GpuDevice::step_picking(self, batch, picks, picked)?)
+        Ok(GpuDevice::step_and_sample(self, batch, picks, picked)?)
     }
 }
 
@@ -268,7 +272,7 @@ struct Code<K> {
 fn load_code<D: Driver>(
     driver: &D,
     plan: &Plan,
-    contents: &impl Contents<D>,
+    contents: &impl PlanSource<D>,
     target: &Target,
 ) -> Result<Code<D::Kernel>, DeviceError> {
     let kernels = code::of_plan(plan)
@@ -279,7 +283,7 @@ fn load_code<D: Driver>(
         code.push(driver.load(&source, &contents.code(&path, &source)?)?);
         index.insert(source, code.len() - 1);
     }
-    let place = |kernel: Specialized| {
+    let place = |kernel: LaunchSpec| {
         let code = kernel.sources().iter().map(|source| index[source]).collect();
         Loaded { kernel, code }
     };
@@ -290,13 +294,13 @@ fn load_code<D: Driver>(
 
 /// What the most demanding launch needs. Fewer rows may take more, since more blocks share them out.
 fn most_scratch(plan: &Plan, kernels: &[Vec<Loaded>], target: &Target) -> Need {
-    let mut distinct: Vec<(&Specialized, u64)> = vec![];
+    let mut distinct: Vec<(&LaunchSpec, u64)> = vec![];
     for (Loaded { kernel, .. }, &bound) in
         kernels.iter().flat_map(|step| step.iter().zip(&plan.program.buckets))
     {
         let most_rows = match kernel {
-            Specialized::Linear(_) => bound,
-            Specialized::Attention(_) => bound.min(most_decoding(plan)),
+            LaunchSpec::Linear(_) => bound,
+            LaunchSpec::Attention(_) => bound.min(most_decoding(plan)),
             _ => 0,
         };
         if !distinct.contains(&(kernel, most_rows)) {

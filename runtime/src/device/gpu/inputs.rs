@@ -2,7 +2,7 @@
 
 use bytemuck::NoUninit;
 use samp_abi::plan::Plan;
-use samp_kernels::sample::{Choice, Pick};
+use samp_kernels::sample::{SampleRequest, SamplingParams};
 
 use super::{Arg, Driver, DriverError, padding::most_decoding};
 use crate::device::Batch;
@@ -27,7 +27,7 @@ pub(super) enum Array {
     OutputRows,
     /// Pages of each sequence, in rows of one width.
     PageTable,
-    /// How the token of each output is chosen, of [`Choice`]; none where no tokens are.
+    /// How the token of each output is chosen, of [`SamplingParams`]; none where no tokens are.
     Choices,
     /// Random bits for that, of u64.
     Draws,
@@ -48,7 +48,7 @@ impl Array {
             Array::Starts => 4 * (sequences + 1),
             Array::OutputRows => 4 * outputs,
             Array::PageTable => 4 * sequences * pages,
-            Array::Choices => size_of::<Choice>() as u64 * picks,
+            Array::Choices => size_of::<SamplingParams>() as u64 * picks,
             Array::Draws => 8 * picks,
         }
     }
@@ -113,7 +113,7 @@ impl<M> Inputs<M> {
         &mut self,
         driver: &impl Driver<Memory = M>,
         batch: &Batch<'_>,
-        picks: &[Pick],
+        picks: &[SampleRequest],
         shape: &StepShape,
     ) -> Result<(), DriverError> {
         self.staged.clear();

@@ -2,7 +2,7 @@
 
 use samp_abi::plan::{BufferId, Op, RowDim, TensorId};
 use samp_kernels::{
-    attention::cuda::Attention, cuda::Grid, embed, linear::cuda::Kind, sample, specialize::Specialized,
+    attention::cuda::Attention, cuda::Grid, embed, instantiate::LaunchSpec, linear::cuda::Kind, sample,
 };
 
 use super::{
@@ -36,7 +36,7 @@ impl<D: Driver> GpuDevice<D> {
         }
         let launch = Launch { device: self, shape, rows };
         match (kernel, &step.op) {
-            (Specialized::Attention(attention), &Op::PagedAttention { q, layer, out }) => {
+            (LaunchSpec::Attention(attention), &Op::PagedAttention { q, layer, out }) => {
                 self.launch_attention(&launch, (attention, code), [q, out], layer)
             }
             (kernel, op) => {
@@ -81,11 +81,11 @@ impl<D: Driver> GpuDevice<D> {
 }
 
 impl<'a, D: Driver> Launch<'a, D> {
-    fn of(&self, kernel: &Specialized, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
+    fn of(&self, kernel: &LaunchSpec, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
         let (device, rows) = (self.device, self.rows);
         let count = Arg::I32(rows as i32);
         match (*kernel, op) {
-            (Specialized::Embed { table }, &Op::Embed { weight, out }) => {
+            (LaunchSpec::Embed { table }, &Op::Embed { weight, out }) => {
                 let table = device.weights.matrix(weight, table.format);
                 let ids = [self.array(Array::TokenIds)];
                 (
@@ -93,25 +93,25 @@ impl<'a, D: Driver> Launch<'a, D> {
                     ids.into_iter().chain(table).chain([self.buffer(out), count]).collect(),
                 )
             }
-            (Specialized::RmsNorm(norm), &Op::RmsNorm { x, weight, eps, out }) => {
+            (LaunchSpec::RmsNorm(norm), &Op::RmsNorm { x, weight, eps, out }) => {
                 let weight = device.weights.vector(weight);
                 let eps = Arg::F32(eps as f32);
                 (norm.grid(rows), vec![self.buffer(x), weight, self.buffer(out), count, eps])
             }
-            (Specialized::AddRmsNorm(norm), &Op::AddRmsNorm { x, residual, weight, eps, sum, out }) => {
+            (LaunchSpec::AddRmsNorm(norm), &Op::AddRmsNorm { x, residual, weight, eps, sum, out }) => {
                 let [x, residual] = self.narrow_first(x, residual);
                 let weight = device.weights.vector(weight);
                 let (sum, out, eps) = (self.buffer(sum), self.buffer(out), Arg::F32(eps as f32));
                 (norm.grid(rows), vec![x, residual, weight, sum, out, count, eps])
             }
-            (Specialized::Add { rows: width, .. }, &Op::Add { a, b, out }) => {
+            (LaunchSpec::Add { rows: width, .. }, &Op::Add { a, b, out }) => {
                 let [a, b] = self.narrow_first(a, b);
                 (width.grid(rows), vec![a, b, self.buffer(out), count])
             }
-            (Specialized::Linear(_), &Op::Linear { x, weight, bias, out }) => {
+            (LaunchSpec::Linear(_), &Op::Linear { x, weight, bias, out }) => {
                 self.linear(kernel, [x, out], weight, bias)
             }
-            (Specialized::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
+            (LaunchSpec::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
                 let mut args = vec![self.buffer(qkv), self.half_turns()];
                 args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array)));
                 args.extend(self.page_table());
@@ -120,16 +120,16 @@ impl<'a, D: Driver> Launch<'a, D> {
                 args.push(count);
                 (attention.rope_append_grid(rows), args)
             }
-            (Specialized::SiluMul(width), &Op::SiluMul { gate_up, out }) => {
+            (LaunchSpec::SiluMul(width), &Op::SiluMul { gate_up, out }) => {
                 (width.grid(rows), vec![self.buffer(gate_up), self.buffer(out), count])
             }
-            (Specialized::Concat(concat), Op::Concat { parts, out }) => {
+            (LaunchSpec::Concat(concat), Op::Concat { parts, out }) => {
                 let mut args: Vec<Arg<'a, D::Memory>> = parts.iter().map(|&part| self.buffer(part)).collect();
                 args.resize_with(3, || Arg::Null);
                 args.extend([self.buffer(*out), count]);
                 (concat.grid(rows), args)
             }
-            (Specialized::Gather(width), &Op::Gather { x, out }) => {
+            (LaunchSpec::Gather(width), &Op::Gather { x, out }) => {
                 let x = device.rows(x, self.shape.tokens);
                 (width.gather_grid(rows), vec![x, self.array(Array::OutputRows), self.buffer(out), count])
             }
@@ -139,12 +139,12 @@ impl<'a, D: Driver> Launch<'a, D> {
 
     fn linear(
         &self,
-        kernel: &Specialized,
+        kernel: &LaunchSpec,
         [x, out]: [BufferId; 2],
         weight: TensorId,
         bias: Option<TensorId>,
     ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
-        let Specialized::Linear(linear) = kernel else { unreachable!("called for linears") };
+        let LaunchSpec::Linear(linear) = kernel else { unreachable!("called for linears") };
         let device = self.device;
         let mut args = vec![self.buffer(x)];
         args.extend(device.weights.matrix(weight, linear.format));

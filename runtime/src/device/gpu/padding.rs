@@ -4,7 +4,7 @@
 //! A row too many is a sequence of its own, with a position on pages that no other sequence has. What it gives is not looked at.
 
 use samp_abi::plan::Plan;
-use samp_kernels::{attention::SequenceSlice, sample::Pick};
+use samp_kernels::{attention::SequenceSlice, sample::SampleRequest};
 
 use super::inputs::StepShape;
 use crate::device::Batch;
@@ -25,12 +25,12 @@ pub(super) struct Padded<'a> {
     sequences: Vec<SequenceSlice<'a>>,
     output_rows: Vec<u32>,
     /// Of the outputs.
-    pub picks: Vec<Pick>,
+    pub picks: Vec<SampleRequest>,
 }
 
 impl<'a> Padded<'a> {
     /// Fills up a decode step; other steps stay as they are. `spare` are the numbers of the spare pages.
-    pub fn new(batch: &Batch<'a>, picks: &[Pick], plan: &Plan, spare: &'a [u32]) -> Padded<'a> {
+    pub fn new(batch: &Batch<'a>, picks: &[SampleRequest], plan: &Plan, spare: &'a [u32]) -> Padded<'a> {
         let mut padded = Padded {
             token_ids: batch.token_ids.to_vec(),
             sequences: batch.sequences.to_vec(),
@@ -52,7 +52,7 @@ impl<'a> Padded<'a> {
             self.sequences.push(SequenceSlice { start: index % page_tokens, tokens: 1, pages });
             self.output_rows.push(row);
             if !self.picks.is_empty() {
-                self.picks.push(Pick::GREEDY);
+                self.picks.push(SampleRequest::GREEDY);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Memory that kernels need while they run: partial sums, and counters that are zero between launches.
 
-use samp_kernels::{specialize::Specialized, target::Target};
+use samp_kernels::{instantiate::LaunchSpec, target::Target};
 
 use super::{Arg, Driver, DriverError};
 
@@ -19,13 +19,13 @@ pub(super) struct Need {
 
 impl Need {
     /// What a kernel needs for so many rows, of sequences of `longest` positions at most.
-    pub fn of(kernel: &Specialized, rows: u32, longest: u32, target: &Target) -> Need {
+    pub fn of(kernel: &LaunchSpec, rows: u32, longest: u32, target: &Target) -> Need {
         let (sums, counters) = match kernel {
-            Specialized::Linear(linear) => {
+            LaunchSpec::Linear(linear) => {
                 let [blocks, tiles, _] = linear.grid(rows, target).blocks;
                 linear.workspace(blocks, tiles)
             }
-            Specialized::Attention(attention) => {
+            LaunchSpec::Attention(attention) => {
                 attention.decode_workspace(rows, attention.decode_splits(rows, longest, target))
             }
             _ => (0, 0),

@@ -5,7 +5,7 @@ use samp_abi::{
     plan::{Plan, TensorId},
 };
 
-use super::{Arg, Contents, Driver, DriverError, Range};
+use super::{Arg, Driver, DriverError, PlanSource, Range};
 
 /// Every stored array, one after another.
 pub(super) struct Weights<M> {
@@ -22,7 +22,7 @@ impl<M> Weights<M> {
     pub fn load<D: Driver<Memory = M>>(
         driver: &D,
         plan: &Plan,
-        contents: &impl Contents<D>,
+        contents: &impl PlanSource<D>,
     ) -> Result<Weights<M>, DriverError> {
         let (parts, bytes) = places(plan);
         let memory = driver.allocate("weights", bytes)?;

@@ -1,0 +1,224 @@
+//! What a compile has to say, as text and as one JSON document.
+
+use std::{fmt, path::Path};
+
+use samp_abi::{Format, TargetName};
+use samp_ir::Diagnostic;
+use samp_passes::{Changed, Reason};
+use serde::Serialize;
+
+use super::Args;
+use crate::commands::table::Table;
+use samp_compiler::{
+    certificate::{HeldOut, QualityEvidence, ShadowPrice, StratumQuality},
+    lower::{pipeline::Trace, predict::DecodeStep, size::SizeTable},
+    quantize::{PassEffect, search::Routed},
+};
+
+/// Result of a compile, of a dry run, or of lowering to some phase.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<&'a Path>,
+    pub target: TargetName,
+    /// Absent when lowering stopped before memory was planned.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
+    pub warnings: &'a [Diagnostic],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensors_resumed: Option<usize>,
+    /// What the audit of a calibrated plan found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<&'a HeldOut>,
+    /// What `--print-after` and `--stop-after` ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub graphs: Vec<Graph>,
+    /// What `--explain` asks for.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "explain")]
+    pub trace: Option<Explained>,
+    /// What `--explain` asks for where the formats were decided by measurements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(args: &'a Args) -> Report<'a> {
+        Report {
+            plan: args.output.as_deref().filter(|_| args.stop_after.is_none()),
+            target: args.target,
+            cost: None,
+            warnings: &[],
+            tensors_resumed: None,
+            held_out: None,
+            graphs: vec![],
+            trace: None,
+            decided: None,
+        }
+    }
+}
+
+/// What a calibrated plan loses, for people.
+pub fn audited(quality: &QualityEvidence) -> String {
+    let mut table =
+        Table::new(["held out", "records", "tokens", "KL (nats)", "at most", "perplexity", "at most"]);
+    let grown = |ratio: f64| format!("{:+.3} %", 100.0 * (ratio - 1.0));
+    let mut row = |name: &str, q: &StratumQuality| {
+        table.row([
+            name.into(),
+            q.records.to_string(),
+            q.tokens.to_string(),
+            format!("{:.6}", q.kl_nats),
+            format!("{:.6}", q.kl_nats_at_most),
+            grown(q.perplexity_ratio),
+            grown(q.perplexity_ratio_at_most),
+        ]);
+    };
+    quality.held_out.strata.iter().for_each(|(name, q)| row(name, q));
+    row("overall", &quality.held_out.overall);
+    let uniform = quality.best_uniform.as_ref().map_or_else(String::new, |uniform| {
+        format!("; uniform {}, the best of no greater size, loses {:.6}", uniform.format, uniform.kl_nats)
+    });
+    format!("{table}at most: one-sided 95 %, over records{uniform}\n")
+}
+
+/// What the plan takes.
+#[derive(Serialize)]
+pub struct Cost {
+    pub sizes: SizeTable,
+    pub disk_bytes: u64,
+    pub peak_memory_bytes: u64,
+    /// Decode steps by the cost model.
+    pub predicted: Vec<DecodeStep>,
+}
+
+/// The graph at a phase.
+#[derive(Serialize)]
+pub struct Graph {
+    pub phase: String,
+    pub mlir: String,
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "// {}\n{}", self.phase, self.mlir)
+    }
+}
+
+/// Why each weight and the KV cache have their format, and what higher limits would buy.
+#[derive(Serialize)]
+pub struct Decided {
+    formats: Vec<Chosen>,
+    limits: Vec<ShadowPrice>,
+}
+
+#[derive(Serialize)]
+struct Chosen {
+    /// The weight, or `KV cache`.
+    key: String,
+    format: Format,
+    /// The cheapest larger format that loses less, if any.
+    next: Option<Next>,
+    #[serde(skip)]
+    row: String,
+}
+
+#[derive(Serialize)]
+struct Next {
+    format: String,
+    bytes_more: f64,
+    nats_less: f64,
+}
+
+impl Decided {
+    pub fn of(routed: &Routed) -> Decided {
+        let chosen = |reason: Reason| Chosen {
+            row: reason.to_string(),
+            key: reason.key,
+            format: reason.format,
+            next: reason.next.map(|n| Next { format: n.format, bytes_more: n.bytes, nats_less: n.nats }),
+        };
+        let last = routed.quality.rounds.last();
+        Decided {
+            formats: routed.decision.reasons().into_iter().map(chosen).collect(),
+            limits: last.map_or_else(Vec::new, |round| round.prices.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Decided {
+    /// A row for each format, then a sentence for each limit.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.formats.iter().try_for_each(|chosen| writeln!(f, "{}", chosen.row))?;
+        self.limits.iter().try_for_each(|limit| writeln!(f, "{}", limit.offer))
+    }
+}
+
+/// What each pass changed and did, and why each kernel was chosen.
+#[derive(Serialize)]
+pub struct Explained {
+    passes: Vec<Pass>,
+    kernels: Vec<Choice>,
+}
+
+#[derive(Serialize)]
+struct Pass {
+    name: &'static str,
+    places: usize,
+    /// Of a quality pass that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effect: Option<PassEffect>,
+}
+
+/// The candidates for one bucket of one op, the chosen one first.
+#[derive(Serialize)]
+struct Choice {
+    op: String,
+    max_tokens: u64,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Serialize)]
+struct Candidate {
+    kernel: &'static str,
+    nanos: f64,
+    #[serde(skip)]
+    time: String,
+}
+
+impl Explained {
+    /// Of a calibrated compile with the effects that were measured.
+    pub fn of(trace: &Trace, effects: &[PassEffect]) -> Explained {
+        let effect = |name: &str| effects.iter().find(|effect| effect.pass == name).cloned();
+        let pass = |&(name, Changed(places))| Pass { name, places, effect: effect(name) };
+        let passes = trace.passes.iter().map(pass);
+        let kernels = trace.explanations.iter().map(|e| Choice {
+            op: e.label.clone(),
+            max_tokens: e.max_tokens,
+            candidates: (e.candidates.iter())
+                .map(|&(kernel, time)| Candidate { kernel, nanos: time.0, time: time.to_string() })
+                .collect(),
+        });
+        Explained { passes: passes.collect(), kernels: kernels.collect() }
+    }
+}
+
+impl fmt::Display for Explained {
+    /// The passes, then a paragraph for each op: every bucket's choice before what lost against it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for pass in &self.passes {
+            let effect = pass.effect.as_ref().map_or_else(String::new, |effect| format!(", {effect}"));
+            writeln!(f, "{}: {} places{effect}", pass.name, pass.places)?;
+        }
+        let mut op = "";
+        for choice in &self.kernels {
+            if choice.op != op {
+                op = &choice.op;
+                writeln!(f, "{op}")?;
+            }
+            let shown: Vec<String> =
+                choice.candidates.iter().map(|c| format!("{} {}", c.kernel, c.time)).collect();
+            writeln!(f, "  up to {:>6} tokens: {}", choice.max_tokens, shown.join("  >  "))?;
+        }
+        Ok(())
+    }
+}

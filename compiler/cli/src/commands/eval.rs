@@ -1,0 +1,129 @@
+//! `samp eval`: what a plan's formats cost in quality.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+
+use super::{
+    Outcome, logits::save_logits, model::PlanModel, placement::Placement, print, print_json, table::Table,
+};
+use samp_compiler::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
+
+/// Measure a plan on data: perplexity, divergence from a baseline, agreement, choice accuracy
+///
+/// With --ids and --save-logits, write the logits of given tokens instead.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The plan directory
+    plan: PathBuf,
+    /// JSON lines with `text`, or `prompt`, `choices` and `answer`; `stratum` is optional
+    #[arg(long, value_name = "FILE", required_unless_present = "ids")]
+    data: Option<PathBuf>,
+    /// Compare with this plan, or with this checkpoint, unquantized
+    #[arg(long, value_name = "MODEL_OR_PLAN", requires = "data")]
+    against: Option<PathBuf>,
+    /// Use the first N tokens of each text, the start token counted
+    #[arg(long, value_name = "N", requires = "data")]
+    max_tokens: Option<usize>,
+    /// safetensors file with `input_ids`, i64 [batch, len]
+    #[arg(long, value_name = "FILE", requires = "save_logits", conflicts_with = "data")]
+    ids: Option<PathBuf>,
+    /// Where to write `input_ids` and `logits`, f32 [batch, len, vocab]
+    #[arg(long, value_name = "FILE", requires = "ids")]
+    save_logits: Option<PathBuf>,
+    #[command(flatten)]
+    placement: Placement,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Evaluates and reports.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let mut model = PlanModel::open(&args.plan, args.placement)?;
+    if let (Some(ids), Some(out)) = (&args.ids, &args.save_logits) {
+        let saved = save_logits(&mut model, ids, out)?;
+        if args.json {
+            print_json(&saved)?;
+        }
+        return Ok(Outcome::Clean);
+    }
+    let records = read_records(args.data.as_deref().expect("clap requires --data without --ids"))?;
+    let max_context = model.max_context() as u64;
+    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.placement, max_context);
+    let mut baseline = args.against.as_ref().map(open).transpose()?;
+    if let Some(baseline) = &baseline {
+        let (expected, found) = (model.vocab_size(), baseline.vocab_size());
+        ensure!(
+            expected == found,
+            "the baseline has another vocabulary: expected {expected} tokens, found {found}"
+        );
+    }
+    let bar = indicatif::ProgressBar::new(records.len() as u64)
+        .with_style(indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} records, {eta} left")?);
+    let baseline = baseline.as_mut().map(|b| b as &mut dyn LanguageModel);
+    let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    if args.json {
+        print_json(&evaluation)?
+    } else {
+        print(&render(&evaluation))?
+    }
+    Ok(Outcome::Clean)
+}
+
+fn render(evaluation: &Evaluation) -> String {
+    let mut table = Table::new([
+        "stratum",
+        "records",
+        "tokens",
+        "perplexity",
+        "baseline",
+        "KL (nats)",
+        "top-1",
+        "choices",
+    ]);
+    let mut row = |name: &str, s: &Scores| {
+        table.row([
+            name.into(),
+            s.records.to_string(),
+            s.tokens.to_string(),
+            cell(s.perplexity, 3),
+            cell(s.baseline_perplexity, 3),
+            cell(s.kl_nats, 6),
+            percent(s.top1_agreement),
+            percent(s.choice_accuracy),
+        ]);
+    };
+    for (name, scores) in &evaluation.strata {
+        row(name, scores);
+    }
+    row("overall", &evaluation.overall);
+    format!("{table}± is one standard error, over records.\n{}", left_out(evaluation))
+}
+
+/// What of the data was not measured, a line each.
+fn left_out(evaluation: &Evaluation) -> String {
+    let Scores { truncated, skipped, .. } = evaluation.overall;
+    let mut lines = String::new();
+    if truncated > 0 {
+        lines += &format!("Texts cut to their first {} tokens: {truncated}.\n", evaluation.max_tokens);
+    }
+    if skipped > 0 {
+        lines += &format!("Questions left out, a choice being longer than the plan's context: {skipped}.\n");
+    }
+    lines
+}
+
+fn cell(estimate: Option<Estimate>, digits: usize) -> String {
+    match estimate {
+        None => "–".into(),
+        Some(Estimate { mean, standard_error: None }) => format!("{mean:.digits$}"),
+        Some(Estimate { mean, standard_error: Some(se) }) => format!("{mean:.digits$} ± {se:.digits$}"),
+    }
+}
+
+fn percent(estimate: Option<Estimate>) -> String {
+    let hundredfold = estimate.map(|e| e.map(|x| 100.0 * x, |_| 100.0));
+    hundredfold.map_or("–".into(), |e| cell(Some(e), 1) + " %")
+}

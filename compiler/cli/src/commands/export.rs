@@ -1,0 +1,61 @@
+//! `samp export`: a plan's effective weights for other tools.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Outcome, print, print_json};
+use samp_compiler::{
+    emit::Bar,
+    export::{ExportOptions, Exported, export_hf},
+};
+
+/// Write the weights that a plan really computes with as a checkpoint for other tools
+#[derive(clap::Args)]
+pub struct Args {
+    /// The plan directory
+    plan: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Hf)]
+    format: Format,
+    /// Where to write it
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Replace the output if it exists
+    #[arg(long)]
+    force: bool,
+    /// No progress bar
+    #[arg(long)]
+    quiet: bool,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Forms that a plan can be exported to.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// A Hugging Face checkpoint in f32
+    Hf,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    folder: &'a PathBuf,
+    #[serde(flatten)]
+    exported: Exported,
+}
+
+/// Exports.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let bar = Bar::new(args.quiet);
+    let exported = match args.format {
+        Format::Hf => export_hf(&args.plan, &ExportOptions::new(&args.output, args.force, &bar))?,
+    };
+    if args.json {
+        print_json(&Report { folder: &args.output, exported })?;
+    } else {
+        print(&format!("{}\n", args.output.display()))?;
+    }
+    Ok(Outcome::Clean)
+}

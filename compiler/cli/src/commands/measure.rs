@@ -1,0 +1,87 @@
+//! `samp measure`: what each format costs each weight, as a file of its own.
+
+use std::{fs, ops::Range, path::PathBuf, str::FromStr};
+
+use anyhow::Context;
+use samp_abi::TargetName;
+
+use super::{
+    Outcome,
+    calibration::{DataArgs, MeasureArgs, records},
+    print,
+};
+use samp_compiler::{
+    compile::{CompileOptions, Source},
+    lower::recipe,
+    quantize::search::{MeasureRequest, profile},
+};
+
+/// Measure what each format costs each weight; compiles take the result with --profile
+///
+/// Several machines can share the work: each measures its own --layers, and `samp profile merge` puts the parts together.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Checkpoint directory
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    measure: MeasureArgs,
+    /// Measure these layers alone, such as 0..20, the last one not included [default: all]
+    ///
+    /// The embedding goes with the first layer, the head with the last.
+    #[arg(long, value_name = "FROM..TO")]
+    layers: Option<Layers>,
+    /// Positions of one sequence, as they will be compiled for [default: what the model was trained for]
+    #[arg(long, value_name = "N")]
+    max_model_len: Option<u64>,
+    /// The profile to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Say nothing of progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// A range of layers.
+#[derive(Clone, Debug)]
+struct Layers(Range<u64>);
+
+impl FromStr for Layers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Layers, String> {
+        let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+        let range = range.filter(|range| !range.is_empty());
+        range.map(Layers).ok_or_else(|| "expected two numbers, the first the lesser, such as 0..20".into())
+    }
+}
+
+/// Measures and writes the profile.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let source = Source::open(&args.model)?;
+    let data = args.data.load(&source, args.max_model_len)?;
+    source.warnings().iter().chain(&data.warnings).for_each(|warning| eprintln!("{warning}"));
+    let options = CompileOptions {
+        max_context: args.max_model_len,
+        quality: args.measure.quality(args.data.seed, None)?,
+        ..CompileOptions::new(TargetName::Cpu, recipe::load("samp")?)
+    };
+    let say = |text: &str| {
+        if !args.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let mut work = args.output.clone().into_os_string();
+    work.push(".partial");
+    let work = PathBuf::from(work);
+    fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
+    let layers = args.layers.as_ref().map(|layers| layers.0.clone());
+    let records = records(data.calibration);
+    let measure = args.measure.options(options.quality.rounding);
+    let part = MeasureRequest { records: &records, measure: &measure, layers };
+    profile(&source, &options, &part, &work, &say)?.write(&args.output)?;
+    fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
+    print(&format!("{}\n", args.output.display()))?;
+    Ok(Outcome::Clean)
+}

@@ -1,0 +1,115 @@
+//! The `samp` command line. Results go to stdout, progress and logs to stderr; `--json` makes results machine-readable.
+//!
+//! Exit codes: 0 done, 1 findings (a check was made and something was found), 2 usage or internal error.
+
+mod calibration;
+mod compile;
+mod completions;
+mod diff;
+mod doctor;
+mod eval;
+mod export;
+mod inspect;
+mod logits;
+mod measure;
+mod model;
+mod placement;
+mod profile;
+mod report;
+mod run;
+mod table;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Compiles Llama checkpoints into mixed-precision plans and runs them.
+#[derive(Parser)]
+#[command(name = "samp", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Compile(Box<compile::Args>),
+    Measure(Box<measure::Args>),
+    Profile(profile::Args),
+    Run(run::Args),
+    Eval(eval::Args),
+    Validate(validate::Args),
+    Inspect(inspect::Args),
+    Diff(diff::Args),
+    Report(report::Args),
+    Export(export::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+}
+
+/// What a command that made its checks came to.
+pub enum Outcome {
+    /// Done, nothing found.
+    Clean,
+    /// Done, with findings.
+    Findings,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Compile(args) => compile::run(*args),
+        Command::Measure(args) => measure::run(&args),
+        Command::Profile(args) => profile::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Validate(args) => validate::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match result {
+        Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(1),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            explain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Diagnostics are already whole sentences with their own prefix; other errors print their chain of causes, with
+/// their code if they have one.
+fn explain(error: &anyhow::Error) {
+    use samp_compiler::emit::EmitError;
+    match (error.downcast_ref::<samp_ir::Diagnostic>(), error.downcast_ref::<EmitError>()) {
+        (Some(diagnostic), _) | (None, Some(EmitError::Import(diagnostic))) => eprintln!("{diagnostic}"),
+        (None, Some(emission)) => eprintln!("error[{}]: {error:#}", emission.code()),
+        (None, None) => eprintln!("error: {error:#}"),
+    }
+}
+
+/// A reader such as `head` that has seen enough is no error.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a result on stdout. Unlike `print!`, a closed pipe is an error that [`main`] knows.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints a value as indented JSON on stdout.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}

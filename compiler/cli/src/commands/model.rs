@@ -1,0 +1,76 @@
+//! A plan, or a checkpoint compiled on the fly, as a language model to evaluate.
+
+use std::path::Path;
+
+use anyhow::Context;
+use samp_runtime::{AddSpecial, Engine, Logits, Outputs, SequenceId, Tokenizer};
+
+use super::placement::Placement;
+use samp_compiler::{compile, eval::LanguageModel};
+
+/// An opened plan with its tokenizer, run one sequence at a time.
+pub struct PlanModel {
+    engine: Engine,
+    tokenizer: Option<Tokenizer>,
+    sequence: SequenceId,
+    /// What [`LanguageModel::logits`] last gave.
+    logits: Option<Logits>,
+    /// Keeps a plan that was compiled for this process alone alive.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl PlanModel {
+    /// Opens a plan directory.
+    pub fn open(dir: &Path, placement: Placement) -> anyhow::Result<PlanModel> {
+        let plan = samp_runtime::open(dir)?;
+        let tokenizer =
+            plan.file("tokenizer.json").is_some().then(|| Tokenizer::from_plan(&plan)).transpose()?;
+        let kv_tokens = plan.manifest().limits.max_context;
+        let mut engine = placement.load(plan, kv_tokens)?;
+        let sequence = engine.create()?;
+        Ok(PlanModel { engine, tokenizer, sequence, logits: None, _temporary: None })
+    }
+
+    /// Opens a plan, or compiles a checkpoint without quantization into a temporary one for contexts of up to
+    /// `max_context` positions.
+    pub fn open_plan_or_checkpoint(
+        path: &Path,
+        placement: Placement,
+        max_context: u64,
+    ) -> anyhow::Result<PlanModel> {
+        if path.join(samp_abi::plan::MANIFEST_FILE).is_file() {
+            return PlanModel::open(path, placement);
+        }
+        let temporary =
+            tempfile::tempdir().context("cannot make a temporary directory for the baseline's plan")?;
+        let plan = temporary.path().join("baseline");
+        compile::compile_unquantized(path, &plan, max_context)?;
+        let mut model = PlanModel::open(&plan, placement)?;
+        model._temporary = Some(temporary);
+        Ok(model)
+    }
+}
+
+impl LanguageModel for PlanModel {
+    fn vocab_size(&self) -> usize {
+        self.engine.plan().manifest().model.vocab_size as usize
+    }
+
+    fn max_context(&self) -> usize {
+        self.engine.limits().max_context as usize
+    }
+
+    fn tokenize(&self, text: &str) -> anyhow::Result<Vec<u32>> {
+        let tokenizer =
+            self.tokenizer.as_ref().context("this plan carries no tokenizer.json; evaluate it with --ids")?;
+        Ok(tokenizer.encode(text, AddSpecial::Yes)?)
+    }
+
+    fn logits(&mut self, tokens: &[u32]) -> anyhow::Result<&[f32]> {
+        // The last ones make room first.
+        self.logits = None;
+        self.engine.truncate(self.sequence, 0)?;
+        let logits = self.engine.prefill(self.sequence, tokens, Outputs::All)?;
+        Ok(self.logits.insert(logits).as_slice())
+    }
+}

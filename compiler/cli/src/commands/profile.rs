@@ -1,0 +1,35 @@
+//! `samp profile`: profiles as files.
+
+use std::path::PathBuf;
+
+use super::{Outcome, print};
+use samp_compiler::quantize::Profile;
+
+/// Work with what `samp measure` wrote
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Put the parts of one measurement together
+    Merge {
+        /// Profiles of the same model, data and flags
+        #[arg(required = true)]
+        parts: Vec<PathBuf>,
+        /// The profile to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+/// Runs the subcommand.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let Command::Merge { parts, output } = &args.command;
+    let parts = parts.iter().map(|part| Profile::read(part)).collect::<Result<Vec<_>, _>>()?;
+    Profile::merge(parts)?.write(output)?;
+    print(&format!("{}\n", output.display()))?;
+    Ok(Outcome::Clean)
+}

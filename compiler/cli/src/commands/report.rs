@@ -1,0 +1,56 @@
+//! `samp report`: a plan explained on one page.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::{Outcome, print};
+use crate::report::{Price, ReportInputs, page};
+use samp_compiler::certificate::{CERTIFICATE_FILE, CERTIFICATE_VERSION, Certificate};
+
+/// Explain a plan on one HTML page: size, quality, sensitivity, the front, decisions, cost
+///
+/// The page fetches nothing and can be sent as it is.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The plan directory
+    plan: PathBuf,
+    /// Where to write the page [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What a machine costs an hour, to price tokens; may be given several times
+    #[arg(long, value_name = "[NAME=]PRICE")]
+    price_per_hour: Vec<Price>,
+}
+
+/// Writes the page.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let opened = samp_runtime::open(&args.plan)?;
+    let certificate = opened.file(CERTIFICATE_FILE).with_context(|| {
+        format!("{}: this plan carries no {CERTIFICATE_FILE}; compile it again", args.plan.display())
+    })?;
+    let certificate = certificate_of(certificate)?;
+    let inputs =
+        ReportInputs { plan: opened.manifest(), certificate: &certificate, prices: &args.price_per_hour };
+    let html = page(&inputs)?;
+    match &args.output {
+        Some(file) => std::fs::write(file, html).with_context(|| format!("writing {}", file.display()))?,
+        None => print(&html)?,
+    }
+    Ok(Outcome::Clean)
+}
+
+/// Reads a certificate; its version is told first, so that a later one is refused for that reason.
+fn certificate_of(bytes: &[u8]) -> anyhow::Result<Certificate> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        schema: samp_abi::plan::Version,
+    }
+    let head: Head = serde_json::from_slice(bytes).context(CERTIFICATE_FILE)?;
+    let (expected, found) = (CERTIFICATE_VERSION, head.schema);
+    anyhow::ensure!(
+        found.major == expected.major,
+        "{CERTIFICATE_FILE} has schema version {found}, expected {expected} or a compatible one; compile the plan again"
+    );
+    serde_json::from_slice(bytes).context(CERTIFICATE_FILE)
+}

@@ -1,0 +1,121 @@
+//! `samp validate`: every check that can be made on a plan.
+
+mod certificate;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use samp_runtime::{Engine, EngineError, EngineOptions, OpenPlan};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Outcome, print, print_json};
+use samp_compiler::{compile::device_on_cpu, import::check_text};
+
+/// Check a plan completely: every byte, shape, binding and range, its tokenizer, and its golden probe
+///
+/// Exits with 1 if anything was found.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The plan directory
+    plan: PathBuf,
+    /// Leave out running the golden probe on the CPU
+    #[arg(long)]
+    no_probe: bool,
+    /// Measure the losses that the certificate bounds again, on --data against --against
+    #[arg(long, requires_all = ["data", "against"])]
+    certificate: bool,
+    /// JSON lines to measure on, as for `samp eval`
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    data: Option<PathBuf>,
+    /// The unquantized checkpoint
+    #[arg(long, value_name = "MODEL", requires = "certificate")]
+    against: Option<PathBuf>,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    plan: &'a PathBuf,
+    valid: bool,
+    findings: Vec<Value>,
+}
+
+/// What was found: for people, and as JSON.
+struct Finding {
+    line: String,
+    json: Value,
+}
+
+impl Finding {
+    /// A finding that this command makes itself.
+    fn new(code: &str, file: &str, problem: String) -> Finding {
+        let json = json!({ "code": code, "file": file, "problem": problem });
+        Finding { line: format!("{file}: {problem}"), json }
+    }
+}
+
+/// Validates and reports.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if !args.plan.is_dir() {
+        anyhow::bail!("{}: expected a plan directory, found none", args.plan.display());
+    }
+    let mut found = match samp_runtime::open(&args.plan) {
+        Ok(plan) => findings_of_sound(plan, args.no_probe)?,
+        Err(first) => findings_of_unsound(&args.plan, first)?,
+    };
+    if let (Some(data), Some(model), true) = (&args.data, &args.against, found.is_empty()) {
+        found.extend(certificate::check(&args.plan, data, model)?);
+    }
+    let valid = found.is_empty();
+    let verdict = if valid { "valid".into() } else { format!("{} findings", found.len()) };
+    let (mut lines, findings): (Vec<String>, Vec<Value>) =
+        found.into_iter().map(|f| (f.line, f.json)).unzip();
+    if args.json {
+        print_json(&Report { plan: &args.plan, valid, findings })?;
+    } else {
+        lines.push(format!("{}: {verdict}", args.plan.display()));
+        print(&(lines.join("\n") + "\n"))?;
+    }
+    Ok(if valid { Outcome::Clean } else { Outcome::Findings })
+}
+
+/// All faults of a plan that does not open; `first` is the one that opening it met.
+fn findings_of_unsound(dir: &Path, first: samp_runtime::PlanError) -> anyhow::Result<Vec<Finding>> {
+    let mut faults = samp_runtime::validate(dir);
+    if faults.is_empty() {
+        faults.push(first);
+    }
+    let finding = |fault: &samp_runtime::PlanError| {
+        let json = serde_json::to_value(fault).context("findings are plain data")?;
+        Ok(Finding { line: fault.to_string(), json })
+    };
+    faults.iter().map(finding).collect()
+}
+
+/// What can be wrong with a plan that opens: its tokenizer, its chat template, its logits.
+fn findings_of_sound(plan: OpenPlan, no_probe: bool) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = vec![];
+    if let Err(refusal) = check_text(&|name| plan.file(name), plan.manifest().model.vocab_size) {
+        let file = refusal.location.file.clone().unwrap_or_default();
+        findings.push(Finding::new("text", &file, refusal.message));
+    }
+    if !no_probe && let Some(mismatch) = probe(plan)? {
+        findings.push(Finding::new("golden_probe", "golden.json", mismatch));
+    }
+    Ok(findings)
+}
+
+/// Loads the plan where this machine can, on the CPU, with a cache for its golden probe alone, which then runs. Other
+/// logits are a finding; whatever else keeps the plan from running says nothing about it.
+fn probe(plan: OpenPlan) -> anyhow::Result<Option<String>> {
+    let kv_tokens = plan.golden().map(|golden| golden.token_ids.len() as u64);
+    let device = device_on_cpu(plan.manifest().target);
+    match Engine::new(plan.into(), device, EngineOptions { kv_tokens, ..EngineOptions::default() }) {
+        Ok(_) => Ok(None),
+        Err(EngineError::Golden(mismatch)) => Ok(Some(mismatch.to_string())),
+        Err(error) => Err(error).context("the golden probe cannot be run here; --no-probe leaves it out"),
+    }
+}

@@ -1,0 +1,5 @@
+//! The `samp` command.
+
+fn main() -> std::process::ExitCode {
+    samp_cli::commands::main()
+}

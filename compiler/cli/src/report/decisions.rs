@@ -1,0 +1,237 @@
+//! Every weight's format and why: what the next smaller and the next better one would change.
+
+use samp_abi::Format;
+use samp_passes::{BITS, Matrix};
+
+use super::{
+    ReportInputs,
+    figures::{short, signed, signed_bytes},
+    formats::swatch,
+    front::{Front, matrices},
+    markup::{Element, el},
+    page::{Section, section},
+    table::{
+        Column::{Number, Text},
+        cell, number, row, table,
+    },
+};
+use samp_compiler::{lower::size::Bytes, quantize::Sensitivity};
+
+/// The decision list.
+pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
+    let counts = counts_outside(inputs);
+    let rows = matrices(inputs.plan).into_iter().map(|matrix| {
+        let tensor = inputs.plan.tensors.iter().find(|t| t.name == matrix.key);
+        let profile = inputs.quality().map(|q| &q.profile);
+        let known = profile.and_then(|p| {
+            let outliers = p.whole(&matrix.key)?.outlier_columns().len();
+            Some((p.formats_of(&matrix.key)?, outliers))
+        });
+        let tensor = tensor.expect("the matrices are the plan's own");
+        match (known, front) {
+            (Some(known), Some(front)) => {
+                let price = (counts || matrix.is_decoder_linear()).then_some(front.nats_per_byte);
+                Decided::of(&matrix, known, tensor.format).row(price)
+            }
+            _ => row(&matrix.key, [el("td").add(swatch(tensor.format)), number(Bytes(tensor.bytes()))]),
+        }
+    });
+    let Some(front) = front else {
+        let note = "The recipe decides; without measurements there is nothing to weigh it against.";
+        let columns = [Text("weight"), Text("format"), Number("bytes")];
+        return section("decisions", "Decisions", note).add(table("Every weight's format", &columns, rows));
+    };
+    let columns = [
+        Text("weight"),
+        Text("format"),
+        Number("bytes"),
+        Number("loss"),
+        Text("smaller"),
+        Text("better"),
+        Text("why"),
+    ];
+    section("decisions", "Decisions", &exchange(front)).all(taken_uniform(inputs)).add(table(
+        "Every weight's format, and what others would change",
+        &columns,
+        rows,
+    ))
+}
+
+/// The price that decides, said for a round number of bytes near a hundredth of the plan.
+fn exchange(front: &Front) -> String {
+    let bytes = 10f64.powi(front.chosen.bytes.max(1.0).log10().floor() as i32 - 2).max(1.0);
+    let rate = if front.nats_per_byte > 0.0 {
+        format!(
+            "Here {} more would take away at most {} nats per token.",
+            Bytes(bytes as u64),
+            short(bytes * front.nats_per_byte)
+        )
+    } else {
+        "Here more bytes would take away nothing.".into()
+    };
+    format!(
+        "A weight is raised to a better format where that takes away more nats per byte than elsewhere. {rate} Losses are \
+         measured with that weight alone, in nats per token."
+    )
+}
+
+/// Whether what was asked for counts the bytes outside of the decoder, too.
+fn counts_outside(inputs: &ReportInputs<'_>) -> bool {
+    let limits = inputs.quality().and_then(|q| q.rounds.last()).map_or(&[][..], |round| &round.limits);
+    limits.is_empty() || limits.iter().any(|limit| !limit.starts_with(BITS))
+}
+
+/// Says so where the audit set the solution aside.
+fn taken_uniform(inputs: &ReportInputs<'_>) -> Option<Element> {
+    let quality = inputs.quality()?;
+    let uniform = quality.best_uniform.as_ref()?;
+    let own = inputs.plan.tensors.iter().filter(|t| t.is_decoder_linear());
+    let taken = own.into_iter().all(|t| t.format == uniform.format)
+        && uniform.kl_nats == quality.held_out.overall.kl_nats;
+    let text = format!(
+        "The audit found uniform {} to lose less than the solution, and that is what this plan is.",
+        uniform.format
+    );
+    taken.then(|| el("p").text(text))
+}
+
+/// A format with what it costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Priced {
+    format: Format,
+    bytes: f64,
+    nats: f64,
+}
+
+/// A weight's format, and the formats that it might have had instead.
+struct Decided<'a> {
+    key: &'a str,
+    own: Option<Priced>,
+    chosen: Format,
+    bytes: u64,
+    /// The one that loses least for each byte saved.
+    smaller: Option<Priced>,
+    /// The one that wins most for each byte more.
+    better: Option<Priced>,
+}
+
+impl Decided<'_> {
+    fn of<'a>(
+        matrix: &'a Matrix,
+        (formats, outliers): (&[Sensitivity], usize),
+        chosen: Format,
+    ) -> Decided<'a> {
+        let bytes = |format| matrix.bytes(format, outliers);
+        let priced = formats.iter().map(|s| Priced {
+            format: s.format,
+            bytes: bytes(s.format) as f64,
+            nats: s.divergence.nats.max(0.0),
+        });
+        let all: Vec<Priced> = priced.collect();
+        let own = all.iter().find(|p| p.format == chosen).copied();
+        let others = |wanted: &dyn Fn(&Priced, &Priced) -> bool| -> Vec<Priced> {
+            own.map_or(vec![], |own| all.iter().copied().filter(|p| wanted(p, &own)).collect())
+        };
+        let smaller = others(&|p, own| p.bytes < own.bytes);
+        let better = others(&|p, own| p.nats < own.nats);
+        let rate = |p: &Priced| own.map_or(0.0, |own| per_byte(p, &own));
+        Decided {
+            key: &matrix.key,
+            own,
+            chosen,
+            bytes: bytes(chosen),
+            smaller: smaller.into_iter().min_by(|a, b| rate(a).total_cmp(&rate(b))),
+            better: better.into_iter().max_by(|a, b| rate(a).total_cmp(&rate(b))),
+        }
+    }
+
+    fn row(&self, price: Option<f64>) -> Element {
+        let own = self.own.map_or("–".into(), |own| short(own.nats));
+        let cells = [
+            el("td").add(swatch(self.chosen)),
+            number(Bytes(self.bytes)),
+            number(own),
+            self.change(self.smaller),
+            self.change(self.better),
+            cell(self.why(price)).class("prose"),
+        ];
+        row(self.key, cells)
+    }
+
+    fn change(&self, other: Option<Priced>) -> Element {
+        let (Some(own), Some(other)) = (self.own, other) else { return cell("–") };
+        let bytes = signed_bytes((other.bytes - own.bytes) as i128);
+        el("td")
+            .text(other.format)
+            .add(el("small").text(format!("{bytes}, {} nats", signed(other.nats - own.nats))))
+    }
+
+    /// Why not smaller, and why not better, where a byte takes away `price` nats; `None` where no limit counts its bytes.
+    fn why(&self, price: Option<f64>) -> String {
+        let Some(own) = self.own else { return "this format was not measured".into() };
+        let Some(price) = price else {
+            let better = self
+                .better
+                .map_or("nothing tried loses less".into(), |other| format!("{} loses less", other.format));
+            return format!("no limit counts its bytes; {better}");
+        };
+        let smaller = match self.smaller {
+            None => "nothing smaller was tried".into(),
+            Some(other) if other.nats <= own.nats => {
+                format!("{} is smaller and loses no more; another limit decides", other.format)
+            }
+            Some(other) if per_byte(&other, &own) >= price => {
+                format!("{} loses more than its bytes would win elsewhere", other.format)
+            }
+            Some(other) => format!("{} would pay, but its bytes buy nothing whole elsewhere", other.format),
+        };
+        let better = match self.better {
+            None => "nothing tried loses less".into(),
+            Some(other) if other.bytes <= own.bytes => {
+                format!("{} loses less in no more bytes; another limit decides", other.format)
+            }
+            Some(other) if per_byte(&other, &own) <= price => {
+                format!("the bytes of {} win more elsewhere", other.format)
+            }
+            Some(other) => format!("{} would pay, but its bytes do not fit", other.format),
+        };
+        format!("{smaller}; {better}")
+    }
+}
+
+/// Nats that change against bytes that change the other way.
+fn per_byte(a: &Priced, b: &Priced) -> f64 {
+    let (bytes, nats) = (b.bytes - a.bytes, a.nats - b.nats);
+    if bytes == 0.0 { f64::INFINITY } else { nats / bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn priced(format: Format, bytes: f64, nats: f64) -> Priced {
+        Priced { format, bytes, nats }
+    }
+
+    fn decided(smaller: Option<Priced>, better: Option<Priced>) -> Decided<'static> {
+        let chosen = Format::Int8 { outliers: false };
+        Decided { key: "w", own: Some(priced(chosen, 100.0, 1e-3)), chosen, bytes: 100, smaller, better }
+    }
+
+    #[test]
+    fn reasons_follow_the_price_of_a_byte() {
+        let (nf4, f16) = (priced(Format::Nf4, 50.0, 6e-3), priced(Format::F16, 200.0, 0.0));
+        let both = decided(Some(nf4), Some(f16));
+        assert_eq!(
+            both.why(Some(5e-5)),
+            "nf4 loses more than its bytes would win elsewhere; the bytes of f16 win more elsewhere"
+        );
+        assert_eq!(
+            both.why(Some(1e-6)),
+            "nf4 loses more than its bytes would win elsewhere; f16 would pay, but its bytes do not fit"
+        );
+        assert!(both.why(Some(1.0)).starts_with("nf4 would pay"));
+        assert_eq!(decided(None, None).why(Some(1.0)), "nothing smaller was tried; nothing tried loses less");
+        assert_eq!(both.why(None), "no limit counts its bytes; f16 loses less");
+    }
+}

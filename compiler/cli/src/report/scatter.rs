@@ -1,0 +1,255 @@
+//! The front as a chart, once for wide pages and once for narrow ones, with its numbers as a table.
+
+use samp_abi::Format;
+
+use super::{
+    ReportInputs,
+    figures::{nats, power_of_ten},
+    front::{Front, Point},
+    markup::{Element, el},
+    page::{Section, section},
+    scale::Log,
+    table::{
+        Column::{Number, Text},
+        number, row, table,
+    },
+};
+use samp_compiler::lower::size::Bytes;
+
+/// Bits per weight that are worth a tick.
+const BITS: [f64; 12] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 32.0];
+/// The least distance of two ticks' labels.
+const TICK_ROOM: f64 = 54.0;
+/// Margins of the plot.
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 28.0;
+const TOP: f64 = 22.0;
+/// Height of a line of text, and about the width of a letter.
+const LINE: f64 = 15.0;
+const LETTER: f64 = 7.5;
+
+/// The front with its table.
+pub fn scatter(inputs: &ReportInputs<'_>, front: &Front) -> Option<Section> {
+    let quality = inputs.quality()?;
+    let audited = quality.held_out.overall.kl_nats;
+    let best_uniform = quality.best_uniform.as_ref().map(|u| (u.format, u.bits_per_weight, u.kl_nats));
+    let weights = inputs.certificate.decoder_linears.weights as f64;
+    let marks = Marks { front, audited, best_uniform, weights };
+    let note = "The line joins plans that were solved for, each with the least predicted loss for its bytes. Embedding and \
+                head keep the formats that they have here.";
+    let drawn = [("wide-only", (1160.0, 460.0)), ("narrow-only", (350.0, 350.0))]
+        .into_iter()
+        .filter_map(|(class, size)| Some(marks.draw(size)?.class(class)));
+    let rows = el("details").add(el("summary").text("The numbers behind the chart")).add(numbers(
+        front,
+        audited,
+        best_uniform,
+    ));
+    Some(section("front", "Bytes against loss", note).add(key()).all(drawn).add(rows))
+}
+
+fn key() -> Element {
+    let entries = [
+        ("plan", "this plan, predicted"),
+        ("audited", "this plan, audited"),
+        ("line", "best plans, predicted"),
+        ("uniform", "uniform plans, predicted"),
+        ("uniform-audited", "best uniform plan, audited"),
+    ];
+    let entry = |(shape, name): (&'static str, &'static str)| {
+        let svg = el("svg").attr("viewBox", "0 0 16 16").attr("aria-hidden", "true").class("icon");
+        let icon = match shape {
+            "line" => el("path").class("line").attr("d", "M1 4 L15 12"),
+            _ => marker(shape, (8.0, 8.0)),
+        };
+        el("li").add(svg.add(icon)).text(name)
+    };
+    el("ul").class("legend").all(entries.map(entry))
+}
+
+fn marker(shape: &'static str, (x, y): (f64, f64)) -> Element {
+    match shape {
+        "plan" | "audited" => circle(shape, (x, y), 5.5),
+        _ => el("path")
+            .class(shape)
+            .attr("d", format!("M{x:.1} {:.1} l5.5 5.5 l-5.5 5.5 l-5.5 -5.5 z", y - 5.5)),
+    }
+}
+
+fn circle(class: &str, (x, y): (f64, f64), radius: f64) -> Element {
+    el("circle").class(class).attr("cx", format!("{x:.1}")).attr("cy", format!("{y:.1}")).attr("r", radius)
+}
+
+struct Marks<'a> {
+    front: &'a Front,
+    audited: f64,
+    best_uniform: Option<(Format, f64, f64)>,
+    /// Weights that the bits are counted over.
+    weights: f64,
+}
+
+impl Marks<'_> {
+    fn draw(&self, (width, height): (f64, f64)) -> Option<Element> {
+        let front = self.front;
+        let points = || front.best.iter().chain(front.uniform.iter().map(|(_, p)| p)).chain([&front.chosen]);
+        let losses = points().map(|p| p.nats).chain([self.audited]).chain(self.best_uniform.map(|b| b.2));
+        let x = Log::over(points().map(|p| p.bits), (LEFT, width - RIGHT))?.widened(1.04);
+        let y = Log::over(losses, (height - 56.0, TOP))?.to_decades();
+        let svg = el("svg")
+            .attr("viewBox", format!("0 0 {width} {height}"))
+            .attr("role", "img")
+            .attr("aria-label", self.label());
+        let svg = self.axes(svg, (x, y), (width, height));
+        Some(self.marks(svg, (x, y), width))
+    }
+
+    fn label(&self) -> String {
+        let Point { bytes, bits, nats: loss } = self.front.chosen;
+        format!(
+            "Predicted loss against bytes: this plan takes {} ({bits:.3} bits per weight) and loses {} nats per token \
+             as predicted, {} as audited",
+            Bytes(bytes as u64),
+            nats(loss),
+            nats(self.audited)
+        )
+    }
+
+    fn axes(&self, mut svg: Element, (x, y): (Log, Log), (width, height): (f64, f64)) -> Element {
+        let (bottom, text) = (height - 56.0, |class: &str, x: f64, y: f64| {
+            el("text").class(class).attr("x", format!("{x:.1}")).attr("y", format!("{y:.1}"))
+        });
+        for decade in y.decades() {
+            let at = y.at(10f64.powi(decade));
+            svg = svg
+                .add(path("gridline", &format!("M{LEFT} {at:.1} H{:.1}", width - RIGHT)))
+                .add(text("tick end", LEFT - 6.0, at + 4.0).text(power_of_ten(decade)));
+        }
+        let mut last = f64::NEG_INFINITY;
+        for bits in BITS.into_iter().filter(|&bits| x.holds(bits)) {
+            let at = x.at(bits);
+            if at - last < TICK_ROOM {
+                continue;
+            }
+            last = at;
+            let bytes = self.front.chosen.bytes + (bits - self.front.chosen.bits) * self.weights / 8.0;
+            svg = svg
+                .add(path("gridline", &format!("M{at:.1} {TOP} V{bottom:.1}")))
+                .add(text("tick middle", at, bottom + 17.0).text(format!("{bits} bits")))
+                .add(text("tick middle faint", at, bottom + 33.0).text(Bytes(bytes.max(0.0) as u64)));
+        }
+        svg.add(
+            text("tick end", width - RIGHT, height - 6.0)
+                .text("bits per decoder weight, bytes of all weights"),
+        )
+        .add(text("tick", LEFT, 12.0).text("nats per token"))
+    }
+
+    fn marks(&self, mut svg: Element, (x, y): (Log, Log), width: f64) -> Element {
+        let place = |p: &Point| (x.at(p.bits), y.at(p.nats));
+        let line: Vec<String> = (self.front.best.iter().map(place))
+            .enumerate()
+            .map(|(n, (x, y))| format!("{}{x:.1} {y:.1}", if n == 0 { "M" } else { "L" }))
+            .collect();
+        svg = svg.add(path("line", &line.join(" ")));
+        for point in &self.front.best {
+            svg = svg.add(circle("dot", place(point), 2.2).add(el("title").text(said("best plan", point))));
+        }
+        let mut names = Names { width, taken: vec![] };
+        for (format, point) in &self.front.uniform {
+            let title = el("title").text(said(&format!("uniform {format}"), point));
+            let name = names.beside(format.name(), place(point));
+            svg = svg.add(marker("uniform", place(point)).add(title)).add(name);
+        }
+        if let Some((format, bits, loss)) = self.best_uniform {
+            let title = format!("uniform {format}, audited: {bits:.3} bits per weight, {} nats", nats(loss));
+            let at = (x.at(bits), y.at(loss));
+            svg = svg.add(marker("uniform-audited", at).add(el("title").text(title)));
+        }
+        let (left, top) = place(&self.front.chosen);
+        let measured = y.at(self.audited);
+        let audited = format!("this plan, audited: {} nats", nats(self.audited));
+        svg.add(path("between", &format!("M{left:.1} {top:.1} V{measured:.1}")))
+            .add(marker("audited", (left, measured)).add(el("title").text(audited)))
+            .add(marker("plan", (left, top)).add(el("title").text(said("this plan", &self.front.chosen))))
+    }
+}
+
+/// Names beside markers, none over another.
+struct Names {
+    width: f64,
+    /// Where names stand: left, right, base line.
+    taken: Vec<(f64, f64, f64)>,
+}
+
+impl Names {
+    /// A name to the right of a marker, or to its left near the right edge; raised until nothing is in its way.
+    fn beside(&mut self, name: &str, (x, y): (f64, f64)) -> Element {
+        let length = LETTER * name.len() as f64;
+        let flip = x + 9.0 + length > self.width;
+        let left = if flip { x - 9.0 - length } else { x + 9.0 };
+        let mut base = y - 6.0;
+        let clash = |base: f64| {
+            let over =
+                |&(a, b, c): &(f64, f64, f64)| a < left + length && left < b && (c - base).abs() < LINE;
+            self.taken.iter().any(over)
+        };
+        while base > LINE && clash(base) {
+            base -= 1.0;
+        }
+        self.taken.push((left, left + length, base));
+        let (class, at) = if flip { ("end", x - 9.0) } else { ("start", x + 9.0) };
+        el("text").class(class).attr("x", format!("{at:.1}")).attr("y", format!("{base:.1}")).text(name)
+    }
+}
+
+fn path(class: &str, drawn: &str) -> Element {
+    el("path").class(class).attr("d", drawn)
+}
+
+fn said(what: &str, point: &Point) -> String {
+    format!(
+        "{what}: {:.3} bits per weight, {}, {} nats predicted",
+        point.bits,
+        Bytes(point.bytes as u64),
+        nats(point.nats)
+    )
+}
+
+fn numbers(front: &Front, audited: f64, best_uniform: Option<(Format, f64, f64)>) -> Element {
+    let line = |what: String, point: &Point, measured: Option<f64>| {
+        let cells = [
+            number(format!("{:.3}", point.bits)),
+            number(Bytes(point.bytes as u64)),
+            number(nats(point.nats)),
+            number(measured.map_or("–".into(), nats)),
+        ];
+        row(&what, cells)
+    };
+    let own = line("this plan".into(), &front.chosen, Some(audited));
+    let uniform = front.uniform.iter().map(|(format, point)| {
+        let measured = best_uniform.filter(|(best, ..)| best == format).map(|(.., loss)| loss);
+        line(format!("uniform {format}"), point, measured)
+    });
+    let best = front.best.iter().map(|point| line("best plan".into(), point, None));
+    table(
+        "Plans by bytes and loss in nats per token",
+        &[Text("plan"), Number("bits per weight"), Number("bytes"), Number("predicted"), Number("audited")],
+        [own].into_iter().chain(uniform).chain(best),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINE, Names};
+
+    #[test]
+    fn names_give_way_to_each_other_and_to_the_edge() {
+        let mut names = Names { width: 200.0, taken: vec![] };
+        names.beside("nf4", (50.0, 100.0));
+        names.beside("int4", (52.0, 101.0));
+        let near_the_edge = names.beside("f16", (195.0, 100.0)).to_string();
+        assert!(near_the_edge.contains("class=\"end\""), "{near_the_edge}");
+        let [(.., first), (.., second), _] = names.taken[..] else { panic!("three names") };
+        assert!(first - second >= LINE, "{first} {second}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Logits against transformers, and against themselves however a sequence is cut into steps.
+
+use std::{cell::Cell, path::Path, sync::Arc};
+
+use safetensors::SafeTensors;
+use samp_emulator::{Build, Options};
+use samp_runtime::{
+    Device, DeviceError, DeviceKind, Engine, EngineOptions, OpenPlan, Outputs,
+    device::gpu::{Emulated, GpuDevice, Stored},
+    open,
+};
+
+use crate::harness::{Bench, CACHE, ok, samp, tiny_llama};
+
+/// Ids and logits of a checkpoint's reference, from transformers in f32.
+pub struct Reference {
+    pub ids: Vec<Vec<u32>>,
+    pub logits: Vec<f32>,
+}
+
+pub fn reference(model: &Path) -> Reference {
+    Reference::read(&model.join("reference.safetensors"))
+}
+
+impl Reference {
+    fn read(file: &Path) -> Reference {
+        let bytes = std::fs::read(file).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let ids = file.tensor("input_ids").unwrap();
+        let id = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap()) as u32;
+        let row = |row: &[u8]| row.chunks_exact(8).map(id).collect();
+        Reference {
+            ids: ids.data().chunks_exact(8 * ids.shape()[1]).map(row).collect(),
+            logits: floats(file.tensor("logits").unwrap().data()),
+        }
+    }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+}
+
+pub fn argmax(row: &[f32]) -> usize {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap()
+}
+
+/// `samp eval --ids --save-logits` over the ids of a checkpoint's reference, read back.
+pub fn saved_logits(bench: &Bench, plan: &Path, device: &str, model: &Path) -> Vec<f32> {
+    let out = bench.path("logits.safetensors");
+    let mut command = samp(["eval", "--device", device, "--ids"]);
+    command.arg(model.join("reference.safetensors")).arg("--save-logits").arg(&out).arg(plan);
+    ok(command);
+    let saved = Reference::read(&out);
+    assert_eq!(saved.ids, reference(model).ids);
+    saved.logits
+}
+
+#[test]
+fn sixteen_bit_plans_equal_transformers_on_both_devices() {
+    let bench = Bench::new();
+    let expected = reference(&tiny_llama()).logits;
+    for recipe in ["uniform:f16", "uniform:bf16"] {
+        let plan = bench.compile(recipe, &["--recipe", recipe]);
+        for device in ["cpu", "reference"] {
+            let found = saved_logits(&bench, &plan, device, &tiny_llama());
+            let difference = largest_difference(&found, &expected);
+            println!("{recipe} on {device}: largest difference {difference:.2e}");
+            assert!(difference <= 2e-3, "{recipe} on {device}: {difference}");
+            for (x, y) in found.chunks_exact(4096).zip(expected.chunks_exact(4096)) {
+                assert_eq!(argmax(x), argmax(y), "{recipe} on {device}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quantized_plans_give_the_same_logits_on_both_devices() {
+    let bench = Bench::new();
+    for recipe in ["samp", "uniform:nf4", "uniform:int8"] {
+        let plan = bench.compile(recipe, &["--recipe", recipe]);
+        let [cpu, plain] = ["cpu", "reference"].map(|d| saved_logits(&bench, &plan, d, &tiny_llama()));
+        let difference = largest_difference(&cpu, &plain);
+        println!("{recipe}: cpu and reference differ by {difference:.2e}");
+        assert!(difference <= 1e-3, "{recipe}: {difference}");
+    }
+}
+
+#[test]
+fn chunks_of_any_size_give_the_same_logits() {
+    let bench = Bench::new();
+    let plan = bench.compile("plan", &["--recipe", "samp"]);
+    let ids = &reference(&tiny_llama()).ids[0];
+    for device in [DeviceKind::Cpu, DeviceKind::Reference] {
+        let whole = in_chunks(&plan, device, ids, &[ids.len()]);
+        for sizes in [&[1][..], &[7], &[13, 1, 5], &[63, 1]] {
+            let difference = largest_difference(&whole, &in_chunks(&plan, device, ids, sizes));
+            println!("{device}, chunks of {sizes:?}: largest difference {difference:.2e}");
+            assert!(difference <= 1e-4, "{device}, chunks of {sizes:?}: {difference}");
+        }
+    }
+}
+
+/// An engine with a cache for so many positions, without its golden probe.
+pub fn engine(plan: &Path, device: DeviceKind, kv_tokens: usize) -> Engine {
+    let options =
+        EngineOptions { kv_tokens: Some(kv_tokens as u64), self_test: false, ..EngineOptions::default() };
+    let load = |plan: Arc<OpenPlan>, pages: u32| -> Result<Box<dyn Device>, DeviceError> {
+        let total = plan.manifest().memory.weights_bytes;
+        let heard = Cell::new(0);
+        let taken = |done, all| {
+            assert!(heard.get() < done && done <= all && all == total, "{done} of {all}");
+            heard.set(done);
+        };
+        if device != DeviceKind::Emulate {
+            return device.load(plan, pages, &taken);
+        }
+        let driver = Emulated::new(&Path::new(CACHE).join("emulated"), Build::Plain, Options::default());
+        let device = GpuDevice::load(driver, &Stored { plan: &plan, taken: &taken }, pages)?;
+        assert_eq!(heard.get(), total, "all weights were heard of");
+        Ok(Box::new(device))
+    };
+    Engine::over(open(plan).unwrap().into(), &load, options).unwrap()
+}
+
+/// Logits of every position, the sequence fed in chunks whose sizes repeat.
+pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) -> Vec<f32> {
+    let mut engine = engine(plan, device, ids.len());
+    let sequence = engine.create().unwrap();
+    let (mut rest, mut logits) = (ids, vec![]);
+    for &size in sizes.iter().cycle() {
+        let (chunk, later) = rest.split_at(size.min(rest.len()));
+        logits.extend_from_slice(engine.prefill(sequence, chunk, Outputs::All).unwrap().as_slice());
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    logits
+}

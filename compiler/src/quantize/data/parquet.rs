@@ -1,0 +1,43 @@
+//! Records in parquet files: a row is what a line of JSON is elsewhere, its columns the keys.
+
+use std::{fs::File, path::Path};
+
+use ::parquet::{
+    errors::ParquetError,
+    file::reader::{FileReader, SerializedFileReader},
+    record::Row,
+};
+use samp_ir::Diagnostic;
+use samp_runtime::catch_library_panic;
+
+use super::{
+    code,
+    records::{HINT, Line, SourceRecord},
+};
+use crate::jsonl::{no_record, not_a_record};
+
+/// Reads the rows of a file. `messages` is a column of JSON texts, or of lists of `role` and `content`.
+pub(super) fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
+    let file = path.display().to_string();
+    let opened = File::open(path).map_err(|e| {
+        Diagnostic::bad_input("E0801", format!("the data file cannot be read: {e}")).in_file(&file)
+    })?;
+    let rows = catch_library_panic("parquet", || rows(opened)).map_err(|found| {
+        Diagnostic::bad_input(code::PARQUET, format!("expected a sound parquet file, found: {found}"))
+            .in_file(&file)
+            .hint("write the file again, with snappy, zstd or no compression")
+    })?;
+    let record =
+        |(row, number)| record(&row, number).map_err(|message| not_a_record(&file, number, message, HINT));
+    let records: Vec<SourceRecord> = rows.into_iter().zip(1..).map(record).collect::<Result<_, _>>()?;
+    if records.is_empty() { Err(no_record(&file)) } else { Ok(records) }
+}
+
+fn rows(file: File) -> Result<Vec<Row>, ParquetError> {
+    SerializedFileReader::new(file)?.get_row_iter(None)?.collect()
+}
+
+fn record(row: &Row, number: usize) -> Result<SourceRecord, String> {
+    let line: Line = serde_json::from_value(row.to_json_value()).map_err(|e| format!("not a record: {e}"))?;
+    line.record(number)
+}

@@ -1,0 +1,295 @@
+//! The f32 program over calibration tokens, resumed between any two steps from recorded activations.
+
+use std::ops::Range;
+
+use samp_abi::plan::{BufferId, Op, TensorId};
+use samp_kernels::attention::SequenceSlice;
+use samp_passes::projection_key;
+use samp_runtime::{Batch, DeviceError, Executable, Observer, Replay};
+
+use super::BaselineWeights;
+use crate::lower::{PlanSpec, SourceSpec, TensorSpec};
+
+/// Whole records side by side: what one pass over the program takes.
+#[derive(Clone, Debug, Default)]
+pub struct TokenBatch {
+    /// The tokens of all records.
+    pub token_ids: Vec<u32>,
+    /// Tokens of each record; every one begins a sequence.
+    pub lengths: Vec<usize>,
+    /// Which record each is, as the caller numbers them.
+    pub records: Vec<usize>,
+    pages: Vec<Vec<u32>>,
+    outputs: Vec<u32>,
+}
+
+impl TokenBatch {
+    /// Puts records together, in order, as long as at most `max_tokens` tokens result. Logits are wanted after every token
+    /// but the last of a record, which predicts nothing that is known.
+    pub fn pack(records: &[Vec<u32>], max_tokens: usize, page_tokens: usize) -> Vec<TokenBatch> {
+        let mut batches: Vec<TokenBatch> = vec![];
+        for (index, record) in records.iter().enumerate().filter(|(_, record)| !record.is_empty()) {
+            let fits = |b: &TokenBatch| b.token_ids.len() + record.len() <= max_tokens;
+            if !batches.last().is_some_and(fits) {
+                batches.push(TokenBatch::default());
+            }
+            let batch = batches.last_mut().expect("just made");
+            let start = batch.token_ids.len() as u32;
+            let first_page = batch.pages.iter().map(Vec::len).sum::<usize>() as u32;
+            batch.pages.push((first_page..first_page + record.len().div_ceil(page_tokens) as u32).collect());
+            batch.outputs.extend(start..start + record.len() as u32 - 1);
+            batch.token_ids.extend(record);
+            batch.lengths.push(record.len());
+            batch.records.push(index);
+        }
+        batches
+    }
+
+    /// The first records, as long as fewer than so many tokens came before.
+    pub fn beginning(&self, tokens: usize) -> TokenBatch {
+        let starts = self.lengths.iter().scan(0, |end, length| Some(std::mem::replace(end, *end + length)));
+        let records = starts.take_while(|&start| start < tokens).count();
+        let end = self.lengths[..records].iter().sum::<usize>();
+        TokenBatch {
+            token_ids: self.token_ids[..end].to_vec(),
+            lengths: self.lengths[..records].to_vec(),
+            records: self.records[..records].to_vec(),
+            pages: self.pages[..records].to_vec(),
+            outputs: self.outputs.iter().copied().filter(|&row| (row as usize) < end).collect(),
+        }
+    }
+
+    /// Rows of logits that a pass gives: one for each token but the last of each record.
+    pub fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// The token that follows each row of logits.
+    pub fn next_tokens(&self) -> Vec<u32> {
+        self.outputs.iter().map(|&row| self.token_ids[row as usize + 1]).collect()
+    }
+
+    /// The record that row `row` of the logits belongs to.
+    pub fn record_of(&self, row: usize) -> usize {
+        let ends = self.lengths.iter().scan(0, |end, length| {
+            *end += length - 1;
+            Some(*end)
+        });
+        let index = ends.take_while(|&end| end <= row).count();
+        self.records[index]
+    }
+
+    fn slices(&self) -> Vec<SequenceSlice<'_>> {
+        let pages = self.pages.iter().map(Vec::as_slice);
+        self.lengths
+            .iter()
+            .zip(pages)
+            .map(|(&tokens, pages)| SequenceSlice { start: 0, tokens, pages })
+            .collect()
+    }
+}
+
+/// The live buffers of one batch between two steps.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The step that comes next.
+    pub step: usize,
+    buffers: Vec<(BufferId, Vec<f32>)>,
+}
+
+/// A linear of the program.
+#[derive(Clone, Debug)]
+pub struct LinearStep {
+    /// Its step.
+    pub step: usize,
+    /// The name of its weight.
+    pub key: String,
+    /// Whether the weight is also a table that tokens are looked up in.
+    pub tied: bool,
+    /// Its weight.
+    pub weight: TensorId,
+    /// Its bias.
+    pub bias: Option<TensorId>,
+    /// Where its input is.
+    pub x: BufferId,
+    /// The linears that were joined into it, in the order of their rows; none where it is one.
+    pub members: Vec<Member>,
+    /// The residual stream after it, if it adds to that.
+    pub sum: Option<Sum>,
+    /// The step since the linear before that appends keys and values.
+    pub appended: Option<usize>,
+}
+
+/// A part of a joined linear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, as that of a linear by itself.
+    pub key: String,
+    /// Its rows.
+    pub rows: usize,
+}
+
+/// An addition of a linear's result to the residual stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Sum {
+    /// The stream before.
+    pub before: BufferId,
+    /// The stream after.
+    pub after: BufferId,
+    /// The step that adds.
+    pub step: usize,
+}
+
+/// An f32 program ready to run over batches of at most its plan's `max_tokens`.
+pub struct Forward {
+    replay: Replay<BaselineWeights>,
+    vocab: usize,
+    kv_heads: usize,
+    /// Of the tensors.
+    names: Vec<String>,
+    /// Of the tensors that are joined.
+    members: Vec<Vec<Member>>,
+}
+
+impl Forward {
+    /// Readies the program of `spec`.
+    pub fn new(spec: &PlanSpec, weights: BaselineWeights) -> Result<Forward, DeviceError> {
+        let executable = Executable {
+            program: spec.program.clone(),
+            model: spec.model.clone(),
+            kv: spec.kv.clone(),
+            arena_bytes: spec.arena_bytes,
+        };
+        // Each record may end within a page, and has at least one token.
+        let pages = spec.limits.max_tokens as u32;
+        let replay = Replay::new(executable, weights, pages)?;
+        let names = spec.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        let members = spec.tensors.iter().map(members).collect();
+        let (vocab, kv_heads) = (spec.model.vocab_size as usize, spec.model.kv_heads as usize);
+        Ok(Forward { replay, vocab, kv_heads, names, members })
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &BaselineWeights {
+        self.replay.weights()
+    }
+
+    /// Takes other weights of the same shapes and layouts.
+    pub fn set_weights(&mut self, weights: BaselineWeights) {
+        *self.replay.weights_mut() = weights;
+    }
+
+    /// The weights, to be exchanged.
+    pub fn weights_mut(&mut self) -> &mut BaselineWeights {
+        self.replay.weights_mut()
+    }
+
+    /// Steps of the program.
+    pub fn steps(&self) -> usize {
+        self.replay.program().steps.len()
+    }
+
+    /// Elements of a row of logits.
+    pub fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    /// Heads of keys and values in each layer.
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads
+    }
+
+    /// Every linear, in program order.
+    pub fn linears(&self) -> Vec<LinearStep> {
+        let steps = &self.replay.program().steps;
+        let sum = |after: usize, out: BufferId| {
+            let reads = |s: &samp_abi::plan::Step| s.op.reads().contains(&out);
+            let step = (after + 1..steps.len()).find(|&step| reads(&steps[step]))?;
+            match steps[step].op {
+                Op::AddRmsNorm { x, residual, sum, .. } if x == out => {
+                    Some(Sum { before: residual, after: sum, step })
+                }
+                Op::Add { a, b, out: sum } => {
+                    Some(Sum { before: if a == out { b } else { a }, after: sum, step })
+                }
+                _ => None,
+            }
+        };
+        let tied =
+            |id: TensorId| steps.iter().any(|s| matches!(s.op, Op::Embed { weight, .. } if weight == id));
+        let appended = |linear: usize| {
+            let since = steps[..linear].iter().enumerate().rev();
+            let mut since = since.take_while(|(_, s)| !matches!(s.op, Op::Linear { .. }));
+            since.find(|(_, s)| matches!(s.op, Op::RopeAppend { .. })).map(|(step, _)| step)
+        };
+        let linear = |(step, s): (usize, &samp_abi::plan::Step)| match s.op {
+            Op::Linear { x, weight, bias, out } => {
+                let key = self.names[weight.0 as usize].clone();
+                let (sum, appended) = (sum(step, out), appended(step));
+                let members = self.members[weight.0 as usize].clone();
+                Some(LinearStep { step, key, tied: tied(weight), weight, bias, x, members, sum, appended })
+            }
+            _ => None,
+        };
+        steps.iter().enumerate().filter_map(linear).collect()
+    }
+
+    /// Runs `batch` from where `from` was recorded up to step `until`, and records what is live there.
+    pub fn advance(
+        &mut self,
+        batch: &TokenBatch,
+        from: &State,
+        until: usize,
+        observer: Option<&mut dyn Observer>,
+    ) -> State {
+        let sequences = batch.slices();
+        let batch = view(batch, &sequences);
+        self.run(&batch, from, from.step..until, observer);
+        let live = self.replay.live(until);
+        let buffers = live.into_iter().map(|id| (id, self.replay.buffer(id, &batch).to_vec())).collect();
+        State { step: until, buffers }
+    }
+
+    /// Runs `batch` from where `from` was recorded to the end; the logits, `[outputs, vocab]`.
+    pub fn logits(&mut self, batch: &TokenBatch, from: &State) -> &[f32] {
+        let sequences = batch.slices();
+        let batch = view(batch, &sequences);
+        let end = self.steps();
+        self.run(&batch, from, from.step..end, None);
+        let logits = self.replay.program().logits;
+        self.replay.buffer(logits, &batch)
+    }
+
+    fn run(
+        &mut self,
+        batch: &Batch<'_>,
+        from: &State,
+        steps: Range<usize>,
+        observer: Option<&mut dyn Observer>,
+    ) {
+        for (id, values) in &from.buffers {
+            self.replay.buffer(*id, batch).copy_from_slice(values);
+        }
+        self.replay.run(steps, batch, observer);
+    }
+}
+
+fn members(tensor: &TensorSpec) -> Vec<Member> {
+    let joined = tensor.sources.iter().filter(|_| tensor.sources.len() > 1);
+    let member = |source: &SourceSpec| Member {
+        key: projection_key(&source.name).into(),
+        rows: source.shape.first().map_or(0, |&rows| rows as usize),
+    };
+    joined.map(member).collect()
+}
+
+impl State {
+    /// What a buffer held; empty if it was not live.
+    pub fn get(&self, id: BufferId) -> &[f32] {
+        self.buffers.iter().find(|(known, _)| *known == id).map_or(&[], |(_, values)| values)
+    }
+}
+
+fn view<'a>(batch: &'a TokenBatch, sequences: &'a [SequenceSlice<'a>]) -> Batch<'a> {
+    Batch { token_ids: &batch.token_ids, sequences, output_rows: &batch.outputs }
+}

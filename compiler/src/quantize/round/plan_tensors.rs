@@ -1,0 +1,66 @@
+//! The tensors of a plan in place of those of the f32 program, which joins more.
+
+use std::ops::Range;
+
+use samp_abi::Format;
+use samp_kernels::{
+    encoded::Encoded,
+    format::{EncodeError, encode},
+    quantize::{Rounding, Rows},
+};
+use samp_passes::transform::Transform;
+
+use crate::lower::{PlanSpec, TensorSpec};
+use crate::quantize::CalibrationError;
+
+/// A tensor of the plan, and where its values lie among those of the tensor that it is a part of.
+pub(super) struct PlanTensorSlice<'a> {
+    pub tensor: &'a TensorSpec,
+    pub values: Range<usize>,
+}
+
+/// The tensors that a plan holds in place of `whole`: together they have its sources.
+pub(super) fn slices<'a>(whole: &TensorSpec, plan: &'a PlanSpec) -> Vec<PlanTensorSlice<'a>> {
+    let (mut slices, mut rest, mut start) = (vec![], whole.sources.as_slice(), 0);
+    while !rest.is_empty() {
+        let begins = |t: &&TensorSpec| !t.sources.is_empty() && rest.starts_with(&t.sources);
+        let tensor = plan.tensors.iter().find(begins).expect("a plan holds every tensor of the model");
+        let end = start + tensor.elements() as usize;
+        slices.push(PlanTensorSlice { tensor, values: start..end });
+        (rest, start) = (&rest[tensor.sources.len()..], end);
+    }
+    slices
+}
+
+impl PlanTensorSlice<'_> {
+    /// How it is rounded, if not to the nearest value.
+    pub fn how(&self) -> Option<&Transform> {
+        let how = |t: &&Transform| matches!(t, Transform::Compensate | Transform::Refine);
+        self.tensor.transforms.iter().rev().find(how)
+    }
+
+    /// What it is rounded to.
+    pub fn rounding(&self) -> Rounding<'_> {
+        Rounding { outlier_columns: self.tensor.kept_columns(), ..Rounding::to(self.tensor.format) }
+    }
+
+    pub fn corrects(&self) -> bool {
+        self.tensor.transforms.contains(&Transform::Correct)
+    }
+
+    /// Its part of `values`, each rounded to the nearest as the plan holds it.
+    pub fn plain(&self, values: &[f32]) -> Result<Encoded, CalibrationError> {
+        self.nearest(values, self.tensor.format, self.tensor.kept_columns())
+    }
+
+    /// Its part of `values`, each rounded to the nearest of a format, some columns kept.
+    pub fn nearest(&self, values: &[f32], format: Format, kept: &[u32]) -> Result<Encoded, CalibrationError> {
+        let [rows, cols] = [self.tensor.rows, self.tensor.cols].map(|n| n as usize);
+        let source = Rows { cols, values: &values[self.values.clone()] };
+        encode(format, rows, cols, &source, kept).map_err(|source| self.refused(source))
+    }
+
+    pub fn refused(&self, source: EncodeError) -> CalibrationError {
+        CalibrationError::Encode { tensor: self.tensor.name.clone(), source }
+    }
+}

@@ -1,0 +1,116 @@
+//! The audit: what a composed plan loses on records that calibration did not see, with bounds by a paired bootstrap.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    certificate::{HeldOut, StratumQuality},
+    quantize::{Baseline, CalibrationError, Forward, RecordDivergence, State, TokenBatch},
+    random::Random,
+};
+
+/// Resamples of the bootstrap.
+const RESAMPLES: usize = 2000;
+/// The one-sided bounds hold with this probability.
+const CONFIDENCE: f64 = 0.95;
+
+/// HeldOut-out records, and what the unquantized model says of them.
+pub struct Audit<'a> {
+    batches: Vec<TokenBatch>,
+    strata: &'a [String],
+    baseline: Baseline,
+    fingerprint: String,
+    seed: u64,
+}
+
+impl<'a> Audit<'a> {
+    /// Records the unquantized model's predictions; `forward` holds its weights.
+    pub fn new(
+        forward: &mut Forward,
+        records: &[Vec<u32>],
+        strata: &'a [String],
+        (max_tokens, page_tokens): (usize, usize),
+        seed: u64,
+    ) -> Result<Audit<'a>, CalibrationError> {
+        let batches = TokenBatch::pack(records, max_tokens, page_tokens);
+        let baseline = Baseline::record(forward, &batches)?;
+        let mut hasher = blake3::Hasher::new();
+        for record in records {
+            hasher.update(&(record.len() as u64).to_le_bytes()).update(bytemuck::cast_slice(record));
+        }
+        let fingerprint = hasher.finalize().to_hex().to_string();
+        Ok(Audit { batches, strata, baseline, fingerprint, seed })
+    }
+
+    /// What the weights that `forward` holds lose.
+    pub fn run(&self, forward: &mut Forward) -> Result<HeldOut, CalibrationError> {
+        let starts = vec![State::default(); self.batches.len()];
+        let records = self.baseline.divergences(forward, &self.batches, &starts)?;
+        let mut strata: BTreeMap<String, Vec<RecordDivergence>> = BTreeMap::new();
+        for record in &records {
+            strata.entry(self.strata[record.record].clone()).or_default().push(*record);
+        }
+        let judge = |(name, records): (String, Vec<_>)| (name, judged(&records, self.seed));
+        Ok(HeldOut {
+            fingerprint: self.fingerprint.clone(),
+            overall: judged(&records, self.seed),
+            strata: strata.into_iter().map(judge).collect(),
+        })
+    }
+}
+
+/// Means over all tokens, and their upper bounds.
+fn judged(records: &[RecordDivergence], seed: u64) -> StratumQuality {
+    let all: Vec<usize> = (0..records.len()).collect();
+    let (kl, excess) = means(records, &all);
+    let mut random = Random(seed);
+    let (mut kls, mut excesses): (Vec<f64>, Vec<f64>) = (0..RESAMPLES)
+        .map(|_| {
+            let drawn: Vec<usize> = all.iter().map(|_| random.below(records.len())).collect();
+            means(records, &drawn)
+        })
+        .unzip();
+    StratumQuality {
+        records: records.len(),
+        tokens: records.iter().map(|r| r.tokens).sum(),
+        kl_nats: kl,
+        kl_nats_at_most: quantile(&mut kls).max(kl),
+        perplexity_ratio: excess.exp(),
+        perplexity_ratio_at_most: quantile(&mut excesses).max(excess).exp(),
+    }
+}
+
+fn means(records: &[RecordDivergence], drawn: &[usize]) -> (f64, f64) {
+    let mut sums = (0.0, 0.0, 0.0);
+    for &index in drawn {
+        let record = &records[index];
+        sums = (sums.0 + record.nats, sums.1 + record.excess, sums.2 + record.tokens as f64);
+    }
+    (sums.0 / sums.2.max(1.0), sums.1 / sums.2.max(1.0))
+}
+
+fn quantile(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (CONFIDENCE * values.len() as f64).ceil() as usize;
+    values.get(at.max(1) - 1).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_lie_above_the_means_and_narrow_with_records() {
+        let record = |i: usize| RecordDivergence {
+            record: i,
+            nats: if i.is_multiple_of(2) { 1.0 } else { 3.0 },
+            excess: 0.5,
+            tokens: 100,
+        };
+        let few = judged(&(0..10).map(record).collect::<Vec<_>>(), 1);
+        let many = judged(&(0..1000).map(record).collect::<Vec<_>>(), 1);
+        assert!((few.kl_nats - 0.02).abs() < 1e-12 && few.kl_nats_at_most > many.kl_nats_at_most);
+        assert!(many.kl_nats_at_most > 0.02 && many.kl_nats_at_most < 0.0206);
+        assert!((many.perplexity_ratio - 0.005f64.exp()).abs() < 1e-12);
+        assert_eq!(few, judged(&(0..10).map(record).collect::<Vec<_>>(), 1));
+    }
+}

@@ -1,0 +1,44 @@
+//! sample against its reference: the same token for the same draw, always.
+
+use samp_emulator::{Build, Options};
+use samp_kernel_cases::{KernelCase, sample};
+use samp_kernels::sample::{SampleRequest, SamplingParams};
+
+use crate::harness::*;
+
+#[test]
+fn the_token_is_the_references() {
+    hold(&sample::few());
+}
+
+/// In one way: a checked build, whose every load is looked at, would take minutes and show no more.
+#[track_caller]
+fn hold_plainly(trials: &[KernelCase]) {
+    for trial in trials {
+        let kernel = compiled(&trial.source, &[], Build::Plain);
+        let written = kernel.try_out(trial, Options::default()).unwrap_or_else(|error| panic!("{error}"));
+        trial.check(&written).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn many_tokens_are_the_references() {
+    hold_plainly(&sample::many());
+}
+
+#[test]
+fn the_vocabulary_of_a_large_model() {
+    hold_plainly(&sample::large());
+}
+
+/// A greedy row and two drawn ones, which between them take every way through the kernel.
+pub fn trial() -> KernelCase {
+    let mut rows = sample::Rows::default();
+    let logits = Numbers::new(3).floats(517);
+    let greedy = SampleRequest::GREEDY.choice;
+    let filtered = SamplingParams { temperature: 1.0, top_k: 40, top_p: 0.9, min_p: 0.0 };
+    for choice in [greedy, filtered, SamplingParams { temperature: 1.0, ..greedy }] {
+        rows.push(&logits, choice, 1 << 62);
+    }
+    rows.trial("in three ways")
+}

@@ -1,0 +1,77 @@
+//! Every kernel over a small ragged shape, on which the checked build runs it, whole and with a mistake put in.
+
+use samp_kernel_cases::{
+    KernelCase,
+    attention::{self, SMALL},
+    linear::{Problem, kernel},
+    norms, rope, rows,
+};
+use samp_kernels::{
+    cuda::Activation,
+    linear::cuda::{Kind, Linear},
+};
+
+use crate::sample;
+
+/// Formats of weights and numbers of tokens at a time, for each kind of linear.
+const LINEARS: [(Kind, &str, u32); 20] = [
+    (Kind::Gemv, "nf4", 2),
+    (Kind::Gemv, "int4_asym", 1),
+    (Kind::Gemv, "int8", 8),
+    (Kind::Gemv, "fp8", 3),
+    (Kind::Gemv, "f16", 4),
+    (Kind::Gemv, "bf16", 2),
+    (Kind::Mma, "nf4", 16),
+    (Kind::Mma, "int4_g64_asym", 32),
+    (Kind::Mma, "int8", 8),
+    (Kind::Mma, "fp8", 16),
+    (Kind::Mma, "f16", 16),
+    (Kind::Mma, "bf16", 16),
+    (Kind::Wgmma, "nf4", 16),
+    (Kind::Wgmma, "int4_asym", 64),
+    (Kind::Wgmma, "int8", 16),
+    (Kind::Wgmma, "fp8", 32),
+    (Kind::Wgmma, "f16", 32),
+    (Kind::Wgmma, "bf16", 16),
+    (Kind::WgmmaFp8, "fp8", 16),
+    (Kind::WgmmaFp8, "fp8_e4m3_tensor", 64),
+];
+
+/// Small launches of a kernel. Panics if there are none.
+pub fn trials(stem: &str) -> Vec<KernelCase> {
+    let trials: Vec<KernelCase> = match stem {
+        "attention_decode" => vec![attention(attention::Kernel::Decode)],
+        "attention_prefill" => vec![attention(attention::Kernel::Prefill)],
+        "rope_append" => vec![rope::trial(SMALL, Activation::F16, &[(0, 2)])],
+        "rms_norm" => vec![crate::norms::SMALL.alone()],
+        "add_rms_norm" => vec![crate::norms::SMALL.added()],
+        "sample" => vec![sample::trial()],
+        _ => {
+            let linears = LINEARS.into_iter().map(|(kind, format, tokens)| Linear {
+                bias: true,
+                ..kernel(kind, format, (264, 640), tokens)
+            });
+            let linears =
+                linears.filter(|linear| linear.source().stem == stem).map(|linear| linear_trial(&linear));
+            let rows = || rows::trials().into_iter().chain(norms::trials());
+            linears
+                .chain(rows().find(|trial| !stem.starts_with("linear") && trial.source.stem == stem))
+                .collect()
+        }
+    };
+    assert!(!trials.is_empty(), "no launch of {stem}");
+    trials
+}
+
+/// One token less than a tile; blocks so few that rings go round, and no divisor of the groups of rows, so that blocks share
+/// some of them.
+fn linear_trial(linear: &Linear) -> KernelCase {
+    let tokens = linear.tokens.max(2) - 1;
+    let blocks = if linear.kind == Kind::Mma { 3 } else { 2 };
+    Problem::new(linear, tokens).trial(tokens, blocks)
+}
+
+/// A few tokens far along and at the beginning of two sequences.
+pub fn attention(kernel: attention::Kernel) -> KernelCase {
+    attention::Case { kernel, heads: SMALL, window: 0, spans: &[(150, 2), (5, 3)] }.trial(Activation::F16)
+}

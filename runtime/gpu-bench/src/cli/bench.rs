@@ -1,0 +1,188 @@
+//! Measurements that the command line asks for.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use samp_abi::Format;
+use samp_gpu_bench::{
+    Gpu,
+    bench::{
+        attention::{Kv, Load},
+        kernels::{self, Wanted},
+        report::Report,
+        step::{Job as Step, What},
+    },
+    shapes::{Recipe, Shape},
+    units::Outcome,
+};
+use samp_kernels::target::Target;
+use samp_runtime::device::gpu::Driver;
+
+use super::{Part, Place};
+use crate::device::{self, Job};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Bench {
+    /// Linears, attention and what lies between them, in the shapes of models
+    Kernels(OfKernels),
+    /// A step of one token for each sequence: one of 512 positions, unless told otherwise
+    Decode(OfModel),
+    /// A step of whole prompts: one of 2048 tokens, unless told otherwise
+    Prefill(OfModel),
+    /// A step of one token for each of many sequences: 128 of 2048 positions, unless told otherwise
+    Throughput(OfModel),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OfKernels {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    part: Part,
+    /// The file to write, whole after each kernel
+    #[arg(long)]
+    json: PathBuf,
+    /// Models
+    #[arg(long, value_delimiter = ',', default_value = "llama-3-8b,llama-3-70b")]
+    shapes: Vec<Shape>,
+    /// Formats of decoder linears; the head is in those of 16 bits
+    #[arg(long, value_delimiter = ',', default_value = "nf4,int4,fp8_e4m3,f16,int8")]
+    formats: Vec<Format>,
+    /// Numbers of tokens
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,32,64,128,256")]
+    tokens: Vec<u32>,
+    /// Sequences of attention
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32,128")]
+    batches: Vec<u32>,
+    /// Cached positions of attention
+    #[arg(long, value_delimiter = ',', default_value = "512,2048,8192")]
+    contexts: Vec<u32>,
+    /// Tokens of whole prompts
+    #[arg(long, value_delimiter = ',', default_value = "2048,8192")]
+    prompts: Vec<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OfModel {
+    #[command(flatten)]
+    place: Place,
+    /// The file to write; otherwise what was measured is printed
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// The model
+    #[arg(long)]
+    shape: Shape,
+    /// `samp` or `uniform:FORMAT`
+    #[arg(long, default_value = "samp")]
+    recipe: String,
+    /// Sequences
+    #[arg(long)]
+    batch: Option<u32>,
+    /// Positions of each
+    #[arg(long)]
+    context: Option<u32>,
+    /// Format of the cache
+    #[arg(long, value_enum, default_value = "f16")]
+    kv: Kv,
+}
+
+impl Bench {
+    /// Measures; false if something is not as it must be.
+    pub(super) fn run(self) -> Result<bool> {
+        match self {
+            Bench::Kernels(of) => of.run(),
+            Bench::Decode(of) => of.run("decode", What::Decode, Load { batch: 1, context: 512 }),
+            Bench::Prefill(of) => of.run("prefill", What::Prefill, Load { batch: 1, context: 2048 }),
+            Bench::Throughput(of) => of.run("throughput", What::Decode, Load { batch: 128, context: 2048 }),
+        }
+    }
+}
+
+impl OfKernels {
+    fn run(self) -> Result<bool> {
+        let OfKernels { place, part, json, shapes, formats, tokens, batches, contexts, prompts } = self;
+        let wanted = Wanted { shapes, formats, tokens, batches, contexts, prompts };
+        part.run(&place, |from| Kernels { wanted, json, from })
+    }
+}
+
+/// What is measured of kernels, into which file, and the number of the first unit.
+struct Kernels {
+    wanted: Wanted,
+    json: PathBuf,
+    from: usize,
+}
+
+impl Job for Kernels {
+    fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool> {
+        let Kernels { wanted, json, from } = self;
+        if from == 0 {
+            Report { target: gpu.describe(), ..Report::default() }.write(&json)?;
+        }
+        // Otherwise a process before this one wrote what it measured.
+        let mut report = Report::read(&json).with_context(|| format!("reading {}", json.display()))?;
+        let units = wanted.units(gpu.target)?;
+        let mut bench = kernels::Bench::new(gpu, wanted.tokens)?;
+        let measure = |unit: &kernels::Unit| {
+            let said = bench.measure(unit, &mut report)?;
+            report.write(&json)?;
+            Ok(Outcome::Held(said))
+        };
+        let rest = units.get(from..).unwrap_or_default();
+        gpu.each(rest, kernels::Unit::name, measure, &mut |line| println!("{line}"))?;
+        Ok(true)
+    }
+}
+
+/// A step of a model to be measured.
+struct OneStep {
+    json: Option<PathBuf>,
+    names: (&'static str, String),
+    step: Step,
+}
+
+impl Job for OneStep {
+    fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool> {
+        let row =
+            gpu.measure_step((self.names.0, &self.names.1), self.step, &mut |line| eprintln!("{line}"))?;
+        eprintln!(
+            "{} {} {} kv {} batch {} context {}: {:.2} ms, {:.1} tokens/s, {:.0} GB/s",
+            row.what,
+            row.model,
+            row.recipe,
+            row.kv,
+            row.batch,
+            row.context,
+            row.timing.microseconds / 1e3,
+            row.tokens_per_second,
+            row.gbs
+        );
+        let steps = vec![row];
+        let report = Report { target: gpu.describe(), steps, ..Report::default() };
+        match &self.json {
+            Some(path) => report.write(path).with_context(|| path.display().to_string())?,
+            None => println!("{}", serde_json::to_string_pretty(&report)?),
+        }
+        Ok(true)
+    }
+}
+
+impl OfModel {
+    fn run(self, name: &'static str, what: What, usual: Load) -> Result<bool> {
+        let recipe: Recipe = self.recipe.parse().map_err(anyhow::Error::msg)?;
+        let Load { batch, context } = usual;
+        let load = Load {
+            batch: self.batch.unwrap_or(batch).max(1),
+            context: self.context.unwrap_or(context).max(1),
+        };
+        let mut step = Step { sizes: self.shape.sizes(), recipe, kv: self.kv, what, load };
+        let (target, asked) = (Target::of(self.place.target), load.batch);
+        if self.batch.is_none() && !step.shrink(target)? {
+            eprintln!("even one sequence may not fit the memory of {}", target.name);
+        } else if step.load.batch < asked {
+            eprintln!("{} sequences: {asked} do not fit the memory of {}", step.load.batch, target.name);
+        }
+        device::on(&self.place, OneStep { json: self.json, names: (name, self.recipe), step })
+    }
+}

@@ -1,0 +1,235 @@
+//! The suite and the measurements on the emulated GPU: all but time.
+
+use std::path::Path;
+
+use samp_abi::{ElementType, Format, ScaleAxis, TargetName};
+use samp_emulator::{Build, Options};
+use samp_gpu_bench::{
+    Gpu,
+    bench::{
+        attention::{Kv, Load},
+        kernels::{Bench, Wanted},
+        linear::Task,
+        report::Report,
+        step::{Job, What},
+    },
+    clock::HostClock,
+    code::{self, Code, CodeError},
+    memory::{copy_source, fill_source},
+    shapes::Shape,
+    suite,
+    units::Summary,
+    wanted,
+};
+use samp_kernel_cases::{self as cases, Check, KernelCase};
+use samp_kernels::{cuda::Source, target::Target};
+use samp_nvrtc::Nvrtc;
+use samp_runtime::device::gpu::Emulated;
+
+fn emulated() -> Emulated {
+    // The emulator's own tests keep the same kernels there.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulated-kernels");
+    Emulated::new(&folder, Build::Plain, Options::default())
+}
+
+/// Does something with an emulated GPU of a kind.
+fn with<T>(target: TargetName, work: impl FnOnce(&Gpu<'_, Emulated>) -> T) -> T {
+    let driver = emulated();
+    let clock = HostClock(&driver);
+    work(&Gpu { driver: &driver, clock: &clock, code: Code::Source, target: Target::of(target) })
+}
+
+fn tally(target: TargetName, trials: &[KernelCase]) -> Summary {
+    with(target, |gpu| gpu.run(trials, |line| println!("{line}")).unwrap_or_else(|error| panic!("{error}")))
+}
+
+#[test]
+fn conformance_holds() {
+    let tally = tally(TargetName::H200, &suite::conformance());
+    assert!(tally.wrong.is_empty(), "{:?}", tally.wrong);
+    assert_eq!((tally.held, tally.left_out), (suite::conformance().len(), 0));
+}
+
+#[test]
+fn kernels_hold() {
+    let wanted =
+        ["rms_norm", "add of", "embed f16", "rope_append 8", "attention_decode 3", "_gemv f16 40x256"];
+    let mut trials: Vec<KernelCase> = [cases::norms::trials(), cases::rows::trials(), cases::rope::trials()]
+        .into_iter()
+        .chain([cases::attention::decode(), cases::linear::outputs()])
+        .flatten()
+        .collect();
+    trials.retain(|trial| wanted.iter().any(|name| trial.name.contains(name)));
+    let tally = tally(TargetName::A100, &trials);
+    assert!(tally.wrong.is_empty() && tally.held > 10, "{tally:?}");
+}
+
+#[test]
+fn what_is_wrong_is_told_and_what_cannot_run_is_left_out() {
+    let mut trials = suite::conformance();
+    trials.retain(|trial| trial.name == "probe_warp" || trial.hopper);
+    let hopper = trials.len() - 1;
+    trials[0].args[1] = cases::Arg::poisoned(32 * 8 * 4, Check::exactly(vec![0; 32 * 8 * 4]));
+    let tally = tally(TargetName::A100, &trials);
+    assert_eq!((tally.held, tally.left_out), (0, hopper));
+    assert!(tally.wrong[0].contains("probe_warp, argument 1"), "{:?}", tally.wrong);
+}
+
+#[test]
+fn a_trial_that_fails_is_told_of_and_the_next_is_run() {
+    let mut trials = suite::conformance();
+    trials.retain(|trial| ["probe_warp", "probe_sync"].contains(&trial.name.as_str()));
+    assert_eq!(trials.len(), 2);
+    trials[0].source.text = "this does not compile".into();
+    let mut told = vec![];
+    let tally = with(TargetName::H200, |gpu| gpu.run(&trials, |line| told.push(line.to_owned())).unwrap());
+    let [failed, next] = [0, 1].map(|i| trials[i].name.as_str());
+    assert_eq!(told[0], format!("try   {failed}"));
+    assert!(told[1].starts_with(&format!("WRONG {failed}: kernel ")), "{told:?}");
+    assert_eq!(told[told.len() - 2], format!("try   {next}"));
+    assert_eq!((tally.held, tally.wrong.len()), (1, 1), "{told:?}");
+}
+
+#[test]
+fn linears_are_measured() {
+    with(TargetName::H200, |gpu| {
+        let filler = gpu.filler().unwrap();
+        let nf4 =
+            Task { format: Format::Nf4, activations: ElementType::F16, rows: 40, cols: 128, f32_out: false };
+        let (fp8, bf16) = (Format::Fp8E4m3(ScaleAxis::Channel), ElementType::Bf16);
+        let fp8 = Task { format: fp8, activations: ElementType::U8, ..nf4 };
+        assert!(fp8.candidates(gpu.target, 2).is_empty(), "for many tokens alone");
+        for (task, tokens, name) in [
+            (nf4, 2, "linear_nf4_fragments_"),
+            (nf4, 16, "linear_nf4_fragments_"),
+            (fp8, 16, "linear_fp8_e4m3_fragments_fp8wgmma16"),
+            (Task { format: Format::Bf16, activations: bf16, ..nf4 }, 2, "linear_bf16_fragments_"),
+            (Task { format: Format::Int8 { outliers: false }, ..nf4 }, 2, "linear_int8_fragments_"),
+        ] {
+            let operands = gpu.operands(&filler, &task, &[tokens]).unwrap();
+            let candidate = task.candidates(gpu.target, tokens)[0];
+            let measured = gpu.measure_linear(&task, &operands, (candidate, tokens), &[1, 2]).unwrap();
+            let row = measured[0].row(("tiny", "o"), &task, tokens, gpu.target);
+            assert!(row.own && row.gbs > 0.0 && row.kernel.starts_with(name), "{row:?}");
+            assert!(measured[1..].iter().all(|other| !other.own && other.blocks != row.blocks));
+        }
+    });
+}
+
+#[test]
+fn units_are_measured_into_a_report() {
+    with(TargetName::H200, |gpu| {
+        let wanted = Wanted {
+            shapes: vec![Shape::Tiny],
+            formats: vec![Format::Nf4, Format::F16],
+            tokens: vec![2],
+            batches: vec![3],
+            contexts: vec![70],
+            prompts: vec![33],
+        };
+        let mut units = wanted.units(gpu.target).unwrap();
+        units.retain(|unit| !unit.name().contains(" at 128") && !unit.name().contains("gate_up"));
+        let (mut bench, mut report) = (Bench::new(gpu, wanted.tokens).unwrap(), Report::default());
+        for unit in &units {
+            bench.measure(unit, &mut report).unwrap_or_else(|error| panic!("{}: {error}", unit.name()));
+        }
+        assert!(report.ceilings.copy_gbs > 0.0 && report.ceilings.matmul_tflops > 0.0);
+        assert_eq!(report.passes.len(), 12, "six kernels at 1 and 16");
+        let own = report.attention.iter().filter(|row| row.own);
+        let own: Vec<_> = own.map(|row| (row.kv.as_str(), row.batch, row.tokens, row.context)).collect();
+        let expected = [("f16", 1, 33, 33), ("f16", 3, 1, 70), ("fp8", 1, 33, 33), ("fp8", 3, 1, 70)];
+        assert_eq!(own, expected);
+        let best: Vec<_> = report.linear.iter().filter(|row| row.best).collect();
+        assert_eq!(best.len(), 3 * 2 + 1, "each linear in both formats, the head in f16");
+        assert!(best.iter().all(|row| row.own));
+    });
+}
+
+#[test]
+fn whole_steps_are_measured() {
+    with(TargetName::H200, |gpu| {
+        for (name, what, context) in
+            [("samp", What::Decode, 40), ("uniform:bf16", What::Decode, 40), ("samp", What::Prefill, 5)]
+        {
+            let (sizes, recipe) = (Shape::Tiny.sizes(), name.parse().unwrap());
+            let job = Job { sizes, recipe, kv: Kv::F16, what, load: Load { batch: 2, context } };
+            let mut told = vec![];
+            let row = gpu.measure_step(("decode", name), job, &mut |line| told.push(line.to_owned()));
+            let row = row.unwrap_or_else(|error| panic!("{error}"));
+            assert!(
+                told[0].starts_with("try   qkv ") && told.last().unwrap() == "try   decode of tiny",
+                "{told:?}"
+            );
+            assert_eq!(row.tokens, if what == What::Decode { 2 } else { 10 });
+            assert_eq!(row.kernels.len(), 5);
+        }
+    });
+}
+
+#[test]
+fn as_many_sequences_are_measured_as_fit() {
+    for (target, batch) in [(TargetName::H200, 128), (TargetName::H100, 64)] {
+        let (sizes, recipe) = (Shape::Llama3_70b.sizes(), "samp".parse().unwrap());
+        let load = Load { batch: 128, context: 2048 };
+        let mut job = Job { sizes, recipe, kv: Kv::Fp8, what: What::Decode, load };
+        assert!(job.shrink(Target::of(target)).unwrap());
+        assert_eq!(job.load.batch, batch, "{target}");
+    }
+}
+
+#[test]
+fn prepared_code_is_found_without_the_compiler() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = [fill_source(), copy_source()];
+    let nvrtc = Nvrtc::find().unwrap_or_else(|error| panic!("{error}"));
+    let bytes = code::prepare(nvrtc, &sources, TargetName::A100, folder.path()).unwrap();
+    let found = |target| Code::folder(folder.path(), target).unwrap().of(&fill_source());
+    assert!(found(TargetName::A100).unwrap().starts_with(b"\x7fELF") && bytes > 1000);
+    let missing = found(TargetName::H100).unwrap_err();
+    assert!(
+        matches!(missing, CodeError::Missing { .. }) && missing.to_string().contains("prepare"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn code_that_is_slower_than_its_source_is_refused() {
+    // An array indexed at run time needs a stack frame.
+    let text = "#include \"dev.cuh\"
+        KERNEL(32) fill(u32* out, int words) {
+          u32 held[32];
+          for (int i = 0; i < words; i++) held[i] = out[i];
+          for (int i = 0; i < words; i++) out[i] = held[out[i] % 32];
+        }";
+    let sources = [copy_source(), Source { text: text.into(), ..fill_source() }];
+    let (folder, nvrtc) =
+        (tempfile::tempdir().unwrap(), Nvrtc::find().unwrap_or_else(|error| panic!("{error}")));
+    let refused = code::prepare(nvrtc, &sources, TargetName::A100, folder.path()).unwrap_err();
+    assert!(matches!(&refused, CodeError::Faulty { kernels, .. } if kernels.len() == 1), "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("fill with") && text.contains("a stack frame of 128 bytes"), "{text}");
+}
+
+#[test]
+fn what_is_prepared_has_a_place_for_everything() {
+    let sources = wanted::sources(Target::of(TargetName::A100)).unwrap();
+    assert!(sources.iter().all(|source| !source.stem.contains("wgmma")), "A100 has no such units");
+    let stems: std::collections::BTreeSet<_> = sources.iter().map(|source| source.stem).collect();
+    let with = |stem: &str, define: &str| {
+        let mut all = sources.iter().filter(|source| source.stem == stem);
+        all.any(|source| format!("{:?}", source.defines).contains(define))
+    };
+    assert!(with("rms_norm", "BF16") && with("linear_int8_gemv", "14336"), "of the models' shapes");
+    for stem in [
+        "fill",
+        "copy",
+        "sample",
+        "linear_bf16_mma",
+        "probe_warp",
+        "linear_nf4_gemv",
+        "linear_f16_mma",
+        "attention_prefill",
+    ] {
+        assert!(stems.contains(stem), "{stem}");
+    }
+}
