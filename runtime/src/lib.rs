@@ -18,6 +18,7 @@ mod golden;
 pub mod kv;
 mod library_panic;
 pub mod plan;
+pub mod progress;
 pub mod sample;
 pub mod tokenizer;
 
@@ -31,6 +32,7 @@ pub use golden::GoldenError;
 pub use kv::{KvUsage, OutOfPages};
 pub use library_panic::catch_library_panic;
 pub use plan::{Fault, OpenPlan, PlanError, open, open_staged, validate, validate_manifest};
+pub use progress::{Progress, Silent};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};
 pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};
 

@@ -95,7 +95,7 @@ mod tests {
 
     /// 40 GiB of weights, and 1 GiB for 64 positions of 16 MiB: four pages.
     fn plan() -> Plan {
-        let text = include_str!("../../../fuzz/seeds/plan_json/two_layers.json");
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/plan_json/two_layers.json"));
         let mut plan: Plan = serde_json::from_str(text).unwrap();
         plan.memory = Memory { weights_bytes: 40 * GIB, arena_bytes: GIB / 2, kv_bytes_per_token: 16 << 20 };
         plan.kv.page_tokens = 16;
