@@ -8,10 +8,11 @@ use samp_abi::{
 };
 use samp_ir::{Context, Diagnostic, Module, Phase};
 use samp_passes::{QuantOptions, Selection, Sensitivities, recipe::Recipe};
-use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs};
+use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs, Silent};
 
 use crate::{
-    emit::{DEFAULT_BUDGET, EmitOptions, Emitted, Silent, emit},
+    certificate::Certificate,
+    emit::{DEFAULT_BUDGET, EmitOptions, Emitted, ProbeError, emit},
     import::{self, Import, ModelConfig},
     lower::{
         LowerInputs, PlanSpec, SourceSpec,
@@ -263,18 +264,18 @@ pub fn device_on_cpu(target: TargetName) -> DeviceKind {
 }
 
 /// Runs a freshly written plan where this machine can, on the CPU: the logits after `positions` of one sequence.
-pub fn probe(dir: &Path, token_ids: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, String> {
-    let plan = samp_runtime::open_staged(dir).map_err(|e| e.to_string())?;
+pub fn probe(dir: &Path, token_ids: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, ProbeError> {
+    let plan = samp_runtime::open_staged(dir)?;
     let options = EngineOptions {
         kv_tokens: Some(token_ids.len() as u64),
         self_test: false,
         ..EngineOptions::default()
     };
     let device = device_on_cpu(plan.manifest().target);
-    let mut engine = Engine::new(plan.into(), device, options).map_err(|e| e.to_string())?;
-    let sequence = engine.create().map_err(|e| e.to_string())?;
+    let mut engine = Engine::new(plan.into(), device, options)?;
+    let sequence = engine.create()?;
     let at: Vec<usize> = positions.iter().map(|&p| p as usize).collect();
-    let logits = engine.prefill(sequence, token_ids, Outputs::At(&at)).map_err(|e| e.to_string())?;
+    let logits = engine.prefill(sequence, token_ids, Outputs::At(&at))?;
     Ok(logits.rows().map(<[f32]>::to_vec).collect())
 }
 
@@ -298,8 +299,8 @@ pub fn compile_unquantized(model: &Path, out: &Path, max_context: u64) -> anyhow
         memory_budget: DEFAULT_BUDGET,
         progress: &Silent,
         probe: &probe,
-        rounded: None,
-        quality: None,
+        encoded_weights: None,
+        certificate: &Certificate::new(&spec, None).to_text(),
     };
     Ok(emit(&spec, &import.checkpoint, &emission)?)
 }

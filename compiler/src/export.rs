@@ -10,13 +10,13 @@ use std::{fs::File, io::Write, path::Path};
 use rayon::prelude::*;
 use samp_abi::plan::{Tensor, TensorId};
 use samp_kernels::{encoded::EncodedRef, format::decode_rows};
-use samp_runtime::OpenPlan;
+use samp_runtime::{OpenPlan, Progress};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     emit::{
-        EmitError, Progress,
+        EmitError,
         disk::Space,
         error::During,
         manifest::TOOL,
@@ -136,7 +136,7 @@ fn write(
     out: &Path,
     options: &ExportOptions<'_>,
 ) -> Result<(), EmitError> {
-    options.progress.begin(shards.iter().map(|shard| shard.bytes).sum());
+    options.progress.begin("decoding", shards.iter().map(|shard| shard.bytes).sum());
     for shard in shards {
         write_shard(plan, shard, &out.join(&shard.name), options.progress)?;
     }
@@ -164,7 +164,7 @@ fn write_shard(
     for &id in &shard.tensors {
         let tensor = &plan.manifest().tensors[id.0 as usize];
         write_values(&mut file, plan.tensor(id)).during("writing", path)?;
-        if progress.tensor(&tensor.name, tensor.rows * tensor.cols * 4, false).is_break() {
+        if progress.advance(&tensor.name, tensor.rows * tensor.cols * 4).is_break() {
             return Err(EmitError::Interrupted);
         }
     }

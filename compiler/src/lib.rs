@@ -12,3 +12,4 @@ pub mod jsonl;
 pub mod lower;
 pub mod quantize;
 pub mod random;
+pub mod schema;

@@ -2,5 +2,6 @@
 //!
 //! Never: a step of compiling that a build pipeline could not call in `samp-compiler`.
 
+pub mod bar;
 pub mod commands;
 pub mod report;

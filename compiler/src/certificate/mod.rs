@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::lower::{PlanSpec, TensorSpec};
 use crate::quantize::{Divergence, PassEffect, Profile, data::Fingerprint};
 
-/// File name of the certificate inside a plan.
-pub const CERTIFICATE_FILE: &str = "certificate.json";
 /// Version of the certificate's schema.
 pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 4, patch: 0 };
 
@@ -192,7 +190,7 @@ impl Size {
 
 impl Certificate {
     /// The certificate of a plan, with what was measured.
-    pub fn of(spec: &PlanSpec, quality: Option<&QualityEvidence>) -> Certificate {
+    pub fn new(spec: &PlanSpec, quality: Option<&QualityEvidence>) -> Certificate {
         let linears = spec.decoder_linears();
         let assigned = |t: &TensorSpec| Assigned {
             name: t.name.clone(),
@@ -209,5 +207,10 @@ impl Certificate {
             all_tensors: Size::of(&spec.tensors),
             tensors: spec.tensors.iter().map(assigned).collect(),
         }
+    }
+
+    /// The text of `certificate.json`.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("finite numbers and string keys") + "\n"
     }
 }

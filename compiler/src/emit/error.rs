@@ -4,13 +4,51 @@ use std::{io, path::PathBuf};
 
 use samp_ir::Diagnostic;
 use samp_kernels::format::EncodeError;
-use samp_runtime::PlanError;
-
-use super::code::CodeError;
+use samp_nvrtc::NvrtcError;
+use samp_runtime::{EngineError, PlanError, plan::code::NoKernel};
 
 const NOT_BEGUN: &str = "nothing was written; make room, or choose another output";
 const KEPT: &str =
     "no output was made; the finished tensors are kept: make room, and the same command continues from them";
+
+/// Why there is no machine code.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// A kernel was chosen that does not take the step's shapes.
+    #[error("{0}; choose another format for it with --recipe, or another target")]
+    NoKernel(#[from] NoKernel),
+    /// The compiler is missing or refused.
+    #[error(transparent)]
+    Compiler(#[from] NvrtcError),
+    /// Code that would run slower than it was written to.
+    #[error("kernel {path} takes {}: this is a bug in samp, please report it", faults.join(", "))]
+    Faulty {
+        /// The code's file.
+        path: String,
+        /// What is wrong with it.
+        faults: Vec<String>,
+    },
+    /// Threads could not be started.
+    #[error("starting threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Why a new plan failed its probe.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The plan does not open.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan opens and does not run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The number of rows or their width is wrong.
+    #[error("it gave logits of another shape than was asked for")]
+    Shape,
+    /// A logit is infinite or not a number.
+    #[error("it gave logits that are not finite")]
+    NotFinite,
+}
 
 /// Why emission stopped. Unless the message says otherwise, nothing stands at the target.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +118,7 @@ pub enum EmitError {
     #[error(
         "the new plan does not run on its probe: {0}; this is a bug in samp, please report it (the packed weights are kept)"
     )]
-    Probe(String),
+    Probe(#[from] ProbeError),
     /// The caller's progress asked to stop.
     #[error("interrupted; the finished tensors are kept, the same command continues from them")]
     Interrupted,

@@ -7,7 +7,7 @@ use samp_abi::{
     plan::{Golden, GoldenRow},
 };
 
-use super::error::EmitError;
+use super::error::{EmitError, ProbeError};
 use crate::lower::PlanSpec;
 
 /// Tokens of the probe.
@@ -23,7 +23,7 @@ const RELATIVE_TOLERANCE: f64 = 1e-3;
 const BF16_TOLERANCE: f64 = 8.0 * RELATIVE_TOLERANCE;
 
 /// Runs the plan in a folder on token ids; gives the logits after each of the positions.
-pub type Probe<'a> = dyn Fn(&Path, &[u32], &[u32]) -> Result<Vec<Vec<f32>>, String> + 'a;
+pub type Probe<'a> = dyn Fn(&Path, &[u32], &[u32]) -> Result<Vec<Vec<f32>>, ProbeError> + 'a;
 
 /// Runs the probe on the plan in `folder`.
 pub fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> Result<Golden, EmitError> {
@@ -33,13 +33,12 @@ pub fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> Result<
     let last = token_ids.len() as u32 - 1;
     let mut positions = vec![last / 2, last];
     positions.dedup();
-    let logits = probe(folder, &token_ids, &positions).map_err(EmitError::Probe)?;
-    let wrong = |what: &str| EmitError::Probe(what.into());
+    let logits = probe(folder, &token_ids, &positions)?;
     if logits.len() != positions.len() || logits.iter().any(|row| row.len() as u64 != vocab_size) {
-        return Err(wrong("it gave logits of another shape than was asked for"));
+        return Err(ProbeError::Shape.into());
     }
     if logits.iter().flatten().any(|x| !x.is_finite()) {
-        return Err(wrong("it gave logits that are not finite"));
+        return Err(ProbeError::NotFinite.into());
     }
     let largest = logits.iter().flatten().fold(0.0f32, |m, x| m.max(x.abs()));
     let bf16 = spec.program.activations() == ElementType::Bf16;

@@ -15,8 +15,8 @@ use super::{
     error::{During, EmitError},
     hash::blake3_hex,
     journal::Finished,
-    place::Placement,
     staging::write_synced,
+    weight_files::WeightFiles,
 };
 use crate::import::{CarriedFile, FileIdentity};
 use crate::lower::PlanSpec;
@@ -31,7 +31,7 @@ impl Manifest {
     /// The manifest of the packed weights, still without other files.
     pub fn new(
         spec: &PlanSpec,
-        placement: &Placement,
+        placed: &WeightFiles,
         packed: &[Finished],
         sources: &[&FileIdentity],
     ) -> Manifest {
@@ -49,12 +49,12 @@ impl Manifest {
             kv: spec.kv.clone(),
             program: spec.program.clone(),
             memory: Memory {
-                weights_bytes: placement.weights_bytes(),
+                weights_bytes: placed.weights_bytes(),
                 arena_bytes: spec.arena_bytes,
                 kv_bytes_per_token: spec.kv.bytes_per_token(&spec.model),
             },
-            tensors: placement.tensors.iter().zip(packed).map(hashed).collect(),
-            weights: placement.files.clone(),
+            tensors: placed.tensors.iter().zip(packed).map(hashed).collect(),
+            weights: placed.files.clone(),
             files: vec![],
             provenance: Provenance {
                 tool: TOOL.into(),

@@ -7,28 +7,24 @@
 //! Never: a decision about formats, layouts, kernels or memory; those come with the [`PlanSpec`].
 
 mod check;
-mod code;
 pub(crate) mod disk;
 pub(crate) mod error;
 mod golden;
 mod hash;
 mod journal;
+mod machine_code;
 pub(crate) mod manifest;
 mod memory;
 mod pack;
-mod place;
-mod progress;
-mod schema;
 pub(crate) mod staging;
+mod weight_files;
 
-use std::{fs, os::unix::fs::FileExt, path::Path};
+use std::{fs, io, os::unix::fs::FileExt, path::Path};
 
-pub use code::{CODE_REPORT, Code, CodeError, CodeFile};
-pub use error::EmitError;
+pub use error::{CodeError, EmitError, ProbeError};
 pub use golden::Probe;
+pub use machine_code::{CODE_REPORT, CubinFile, MachineCode};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
-pub use progress::{Bar, Progress, Silent};
-pub use schema::{certificate_schema, plan_schema, profile_schema};
 
 use self::{
     disk::{Space, reserve},
@@ -37,19 +33,27 @@ use self::{
     manifest::Manifest,
     memory::{Gate, workers},
     pack::{PackedWeights, Packing},
-    place::{Placement, place},
     staging::{PLAN, Staging},
+    weight_files::WeightFiles,
 };
 use crate::{
-    certificate::{CERTIFICATE_FILE, Certificate, QualityEvidence},
     import::{CarriedFile, Checkpoint, FileIdentity},
-    lower::PlanSpec,
-    quantize::RoundedStore,
+    lower::{PlanSpec, TensorSpec},
 };
 use samp_abi::plan::{GOLDEN_FILE, Plan};
+use samp_kernels::encoded::Encoded;
+use samp_runtime::Progress;
 
 /// The file that shows the planned graph to people.
 pub const GRAPH_FILE: &str = "plan.mlir";
+/// The file that says what is known of the plan's precision.
+pub const CERTIFICATE_FILE: &str = "certificate.json";
+
+/// Weights that were encoded beforehand, such as those that calibration rounded.
+pub trait EncodedWeights: Sync {
+    /// The weight of `spec` in its format, row-major. Bytes that are no longer what was encoded are an error.
+    fn encoded(&self, spec: &TensorSpec) -> io::Result<Encoded>;
+}
 
 /// How to emit.
 pub struct EmitOptions<'a> {
@@ -66,9 +70,9 @@ pub struct EmitOptions<'a> {
     /// Runs the new plan for its golden probe.
     pub probe: &'a Probe<'a>,
     /// Where tensors with transforms are taken from.
-    pub rounded: Option<&'a RoundedStore>,
-    /// What is known of the plan's precision; `None` where nothing was measured.
-    pub quality: Option<&'a QualityEvidence>,
+    pub encoded_weights: Option<&'a dyn EncodedWeights>,
+    /// The text of [`CERTIFICATE_FILE`].
+    pub certificate: &'a str,
 }
 
 /// What was emitted.
@@ -95,10 +99,10 @@ pub struct Forecast {
 
 /// Predicts what [`emit`] will take with so many threads and such a budget.
 pub fn forecast(spec: &PlanSpec, threads: usize, memory_budget: u64) -> Forecast {
-    let placement = place(&spec.tensors, spec.max_file_bytes);
+    let placed = WeightFiles::new(&spec.tensors, spec.max_file_bytes);
     Forecast {
-        weights_bytes: placement.weights_bytes(),
-        disk_bytes: disk_bytes(spec, &placement),
+        weights_bytes: placed.weights_bytes(),
+        disk_bytes: disk_bytes(spec, &placed),
         memory: PeakMemory::predict(spec, threads, memory_budget),
     }
 }
@@ -111,13 +115,12 @@ pub fn emit(
     options: &EmitOptions<'_>,
 ) -> Result<Emitted, EmitError> {
     check::check(spec, checkpoint)?;
-    let code = Code::compile(spec, options.threads)?;
-    let placement = place(&spec.tensors, spec.max_file_bytes);
-    let bytes = disk_bytes(spec, &placement) + code.bytes();
+    let code = MachineCode::compile(spec, options.threads)?;
+    let placed = WeightFiles::new(&spec.tensors, spec.max_file_bytes);
+    let bytes = disk_bytes(spec, &placed) + code.bytes();
     let space = Space { target: options.out.into(), bytes };
     let staging = Staging::open(options.out, PLAN, options.force)?;
-    let emission =
-        Emission { spec, checkpoint, options, code: &code, placement: &placement, staging: &staging };
+    let emission = Emission { spec, checkpoint, options, code: &code, placed: &placed, staging: &staging };
     let written = emission.write(&space).map_err(|error| space.explain(error, &staging.out()));
     options.progress.end();
     match written {
@@ -132,9 +135,9 @@ pub fn emit(
 }
 
 /// Bytes of the weights files, the graph and the files that are carried along.
-fn disk_bytes(spec: &PlanSpec, placement: &Placement) -> u64 {
+fn disk_bytes(spec: &PlanSpec, placed: &WeightFiles) -> u64 {
     let size = |file: &CarriedFile| fs::metadata(&file.path).map_or(0, |m| m.len());
-    placement.disk_bytes() + spec.mlir.len() as u64 + spec.carried.iter().map(size).sum::<u64>()
+    placed.disk_bytes() + spec.mlir.len() as u64 + spec.carried.iter().map(size).sum::<u64>()
 }
 
 /// One emission under way.
@@ -142,8 +145,8 @@ struct Emission<'a> {
     spec: &'a PlanSpec,
     checkpoint: &'a Checkpoint,
     options: &'a EmitOptions<'a>,
-    code: &'a Code,
-    placement: &'a Placement,
+    code: &'a MachineCode,
+    placed: &'a WeightFiles,
     staging: &'a Staging,
 }
 
@@ -155,19 +158,18 @@ impl Emission<'_> {
         let fingerprint = manifest::fingerprint(self.spec, &sources);
         let (journal, earlier) =
             Journal::open(&self.staging.journal(), &fingerprint, self.spec.tensors.len())?;
-        let names: Vec<&str> = self.placement.files.iter().map(|f| f.path.as_str()).collect();
+        let names: Vec<&str> = self.placed.files.iter().map(|f| f.path.as_str()).collect();
         let begun = earlier.iter().any(Option::is_some);
         self.staging.keep_only(if begun { &names } else { &[] })?;
         space.check(&out, begun)?;
 
         let packed = self.pack(&journal, earlier)?;
-        let mut manifest = Manifest::new(self.spec, self.placement, &packed.tensors, &sources);
+        let mut manifest = Manifest::new(self.spec, self.placed, &packed.tensors, &sources);
         manifest.add_file(&out, GRAPH_FILE, self.spec.mlir.as_bytes())?;
-        let certificate = Certificate::of(self.spec, self.options.quality);
-        manifest.add_json(&out, CERTIFICATE_FILE, &certificate)?;
+        manifest.add_file(&out, CERTIFICATE_FILE, self.options.certificate.as_bytes())?;
         manifest.carry(&out, &self.spec.carried)?;
         self.code.add_to(&mut manifest, &out)?;
-        self.options.progress.stage("running the probe");
+        self.options.progress.begin("running the probe", 0);
         manifest.write(&out)?;
         let golden = golden::make_golden(&out, self.spec, self.options.probe)?;
         manifest.add_json(&out, GOLDEN_FILE, &golden)?;
@@ -182,10 +184,11 @@ impl Emission<'_> {
         journal: &Journal,
         earlier: Vec<Option<journal::Finished>>,
     ) -> Result<PackedWeights, EmitError> {
-        let (options, placement) = (self.options, self.placement);
-        options.progress.begin(placement.files.iter().map(|f| f.bytes - f.header_bytes).sum());
-        let mut files = Vec::with_capacity(placement.files.len());
-        for (weights, header) in placement.files.iter().zip(&placement.headers) {
+        let (options, placed) = (self.options, self.placed);
+        let data_bytes = placed.files.iter().map(|f| f.bytes - f.header_bytes).sum();
+        options.progress.begin("packing", data_bytes);
+        let mut files = Vec::with_capacity(placed.files.len());
+        for (weights, header) in placed.files.iter().zip(&placed.headers) {
             let path = self.staging.out().join(&weights.path);
             let file = reserve(&path, weights.bytes)?;
             file.write_all_at(header, 0).during("writing", &path)?;
@@ -193,9 +196,9 @@ impl Emission<'_> {
         }
         let packing = Packing {
             tensors: &self.spec.tensors,
-            placement,
+            placed,
             checkpoint: self.checkpoint,
-            rounded: options.rounded,
+            encoded_weights: options.encoded_weights,
             files,
             journal,
             earlier,
@@ -205,7 +208,7 @@ impl Emission<'_> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).build();
         let pool = pool.map_err(std::io::Error::other).during("starting threads for", options.out)?;
         let packed = packing.run(&pool, workers(options.threads))?;
-        options.progress.stage("syncing");
+        options.progress.begin("syncing", 0);
         packing.files.iter().try_for_each(|(path, file)| file.sync_all().during("syncing", path))?;
         Ok(packed)
     }

@@ -15,20 +15,18 @@ use std::{
 
 use samp_abi::{Layout, plan::Part};
 use samp_kernels::{encoded::Encoded, format, layout};
+use samp_runtime::Progress;
 
 use super::{
+    EncodedWeights,
     error::{During, EmitError},
     hash::blake3_hex_parallel,
     journal::{Finished, Journal},
     memory::{Gate, in_flight_bytes},
-    place::{Placement, aligned},
-    progress::Progress,
+    weight_files::{WeightFiles, aligned},
 };
+use crate::import::{Checkpoint, Rows, TensorView};
 use crate::lower::TensorSpec;
-use crate::{
-    import::{Checkpoint, Rows, TensorView},
-    quantize::RoundedStore,
-};
 
 /// Bytes read at once when a finished tensor is verified.
 const READ_BYTES: usize = 1 << 20;
@@ -38,11 +36,11 @@ pub struct Packing<'a> {
     /// What to encode.
     pub tensors: &'a [TensorSpec],
     /// Where it goes.
-    pub placement: &'a Placement,
+    pub placed: &'a WeightFiles,
     /// Where it comes from.
     pub checkpoint: &'a Checkpoint,
     /// Where tensors with transforms come from.
-    pub rounded: Option<&'a RoundedStore>,
+    pub encoded_weights: Option<&'a dyn EncodedWeights>,
     /// The weights files, at their full size.
     pub files: Vec<(PathBuf, File)>,
     /// Takes note of finished tensors.
@@ -105,8 +103,8 @@ impl Packing<'_> {
                 finished
             }
         };
-        let bytes = self.placement.tensors[index].parts.iter().map(|p| aligned(p.bytes)).sum();
-        match self.progress.tensor(&spec.name, bytes, resumed) {
+        let bytes = self.placed.tensors[index].parts.iter().map(|p| aligned(p.bytes)).sum();
+        match self.progress.advance(&spec.name, bytes) {
             ControlFlow::Continue(()) => Ok((finished, resumed)),
             ControlFlow::Break(()) => Err(EmitError::Interrupted),
         }
@@ -114,7 +112,7 @@ impl Packing<'_> {
 
     /// Reads, encodes, packs, hashes and writes one tensor.
     fn make(&self, index: usize) -> Result<Finished, EmitError> {
-        let (spec, placed) = (&self.tensors[index], &self.placement.tensors[index]);
+        let (spec, placed) = (&self.tensors[index], &self.placed.tensors[index]);
         let tensors: Vec<TensorView> =
             spec.sources.iter().filter_map(|s| self.checkpoint.tensor(&s.name)).collect();
         let sources = tensors.iter().map(|t| blake3_hex_parallel(t.bytes)).collect();
@@ -133,8 +131,8 @@ impl Packing<'_> {
     /// The tensor row-major: rounded beforehand if it has transforms, else encoded as it is.
     fn encoded(&self, spec: &TensorSpec, tensors: Vec<TensorView<'_>>) -> Result<Encoded, EmitError> {
         if !spec.transforms.is_empty() {
-            let rounded = self.rounded.ok_or_else(|| EmitError::NotRounded(spec.name.clone()))?;
-            return rounded.get(spec).during("reading the rounded weight", Path::new(&spec.name));
+            let weights = self.encoded_weights.ok_or_else(|| EmitError::NotRounded(spec.name.clone()))?;
+            return weights.encoded(spec).during("reading the rounded weight", Path::new(&spec.name));
         }
         let rows = Rows::new(tensors)?;
         format::encode(spec.format, rows.rows(), rows.cols(), &rows, &[])
@@ -152,7 +150,7 @@ impl Packing<'_> {
 
     /// Whether the bytes on disk are those that `earlier` says, so that the tensor need not be made again.
     fn verify(&self, index: usize, earlier: &Finished) -> bool {
-        let placed = &self.placement.tensors[index];
+        let placed = &self.placed.tensors[index];
         earlier.sources.len() == placed.sources.len()
             && earlier.parts.len() == placed.parts.len()
             && placed.parts.iter().zip(&earlier.parts).all(|(part, expected)| {

@@ -19,10 +19,11 @@ use super::{
     calibration::{DataArgs, MeasureArgs},
     print, print_json,
 };
+use crate::bar::Bar;
 use samp_compiler::{
-    certificate::QualityEvidence,
+    certificate::{Certificate, QualityEvidence},
     compile::{CompileOptions, Lowered, Source, check_budget, lower_model, probe},
-    emit::{Bar, Code, DEFAULT_BUDGET, EmitOptions, Emitted, Forecast, emit, forecast},
+    emit::{DEFAULT_BUDGET, EmitOptions, Emitted, EncodedWeights, Forecast, MachineCode, emit, forecast},
     lower::{
         PlanSpec,
         pipeline::typical_context,
@@ -251,7 +252,7 @@ fn finish(
     ensure!(threads > 0, "--threads: expected at least 1, found 0");
     let forecast = forecast(spec, threads, args.memory.0);
     if let Some(folder) = &args.kernels {
-        let code = Code::compile(spec, threads)?;
+        let code = MachineCode::compile(spec, threads)?;
         ensure!(!code.0.is_empty(), "--kernels: {} runs the host's own code; choose a GPU", args.target);
         code.write(folder)?;
         return Ok(render_code(folder, &code));
@@ -289,13 +290,13 @@ fn write(
         memory_budget: args.memory.0,
         progress: &bar,
         probe: &probe,
-        rounded: measured.map(|m| m.0),
-        quality: measured.map(|m| m.1),
+        encoded_weights: measured.map(|m| m.0 as &dyn EncodedWeights),
+        certificate: &Certificate::new(spec, measured.map(|m| m.1)).to_text(),
     };
     Ok(emit(spec, &import.checkpoint, &options)?)
 }
 
-fn render_code(folder: &Path, code: &Code) -> String {
+fn render_code(folder: &Path, code: &MachineCode) -> String {
     let most = code.report().iter().map(|report| report.registers).max().unwrap_or(0);
     format!(
         "{}: {} kernels, {} in all, at most {most} registers, no spills\n",

@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Outcome, print, print_json};
-use samp_compiler::{
-    emit::Bar,
-    export::{ExportOptions, Exported, export_hf},
-};
+use crate::bar::Bar;
+use samp_compiler::export::{ExportOptions, Exported, export_hf};
 
 /// Write the weights that a plan really computes with as a checkpoint for other tools
 #[derive(clap::Args)]

@@ -1,8 +1,8 @@
 //! Where plans are executed.
 
-use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
+use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan, Progress};
 
-use samp_compiler::emit::{Bar, Progress};
+use crate::bar::Bar;
 
 /// A device, and how much of it may be used.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -25,7 +25,7 @@ impl Placement {
     pub fn load(&self, plan: OpenPlan, kv_tokens: u64) -> Result<Engine, EngineError> {
         let bar = Bar::new(false);
         let taken = |done, all| {
-            bar.stage("taking weights");
+            bar.begin("taking weights", all);
             bar.reach(done, all);
             if done == all {
                 bar.end();

@@ -6,7 +6,10 @@ use anyhow::Context;
 
 use super::{Outcome, print};
 use crate::report::{Price, ReportInputs, page};
-use samp_compiler::certificate::{CERTIFICATE_FILE, CERTIFICATE_VERSION, Certificate};
+use samp_compiler::{
+    certificate::{CERTIFICATE_VERSION, Certificate},
+    emit::CERTIFICATE_FILE,
+};
 
 /// Explain a plan on one HTML page: size, quality, sensitivity, the front, decisions, cost
 ///

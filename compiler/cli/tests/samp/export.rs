@@ -4,9 +4,10 @@ use std::{ops::ControlFlow, path::Path, process::Command};
 
 use safetensors::SafeTensors;
 use samp_compiler::{
-    emit::{EmitError, Progress},
+    emit::EmitError,
     export::{ExportOptions, export_hf},
 };
+use samp_runtime::Progress;
 
 use crate::harness::{Bench, files, ok, root, samp, text};
 
@@ -141,14 +142,10 @@ fn json_says_what_was_exported() {
 struct Sweeping<'a>(&'a Path);
 
 impl Progress for Sweeping<'_> {
-    fn begin(&self, _: u64) {}
-
-    fn tensor(&self, _: &str, _: u64, _: bool) -> ControlFlow<()> {
+    fn advance(&self, _: &str, _: u64) -> ControlFlow<()> {
         std::fs::remove_dir_all(self.0).unwrap();
         ControlFlow::Break(())
     }
-
-    fn end(&self) {}
 }
 
 #[test]

@@ -22,7 +22,8 @@ use samp_abi::{
 };
 
 use super::*;
-use crate::lower::{SourceSpec, TensorSpec};
+use crate::{certificate::Certificate, lower::SourceSpec};
+use samp_runtime::Silent;
 
 const COLS: u64 = 128;
 const VOCAB: u64 = 64;
@@ -70,17 +71,17 @@ impl Fixture {
             memory_budget: 100_000,
             progress,
             probe: &probe,
-            rounded: None,
-            quality: None,
+            encoded_weights: None,
+            certificate: &Certificate::new(&self.spec, None).to_text(),
         };
         emit(&self.spec, &self.checkpoint(), &options)
     }
 }
 
 /// Logits that depend on every byte of the weights files.
-fn probe(plan: &Path, tokens: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, String> {
-    let manifest = fs::read(plan.join("plan.json")).map_err(|e| e.to_string())?;
-    let manifest = samp_abi::plan::unseal(&manifest, hash::blake3_hex).map_err(|e| e.to_string())?;
+fn probe(plan: &Path, tokens: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, ProbeError> {
+    let manifest = fs::read(plan.join("plan.json")).unwrap();
+    let manifest = samp_abi::plan::unseal(&manifest, hash::blake3_hex).unwrap();
     let hashes: Vec<u32> =
         (manifest.weights.iter()).map(|f| crc(&fs::read(plan.join(&f.path)).unwrap_or_default())).collect();
     let logit = |position: u32, token: u64| {
@@ -104,7 +105,7 @@ impl StopAfter {
 }
 
 impl Progress for StopAfter {
-    fn tensor(&self, _: &str, _: u64, _: bool) -> ControlFlow<()> {
+    fn advance(&self, _: &str, _: u64) -> ControlFlow<()> {
         match self.0.fetch_sub(1, Ordering::Relaxed) {
             1 => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),

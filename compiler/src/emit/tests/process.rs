@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, io::Write, process::Command};
 
 use super::*;
-use crate::lower::{SourceSpec, TensorSpec};
+use crate::lower::SourceSpec;
 
 /// The folder that the child works in.
 const FOLDER: &str = "SAMP_TEST_EMIT_FOLDER";
@@ -39,17 +39,13 @@ impl FillDisk {
 }
 
 impl Progress for FillDisk {
-    fn begin(&self, _: u64) {
-        self.reach("begin");
+    fn begin(&self, stage: &str, _: u64) {
+        self.reach(stage);
     }
 
-    fn tensor(&self, name: &str, _: u64, _: bool) -> ControlFlow<()> {
+    fn advance(&self, name: &str, _: u64) -> ControlFlow<()> {
         self.reach(name);
         ControlFlow::Continue(())
-    }
-
-    fn stage(&self, name: &'static str) {
-        self.reach(name);
     }
 }
 
@@ -85,7 +81,7 @@ fn on_a_disk_that_runs_full() {
     let (mut fixture, disk) = (Fixture::new(), folder.join("disk"));
     fixture.spec.max_file_bytes = 20_000;
     let whole = read_all(&folder.join("whole"));
-    for when in ["begin", "layers.0.mlp.gate_up_proj", "syncing", "running the probe"] {
+    for when in ["packing", "layers.0.mlp.gate_up_proj", "syncing", "running the probe"] {
         let filler = disk.join("filler");
         let full = FillDisk { filler: filler.clone(), when };
         let plan = disk.join("plan");
@@ -94,7 +90,7 @@ fn on_a_disk_that_runs_full() {
         assert!(!plan.exists(), "{when}");
         fs::remove_file(filler).unwrap();
         let resumed = fixture.emit_to(&plan, 1, false, &Silent).unwrap().resumed;
-        assert!((when == "begin") == (resumed == 0), "{when}: {resumed}");
+        assert!((when == "packing") == (resumed == 0), "{when}: {resumed}");
         assert!(read_all(&plan) == whole, "{when}");
         fs::remove_dir_all(plan).unwrap();
     }
@@ -144,8 +140,8 @@ fn within_a_memory_budget() {
         memory_budget: MEMORY_BUDGET,
         progress: &Silent,
         probe: &|_, _, positions| Ok(vec![vec![0.0; VOCAB as usize]; positions.len()]),
-        rounded: None,
-        quality: None,
+        encoded_weights: None,
+        certificate: "{}",
     };
     emit(&spec, &Checkpoint::open(&folder).unwrap(), &options).unwrap();
     let (peak, forecast) = (status("VmHWM:"), forecast(&spec, MEMORY_THREADS, MEMORY_BUDGET).memory.packing);

@@ -2,6 +2,7 @@
 
 use super::*;
 use disk::Space;
+use samp_runtime::EngineError;
 
 fn refusal(change: impl FnOnce(&mut PlanSpec)) -> EmitError {
     let mut fixture = Fixture::new();
@@ -59,14 +60,15 @@ fn a_plan_that_fails_its_probe_is_not_published() {
             memory_budget: 0,
             progress,
             probe,
-            rounded: None,
-            quality: None,
+            encoded_weights: None,
+            certificate: "{}",
         };
         let refusal = emit(&fixture.spec, &fixture.checkpoint(), &options).unwrap_err();
         assert!(!out.exists());
         refusal.to_string()
     };
-    assert!(refusal(&|_, _, _| Err("it did not start".into())).contains("it did not start"));
+    let not_started = || EngineError::TooManySequences { limit: 0 };
+    assert!(refusal(&|_, _, _| Err(not_started().into())).contains(&not_started().to_string()));
     let nan = vec![vec![f32::NAN; VOCAB as usize]; 2];
     assert!(refusal(&|_, _, _| Ok(nan.clone())).contains("not finite"));
     assert!(refusal(&|_, _, _| Ok(vec![vec![0.0; 3]; 2])).contains("shape"));
@@ -76,7 +78,10 @@ fn a_plan_that_fails_its_probe_is_not_published() {
 fn a_checkpoint_that_changes_meanwhile_is_refused() {
     struct Touch(PathBuf);
     impl Progress for Touch {
-        fn stage(&self, _: &'static str) {
+        fn begin(&self, stage: &str, _: u64) {
+            if stage != "syncing" {
+                return;
+            }
             let file = fs::File::options().write(true).open(&self.0).unwrap();
             file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         }
@@ -123,7 +128,7 @@ fn every_error_has_a_code_of_its_own() {
         EmitError::Mismatch { tensor: text(), expected: text(), found: text() },
         EmitError::OutlierStatistics(text()),
         refusal(|spec| (spec.tensors[1].format, spec.tensors[1].cols) = (Format::Nf4, 96)),
-        EmitError::Probe(text()),
+        EmitError::Probe(ProbeError::Shape),
         EmitError::Interrupted,
         EmitError::Io { action: "x", path: "x".into(), source: io() },
         EmitError::NotExportable { path: "x".into(), why: text() },

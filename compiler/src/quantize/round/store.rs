@@ -10,7 +10,7 @@ use std::{
 use samp_abi::Layout;
 use samp_kernels::encoded::Encoded;
 
-use crate::lower::TensorSpec;
+use crate::{emit::EncodedWeights, lower::TensorSpec};
 
 /// A folder with one file for each weight: its arrays one after another.
 #[derive(Debug)]
@@ -38,22 +38,6 @@ impl RoundedStore {
         Ok(())
     }
 
-    /// Reads the weight of `spec`. Refuses, as invalid data, bytes that are not those that were put.
-    pub fn get(&self, spec: &TensorSpec) -> io::Result<Encoded> {
-        let (rows, cols, kept) = (spec.rows as usize, spec.cols as usize, spec.kept_columns().len());
-        let mut encoded = Encoded::zeroed(spec.format, Layout::RowMajor, rows, cols, kept);
-        let (mut file, mut hasher) = (File::open(self.path(&spec.name))?, blake3::Hasher::new());
-        for (_, bytes) in &mut encoded.parts {
-            file.read_exact(bytes)?;
-            hasher.update_rayon(bytes);
-        }
-        if self.hashes.get(&spec.name) != Some(&hasher.finalize()) {
-            let message = format!("the rounded weight `{}` is not what was written", spec.name);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        Ok(encoded)
-    }
-
     /// Names all contents.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -73,6 +57,24 @@ impl RoundedStore {
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.rounded"))
+    }
+}
+
+impl EncodedWeights for RoundedStore {
+    /// Refuses, as invalid data, bytes that are not those that were put.
+    fn encoded(&self, spec: &TensorSpec) -> io::Result<Encoded> {
+        let (rows, cols, kept) = (spec.rows as usize, spec.cols as usize, spec.kept_columns().len());
+        let mut encoded = Encoded::zeroed(spec.format, Layout::RowMajor, rows, cols, kept);
+        let (mut file, mut hasher) = (File::open(self.path(&spec.name))?, blake3::Hasher::new());
+        for (_, bytes) in &mut encoded.parts {
+            file.read_exact(bytes)?;
+            hasher.update_rayon(bytes);
+        }
+        if self.hashes.get(&spec.name) != Some(&hasher.finalize()) {
+            let message = format!("the rounded weight `{}` is not what was written", spec.name);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(encoded)
     }
 }
 
@@ -99,13 +101,13 @@ mod tests {
             rows: 2,
             cols: 128,
         };
-        let found = store.get(&spec).unwrap();
+        let found = store.encoded(&spec).unwrap();
         assert!(found.parts.iter().zip(&encoded.parts).all(|(a, b)| a.0 == b.0 && *a.1 == *b.1));
         let path = dir.path().join("w.rounded");
         let mut bytes = fs::read(&path).unwrap();
         bytes[3] ^= 1;
         fs::write(&path, bytes).unwrap();
-        assert_eq!(store.get(&spec).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(store.encoded(&spec).unwrap_err().kind(), io::ErrorKind::InvalidData);
         store.clear().unwrap();
         assert!(!path.exists());
     }

@@ -8,7 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Change, parted, steps};
-use samp_compiler::{certificate::CERTIFICATE_FILE, emit::GRAPH_FILE, lower::size::Bytes};
+use samp_compiler::{
+    emit::{CERTIFICATE_FILE, GRAPH_FILE},
+    lower::size::Bytes,
+};
 
 /// Lists of at most so many values are shown whole.
 const SHOWN_VALUES: usize = 8;

@@ -8,8 +8,9 @@ use samp_abi::plan::Plan;
 use super::Finding;
 use crate::commands::{model::PlanModel, placement::Placement};
 use samp_compiler::{
-    certificate::{CERTIFICATE_FILE, Certificate, StratumQuality},
+    certificate::{Certificate, StratumQuality},
     compile::device_on_cpu,
+    emit::CERTIFICATE_FILE,
     eval::{LanguageModel, Scores, evaluate, read_records},
 };
 

@@ -9,44 +9,26 @@ use samp_kernels::{
     instantiate::{Matrix, PlanConstants},
     target::Target,
 };
-use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc, NvrtcError};
+use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc};
 use samp_runtime::{
     cache_dir::cache_dir,
     plan::code::{CODE_FOLDER, NoKernel, PlanKernels, sources, specialized},
 };
 use serde::Serialize;
 
-use super::{EmitError, error::During, manifest::Manifest, staging::write_synced};
+use super::{
+    error::{CodeError, During, EmitError},
+    manifest::Manifest,
+    staging::write_synced,
+};
 use crate::lower::PlanSpec;
 
 /// The file that says what the code of each kernel takes.
 pub const CODE_REPORT: &str = "kernels/report.json";
 
-/// Why there is no machine code.
-#[derive(Debug, thiserror::Error)]
-pub enum CodeError {
-    /// A kernel was chosen that does not take the step's shapes.
-    #[error("{0}; choose another format for it with --recipe, or another target")]
-    NoKernel(#[from] NoKernel),
-    /// The compiler is missing or refused.
-    #[error(transparent)]
-    Compiler(#[from] NvrtcError),
-    /// Code that would run slower than it was written to.
-    #[error("kernel {path} takes {}: this is a bug in samp, please report it", faults.join(", "))]
-    Faulty {
-        /// The code's file.
-        path: String,
-        /// What is wrong with it.
-        faults: Vec<String>,
-    },
-    /// Threads could not be started.
-    #[error("starting threads: {0}")]
-    Threads(#[from] rayon::ThreadPoolBuildError),
-}
-
 /// The code of one kernel.
 #[derive(Debug)]
-pub struct CodeFile {
+pub struct CubinFile {
     /// Where it lies in the plan.
     pub path: String,
     source: Source,
@@ -56,26 +38,28 @@ pub struct CodeFile {
 
 /// All machine code of a plan, by path; none for CPUs.
 #[derive(Debug, Default)]
-pub struct Code(pub Vec<CodeFile>);
+pub struct MachineCode(pub Vec<CubinFile>);
 
-impl Code {
+impl MachineCode {
     /// Compiles every kernel that `spec` calls for on so many threads. What was compiled before, for whatever plan, comes
     /// from a cache.
-    pub fn compile(spec: &PlanSpec, threads: usize) -> Result<Code, CodeError> {
-        let Some(capability) = Target::of(spec.target).compute_capability else { return Ok(Code::default()) };
+    pub fn compile(spec: &PlanSpec, threads: usize) -> Result<MachineCode, CodeError> {
+        let Some(capability) = Target::of(spec.target).compute_capability else {
+            return Ok(MachineCode::default());
+        };
         let sources = sources(&spec.specialized()?, capability);
         let nvrtc = Nvrtc::find()?.with_cache(Cache::at(&cache_dir("kernels")));
         let compile = |(path, source): (String, Source)| {
             let cubin = nvrtc.compile(&source, arch(spec.target))?;
             match cubin.report.faults() {
                 faults if !faults.is_empty() => Err(CodeError::Faulty { path, faults }),
-                _ => Ok(CodeFile { path, source, cubin }),
+                _ => Ok(CubinFile { path, source, cubin }),
             }
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
-        let files: Result<Vec<CodeFile>, CodeError> =
+        let files: Result<Vec<CubinFile>, CodeError> =
             pool.install(|| sources.into_par_iter().map(compile).collect());
-        files.map(Code)
+        files.map(MachineCode)
     }
 
     /// Bytes of all files.
@@ -85,7 +69,7 @@ impl Code {
 
     /// What each takes, as [`CODE_REPORT`] says it.
     pub fn report(&self) -> Vec<CodeReport<'_>> {
-        self.0.iter().map(CodeReport::of).collect()
+        self.0.iter().map(CodeReport::new).collect()
     }
 
     /// Writes the files into a plan and names them.
@@ -135,7 +119,7 @@ pub struct CodeReport<'a> {
 }
 
 impl CodeReport<'_> {
-    fn of(file: &CodeFile) -> CodeReport<'_> {
+    fn new(file: &CubinFile) -> CodeReport<'_> {
         let report = &file.cubin.report;
         CodeReport {
             path: &file.path,
