@@ -10,10 +10,11 @@ use samp_kernels::{
 
 use crate::{
     batch::{BatchLayout, Chunk, Logits, Outputs, SequenceId},
-    device::{Batch, Device, DeviceError, DeviceKind, LoadProgress, Observer},
+    device::{Batch, Device, DeviceError, DeviceKind, Observer},
     golden::{self, GoldenError},
     kv::{KvUsage, OutOfPages, PagePool},
     plan::OpenPlan,
+    progress::{Progress, Silent},
 };
 
 /// What the caller of an engine chooses.
@@ -98,7 +99,7 @@ impl Engine {
         device: DeviceKind,
         options: EngineOptions,
     ) -> Result<Engine, EngineError> {
-        Engine::load(plan, device, options, &|_, _| {})
+        Engine::load(plan, device, options, &Silent)
     }
 
     /// [`Engine::new`], with someone who hears of the weights that a GPU takes.
@@ -106,22 +107,23 @@ impl Engine {
         plan: Arc<OpenPlan>,
         device: DeviceKind,
         options: EngineOptions,
-        taken: LoadProgress<'_>,
+        progress: &dyn Progress,
     ) -> Result<Engine, EngineError> {
         let page_tokens = plan.manifest().kv.page_tokens;
         let wanted = match options.kv_tokens.map(|tokens| count(tokens.div_ceil(page_tokens))) {
             Some(pages) => pages..=pages,
             None => 1..=count(full_pages(&plan)),
         };
+        let device = device.open(&plan)?;
         let pages = device.kv_pages(&plan, wanted, options.gpu_memory_utilization)?;
         let options = EngineOptions { kv_tokens: Some(u64::from(pages) * page_tokens), ..options };
-        Engine::over(plan, &|plan, pages| device.load(plan, pages, taken), options)
+        Engine::over(plan, |plan, pages| device.load(plan, pages, progress), options)
     }
 
     /// Loads `plan` on the device that `load` makes for it and a cache of so many pages.
     pub fn over(
         plan: Arc<OpenPlan>,
-        load: &dyn Fn(Arc<OpenPlan>, u32) -> Result<Box<dyn Device>, DeviceError>,
+        load: impl FnOnce(Arc<OpenPlan>, u32) -> Result<Box<dyn Device>, DeviceError>,
         options: EngineOptions,
     ) -> Result<Engine, EngineError> {
         let page_tokens = plan.manifest().kv.page_tokens;

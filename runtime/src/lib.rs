@@ -25,7 +25,9 @@ pub mod tokenizer;
 pub use batch::{Chunk, Logits, Outputs, SequenceId};
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use detokenize::Detokenizer;
-pub use device::{Batch, BufferView, Device, DeviceError, DeviceKind, Executable, Observer, Replay, Weights};
+pub use device::{
+    Batch, BufferView, Device, DeviceError, DeviceKind, Executable, Observer, OpenDevice, Replay, Weights,
+};
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate};
 pub use golden::GoldenError;

@@ -19,12 +19,6 @@ impl Bar {
         bar.set_style(ProgressStyle::with_template(style).expect("the template is constant"));
         Bar(bar)
     }
-
-    /// So many bytes of all are where they should be.
-    pub fn reach(&self, done: u64, all: u64) {
-        self.0.set_length(all);
-        self.0.set_position(done);
-    }
 }
 
 impl Progress for Bar {

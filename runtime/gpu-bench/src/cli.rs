@@ -15,12 +15,11 @@ use samp_abi::TargetName;
 use samp_gpu_bench::{
     Gpu,
     bench::report::Report,
-    code,
+    code, kernel_set,
+    outcome::Summary,
     plan::{Reference, agreement},
     suite,
     supervise::{Limits, supervise},
-    units::Summary,
-    wanted,
 };
 use samp_kernel_cases::KernelCase;
 use samp_kernels::target::Target;
@@ -182,7 +181,7 @@ fn table(bench: &Path, source: &str, output: &Path) -> Result<bool> {
 }
 
 fn prepare(target: TargetName, folder: &Path) -> Result<bool> {
-    let sources = wanted::sources(Target::of(target))?;
+    let sources = kernel_set::sources(Target::of(target))?;
     let bytes = code::prepare(Nvrtc::find()?, &sources, target, folder)?;
     println!("{} kernels for {target}, {:.1} MB, in {}", sources.len(), bytes as f64 / 1e6, folder.display());
     Ok(true)

@@ -10,13 +10,13 @@
 pub mod bench;
 pub mod clock;
 pub mod code;
+pub mod kernel_set;
 pub mod memory;
+pub mod outcome;
 pub mod plan;
 pub mod shapes;
 pub mod suite;
 pub mod supervise;
-pub mod units;
-pub mod wanted;
 
 use samp_kernels::{
     cuda::{Grid, Source},

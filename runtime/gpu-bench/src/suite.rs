@@ -6,7 +6,7 @@ use samp_runtime::device::gpu::{Arg, Driver, DriverError};
 
 use crate::{
     Gpu, GpuError,
-    units::{Outcome, Summary},
+    outcome::{Outcome, Summary},
 };
 
 /// Launches of each trial; all must write the same.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::units::{Summary, TRY};
+use crate::outcome::{Summary, TRY};
 
 /// What workers may take.
 #[derive(Clone, Copy, Debug)]

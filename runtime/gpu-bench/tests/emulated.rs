@@ -15,11 +15,11 @@ use samp_gpu_bench::{
     },
     clock::HostClock,
     code::{self, Code, CodeError},
+    kernel_set,
     memory::{copy_source, fill_source},
+    outcome::Summary,
     shapes::Shape,
     suite,
-    units::Summary,
-    wanted,
 };
 use samp_kernel_cases::{self as cases, Check, KernelCase};
 use samp_kernels::{cuda::Source, target::Target};
@@ -212,7 +212,7 @@ fn code_that_is_slower_than_its_source_is_refused() {
 
 #[test]
 fn what_is_prepared_has_a_place_for_everything() {
-    let sources = wanted::sources(Target::of(TargetName::A100)).unwrap();
+    let sources = kernel_set::sources(Target::of(TargetName::A100)).unwrap();
     assert!(sources.iter().all(|source| !source.stem.contains("wgmma")), "A100 has no such units");
     let stems: std::collections::BTreeSet<_> = sources.iter().map(|source| source.stem).collect();
     let with = |stem: &str, define: &str| {

@@ -12,21 +12,23 @@ use samp_kernels::{
     sample::SampleArgs,
 };
 
-use super::{DeviceError, Span};
+use super::{buffers::Span, error::DeviceError};
 use crate::plan::code::SAMPLER;
 
 /// Which function of a registry row is called.
 #[derive(Clone, Copy)]
-pub(super) enum Side {
-    Run,
+pub(super) enum KernelImpl {
+    /// The one that is fast.
+    Optimized,
+    /// The plain loops that define what the kernel computes: slow, and right by reading.
     Reference,
 }
 
-impl Side {
-    fn of<F>(self, run: F, reference: F) -> F {
+impl KernelImpl {
+    fn choose<F>(self, optimized: F, reference: F) -> F {
         match self {
-            Side::Run => run,
-            Side::Reference => reference,
+            KernelImpl::Optimized => optimized,
+            KernelImpl::Reference => reference,
         }
     }
 }
@@ -58,12 +60,12 @@ pub(super) struct AddRmsNorm {
 }
 
 /// Binds one step. `spans` are the program's buffers.
-pub(super) fn bind(step: &Step, spans: &[Span], side: Side) -> Result<Call, DeviceError> {
+pub(super) fn bind(step: &Step, spans: &[Span], kernels: KernelImpl) -> Result<Call, DeviceError> {
     let span = |id: BufferId| spans[id.0 as usize];
     macro_rules! functions {
         ($kind:ident) => {
             entries(step, |entry| match entry {
-                Entry::$kind { run, reference } => Some(side.of(run, reference)),
+                Entry::$kind { run, reference } => Some(kernels.choose(run, reference)),
                 _ => None,
             })?
         };
@@ -110,9 +112,12 @@ pub(super) fn bind(step: &Step, spans: &[Span], side: Side) -> Result<Call, Devi
 }
 
 /// The function of the kernel that chooses tokens.
-pub(super) fn bind_sampler(program: &Program, side: Side) -> Result<fn(SampleArgs<'_>), DeviceError> {
+pub(super) fn bind_sampler(
+    program: &Program,
+    kernels: KernelImpl,
+) -> Result<fn(SampleArgs<'_>), DeviceError> {
     match registry::find(&program.sampler).map(|kernel| kernel.entry) {
-        Some(Entry::Sample { run, reference }) => Ok(side.of(run, reference)),
+        Some(Entry::Sample { run, reference }) => Ok(kernels.choose(run, reference)),
         _ => Err(DeviceError::Kernel { step: SAMPLER.into(), kernel: program.sampler.clone() }),
     }
 }

@@ -18,8 +18,11 @@ use samp_kernels::{
 };
 
 use super::{
-    Batch, BufferView, Device, DeviceError, Executable, Observer, RowCounts, Span, Weights,
-    bind::{AddRmsNorm, Call, Side, bind, bind_sampler},
+    bind::{AddRmsNorm, Call, KernelImpl, bind, bind_sampler},
+    buffers::{BufferView, RowCounts, Span},
+    error::DeviceError,
+    executable::{Executable, Weights},
+    step::{Batch, Device, Observer},
 };
 
 pub(super) struct HostDevice<W> {
@@ -45,12 +48,12 @@ impl<W: Weights> HostDevice<W> {
         executable: Executable,
         weights: W,
         kv_pages: u32,
-        side: Side,
+        kernels: KernelImpl,
     ) -> Result<HostDevice<W>, DeviceError> {
         let Executable { program, model, kv, arena_bytes } = executable;
         let (spans, elements) = Span::all(&program, arena_bytes);
-        let calls = program.steps.iter().map(|step| bind(step, &spans, side)).collect::<Result<_, _>>()?;
-        let sampler = bind_sampler(&program, side)?;
+        let calls = program.steps.iter().map(|step| bind(step, &spans, kernels)).collect::<Result<_, _>>()?;
+        let sampler = bind_sampler(&program, kernels)?;
         let arena = zeroed("activation arena", 4 * elements, "compile with smaller limits")?;
         let cache = Cache::new(&model, &kv, kv_pages)?;
         Ok(HostDevice { program, model, weights, calls, sampler, spans, arena, cache })
@@ -58,7 +61,7 @@ impl<W: Weights> HostDevice<W> {
 
     /// Runs some of the program's steps over `batch`, on what the buffers hold.
     pub fn run(&mut self, steps: Range<usize>, batch: &Batch<'_>, mut observer: Option<&mut dyn Observer>) {
-        let rows = RowCounts::of(batch);
+        let rows = batch.row_counts();
         let bucket = self.program.buckets.partition_point(|&bound| bound < rows.tokens as u64);
         let arena: &mut [f32] = bytemuck::cast_slice_mut(&mut self.arena);
         for index in steps {
@@ -66,7 +69,7 @@ impl<W: Weights> HostDevice<W> {
             let mut run = Run { model, weights, batch, rows, bucket, arena, cache };
             run.call(&self.calls[index]);
             if let Some(observer) = observer.as_deref_mut() {
-                let view = BufferView { arena, spans: &self.spans, rows };
+                let view = BufferView::new(arena, &self.spans, rows);
                 observer.after_step(index, &self.program.steps[index], &view);
             }
         }
@@ -119,22 +122,22 @@ impl<W: Weights> Device for HostDevice<W> {
         observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
         self.run(0..self.calls.len(), batch, observer);
-        logits.copy_from_slice(self.buffer(self.program.logits, RowCounts::of(batch)));
+        logits.copy_from_slice(self.buffer(self.program.logits, batch.row_counts()));
         Ok(())
     }
 
     fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[SampleRequest],
-        picked: &mut [Option<SampledToken>],
+        requests: &[SampleRequest],
+        sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
         self.run(0..self.calls.len(), batch, None);
         let sampler = self.sampler;
         sampler(SampleArgs {
-            logits: self.buffer(self.program.logits, RowCounts::of(batch)),
-            picks,
-            out: picked,
+            logits: self.buffer(self.program.logits, batch.row_counts()),
+            picks: requests,
+            out: sampled,
         });
         Ok(())
     }

@@ -5,7 +5,13 @@ use std::ops::Range;
 
 use samp_abi::plan::{BufferId, Program};
 
-use super::{Batch, DeviceError, Executable, Observer, RowCounts, Weights, bind::Side, host::HostDevice};
+use super::{
+    bind::KernelImpl,
+    error::DeviceError,
+    executable::{Executable, Weights},
+    host::HostDevice,
+    step::{Batch, Observer},
+};
 
 /// A program on the CPU's kernels, run step range by step range.
 ///
@@ -19,7 +25,7 @@ pub struct Replay<W> {
 impl<W: Weights> Replay<W> {
     /// Readies `executable` with a cache of `kv_pages` pages.
     pub fn new(executable: Executable, weights: W, kv_pages: u32) -> Result<Replay<W>, DeviceError> {
-        Ok(Replay { host: HostDevice::load(executable, weights, kv_pages, Side::Run)? })
+        Ok(Replay { host: HostDevice::load(executable, weights, kv_pages, KernelImpl::Optimized)? })
     }
 
     /// The steps.
@@ -44,7 +50,7 @@ impl<W: Weights> Replay<W> {
 
     /// The rows of a buffer that belong to `batch`, `[rows, width]`.
     pub fn buffer(&mut self, id: BufferId, batch: &Batch<'_>) -> &mut [f32] {
-        self.host.buffer(id, RowCounts::of(batch))
+        self.host.buffer(id, batch.row_counts())
     }
 
     /// Buffers that steps from `step` on read before they write them.

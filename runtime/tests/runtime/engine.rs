@@ -10,7 +10,7 @@ use samp_abi::{
 use samp_kernels::sample::{SampleRequest, SampledToken};
 use samp_runtime::{
     Batch, BufferView, Chunk, Device, DeviceError, DeviceKind, Engine, EngineError, EngineOptions, Observer,
-    Outputs, Sampler, Sampling, SequenceId, open,
+    Outputs, Sampler, Sampling, SequenceId, Silent, open,
 };
 
 use crate::support::{FP8, KV_FP8, Recipe, SAMP, VOCAB, make};
@@ -314,7 +314,7 @@ fn after_a_device_fails_the_engine_is_as_before() {
     // A prompt of 33 tokens after 7 takes three steps of up to 16; the second of them fails.
     let options = EngineOptions { self_test: false, ..EngineOptions::default() };
     let load = |plan, pages| -> Result<Box<dyn Device>, DeviceError> {
-        Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages, &|_, _| {})?, left: 3 }))
+        Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages, &Silent)?, left: 3 }))
     };
     let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
     let id = engine.create().unwrap();
@@ -333,7 +333,7 @@ fn after_choosing_fails_the_engine_is_as_before() {
     let options = EngineOptions { self_test: false, ..EngineOptions::default() };
     // The last of the three steps chooses the token, and fails.
     let load = |plan, pages| -> Result<Box<dyn Device>, DeviceError> {
-        Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages, &|_, _| {})?, left: 3 }))
+        Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages, &Silent)?, left: 3 }))
     };
     let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
     let id = engine.create().unwrap();

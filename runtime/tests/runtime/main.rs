@@ -3,7 +3,7 @@
 mod engine;
 mod faults;
 mod manifests;
-mod picking;
+mod sampling;
 mod seeds;
 mod support;
 mod text;

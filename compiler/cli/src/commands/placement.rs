@@ -1,6 +1,6 @@
 //! Where plans are executed.
 
-use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan, Progress};
+use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
 
 use crate::bar::Bar;
 
@@ -24,19 +24,12 @@ impl Placement {
     /// An engine with a cache for so many positions. A bar shows how a GPU takes the weights.
     pub fn load(&self, plan: OpenPlan, kv_tokens: u64) -> Result<Engine, EngineError> {
         let bar = Bar::new(false);
-        let taken = |done, all| {
-            bar.begin("taking weights", all);
-            bar.reach(done, all);
-            if done == all {
-                bar.end();
-            }
-        };
         let options = EngineOptions {
             kv_tokens: Some(kv_tokens),
             gpu_memory_utilization: self.gpu_memory_utilization,
             ..EngineOptions::default()
         };
-        Engine::load(plan.into(), self.device, options, &taken)
+        Engine::load(plan.into(), self.device, options, &bar)
     }
 }
 

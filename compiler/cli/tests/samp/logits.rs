@@ -1,12 +1,19 @@
 //! Logits against transformers, and against themselves however a sequence is cut into steps.
 
-use std::{cell::Cell, path::Path, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use safetensors::SafeTensors;
 use samp_emulator::{Build, Options};
 use samp_runtime::{
-    Device, DeviceError, DeviceKind, Engine, EngineOptions, OpenPlan, Outputs,
-    device::gpu::{Emulated, GpuDevice, Stored},
+    Device, DeviceError, DeviceKind, Engine, EngineOptions, OpenPlan, Outputs, Progress,
+    device::gpu::{Emulated, GpuDevice, StoredPlan},
     open,
 };
 
@@ -105,23 +112,46 @@ fn chunks_of_any_size_give_the_same_logits() {
     }
 }
 
+/// Counts the bytes of weights that a device has taken, and those that were announced.
+#[derive(Default)]
+struct Heard {
+    announced: AtomicU64,
+    taken: AtomicU64,
+}
+
+impl Progress for Heard {
+    fn begin(&self, _stage: &str, units: u64) {
+        self.announced.store(units, Ordering::Relaxed);
+    }
+
+    fn advance(&self, item: &str, units: u64) -> ControlFlow<()> {
+        let before = self.taken.fetch_add(units, Ordering::Relaxed);
+        let all = self.announced.load(Ordering::Relaxed);
+        assert!(units > 0 && before + units <= all, "{item}: {units} after {before} of {all}");
+        ControlFlow::Continue(())
+    }
+}
+
+impl Heard {
+    fn check(&self, total: u64) {
+        let [announced, taken] = [&self.announced, &self.taken].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!([announced, taken], [total; 2], "all weights were heard of");
+    }
+}
+
 /// An engine with a cache for so many positions, without its golden probe.
 pub fn engine(plan: &Path, device: DeviceKind, kv_tokens: usize) -> Engine {
     let options =
         EngineOptions { kv_tokens: Some(kv_tokens as u64), self_test: false, ..EngineOptions::default() };
     let load = |plan: Arc<OpenPlan>, pages: u32| -> Result<Box<dyn Device>, DeviceError> {
         let total = plan.manifest().memory.weights_bytes;
-        let heard = Cell::new(0);
-        let taken = |done, all| {
-            assert!(heard.get() < done && done <= all && all == total, "{done} of {all}");
-            heard.set(done);
-        };
+        let heard = Heard::default();
         if device != DeviceKind::Emulate {
-            return device.load(plan, pages, &taken);
+            return device.load(plan, pages, &heard);
         }
         let driver = Emulated::new(&Path::new(CACHE).join("emulated"), Build::Plain, Options::default());
-        let device = GpuDevice::load(driver, &Stored { plan: &plan, taken: &taken }, pages)?;
-        assert_eq!(heard.get(), total, "all weights were heard of");
+        let device = GpuDevice::load(driver, &StoredPlan { plan: &plan, progress: &heard }, pages)?;
+        heard.check(total);
         Ok(Box::new(device))
     };
     Engine::over(open(plan).unwrap().into(), &load, options).unwrap()

@@ -11,10 +11,9 @@ use super::{
     report::{Ceilings, Report},
 };
 use crate::{
-    Gpu, GpuError,
+    Gpu, GpuError, kernel_set,
     memory::Filler,
     shapes::{Projection, Shape},
-    wanted,
 };
 
 /// Bytes of the copy that memory is rated by.
@@ -69,7 +68,7 @@ impl Wanted {
             }
         }
         for &shape in &self.shapes {
-            for (projection, task) in wanted::tasks(shape, &self.formats, target) {
+            for (projection, task) in kernel_set::tasks(shape, &self.formats, target) {
                 for &tokens in &self.tokens {
                     let candidates = task.candidates(target, tokens);
                     // Activations of fp8 are multiplied many tokens at a time, on Hopper.

@@ -4,10 +4,10 @@ pub mod attention;
 pub mod generated;
 pub mod kernels;
 pub mod linear;
-pub mod outline;
 pub mod passes;
 pub mod report;
 pub mod step;
+pub mod synthetic_plan;
 
 use samp_abi::ElementType;
 use samp_runtime::device::gpu::{Arg, Driver};

@@ -17,14 +17,14 @@ use super::{
     attention::{Kv, Load, PAGE_TOKENS},
     generated::Generated,
     linear::{Measured, Task},
-    outline::Outline,
     report::StepRow,
+    synthetic_plan::SyntheticPlan,
 };
 use crate::{
     Gpu, GpuError,
     memory::Filler,
+    outcome::TRY,
     shapes::{Projection, Recipe, Sizes},
-    units::TRY,
 };
 
 /// What a step does.
@@ -81,14 +81,14 @@ impl Job {
     }
 
     /// The model with limits that this step reaches.
-    fn outline(&self) -> Outline {
+    fn outline(&self) -> SyntheticPlan {
         let Job { sizes, recipe, kv, load, .. } = *self;
         let limits = Limits {
             max_tokens: self.tokens().into(),
             max_sequences: load.batch.into(),
             max_context: load.context.into(),
         };
-        Outline { sizes, recipe, kv, limits }
+        SyntheticPlan { sizes, recipe, kv, limits }
     }
 
     fn task(&self, projection: Projection, target: &Target) -> Task {

@@ -13,8 +13,8 @@ use samp_gpu_bench::{
         report::Report,
         step::{Job as Step, What},
     },
+    outcome::Outcome,
     shapes::{Recipe, Shape},
-    units::Outcome,
 };
 use samp_kernels::target::Target;
 use samp_runtime::device::gpu::Driver;

@@ -16,14 +16,19 @@ use samp_kernels::{
 
 use super::{
     Arg, Driver, DriverError, PlanSource,
-    inputs::{Inputs, StepShape},
+    inputs::Inputs,
     padding::{Padded, most_decoding, spare_pages},
     sampled_tokens::Chosen,
     scratch::{Need, Scratch},
+    step_shape::StepShape,
     weights::Weights,
 };
 use crate::{
-    device::{Batch, BufferView, Device, DeviceError, Observer, RowCounts, Span},
+    device::{
+        DeviceError,
+        buffers::{BufferView, RowCounts, Span},
+        step::{Batch, Device, Observer},
+    },
     plan::code,
 };
 
@@ -139,7 +144,7 @@ impl<D: Driver> GpuDevice<D> {
             Some(observer) => {
                 let shape = StepShape::of(batch, false);
                 self.inputs.upload(&self.driver, batch, &[], &shape)?;
-                self.launch_observed(&shape, RowCounts::of(batch), observer)?;
+                self.launch_observed(&shape, batch.row_counts(), observer)?;
             }
         }
         self.fetch(self.program().logits, logits)
@@ -219,7 +224,7 @@ impl<D: Driver> GpuDevice<D> {
             for id in step.op.reads().into_iter().chain(step.op.writes()) {
                 self.fetch(id, &mut arena[spans[id.0 as usize].range(rows)])?;
             }
-            observer.after_step(index, step, &BufferView { arena: &arena, spans: &spans, rows });
+            observer.after_step(index, step, &BufferView::new(&arena, &spans, rows));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use bytemuck::NoUninit;
 use samp_abi::plan::Plan;
 use samp_kernels::sample::{SampleRequest, SamplingParams};
 
-use super::{Arg, Driver, DriverError, padding::most_decoding};
+use super::{Arg, Driver, DriverError, padding::most_decoding, step_shape::StepShape};
 use crate::device::Batch;
 
 /// The arrays of a step in one piece of memory. Where each begins follows from the step's shape, so that recorded launches,
@@ -56,39 +56,6 @@ impl Array {
     /// The first byte behind the arrays before it.
     fn offset(self, shape: &StepShape) -> u64 {
         Array::ALL[..self as usize].iter().map(|array| array.bytes(shape).next_multiple_of(ALIGNMENT)).sum()
-    }
-}
-
-/// What the launches of a step depend on, beside the arrays' contents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct StepShape {
-    pub tokens: u32,
-    pub outputs: u32,
-    pub sequences: u32,
-    /// Of them the first that have one token each.
-    pub decoding: u32,
-    /// Pages of a row of the page table: a power of two, so that few shapes differ by it.
-    pub max_pages: u32,
-    /// Whether tokens are chosen, rather than logits given.
-    pub picking: bool,
-}
-
-impl StepShape {
-    pub fn of(batch: &Batch<'_>, picking: bool) -> StepShape {
-        let pages = batch.sequences.iter().map(|sequence| sequence.pages.len()).max().unwrap_or(0);
-        StepShape {
-            tokens: batch.token_ids.len() as u32,
-            outputs: batch.output_rows.len() as u32,
-            sequences: batch.sequences.len() as u32,
-            decoding: batch.sequences.iter().take_while(|sequence| sequence.tokens == 1).count() as u32,
-            max_pages: pages.next_power_of_two() as u32,
-            picking,
-        }
-    }
-
-    /// Whether every sequence has one token, whose logits are wanted: a shape that comes again and again.
-    pub fn is_decode(&self) -> bool {
-        self.decoding == self.sequences && self.tokens == self.outputs
     }
 }
 

@@ -6,10 +6,7 @@ use samp_kernels::{
 };
 
 use super::{
-    Arg, Driver, DriverError, GpuDevice,
-    device::Loaded,
-    inputs::{Array, StepShape},
-    scratch::Need,
+    Arg, Driver, DriverError, GpuDevice, device::Loaded, inputs::Array, scratch::Need, step_shape::StepShape,
 };
 
 /// A step about to be launched.

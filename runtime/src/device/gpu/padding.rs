@@ -6,7 +6,7 @@
 use samp_abi::plan::Plan;
 use samp_kernels::{attention::SequenceSlice, sample::SampleRequest};
 
-use super::inputs::StepShape;
+use super::step_shape::StepShape;
 use crate::device::Batch;
 
 /// Most sequences of a filled decode step: the bound of the bucket that all sequences of the plan are in.
@@ -15,7 +15,7 @@ pub(super) fn most_decoding(plan: &Plan) -> u64 {
 }
 
 /// Pages behind those of the cache that the rows too many are kept on, one position each.
-pub(in crate::device) fn spare_pages(plan: &Plan) -> u32 {
+pub(super) fn spare_pages(plan: &Plan) -> u32 {
     most_decoding(plan).div_ceil(plan.kv.page_tokens) as u32
 }
 

@@ -6,7 +6,7 @@ use samp_abi::plan::{Plan, TensorId};
 use samp_kernels::cuda::Source;
 
 use super::{Driver, DriverError};
-use crate::{device::LoadProgress, plan::OpenPlan};
+use crate::{plan::OpenPlan, progress::Progress};
 
 /// A range of a device's memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +35,15 @@ pub trait PlanSource<D: Driver> {
     }
 }
 
-/// A plan's files.
-pub struct Stored<'a> {
-    /// The plan.
+/// A plan that lies in files.
+pub struct StoredPlan<'a> {
+    /// The plan, opened and checked.
     pub plan: &'a OpenPlan,
-    /// Hears of the weights as they are written.
-    pub taken: LoadProgress<'a>,
+    /// Hears of the weights' bytes as they are written, one stored array after another.
+    pub progress: &'a dyn Progress,
 }
 
-impl<D: Driver> PlanSource<D> for Stored<'_> {
+impl<D: Driver> PlanSource<D> for StoredPlan<'_> {
     fn manifest(&self) -> Arc<Plan> {
         self.plan.shared_manifest()
     }
@@ -59,15 +59,16 @@ impl<D: Driver> PlanSource<D> for Stored<'_> {
         places: &[Vec<Range>],
     ) -> Result<(), DriverError> {
         let manifest = self.plan.manifest();
-        let (mut done, all) = (0, manifest.memory.weights_bytes);
+        self.progress.begin("taking weights", manifest.memory.weights_bytes);
         for (index, (tensor, places)) in manifest.tensors.iter().zip(places).enumerate() {
             let view = self.plan.tensor(TensorId(index as u32));
             for (part, place) in tensor.parts.iter().zip(places) {
                 driver.upload(memory, place.offset, view.part(part.component))?;
-                done += part.bytes;
-                (self.taken)(done, all);
+                // Nothing can be continued later: a load that stopped begins anew.
+                let _ = self.progress.advance(&tensor.name, part.bytes);
             }
         }
+        self.progress.end();
         Ok(())
     }
 }

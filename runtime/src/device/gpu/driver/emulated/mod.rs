@@ -13,14 +13,6 @@ mod graph;
 
 use self::graph::{EmulatedGraph, RecordedLaunch};
 use super::{Arg, Driver, DriverError};
-use crate::{
-    cache_dir::cache_dir,
-    device::{
-        Device, DeviceError, DeviceKind, LoadProgress,
-        gpu::{GpuDevice, Stored},
-    },
-    plan::OpenPlan,
-};
 
 /// The emulated GPU.
 pub struct Emulated {
@@ -64,20 +56,6 @@ impl Emulated {
         compiled.launch(Launch::from(grid), self.options, &args).map_err(|e| failed(&e))?;
         Ok(())
     }
-}
-
-/// Readies the emulator for `plan`, whatever GPU it is for.
-pub(in crate::device) fn load(
-    plan: Arc<OpenPlan>,
-    kv_pages: u32,
-    taken: LoadProgress<'_>,
-) -> Result<Box<dyn Device>, DeviceError> {
-    let target = plan.manifest().target;
-    if samp_kernels::target::Target::of(target).compute_capability.is_none() {
-        return Err(DeviceError::Target { target, device: DeviceKind::Emulate });
-    }
-    let driver = Emulated::new(&cache_dir("emulated"), Build::Plain, Options::default());
-    Ok(Box::new(GpuDevice::load(driver, &Stored { plan: &plan, taken }, kv_pages)?))
 }
 
 /// Memory of the emulated GPU; what is recorded keeps it.

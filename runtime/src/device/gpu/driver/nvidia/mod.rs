@@ -7,7 +7,6 @@ mod event;
 mod graph;
 mod info;
 mod launch;
-mod load;
 mod memory;
 mod module;
 mod staging;
@@ -19,8 +18,6 @@ use samp_kernels::cuda::{Grid, Source};
 use super::{Arg, Driver, DriverError};
 use context::Context;
 use staging::Staging;
-
-pub(in crate::device) use load::{kv_pages, load};
 
 pub use event::Event;
 pub use graph::CudaGraph;

@@ -7,7 +7,7 @@ use samp_abi::{
     },
 };
 
-use super::Outline;
+use super::SyntheticPlan;
 use crate::shapes::Projection;
 
 const EPS: f64 = 1e-5;
@@ -19,7 +19,7 @@ pub(super) struct Built {
     pub arena_bytes: u64,
 }
 
-impl Outline {
+impl SyntheticPlan {
     /// The model as steps, with activations of this type.
     pub(super) fn program(&self, activations: ElementType) -> Built {
         let mut arena = Arena { limits: self.limits, end: 0 };
@@ -66,7 +66,7 @@ impl Arena {
 }
 
 impl Places {
-    fn new(outline: &Outline, activations: ElementType, arena: &mut Arena) -> Places {
+    fn new(outline: &SyntheticPlan, activations: ElementType, arena: &mut Arena) -> Places {
         let sizes = &outline.sizes;
         let (heads, hidden) = (sizes.heads * sizes.head_dim, sizes.hidden);
         let (tokens, outputs, wide) = (RowDim::Tokens, RowDim::Outputs, ElementType::F32);
@@ -89,7 +89,7 @@ impl Places {
 }
 
 struct Builder<'a> {
-    outline: &'a Outline,
+    outline: &'a SyntheticPlan,
     places: Places,
     tensors: Vec<Tensor>,
     buffers: Vec<Buffer>,

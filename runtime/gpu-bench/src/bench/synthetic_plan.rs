@@ -24,7 +24,7 @@ const ROPE_THETA: f64 = 500_000.0;
 
 /// A model, how it is stored, and its largest step.
 #[derive(Clone, Copy, Debug)]
-pub struct Outline {
+pub struct SyntheticPlan {
     /// Its sizes.
     pub sizes: Sizes,
     /// Formats of its weights.
@@ -35,7 +35,7 @@ pub struct Outline {
     pub limits: Limits,
 }
 
-impl Outline {
+impl SyntheticPlan {
     /// The manifest, with the kernels that the cost model rates fastest, but for projections those that `linear` names.
     pub fn manifest(
         &self,
@@ -134,13 +134,13 @@ mod tests {
         shapes::Shape as ModelShape,
     };
 
-    fn outline(shape: ModelShape, recipe: &str, kv: Kv) -> Outline {
+    fn outline(shape: ModelShape, recipe: &str, kv: Kv) -> SyntheticPlan {
         let limits = Limits { max_tokens: 4, max_sequences: 4, max_context: 64 };
-        Outline { sizes: shape.sizes(), recipe: recipe.parse().unwrap(), kv, limits }
+        SyntheticPlan { sizes: shape.sizes(), recipe: recipe.parse().unwrap(), kv, limits }
     }
 
     /// A kernel that computes whole buckets of four tokens.
-    fn for_four(projection: Projection, outline: &Outline, target: &Target) -> Option<&'static str> {
+    fn for_four(projection: Projection, outline: &SyntheticPlan, target: &Target) -> Option<&'static str> {
         let (rows, cols) = outline.sizes.of(projection);
         let format = outline.recipe.of(projection);
         let task = Task { format, activations: ACTIVATIONS, rows, cols, f32_out: false };

@@ -1,50 +1,29 @@
-//! Readying a GPU for a plan, and how large a cache it has room for.
+//! The room that a GPU has for a KV cache beside a plan.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::ops::RangeInclusive;
 
-use samp_abi::{TargetName, plan::Plan};
-use samp_kernels::target::Target;
+use samp_abi::plan::Plan;
 
-use super::{Cuda, DeviceInfo};
-use crate::{
-    device::{
-        Device, DeviceError, DeviceKind, LoadProgress,
-        gpu::{Driver, DriverError, GpuDevice, RESERVED_BYTES, Stored, spare_pages},
-    },
-    plan::OpenPlan,
-};
+use super::{DriverError, padding::spare_pages};
 
-/// Readies the first GPU for `plan`, if the plan is for such a one.
-pub(in crate::device) fn load(
-    plan: Arc<OpenPlan>,
-    kv_pages: u32,
-    taken: LoadProgress<'_>,
-) -> Result<Box<dyn Device>, DeviceError> {
-    let cuda = open_for(&plan)?;
-    Ok(Box::new(GpuDevice::load(cuda, &Stored { plan: &plan, taken }, kv_pages)?))
-}
-
-/// Pages of the KV cache, as many of `wanted` as fit beside the weights into the part `utilization` of the GPU's memory.
-pub(in crate::device) fn kv_pages(
-    plan: &OpenPlan,
-    wanted: RangeInclusive<u32>,
-    utilization: f64,
-) -> Result<u32, DeviceError> {
-    let cuda = open_for(plan)?;
-    let (total, free) = (cuda.device_info().total_memory, cuda.free_memory()?);
-    let room = Room { total, free, utilization };
-    Ok(room.kv_pages(plan.manifest(), wanted)?)
-}
+/// Memory of a GPU that is kept for what is neither weights, activations nor cache: code, partial sums, recorded launches, the
+/// driver's own.
+pub const RESERVED_BYTES: u64 = 512 << 20;
 
 /// A GPU's memory, and the part of it that may be used.
-struct Room {
-    total: u64,
-    free: u64,
-    utilization: f64,
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// All of its bytes.
+    pub total: u64,
+    /// Those that nobody has.
+    pub free: u64,
+    /// The part of all that this plan and others may use together.
+    pub utilization: f64,
 }
 
 impl Room {
-    fn kv_pages(&self, plan: &Plan, wanted: RangeInclusive<u32>) -> Result<u32, DriverError> {
+    /// Pages of the cache, as many of `wanted` as fit beside the weights.
+    pub fn kv_pages(&self, plan: &Plan, wanted: RangeInclusive<u32>) -> Result<u32, DriverError> {
         let page_bytes = (plan.memory.kv_bytes_per_token * plan.kv.page_tokens).max(1);
         let beside = plan.memory.weights_bytes + plan.memory.arena_bytes + RESERVED_BYTES;
         // The driver's own for this process is among them, and once more in what is reserved: better too few pages than to
@@ -64,25 +43,6 @@ impl Room {
         }
         Ok(pages.min(*wanted.end()))
     }
-}
-
-fn open_for(plan: &OpenPlan) -> Result<Cuda, DeviceError> {
-    let target = plan.manifest().target;
-    let Some(expected) = Target::of(target).compute_capability else {
-        return Err(DeviceError::Target { target, device: DeviceKind::Cuda });
-    };
-    let cuda = Cuda::open(0)?;
-    suits(target, expected, cuda.device_info())?;
-    Ok(cuda)
-}
-
-/// Refuses a GPU that the code of a plan for `target` does not run on.
-fn suits(target: TargetName, expected: (u32, u32), info: &DeviceInfo) -> Result<(), DeviceError> {
-    let found = info.compute_capability;
-    if found == expected {
-        return Ok(());
-    }
-    Err(DeviceError::Capability { target, expected, name: info.name.clone(), found })
 }
 
 #[cfg(test)]
@@ -129,23 +89,5 @@ mod tests {
         }
         let full = Room { total: 80 * GIB, free: GIB, utilization: 0.9 };
         assert!(full.kv_pages(&plan, 1..=1).is_err());
-    }
-
-    #[test]
-    fn another_compute_capability_is_refused() {
-        let info = |compute_capability| DeviceInfo {
-            name: "NVIDIA A100".into(),
-            compute_capability,
-            driver: (13, 0),
-            total_memory: 80 * GIB,
-            multiprocessors: 108,
-            l2_bytes: 40 << 20,
-            shared_bytes_per_block: 163 << 10,
-        };
-        suits(TargetName::A100, (8, 0), &info((8, 0))).unwrap();
-        let refusal = suits(TargetName::H100, (9, 0), &info((8, 0))).unwrap_err().to_string();
-        for part in ["h100", "9.0", "8.0", "A100"] {
-            assert!(refusal.contains(part), "{part}: {refusal}");
-        }
     }
 }

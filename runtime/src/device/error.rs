@@ -1,0 +1,60 @@
+//! Why a device cannot serve a plan.
+
+use samp_abi::TargetName;
+
+use super::{gpu::DriverError, kind::DeviceKind};
+
+/// Why a device cannot serve a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The plan is for another machine.
+    #[error(
+        "this plan is for {target}, not for the {device} device; compile it for this one, or use `reference`"
+    )]
+    Target {
+        /// What the plan is for.
+        target: TargetName,
+        /// What was asked for.
+        device: DeviceKind,
+    },
+    /// A kernel that this build lacks or that computes something else.
+    #[error(
+        "{step}: kernel `{kernel}` is not one of this build's for the operation; compile the model again"
+    )]
+    Kernel {
+        /// The step's label.
+        step: String,
+        /// The kernel.
+        kernel: String,
+    },
+    /// The plan's machine code is for other GPUs.
+    #[error(
+        "this plan is for {target}, compute capability {}.{}; found {name}, compute capability {}.{}: compile it for this one",
+        expected.0, expected.1, found.0, found.1
+    )]
+    Capability {
+        /// What the plan is for.
+        target: TargetName,
+        /// Its compute capability.
+        expected: (u32, u32),
+        /// The GPU.
+        name: String,
+        /// Its compute capability.
+        found: (u32, u32),
+    },
+    /// The GPU refused.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// Memory was refused.
+    #[error("the {what} needs {bytes} bytes, which this machine refuses: {source}; {remedy}")]
+    Memory {
+        /// What it was for.
+        what: &'static str,
+        /// How much.
+        bytes: u64,
+        /// What to do.
+        remedy: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
