@@ -9,37 +9,17 @@ use samp_abi::{
 };
 
 use crate::{
-    attention::{KvGeometry, cuda::Attention},
+    attention::cuda::Attention,
     cuda::{Activation, Source},
     elementwise::cuda::{Concat, Rows},
     embed,
-    linear::cuda::{Kind, Linear},
-    registry::{self, Kernel, Shape},
+    kernel::{CudaKernel, Kernel, LinearKind, OpShape},
+    kv_cache::KvGeometry,
+    linear::cuda::Linear,
+    registry,
     rms_norm::cuda::Norm,
     sample,
 };
-
-/// Which CUDA kernel a row of the registry stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the variants are those of `OpKind`, some in several ways")]
-pub enum CudaKernel {
-    Embed,
-    RmsNorm,
-    RmsNormFp8,
-    AddRmsNorm,
-    AddRmsNormFp8,
-    Add,
-    /// So many tokens at a time.
-    Linear(Kind, u32),
-    RopeAppend,
-    /// Two kernels: for the sequences of one token, and for the others.
-    Attention,
-    SiluMul,
-    SiluMulFp8,
-    Concat,
-    Gather,
-    Sample,
-}
 
 /// What a plan fixes for its kernels.
 #[derive(Clone, Copy)]
@@ -120,7 +100,7 @@ impl LaunchSpec {
                 S::Add { rows, wide: [a, b].iter().all(|id| fixed.buffer(**id).0 == ElementType::F32) }
             }
             // Steps have no buffers for the scales of tokens.
-            (K::Linear(Kind::WgmmaFp8, _) | K::RmsNormFp8 | K::AddRmsNormFp8 | K::SiluMulFp8, _) => {
+            (K::Linear(LinearKind::WgmmaFp8, _) | K::RmsNormFp8 | K::AddRmsNormFp8 | K::SiluMulFp8, _) => {
                 return None;
             }
             (K::Linear(kind, tokens), Op::Linear { weight, bias, .. }) => {
@@ -164,9 +144,9 @@ impl LaunchSpec {
 
 impl PlanConstants<'_> {
     /// What the registry is asked for an operation over so many tokens, whose attention reads `context` positions.
-    pub fn shape(&self, op: &Op, tokens: u64, context: u64) -> Shape {
+    pub fn shape(&self, op: &Op, tokens: u64, context: u64) -> OpShape {
         let activations = self.program.activations();
-        let shape = |rows, cols, format| Shape { tokens, rows, cols, format, activations, context };
+        let shape = |rows, cols, format| OpShape { tokens, rows, cols, format, activations, context };
         let width = |id: BufferId| self.program.buffers[id.0 as usize].width;
         let plain = |id: BufferId| shape(width(id), 0, None);
         let cached = |id: BufferId| shape(width(id), 0, Some(self.kv.format));

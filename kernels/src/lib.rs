@@ -6,6 +6,7 @@
 //!
 //! Never: MLIR, a GPU driver, or files.
 
+mod args;
 pub mod attention;
 pub mod cost;
 pub mod cuda;
@@ -15,6 +16,8 @@ pub mod embed;
 pub mod encoded;
 pub mod format;
 pub mod instantiate;
+pub mod kernel;
+mod kv_cache;
 pub mod layout;
 pub mod linear;
 pub mod measured;
@@ -26,3 +29,4 @@ pub mod rope;
 pub mod sample;
 pub mod simd;
 pub mod target;
+pub mod timing;

@@ -4,7 +4,8 @@
 use crate::{
     attention,
     cost::Nanos,
-    registry::{self, Kernel, Shape},
+    kernel::{Kernel, OpShape},
+    registry,
     target::Target,
 };
 use samp_abi::{TargetName, plan::OpKind};
@@ -28,7 +29,7 @@ pub struct MeasuredTime {
     /// Its name in the registry.
     pub kernel: String,
     /// The shape.
-    pub shape: Shape,
+    pub shape: OpShape,
     /// The median of a launch's time.
     pub microseconds: f64,
 }
@@ -44,7 +45,7 @@ fn read(json: &str) -> Measured {
 
 impl Measured {
     /// The table of a target.
-    pub fn of(target: TargetName) -> &'static Measured {
+    pub fn for_target(target: TargetName) -> &'static Measured {
         match target {
             TargetName::Cpu => &NOTHING,
             TargetName::A100 => &A100,
@@ -56,7 +57,7 @@ impl Measured {
     /// What `kernel` takes on a shape of `target`: the roofline's time, times by how much it was missed on the nearest shape
     /// of that kernel, or at the median by the kernels of the same operation. Attention of one token of each sequence and
     /// attention of many are launches of their own, of which neither says anything of the other.
-    pub fn time(&self, kernel: &Kernel, shape: &Shape, target: &Target) -> Nanos {
+    pub fn time(&self, kernel: &Kernel, shape: &OpShape, target: &Target) -> Nanos {
         let own = self.of_op(kernel.op, shape);
         let own = own.filter(|row| row.kernel == kernel.name && row.shape.format == shape.format);
         let nearest = own.min_by(|a, b| a.distance(shape).total_cmp(&b.distance(shape)));
@@ -68,7 +69,7 @@ impl Measured {
     }
 
     /// What was measured of an operation by the launch that a shape takes.
-    fn of_op(&self, op: OpKind, shape: &Shape) -> impl Iterator<Item = &MeasuredTime> {
+    fn of_op(&self, op: OpKind, shape: &OpShape) -> impl Iterator<Item = &MeasuredTime> {
         let decodes = (op == OpKind::PagedAttention).then(|| attention::decodes(shape));
         self.rows
             .iter()
@@ -76,7 +77,7 @@ impl Measured {
     }
 
     /// By how much the roofline misses kernels of the same operation; 1 where none was measured.
-    fn median(&self, kernel: &Kernel, shape: &Shape, target: &Target) -> f64 {
+    fn median(&self, kernel: &Kernel, shape: &OpShape, target: &Target) -> f64 {
         let known = |row: &MeasuredTime| registry::find(&row.kernel).filter(|other| other.op == kernel.op);
         let own = self.of_op(kernel.op, shape);
         let each = own.filter_map(|row| Some(row.missed(known(row)?, target)));
@@ -93,8 +94,8 @@ impl MeasuredTime {
     }
 
     /// How many times larger or smaller each size is, multiplied, as a logarithm.
-    fn distance(&self, shape: &Shape) -> f64 {
-        let sizes = |s: &Shape| [s.tokens, s.rows, s.cols, s.context].map(|size| (size.max(1) as f64).ln());
+    fn distance(&self, shape: &OpShape) -> f64 {
+        let sizes = |s: &OpShape| [s.tokens, s.rows, s.cols, s.context].map(|size| (size.max(1) as f64).ln());
         sizes(&self.shape).iter().zip(sizes(shape)).map(|(a, b)| (a - b).abs()).sum()
     }
 }
@@ -106,9 +107,9 @@ mod tests {
 
     const KERNEL: &str = "linear_nf4_fragments_mma16";
 
-    fn shape(tokens: u64, rows: u64) -> Shape {
+    fn shape(tokens: u64, rows: u64) -> OpShape {
         let (format, activations) = (Some(Format::Nf4), ElementType::F16);
-        Shape { tokens, rows, cols: 4096, format, activations, context: 0 }
+        OpShape { tokens, rows, cols: 4096, format, activations, context: 0 }
     }
 
     /// A table in which a kernel takes so many times the roofline on a shape of so many tokens and rows.
@@ -126,7 +127,8 @@ mod tests {
     fn the_nearest_measured_shape_corrects_the_roofline() {
         let (target, kernel) = (Target::of(TargetName::H200), registry::find(KERNEL).unwrap());
         let measured = table(&[(KERNEL, 16, 4096, 1.5), (KERNEL, 16, 28672, 1.2)]);
-        let times = |shape: &Shape| measured.time(kernel, shape, target).0 / kernel.roofline(shape, target).0;
+        let times =
+            |shape: &OpShape| measured.time(kernel, shape, target).0 / kernel.roofline(shape, target).0;
         for (tokens, rows, expected) in [(16, 4096, 1.5), (8, 5120, 1.5), (16, 28672, 1.2), (12, 20000, 1.2)]
         {
             let found = times(&shape(tokens, rows));
@@ -150,17 +152,17 @@ mod tests {
     fn decoding_says_nothing_of_prompts() {
         let (target, kernel) =
             (Target::of(TargetName::H200), registry::find("paged_attention_cuda").unwrap());
-        let of = |tokens: u64, context: u64| Shape {
+        let of = |tokens: u64, context: u64| OpShape {
             context,
             format: Some(Format::F16),
-            ..Shape { cols: 0, ..shape(tokens, 4096) }
+            ..OpShape { cols: 0, ..shape(tokens, 4096) }
         };
-        let row = |shape: Shape, times: f64| {
+        let row = |shape: OpShape, times: f64| {
             let microseconds = times * kernel.roofline(&shape, target).0 / 1e3;
             MeasuredTime { kernel: kernel.name.into(), shape, microseconds }
         };
         let mut measured = Measured { source: None, rows: vec![row(of(128, 2048), 3.0)] };
-        let times = |measured: &Measured, shape: Shape| {
+        let times = |measured: &Measured, shape: OpShape| {
             measured.time(kernel, &shape, target).0 / kernel.roofline(&shape, target).0
         };
         assert!((times(&measured, of(256, 2048)) - 3.0).abs() < 1e-9);
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn what_was_measured_is_of_known_kernels_and_says_where_it_is_from() {
         for name in [TargetName::A100, TargetName::H100, TargetName::H200] {
-            let (measured, target) = (Measured::of(name), Target::of(name));
+            let (measured, target) = (Measured::for_target(name), Target::of(name));
             assert_eq!(measured.source.is_some(), !measured.rows.is_empty(), "{name}: what is the source?");
             println!("{name}: {}", measured.source.as_deref().unwrap_or("nothing measured"));
             for kernel in registry::kernels() {

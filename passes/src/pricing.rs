@@ -2,8 +2,9 @@
 
 use samp_abi::{ElementType, Format, plan::OpKind};
 use samp_kernels::{
-    registry::{Shape, cheapest},
+    kernel::OpShape,
     target::Target,
+    timing::{cheapest, predicted_time},
 };
 
 use crate::{
@@ -74,8 +75,9 @@ impl Pricing<'_> {
         tokens: u64,
     ) -> Option<f64> {
         let Selection { target, context, .. } = *self.selection;
-        let shape = Shape { tokens, rows, cols, format, activations: self.activations, context };
-        Some(cheapest(target, kind, shape)?.time(&shape, Target::of(target)).0)
+        let shape = OpShape { tokens, rows, cols, format, activations: self.activations, context };
+        let target = Target::of(target);
+        Some(predicted_time(cheapest(target, kind, shape)?, &shape, target).0)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Before: `%y = samp.linear(%x, %w)`, `%w = samp.weight {format = "nf4"}`
 //!
-//! After: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_direct", …]}`, `%w = samp.weight {format = "nf4", layout = "rows16"}`
+//! After: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_rows16_direct", …]}`, `%w = samp.weight {format = "nf4", layout = "rows16"}`
 //!
 //! On the module: `samp.sampler`, the kernel that chooses tokens by the logits.
 //!
@@ -16,8 +16,10 @@ use samp_abi::{
 use samp_ir::{Diagnostic, Dtype, Module, OpId, OpRef, PagedAttentionOp, RopeAppendOp, View, WeightOp};
 use samp_kernels::{
     cost::Nanos,
-    registry::{self, Kernel, Shape},
+    kernel::{Kernel, OpShape},
+    registry,
     target::Target,
+    timing::predicted_time,
 };
 
 use crate::Changed;
@@ -109,13 +111,13 @@ struct Need {
     /// The matrix whose layout its kernels depend on.
     weight: Option<OpId>,
     /// The shape, without its tokens.
-    shape: Shape,
+    shape: OpShape,
 }
 
 impl Need {
     fn of(op: OpRef<'_>, activations: ElementType, selection: &Selection) -> Option<Need> {
         let kind = op.kind().plan_kind()?;
-        let mut shape = Shape {
+        let mut shape = OpShape {
             tokens: 0,
             rows: op.tensor_type().width(),
             cols: 0,
@@ -152,7 +154,7 @@ impl Need {
         layout: Option<Layout>,
         target: TargetName,
     ) -> Vec<(&'static Kernel, Nanos)> {
-        ranked(self.kind, &Shape { tokens, ..self.shape }, layout, target)
+        ranked(self.kind, &OpShape { tokens, ..self.shape }, layout, target)
     }
 }
 
@@ -164,14 +166,14 @@ fn activations(module: &Module) -> ElementType {
 
 fn ranked(
     kind: OpKind,
-    shape: &Shape,
+    shape: &OpShape,
     layout: Option<Layout>,
     target: TargetName,
 ) -> Vec<(&'static Kernel, Nanos)> {
     let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
-    let row = Target::of(target);
-    let timed = registry::candidates(target, kind, *shape).filter(fits).map(|k| (k, k.time(shape, row)));
-    let mut ranked: Vec<_> = timed.collect();
+    let target = Target::of(target);
+    let candidates = registry::candidates(target, kind, *shape).filter(fits);
+    let mut ranked: Vec<_> = candidates.map(|k| (k, predicted_time(k, shape, target))).collect();
     ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
     ranked
 }
@@ -208,7 +210,7 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
 fn choose_sampler(vocab: u64, selection: &Selection) -> Result<Explanation, Diagnostic> {
     let max_tokens = selection.buckets.last().copied().unwrap_or(1);
     let candidates: Vec<_> =
-        ranked(OpKind::Sample, &Shape::sample(max_tokens, vocab), None, selection.target)
+        ranked(OpKind::Sample, &OpShape::sample(max_tokens, vocab), None, selection.target)
             .into_iter()
             .map(|(kernel, time)| (kernel.name, time))
             .collect();

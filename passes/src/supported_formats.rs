@@ -1,10 +1,7 @@
 //! What of a measurement a target can run, so that only that is chosen from.
 
 use samp_abi::{ElementType, Format, TargetName, plan::OpKind};
-use samp_kernels::{
-    registry::{Shape, cheapest},
-    target::Target,
-};
+use samp_kernels::{kernel::OpShape, target::Target, timing::cheapest};
 
 use crate::{FormatCost, Sensitivities, formulation::Matrix};
 
@@ -26,8 +23,8 @@ impl Sensitivities {
             let Some(matrix) = matrices.iter().find(|matrix| matrix.key == weight.key) else { continue };
             let runs = |rows: u64, cost: &FormatCost| {
                 let format = Some(cost.format);
-                let shape = Shape { tokens: 1, rows, cols: matrix.cols, format, activations, context: 0 };
-                cheapest(target, matrix.reader, shape).is_some()
+                let shape = OpShape { tokens: 1, rows, cols: matrix.cols, format, activations, context: 0 };
+                cheapest(Target::of(target), matrix.reader, shape).is_some()
             };
             weight.formats.retain(|cost| runs(matrix.rows, cost));
             weight.parts.iter_mut().for_each(|part| part.formats.retain(|cost| runs(part.rows, cost)));

@@ -5,10 +5,8 @@ use samp_abi::{
     plan::{Limits, Plan, Program, Step},
 };
 use samp_kernels::{
-    cost::Nanos,
-    instantiate::PlanConstants,
-    registry::{self, Shape},
-    target::Target,
+    cost::Nanos, instantiate::PlanConstants, kernel::OpShape, registry, target::Target,
+    timing::predicted_time,
 };
 use samp_passes::Selection;
 use samp_runtime::{device::gpu::RESERVED_BYTES, plan::code};
@@ -105,7 +103,7 @@ impl Predicted<'_> {
         let choice = step.kernels.iter().find(|choice| choice.max_tokens >= tokens)?;
         let kernel = registry::find(&choice.kernel)?;
         let shape = self.fixed.shape(&step.op, tokens, typical_context(self.limits));
-        Some(kernel.time(&shape, Target::of(self.target)))
+        Some(predicted_time(kernel, &shape, Target::of(self.target)))
     }
 
     fn program_time(&self, tokens: u64) -> Option<Nanos> {
@@ -117,6 +115,6 @@ impl Predicted<'_> {
     fn sampling_time(&self, tokens: u64) -> Option<Nanos> {
         let vocab = self.fixed.program.buffers[self.fixed.program.logits.0 as usize].width;
         let sampler = registry::find(&self.fixed.program.sampler)?;
-        Some(sampler.time(&Shape::sample(tokens, vocab), Target::of(self.target)))
+        Some(predicted_time(sampler, &OpShape::sample(tokens, vocab), Target::of(self.target)))
     }
 }

@@ -5,8 +5,9 @@
 //! on its own position and window alone: not on how its prompt was cut into steps, nor on the batch, the number of
 //! threads or the vector width.
 
-use super::{AttentionArgs, KvGeometry, SequenceSlice, check, first_visible};
 use crate::{
+    args::{AttentionArgs, first_visible},
+    kv_cache::{KvGeometry, SequenceSlice},
     parallel::{Scatter, for_each_with},
     simd::{self, FP8_UNIT, Job, LANES, Lanes, Width},
 };
@@ -25,7 +26,7 @@ pub fn paged_attention(args: AttentionArgs<'_>) {
 
 /// Attention at a given vector width. Panics if the machine has not the width.
 pub fn paged_attention_at(width: Width, args: AttentionArgs<'_>) {
-    let tokens = check(&args);
+    let tokens = args.check();
     let AttentionArgs { q, heads, window, sequences, kv, pool, out } = args;
     let (runs, queries, out) = (runs(sequences), heads / kv.kv_heads, &Scatter::new(out));
     let context = sequences.iter().map(|s| s.start + s.tokens).max().unwrap_or(0);

@@ -3,9 +3,9 @@
 
 use samp_abi::Format;
 
-use super::KvGeometry;
 use crate::{
     cuda::{Activation, Grid, Source},
+    kv_cache::KvGeometry,
     target::Target,
 };
 

@@ -1,13 +1,16 @@
 //! What paged attention computes, in plain loops.
 
-use super::{AttentionArgs, KvGeometry, SequenceSlice, check, first_visible};
-use crate::format::fp8_to_f32;
+use crate::{
+    args::{AttentionArgs, first_visible},
+    format::fp8_to_f32,
+    kv_cache::{KvGeometry, SequenceSlice},
+};
 use half::f16;
 use samp_abi::Format;
 
 /// Scores, softmax and weighted sum of every query in f64.
 pub fn paged_attention(args: AttentionArgs<'_>) {
-    check(&args);
+    args.check();
     let (kv, width) = (args.kv, args.kv.head_dim);
     let group = args.heads / kv.kv_heads;
     let mut rows = args.q.chunks_exact(width).zip(args.out.chunks_exact_mut(width));

@@ -1,9 +1,7 @@
 //! The operations over rows on the CPU.
 
-use super::{
-    AddArgs, ConcatArgs, GatherArgs, SiluMulArgs, check_add, check_gather, check_silu_mul, part_widths,
-};
 use crate::{
+    args::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs},
     parallel::for_each_row,
     simd::{self, Job, LANES, Lanes, Width},
 };
@@ -13,7 +11,7 @@ const ADD_CHUNK: usize = 1 << 14;
 
 /// Adds element by element.
 pub fn add(args: AddArgs<'_>) {
-    check_add(&args);
+    args.check();
     let AddArgs { a, b, out } = args;
     let whole = out.len() / ADD_CHUNK * ADD_CHUNK;
     let (chunks, rest) = out.split_at_mut(whole);
@@ -33,7 +31,7 @@ pub fn silu_mul(args: SiluMulArgs<'_>) {
 
 /// SiLU of the gate times up, at a given width. Panics if the machine has not the width.
 pub fn silu_mul_at(width: Width, args: SiluMulArgs<'_>) {
-    check_silu_mul(&args);
+    args.check();
     let SiluMulArgs { gate_up, width: columns, out } = args;
     for_each_row(out, columns, |row, out| {
         let (gate, up) = gate_up[row * 2 * columns..][..2 * columns].split_at(columns);
@@ -78,7 +76,7 @@ fn silu_mul_lanes<L: Lanes>(l: L, gate: &[f32; LANES], up: &[f32; LANES], out: &
 
 /// Copies the parts of a row one after another.
 pub fn concat(args: ConcatArgs<'_>) {
-    let widths = part_widths(&args);
+    let widths = args.part_widths();
     for_each_row(args.out, args.width, |row, mut out| {
         for (part, &width) in args.parts.iter().zip(&widths) {
             let (own, rest) = out.split_at_mut(width);
@@ -90,7 +88,7 @@ pub fn concat(args: ConcatArgs<'_>) {
 
 /// Copies row by row.
 pub fn gather(args: GatherArgs<'_>) {
-    check_gather(&args);
+    args.check();
     let GatherArgs { x, width, rows, out } = args;
     for_each_row(out, width, |index, out| out.copy_from_slice(&x[rows[index] as usize * width..][..width]));
 }

@@ -1,12 +1,10 @@
 //! What the operations over rows compute, in plain loops.
 
-use super::{
-    AddArgs, ConcatArgs, GatherArgs, SiluMulArgs, check_add, check_gather, check_silu_mul, part_widths,
-};
+use crate::args::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs};
 
 /// Adds element by element.
 pub fn add(args: AddArgs<'_>) {
-    check_add(&args);
+    args.check();
     for ((out, a), b) in args.out.iter_mut().zip(args.a).zip(args.b) {
         *out = a + b;
     }
@@ -14,7 +12,7 @@ pub fn add(args: AddArgs<'_>) {
 
 /// `silu(g) = g / (1 + e^−g)`, in f64.
 pub fn silu_mul(args: SiluMulArgs<'_>) {
-    check_silu_mul(&args);
+    args.check();
     let width = args.width;
     for (gate_up, out) in args.gate_up.chunks_exact(2 * width).zip(args.out.chunks_exact_mut(width)) {
         let (gate, up) = gate_up.split_at(width);
@@ -28,7 +26,7 @@ pub fn silu_mul(args: SiluMulArgs<'_>) {
 /// Copies element by element, part after part.
 pub fn concat(args: ConcatArgs<'_>) {
     let mut start = 0;
-    for (part, width) in args.parts.iter().zip(part_widths(&args)) {
+    for (part, width) in args.parts.iter().zip(args.part_widths()) {
         for (index, value) in part.iter().enumerate() {
             args.out[index / width * args.width + start + index % width] = *value;
         }
@@ -38,7 +36,7 @@ pub fn concat(args: ConcatArgs<'_>) {
 
 /// Copies row by row.
 pub fn gather(args: GatherArgs<'_>) {
-    check_gather(&args);
+    args.check();
     let width = args.width;
     for (row, out) in args.rows.iter().zip(args.out.chunks_exact_mut(width)) {
         out.copy_from_slice(&args.x[*row as usize * width..][..width]);

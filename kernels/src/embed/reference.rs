@@ -1,11 +1,10 @@
 //! What the embedding lookup computes, in plain loops.
 
-use super::{EmbedArgs, check};
-use crate::format::decode_rows;
+use crate::{args::EmbedArgs, format::decode_rows};
 
 /// Decodes the row of each token.
 pub fn embed(args: EmbedArgs<'_>) {
-    check(&args);
+    args.check();
     for (id, out) in args.token_ids.iter().zip(args.out.chunks_exact_mut(args.weight.cols)) {
         decode_rows(args.weight, *id as usize, out);
     }

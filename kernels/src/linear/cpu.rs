@@ -5,7 +5,6 @@
 //! and the other tokens of the batch never change a bit.
 
 use super::{
-    LinearArgs, check,
     decode::{Bf16, Decode, F16, F32, Float4, Fp8, Int4, Int5, Int6, Int8, Weight},
     direct::Direct,
     epilogue::{Finish, Write},
@@ -13,6 +12,7 @@ use super::{
     tokens::PackedTokens,
 };
 use crate::{
+    args::LinearArgs,
     parallel::{Scatter, for_each_with},
     simd::{self, LANES, Width},
 };
@@ -40,7 +40,7 @@ pub fn panel(args: LinearArgs<'_>) {
 /// Computes a linear at a given width; the weight must be in [`Layout::Rows16`]. Panics if the machine has not the
 /// width or the sizes do not fit.
 pub fn run_at(width: Width, variant: Variant, args: LinearArgs<'_>) {
-    check(&args);
+    args.check();
     let weight = args.weight;
     assert_eq!(weight.layout, Layout::Rows16, "the CPU's linear kernels read tiles of 16 rows");
     if args.out.is_empty() {

@@ -4,51 +4,24 @@
 //! way round: weights of 16 bits are multiplied with activations of their own format, as they were trained, and there is no
 //! kernel for a mixture.
 //!
-//! Weights of fp8 are also multiplied with activations of fp8, on Hopper's units for both ([`Kind::WgmmaFp8`]). Norms and
+//! Weights of fp8 are also multiplied with activations of fp8, on Hopper's units for both ([`LinearKind::WgmmaFp8`]). Norms and
 //! SiLU · mul write these with a scale (f32) for each token, in the order of [`fp8_place`](crate::cuda::fp8_place).
 //!
 //! Arguments of every kernel, in order: x (activations `[tokens, cols]`; of fp8 their scales too), the arrays of the weight in
 //! `fragments` layout in the order of [`Layout::components`] (int4 without zero points a null in their place), bias (f32
 //! `[rows]`, or null), out `[tokens, rows]`, tokens (i32); and of those that share work out by parts (all but
-//! [`Kind::Gemv`]) the partial sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
+//! [`LinearKind::Gemv`]) the partial sums (f32) and the counters (u32, zeros before the first launch) of [`Linear::workspace`].
 
 use samp_abi::{BLOCK, Format, Group, Layout, ScaleAxis, TILE_ROWS};
 
 use crate::{
     cuda::{Activation, Grid, Source},
+    kernel::LinearKind,
     target::Target,
 };
 
 /// Bytes of shared memory that every block takes beside what it asks for.
 const RESERVED_SHARED: u32 = 1024;
-
-/// The ways of computing a linear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// 1 to 8 tokens, all of x in shared memory.
-    Gemv,
-    /// 8 tokens or a multiple of 16 at a time on `mma` units.
-    Mma,
-    /// 16, 32, 64 or 128 tokens at a time on Hopper's `wgmma` units.
-    Wgmma,
-    /// The same with x in fp8.
-    WgmmaFp8,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 4] = [Kind::Gemv, Kind::Mma, Kind::Wgmma, Kind::WgmmaFp8];
-
-    /// Whether only Hopper has its units.
-    pub fn is_wgmma(self) -> bool {
-        matches!(self, Kind::Wgmma | Kind::WgmmaFp8)
-    }
-
-    /// Columns of a block, the least that is computed at a time.
-    fn block_cols(self) -> u32 {
-        if self == Kind::WgmmaFp8 { 2 * BLOCK as u32 } else { BLOCK as u32 }
-    }
-}
 
 /// How a block's warps share out the work, and how far copies run ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +42,7 @@ pub struct Tiling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linear {
     /// The way.
-    pub kind: Kind,
+    pub kind: LinearKind,
     /// Format of the weight.
     pub format: Format,
     /// Output channels.
@@ -91,11 +64,11 @@ pub struct Linear {
 impl Linear {
     /// The kernel for a weight, without bias; activations and outputs are f16, or bf16 where the weight is. `None` where there
     /// is none of this kind for the format, the columns or the number of tokens, or x does not fit shared memory.
-    pub fn new(kind: Kind, format: Format, (rows, cols): (u32, u32), tokens: u32) -> Option<Linear> {
+    pub fn new(kind: LinearKind, format: Format, (rows, cols): (u32, u32), tokens: u32) -> Option<Linear> {
         let tokens_fit = match kind {
-            Kind::Gemv => (1..=8).contains(&tokens),
-            Kind::Mma => matches!(tokens, 8 | 16 | 32 | 64),
-            Kind::Wgmma | Kind::WgmmaFp8 => matches!(tokens, 16 | 32 | 64 | 128),
+            LinearKind::Gemv => (1..=8).contains(&tokens),
+            LinearKind::Mma => matches!(tokens, 8 | 16 | 32 | 64),
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => matches!(tokens, 16 | 32 | 64 | 128),
         };
         let cols_fit =
             Layout::MmaFragments.holds(format, cols.into()) && cols.is_multiple_of(kind.block_cols());
@@ -136,12 +109,14 @@ impl Linear {
             .define("TOKENS", self.tokens)
             .define("STAGES", tiling.stages);
         source = match self.kind {
-            Kind::Gemv => source.define("WARPS", tiling.row_warps).define("TURN_BLOCKS", tiling.stage_blocks),
-            Kind::Mma => source
+            LinearKind::Gemv => {
+                source.define("WARPS", tiling.row_warps).define("TURN_BLOCKS", tiling.stage_blocks)
+            }
+            LinearKind::Mma => source
                 .define("ROW_WARPS", tiling.row_warps)
                 .define("K_WARPS", tiling.k_warps)
                 .define("TILES_PER_WARP", tiling.tiles_per_warp),
-            Kind::Wgmma | Kind::WgmmaFp8 => {
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => {
                 source.define("CONSUMERS", tiling.row_warps).define("STAGE_BLOCKS", tiling.stage_blocks)
             }
         };
@@ -161,9 +136,9 @@ impl Linear {
     /// Threads of a block.
     pub fn threads(&self) -> u32 {
         match self.kind {
-            Kind::Gemv => self.tiling.row_warps * 32,
-            Kind::Mma => self.tiling.row_warps * self.tiling.k_warps * 32,
-            Kind::Wgmma | Kind::WgmmaFp8 => self.tiling.row_warps * 128 + 32,
+            LinearKind::Gemv => self.tiling.row_warps * 32,
+            LinearKind::Mma => self.tiling.row_warps * self.tiling.k_warps * 32,
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => self.tiling.row_warps * 128 + 32,
         }
     }
 
@@ -173,18 +148,18 @@ impl Linear {
         // Of a block: 64 columns of 16 bits, or 128 of fp8.
         let (tiling, x) = (&self.tiling, self.tokens * 128);
         match self.kind {
-            Kind::Gemv => {
+            LinearKind::Gemv => {
                 let sums = 2 * tiling.row_warps * TILE_ROWS as u32 * self.tokens * 4;
                 let rings = tiling.row_warps * tiling.stages * tiling.stage_blocks * (codes + extra);
                 table + self.tokens * (self.cols * 2 + 16) + rings + sums
             }
-            Kind::Mma => {
+            LinearKind::Mma => {
                 let warps = tiling.row_warps * tiling.k_warps;
                 let stage = tiling.k_warps * x + warps * tiling.tiles_per_warp * (codes + extra);
                 let sums = (tiling.k_warps - 1) * tiling.row_warps * self.sums_of_lane() * 32 * 4;
                 table.next_multiple_of(128) + tiling.stages * stage + sums + 16
             }
-            Kind::Wgmma | Kind::WgmmaFp8 => {
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => {
                 let stage = tiling.stage_blocks * (x + tiling.row_warps * 4 * (codes + extra));
                 tiling.stages * stage.next_multiple_of(1024) + table + tiling.stages * 16 + 16
             }
@@ -195,9 +170,9 @@ impl Linear {
     pub fn parts(&self) -> u32 {
         let blocks = self.cols / self.kind.block_cols();
         match self.kind {
-            Kind::Gemv => self.rows.div_ceil(TILE_ROWS as u32),
-            Kind::Mma => self.groups() * blocks.div_ceil(self.tiling.k_warps),
-            Kind::Wgmma | Kind::WgmmaFp8 => self.groups() * (blocks / self.tiling.stage_blocks),
+            LinearKind::Gemv => self.rows.div_ceil(TILE_ROWS as u32),
+            LinearKind::Mma => self.groups() * blocks.div_ceil(self.tiling.k_warps),
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => self.groups() * (blocks / self.tiling.stage_blocks),
         }
     }
 
@@ -205,7 +180,7 @@ impl Linear {
     pub fn grid(&self, tokens: u32, target: &Target) -> Grid {
         let resident = (target.shared_memory_bytes / (self.shared_bytes() + RESERVED_SHARED)).clamp(1, 2);
         let blocks = (target.units * resident).min(self.parts());
-        let token_tiles = if self.kind == Kind::Gemv { 1 } else { self.token_tiles(tokens) };
+        let token_tiles = if self.kind == LinearKind::Gemv { 1 } else { self.token_tiles(tokens) };
         Grid { blocks: [blocks, token_tiles, 1], threads: self.threads(), shared_bytes: self.shared_bytes() }
     }
 
@@ -217,9 +192,9 @@ impl Linear {
     /// Partial sums (f32) and counters (u32) that a launch of `blocks` by `token_tiles` blocks needs; none for gemv.
     pub fn workspace(&self, blocks: u32, token_tiles: u32) -> (u64, u64) {
         let row_threads = match self.kind {
-            Kind::Gemv => return (0, 0),
-            Kind::Mma => self.tiling.row_warps * 32,
-            Kind::Wgmma | Kind::WgmmaFp8 => self.tiling.row_warps * 128,
+            LinearKind::Gemv => return (0, 0),
+            LinearKind::Mma => self.tiling.row_warps * 32,
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => self.tiling.row_warps * 128,
         };
         let slots = 2 * u64::from(blocks) * u64::from(token_tiles);
         let sums = slots * u64::from(row_threads * self.sums_of_lane());
@@ -229,24 +204,24 @@ impl Linear {
     /// Groups of rows that one block computes at a time.
     fn groups(&self) -> u32 {
         let tiles = match self.kind {
-            Kind::Gemv => 1,
-            Kind::Mma => self.tiling.row_warps * self.tiling.tiles_per_warp,
-            Kind::Wgmma | Kind::WgmmaFp8 => self.tiling.row_warps * 4,
+            LinearKind::Gemv => 1,
+            LinearKind::Mma => self.tiling.row_warps * self.tiling.tiles_per_warp,
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => self.tiling.row_warps * 4,
         };
         self.rows.div_ceil(TILE_ROWS as u32).div_ceil(tiles)
     }
 
     fn sums_of_lane(&self) -> u32 {
         match self.kind {
-            Kind::Gemv => 2 * self.tokens,
-            Kind::Mma => self.tiling.tiles_per_warp * self.tokens / 2,
-            Kind::Wgmma | Kind::WgmmaFp8 => self.tokens / 2,
+            LinearKind::Gemv => 2 * self.tokens,
+            LinearKind::Mma => self.tiling.tiles_per_warp * self.tokens / 2,
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => self.tokens / 2,
         }
     }
 }
 
 /// The kernel of a kind and format, as its file and symbol are called.
-fn stem(kind: Kind, format: Format) -> Option<&'static str> {
+fn stem(kind: LinearKind, format: Format) -> Option<&'static str> {
     let [gemv, mma, wgmma] = match format {
         Format::F16 => ["linear_f16_gemv", "linear_f16_mma", "linear_f16_wgmma"],
         Format::Bf16 => ["linear_bf16_gemv", "linear_bf16_mma", "linear_bf16_wgmma"],
@@ -257,15 +232,15 @@ fn stem(kind: Kind, format: Format) -> Option<&'static str> {
         _ => return None,
     };
     match kind {
-        Kind::Gemv => Some(gemv),
-        Kind::Mma => Some(mma),
-        Kind::Wgmma => Some(wgmma),
-        Kind::WgmmaFp8 => matches!(format, Format::Fp8E4m3(_)).then_some("linear_fp8_fp8_wgmma"),
+        LinearKind::Gemv => Some(gemv),
+        LinearKind::Mma => Some(mma),
+        LinearKind::Wgmma => Some(wgmma),
+        LinearKind::WgmmaFp8 => matches!(format, Format::Fp8E4m3(_)).then_some("linear_fp8_fp8_wgmma"),
     }
 }
 
 /// Bytes that are staged of one block of columns of a tile, its codes and what goes with them, and bytes of tables.
-fn staged_bytes(kind: Kind, format: Format) -> (u32, u32, u32) {
+fn staged_bytes(kind: LinearKind, format: Format) -> (u32, u32, u32) {
     let codes = TILE_ROWS as u32 * kind.block_cols() * format.code_bits() as u32 / 8;
     match format {
         Format::Nf4 | Format::Fp4 => (codes, 16, 256 * 32 * 4 + 256 * 4),
@@ -275,12 +250,12 @@ fn staged_bytes(kind: Kind, format: Format) -> (u32, u32, u32) {
 }
 
 /// A tiling that keeps some 32 KiB of weights in flight in each block, as far as shared memory goes.
-fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
+fn tiling(kind: LinearKind, format: Format, cols: u32, tokens: u32) -> Tiling {
     let bits = format.code_bits() as u32;
     let pairs = if bits == 4 && (cols / BLOCK as u32).is_multiple_of(2) { 2 } else { 1 };
     let plain = Tiling { row_warps: 8, k_warps: 1, tiles_per_warp: 1, stage_blocks: 1, stages: 4 };
     match kind {
-        Kind::Gemv => {
+        LinearKind::Gemv => {
             // Of 160 KiB, which every target has, what tables, x and sums leave.
             let (codes, extra, table) = staged_bytes(kind, format);
             let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 16 + 1024));
@@ -288,11 +263,13 @@ fn tiling(kind: Kind, format: Format, cols: u32, tokens: u32) -> Tiling {
             let stage_blocks = if stages(pairs) > 2 { pairs } else { 1 };
             Tiling { stage_blocks, stages: stages(stage_blocks), ..plain }
         }
-        Kind::Mma if tokens < 32 => Tiling { row_warps: 4, k_warps: 2, stages: (32 / bits).max(3), ..plain },
-        Kind::Mma => plain,
+        LinearKind::Mma if tokens < 32 => {
+            Tiling { row_warps: 4, k_warps: 2, stages: (32 / bits).max(3), ..plain }
+        }
+        LinearKind::Mma => plain,
         // Twice the columns would take more registers than there are.
-        Kind::Wgmma | Kind::WgmmaFp8 if tokens == 128 => Tiling { row_warps: 2, ..plain },
-        Kind::Wgmma | Kind::WgmmaFp8 => Tiling { row_warps: 2, stage_blocks: pairs, ..plain },
+        LinearKind::Wgmma | LinearKind::WgmmaFp8 if tokens == 128 => Tiling { row_warps: 2, ..plain },
+        LinearKind::Wgmma | LinearKind::WgmmaFp8 => Tiling { row_warps: 2, stage_blocks: pairs, ..plain },
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows the sum over columns: the channel scale, the outlier columns, the bias.
 
-use super::LinearArgs;
 use crate::{
+    args::LinearArgs,
     parallel::Scatter,
     simd::{FP8_UNIT, Job, LANES, Lanes},
 };

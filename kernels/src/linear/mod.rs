@@ -5,43 +5,19 @@ pub mod cuda;
 mod decode;
 mod direct;
 mod epilogue;
-pub(crate) mod fragments;
+pub(crate) mod mma_fragments;
 mod panel;
 pub mod reference;
 mod tokens;
 
+pub use crate::args::LinearArgs;
 pub use cpu::{Variant, direct, panel, run_at};
 
 use crate::{
     cost::Work,
-    encoded::EncodedRef,
-    registry::{Entry, Kernel, Shape, Tolerance},
+    kernel::{Entry, Kernel, OpShape, Tolerance},
 };
 use samp_abi::{Format, Group, Layout, ScaleAxis, TargetName, plan::OpKind};
-
-/// `out[t] = weight · x[t] + bias`.
-pub struct LinearArgs<'a> {
-    /// Input `[tokens, weight.cols]`.
-    pub x: &'a [f32],
-    /// Weight `[rows, cols]` in the kernel's layout.
-    pub weight: EncodedRef<'a>,
-    /// Bias `[rows]`.
-    pub bias: Option<&'a [f32]>,
-    /// Result `[tokens, weight.rows]`.
-    pub out: &'a mut [f32],
-}
-
-/// Panics unless the sizes fit each other.
-fn check(args: &LinearArgs<'_>) {
-    let (rows, cols) = (args.weight.rows, args.weight.cols);
-    if let Err(error) = args.weight.check() {
-        panic!("weight: {error}");
-    }
-    assert!(cols > 0 && args.x.len().is_multiple_of(cols), "x: {} values, not rows of {cols}", args.x.len());
-    let tokens = args.x.len() / cols;
-    assert_eq!(args.out.len(), tokens * rows, "out: expected [{tokens}, {rows}]");
-    assert!(args.bias.is_none_or(|b| b.len() == rows), "bias: expected {rows} values");
-}
 
 /// Sums of f32 over the columns, where inputs and outputs are of order one.
 const TOLERANCE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-5 };
@@ -60,7 +36,7 @@ macro_rules! rows16 {
             op: OpKind::Linear,
             targets: &[TargetName::Cpu],
             layout: Some(Layout::Rows16),
-            accepts: |shape| {
+            accepts: |shape, _| {
                 shape.format == Some($format) && shape.cols.is_multiple_of($format.column_multiple())
             },
             work: $work,
@@ -97,17 +73,17 @@ pub const KERNELS: &[Kernel] = rows16! {
 const DECODE: f64 = 2.0;
 
 /// Weights are decoded again for every eight tokens.
-fn direct_work(shape: &Shape) -> Work {
+fn direct_work(shape: &OpShape) -> Work {
     work(shape, shape.tokens.div_ceil(8) as f64 * DECODE, 0.5)
 }
 
 /// Weights are decoded once, written to the panel and read back, and inputs are packed.
-fn panel_work(shape: &Shape) -> Work {
+fn panel_work(shape: &OpShape) -> Work {
     work(shape, 8.0 * DECODE, 0.65)
 }
 
 /// `overhead` operations for each weight beside the multiply–adds; every byte of weights and activations moves once.
-fn work(shape: &Shape, overhead: f64, efficiency: f64) -> Work {
+fn work(shape: &OpShape, overhead: f64, efficiency: f64) -> Work {
     let (tokens, weights) = (shape.tokens as f64, (shape.rows * shape.cols) as f64);
     let format = shape.format.unwrap_or(Format::F32);
     let bytes = Layout::Rows16.bytes(format, shape.rows, shape.cols) as f64;

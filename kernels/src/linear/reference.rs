@@ -1,11 +1,10 @@
 //! What a linear computes, in plain loops.
 
-use super::{LinearArgs, check};
-use crate::format::decode_rows;
+use crate::{args::LinearArgs, format::decode_rows};
 
 /// Decodes each row, whatever its format and layout, and sums in f64.
 pub fn linear(args: LinearArgs<'_>) {
-    check(&args);
+    args.check();
     let (rows, cols) = (args.weight.rows, args.weight.cols);
     let mut weights = vec![0.0; cols];
     for row in 0..rows {

@@ -1,20 +1,21 @@
 //! RMS normalisation on the CPU: rows in parallel, the mean square in f64.
 
-use super::{AddRmsNormArgs, RmsNormArgs, check};
-use crate::parallel::{for_each_row, for_each_row_pair};
+use crate::{
+    args::{AddRmsNormArgs, RmsNormArgs},
+    parallel::{for_each_row, for_each_row_pair},
+};
 
 /// Normalises every row.
 pub fn rms_norm(args: RmsNormArgs<'_>) {
+    let width = args.check();
     let RmsNormArgs { x, weight, eps, out } = args;
-    let width = check(x, weight, out);
     for_each_row(out, width, |row, out| normalize(&x[row * width..][..width], weight, eps, out));
 }
 
 /// Adds and normalises every row in one go.
 pub fn add_rms_norm(args: AddRmsNormArgs<'_>) {
+    let width = args.check();
     let AddRmsNormArgs { x, sum, weight, eps, out } = args;
-    let width = check(x, weight, out);
-    assert_eq!(sum.len(), x.len(), "sum: expected as many values as x");
     for_each_row_pair((sum, out), width, |row, sum, out| {
         for (sum, x) in sum.iter_mut().zip(&x[row * width..]) {
             *sum += x;

@@ -1,10 +1,10 @@
 //! What RMS normalisation computes, in plain loops.
 
-use super::{AddRmsNormArgs, RmsNormArgs, check};
+use crate::args::{AddRmsNormArgs, RmsNormArgs};
 
 /// Normalises every row in f64.
 pub fn rms_norm(args: RmsNormArgs<'_>) {
-    let width = check(args.x, args.weight, args.out);
+    let width = args.check();
     for (x, out) in args.x.chunks_exact(width).zip(args.out.chunks_exact_mut(width)) {
         let mean_square = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / width as f64;
         let inverse = 1.0 / (mean_square + args.eps).sqrt();
@@ -16,7 +16,7 @@ pub fn rms_norm(args: RmsNormArgs<'_>) {
 
 /// Adds, then normalises the sum.
 pub fn add_rms_norm(args: AddRmsNormArgs<'_>) {
-    assert_eq!(args.sum.len(), args.x.len(), "sum: expected as many values as x");
+    args.check();
     for (sum, x) in args.sum.iter_mut().zip(args.x) {
         *sum += x;
     }

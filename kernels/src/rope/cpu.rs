@@ -1,9 +1,9 @@
 //! RoPE and the append to the cache on the CPU: queries by token, the cache by page.
 
-use super::{RopeAppendArgs, check};
 use crate::{
-    attention::{KvGeometry, SequenceSlice},
+    args::RopeAppendArgs,
     format::f32_to_fp8,
+    kv_cache::{KvGeometry, SequenceSlice},
     parallel::for_each_row,
 };
 use half::{f16, slice::HalfFloatSliceExt};
@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// Turns queries into `out`, appends turned keys and plain values to the cache.
 pub fn rope_append(args: RopeAppendArgs<'_>) {
-    let tokens = check(&args);
+    let tokens = args.check();
     let RopeAppendArgs { qkv, heads, inv_frequencies, sequences, kv, pool, out } = args;
     let width = kv.head_dim;
     let turns = turns(inv_frequencies, sequences, tokens);

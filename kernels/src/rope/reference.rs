@@ -1,13 +1,12 @@
 //! What RoPE and the append to the cache compute, in plain loops.
 
-use super::{RopeAppendArgs, check};
-use crate::{attention::KvGeometry, format::f32_to_fp8};
+use crate::{args::RopeAppendArgs, format::f32_to_fp8, kv_cache::KvGeometry};
 use half::f16;
 use samp_abi::Format;
 
 /// Turns every head in f64.
 pub fn rope_append(args: RopeAppendArgs<'_>) {
-    check(&args);
+    args.check();
     let (kv, width) = (args.kv, args.kv.head_dim);
     let heads_of_token = args.heads + 2 * kv.kv_heads;
     let mut rows = args.qkv.chunks_exact(heads_of_token * width);

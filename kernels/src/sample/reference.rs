@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::{LIKELIEST, SampleArgs, SampleRequest, SampledToken, SamplingParams, Weights};
+use super::weights::{LIKELIEST, Weights};
+use crate::args::{SampleArgs, SampleRequest, SampledToken, SamplingParams};
 
 /// Defines [`SampleArgs`].
 pub fn sample(args: SampleArgs<'_>) {

@@ -3,7 +3,7 @@ use samp_abi::{Format, ScaleAxis};
 use samp_kernels::{
     attention::{AttentionArgs, KvGeometry, SequenceSlice, paged_attention_at, reference::read},
     encoded::AlignedBytes,
-    registry::{Entry, Kernel},
+    kernel::{Entry, Kernel},
     rope::{RopeAppendArgs, rope_append},
     simd::Width,
 };

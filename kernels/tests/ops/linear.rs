@@ -1,11 +1,14 @@
-use crate::{Numbers, assert_close, bits, host_kernels, poisoned, widths, with_threads};
+use crate::{
+    Numbers, assert_close, bits, host_kernels, poisoned, registry::linear_shape, widths, with_threads,
+};
 use samp_abi::{Format, Layout, TargetName, plan::OpKind};
 use samp_kernels::{
     encoded::Encoded,
     format::{RowSource, encode},
+    kernel::Entry,
     layout::pack,
     linear::{LinearArgs, Variant, reference, run_at},
-    registry::Entry,
+    target::Target,
 };
 
 struct Rows {
@@ -79,8 +82,8 @@ fn columns(format: Format) -> Vec<usize> {
 fn every_kernel_agrees_with_its_reference() {
     for kernel in host_kernels().filter(|k| k.op == OpKind::Linear) {
         let Entry::Linear { run, reference } = kernel.entry else { panic!("{}: not a linear", kernel.name) };
-        let takes =
-            |format: &Format| kernel.takes(&crate::registry::linear_shape(TargetName::Cpu, *format, 1));
+        let cpu = Target::of(TargetName::Cpu);
+        let takes = |format: &Format| kernel.takes(&linear_shape(cpu.name, *format, 1), cpu);
         let format = Format::ALL.into_iter().find(takes);
         let format = format.expect("a linear kernel has a format");
         for cols in columns(format) {

@@ -7,7 +7,8 @@ mod registry;
 mod rows;
 
 use samp_kernels::{
-    registry::{Kernel, Tolerance, kernels},
+    kernel::{Kernel, Tolerance},
+    registry::kernels,
     simd::Width,
 };
 

@@ -1,7 +1,9 @@
 use samp_abi::{ElementType, Format, TargetName, plan::OpKind};
 use samp_kernels::{
-    registry::{Entry, Kernel, Shape, candidates, cheapest, find, kernels},
+    kernel::{Entry, Kernel, OpShape},
+    registry::{candidates, find, kernels},
     target::Target,
+    timing::cheapest,
 };
 use std::collections::BTreeSet;
 
@@ -20,9 +22,9 @@ const OPS: [OpKind; 11] = [
 ];
 
 /// A linear with the activations that `target` then has.
-pub(crate) fn linear_shape(target: TargetName, format: Format, tokens: u64) -> Shape {
+pub(crate) fn linear_shape(target: TargetName, format: Format, tokens: u64) -> OpShape {
     let activations = Target::of(target).activations_beside(&[format]);
-    Shape { tokens, rows: 4096, cols: 4096, format: Some(format), activations, context: 0 }
+    OpShape { tokens, rows: 4096, cols: 4096, format: Some(format), activations, context: 0 }
 }
 
 #[test]
@@ -34,7 +36,9 @@ fn names_are_unique_and_follow_the_convention() {
         let takes = |format: &Format| {
             let shape = linear_shape(kernel.targets[0], *format, 1);
             let mut types = [shape.activations, ElementType::U8].into_iter();
-            types.any(|activations| kernel.takes(&Shape { activations, ..shape }))
+            types.any(|activations| {
+                kernel.takes(&OpShape { activations, ..shape }, Target::of(kernel.targets[0]))
+            })
         };
         let formats: Vec<Format> = Format::ALL.into_iter().filter(takes).collect();
         let stem = match kernel.layout {
@@ -57,7 +61,8 @@ fn every_operation_has_a_cpu_kernel_for_every_format() {
             if matches!(op, OpKind::RopeAppend | OpKind::PagedAttention) && !kept {
                 continue;
             }
-            let found = candidates(TargetName::Cpu, op, linear_shape(TargetName::Cpu, format, 1)).count();
+            let found =
+                candidates(Target::of(TargetName::Cpu), op, linear_shape(TargetName::Cpu, format, 1)).count();
             assert!(found > 0, "no kernel for {op} with {format}");
         }
     }
@@ -94,7 +99,7 @@ fn entries_are_of_their_operation() {
 #[test]
 fn few_tokens_are_computed_directly_and_many_by_panel() {
     let chosen = |format, tokens| {
-        cheapest(TargetName::Cpu, OpKind::Linear, linear_shape(TargetName::Cpu, format, tokens))
+        cheapest(Target::of(TargetName::Cpu), OpKind::Linear, linear_shape(TargetName::Cpu, format, tokens))
     };
     for format in Format::ALL {
         let ends_with = |k: Option<&Kernel>, end| k.is_some_and(|k| k.name.ends_with(end));
@@ -110,8 +115,8 @@ fn few_tokens_are_computed_directly_and_many_by_panel() {
 #[test]
 fn gpus_take_gemv_for_one_token_and_tiles_for_many() {
     let chosen = |target, format, tokens| {
-        let kernel =
-            cheapest(target, OpKind::Linear, linear_shape(target, format, tokens)).expect("a kernel");
+        let kernel = cheapest(Target::of(target), OpKind::Linear, linear_shape(target, format, tokens))
+            .expect("a kernel");
         kernel.name.rsplit('_').next().expect("a variant")
     };
     for format in [Format::Nf4, Format::F16, Format::Bf16, Format::Fp8E4m3(samp_abi::ScaleAxis::Channel)] {
@@ -128,13 +133,15 @@ fn gpus_take_gemv_for_one_token_and_tiles_for_many() {
 #[test]
 fn nothing_runs_where_no_kernel_is() {
     let outliers = linear_shape(TargetName::H100, Format::Int8 { outliers: true }, 1);
-    assert!(cheapest(TargetName::H100, OpKind::Linear, outliers).is_none());
+    assert!(cheapest(Target::of(TargetName::H100), OpKind::Linear, outliers).is_none());
     // A width that is no multiple of nf4's blocks.
     let shape = linear_shape(TargetName::Cpu, Format::Nf4, 1);
-    assert!(cheapest(TargetName::Cpu, OpKind::Linear, Shape { cols: 100, ..shape }).is_none());
+    assert!(cheapest(Target::of(TargetName::Cpu), OpKind::Linear, OpShape { cols: 100, ..shape }).is_none());
     let shape = linear_shape(TargetName::H200, Format::Nf4, 1);
     // The tile of 16 tokens of a warpgroup is Hopper's alone.
-    let names = |target| candidates(target, OpKind::Linear, Shape { tokens: 16, ..shape }).map(|k| k.name);
+    let names = |target| {
+        candidates(Target::of(target), OpKind::Linear, OpShape { tokens: 16, ..shape }).map(|k| k.name)
+    };
     assert!(names(TargetName::H200).any(|name| name == "linear_nf4_fragments_wgmma16"));
     assert!(!names(TargetName::A100).any(|name| name.contains("wgmma")));
     assert!(find("linear_nf3_rows16_direct").is_none());
@@ -145,8 +152,8 @@ fn fp8_activations_are_multiplied_with_fp8_weights_on_hopper_alone() {
     let fp8 = Format::Fp8E4m3(samp_abi::ScaleAxis::Channel);
     let chosen = |target, format, cols, tokens| {
         let shape = linear_shape(target, format, tokens);
-        let shape = Shape { activations: ElementType::U8, cols, ..shape };
-        cheapest(target, OpKind::Linear, shape).map(|kernel| kernel.name)
+        let shape = OpShape { activations: ElementType::U8, cols, ..shape };
+        cheapest(Target::of(target), OpKind::Linear, shape).map(|kernel| kernel.name)
     };
     let of = |tokens| chosen(TargetName::H100, fp8, 4096, tokens);
     assert_eq!(of(16), Some("linear_fp8_e4m3_fragments_fp8wgmma16"));
@@ -159,8 +166,8 @@ fn fp8_activations_are_multiplied_with_fp8_weights_on_hopper_alone() {
 #[test]
 fn rows_are_quantized_on_hopper_alone() {
     let chosen = |target, op, rows, activations| {
-        let shape = Shape { tokens: 16, rows, cols: 0, format: None, activations, context: 0 };
-        cheapest(target, op, shape).map(|kernel| kernel.name)
+        let shape = OpShape { tokens: 16, rows, cols: 0, format: None, activations, context: 0 };
+        cheapest(Target::of(target), op, shape).map(|kernel| kernel.name)
     };
     for (op, plain, fp8) in [
         (OpKind::RmsNorm, "rms_norm_cuda", "rms_norm_fp8cuda"),
@@ -179,8 +186,10 @@ fn plain_weights_are_taken_beside_activations_of_their_own_type() {
     use {ElementType as E, Format as F};
     let all = [E::F32, E::F16, E::Bf16, E::U8];
     let taken = |target, format| {
-        let shape = |activations| Shape { activations, ..linear_shape(target, format, 1) };
-        all.into_iter().filter(|dtype| cheapest(target, OpKind::Linear, shape(*dtype)).is_some()).collect()
+        let shape = |activations| OpShape { activations, ..linear_shape(target, format, 1) };
+        all.into_iter()
+            .filter(|dtype| cheapest(Target::of(target), OpKind::Linear, shape(*dtype)).is_some())
+            .collect()
     };
     let expected: [(_, Vec<E>); 3] =
         [(F::F16, vec![E::F16]), (F::Bf16, vec![E::Bf16]), (F::Nf4, vec![E::F16, E::Bf16])];

@@ -3,7 +3,7 @@ use samp_abi::{Format, Layout};
 use samp_kernels::{
     elementwise::{AddArgs, ConcatArgs, GatherArgs, SiluMulArgs, silu_mul_at},
     embed::EmbedArgs,
-    registry::Entry,
+    kernel::Entry,
     rms_norm::{AddRmsNormArgs, RmsNormArgs},
 };
 

@@ -4,7 +4,11 @@ use samp_abi::{
     Format, Layout,
     plan::{BufferId, MANIFEST_FILE, Op, OpKind, Plan, RowDim, Step, TensorId},
 };
-use samp_kernels::registry::{self, Kernel, Shape};
+use samp_kernels::{
+    kernel::{Kernel, OpShape},
+    registry,
+    target::Target,
+};
 
 use super::{
     code,
@@ -37,8 +41,9 @@ pub(super) fn check(plan: &Plan, findings: &mut Findings) {
 /// The sampler chooses among the plan's vocabulary on the plan's target.
 fn check_sampler(plan: &Plan, findings: &mut Findings) {
     let (name, target) = (&plan.program.sampler, plan.target);
-    let shape = Shape::sample(plan.limits.max_tokens, plan.model.vocab_size);
-    let holds = registry::candidates(target, OpKind::Sample, shape).any(|kernel| kernel.name == name);
+    let shape = OpShape::sample(plan.limits.max_tokens, plan.model.vocab_size);
+    let holds =
+        registry::candidates(Target::of(target), OpKind::Sample, shape).any(|kernel| kernel.name == name);
     let expected = format_args!("a sampler for {target} and {} tokens", shape.rows);
     findings.at(MANIFEST_FILE, "program.sampler").check(holds, Fault::Kernel, expected, name);
 }
@@ -217,7 +222,7 @@ impl StepCheck<'_> {
         let shape =
             code::fixed(self.plan, &matrix).shape(&self.step.op, tokens, self.plan.limits.max_context);
         let expected = format_args!("a kernel that takes {shape:?}");
-        self.place.check(kernel.takes(&shape), Fault::Kernel, expected, name);
+        self.place.check(kernel.takes(&shape, Target::of(target)), Fault::Kernel, expected, name);
         if let (Some(layout), Op::Embed { weight, .. } | Op::Linear { weight, .. }) =
             (kernel.layout, &self.step.op)
         {

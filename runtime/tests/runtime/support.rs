@@ -5,8 +5,10 @@ use std::{fs, path::Path, sync::Arc};
 use samp_abi::{Component, ElementType, Format, Layout, ScaleAxis, TargetName, plan::*};
 use samp_kernels::{
     format::{RowSource, encode},
+    kernel::OpShape,
     layout::pack,
-    registry::{Shape, candidates},
+    registry::candidates,
+    target::Target,
 };
 use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs, open, open_staged};
 use tempfile::TempDir;
@@ -258,7 +260,7 @@ impl Builder {
                 }
                 _ => None,
             };
-            Shape {
+            OpShape {
                 tokens,
                 rows: weight.map_or(HIDDEN, |w| w.rows),
                 cols: weight.map_or(0, |w| w.cols),
@@ -268,7 +270,7 @@ impl Builder {
             }
         };
         let choose = |&max_tokens: &u64| {
-            let kernel = candidates(TargetName::Cpu, op.kind(), shape(max_tokens)).next();
+            let kernel = candidates(Target::of(TargetName::Cpu), op.kind(), shape(max_tokens)).next();
             KernelChoice { max_tokens, kernel: kernel.expect("a kernel for the step").name.into() }
         };
         let kernels = self.plan.program.buckets.iter().map(choose).collect();

@@ -10,8 +10,9 @@ use super::{
 use samp_kernels::{
     cuda::{Activation, Grid},
     format::{decode_rows, encode},
+    kernel::LinearKind,
     layout::pack,
-    linear::cuda::{Kind, Linear},
+    linear::cuda::Linear,
     quantize::Rows,
 };
 
@@ -45,15 +46,15 @@ impl Case {
 
 /// The kernel of a kind for a format by name. Panics if there is none.
 #[track_caller]
-pub fn kernel(kind: Kind, format: &str, shape: (u32, u32), tokens: u32) -> Linear {
+pub fn kernel(kind: LinearKind, format: &str, shape: (u32, u32), tokens: u32) -> Linear {
     let format: Format = format.parse().expect("a format");
     Linear::new(kind, format, shape, tokens).unwrap_or_else(|| panic!("{kind:?} over {format}, {shape:?}"))
 }
 
 /// Every format and the widths of models in one way.
-pub fn cases(kind: Kind) -> Vec<Case> {
+pub fn cases(kind: LinearKind) -> Vec<Case> {
     let all: [(&str, (u32, u32), u32); 12] = match kind {
-        Kind::Gemv => [
+        LinearKind::Gemv => [
             ("nf4", (24, 28672), 1),
             ("nf4", (24, 11008), 2),
             ("nf4", (40, 896), 4),
@@ -67,7 +68,7 @@ pub fn cases(kind: Kind) -> Vec<Case> {
             ("int8", (40, 3072), 2),
             ("f16", (40, 320), 3),
         ],
-        Kind::Mma => [
+        LinearKind::Mma => [
             ("nf4", (72, 28672), 8),
             ("nf4", (72, 11008), 8),
             ("nf4", (200, 896), 64),
@@ -81,7 +82,7 @@ pub fn cases(kind: Kind) -> Vec<Case> {
             ("int8", (136, 1024), 32),
             ("f16", (72, 2048), 16),
         ],
-        Kind::Wgmma => [
+        LinearKind::Wgmma => [
             ("nf4", (136, 8192), 16),
             ("nf4", (40, 11008), 16),
             ("nf4", (40, 896), 128),
@@ -95,7 +96,7 @@ pub fn cases(kind: Kind) -> Vec<Case> {
             ("int8", (136, 1024), 64),
             ("f16", (72, 14336), 16),
         ],
-        Kind::WgmmaFp8 => [
+        LinearKind::WgmmaFp8 => [
             ("fp8", (136, 8192), 16),
             ("fp8", (40, 28672), 16),
             ("fp8", (40, 11008), 16),
@@ -113,7 +114,7 @@ pub fn cases(kind: Kind) -> Vec<Case> {
     let case = |(format, shape, tokens)| {
         let linear = kernel(kind, format, shape, tokens);
         match kind {
-            Kind::Gemv => Case::new(linear, &[1, tokens], &[1, 2]),
+            LinearKind::Gemv => Case::new(linear, &[1, tokens], &[1, 2]),
             _ => Case::new(linear, &[tokens - 3, tokens + 1], &[3, ALL]),
         }
     };
@@ -122,17 +123,17 @@ pub fn cases(kind: Kind) -> Vec<Case> {
 
 /// [`cases`] of activations in fp8, outputs of every type, biases.
 pub fn fp8_cases() -> Vec<Case> {
-    let linear = kernel(Kind::WgmmaFp8, "fp8", (72, 640), 32);
+    let linear = kernel(LinearKind::WgmmaFp8, "fp8", (72, 640), 32);
     let bf16 = linear.with(Activation::Bf16).expect("exact weights");
     let wide = Linear { bias: true, f32_out: true, ..linear };
     let others = [bf16, Linear { bias: true, ..linear }, wide].map(|l| Case::new(l, &[29, 32], &[2, 5]));
-    cases(Kind::WgmmaFp8).into_iter().chain(others).collect()
+    cases(LinearKind::WgmmaFp8).into_iter().chain(others).collect()
 }
 
 /// Outputs in f32, biases, and ways of sharing out the work other than the usual.
 pub fn other_cases() -> Vec<Case> {
     let mut all = vec![];
-    for (kind, tokens) in [(Kind::Gemv, 2), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
+    for (kind, tokens) in [(LinearKind::Gemv, 2), (LinearKind::Mma, 16), (LinearKind::Wgmma, 16)] {
         let wide = Linear { bias: true, f32_out: true, ..kernel(kind, "f16", (40, 256), tokens) };
         let narrow = Linear { bias: true, ..kernel(kind, "nf4", (40, 256), tokens) };
         all.extend([wide, narrow].map(|linear| Case::new(linear, &[tokens], &[2])));
@@ -140,7 +141,7 @@ pub fn other_cases() -> Vec<Case> {
     for (tokens, row_warps, k_warps, tiles_per_warp, stages) in
         [(16, 2, 4, 2, 3), (32, 1, 2, 1, 5), (32, 4, 1, 2, 2)]
     {
-        let mut linear = kernel(Kind::Mma, "nf4", (120, 448), tokens);
+        let mut linear = kernel(LinearKind::Mma, "nf4", (120, 448), tokens);
         linear.tiling.row_warps = row_warps;
         linear.tiling.k_warps = k_warps;
         linear.tiling.tiles_per_warp = tiles_per_warp;
@@ -154,15 +155,17 @@ pub fn other_cases() -> Vec<Case> {
 pub fn bf16_cases() -> Vec<Case> {
     let formats = ["nf4", "fp4", "int4", "int4_g64_asym", "fp8", "fp8_e4m3_tensor", "int8", "bf16"];
     let mut all = vec![];
-    for (kind, tokens) in [(Kind::Gemv, 3), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
+    for (kind, tokens) in [(LinearKind::Gemv, 3), (LinearKind::Mma, 16), (LinearKind::Wgmma, 16)] {
         for format in formats {
             let linear = kernel(kind, format, (72, 640), tokens).with(Activation::Bf16);
             all.push(Case::new(linear.expect("exact weights"), &[tokens - 1, tokens], &[2, 5]));
         }
     }
-    for (kind, shape, tokens) in
-        [(Kind::Gemv, (17, 2048), 8), (Kind::Mma, (200, 1024), 64), (Kind::Wgmma, (136, 896), 128)]
-    {
+    for (kind, shape, tokens) in [
+        (LinearKind::Gemv, (17, 2048), 8),
+        (LinearKind::Mma, (200, 1024), 64),
+        (LinearKind::Wgmma, (136, 896), 128),
+    ] {
         let wide = Linear { bias: true, f32_out: true, ..kernel(kind, "bf16", shape, tokens) };
         all.push(Case::new(wide, &[tokens - 3], &[1, ALL]));
     }
@@ -175,17 +178,17 @@ fn all_trials(cases: Vec<Case>) -> Vec<KernelCase> {
 
 /// [`cases`] of the kernels for a few tokens.
 pub fn gemv() -> Vec<KernelCase> {
-    all_trials(cases(Kind::Gemv))
+    all_trials(cases(LinearKind::Gemv))
 }
 
 /// [`cases`] of the kernels on `mma` units.
 pub fn mma() -> Vec<KernelCase> {
-    all_trials(cases(Kind::Mma))
+    all_trials(cases(LinearKind::Mma))
 }
 
 /// [`cases`] of the kernels on `wgmma` units.
 pub fn wgmma() -> Vec<KernelCase> {
-    all_trials(cases(Kind::Wgmma))
+    all_trials(cases(LinearKind::Wgmma))
 }
 
 /// [`other_cases`].
@@ -206,9 +209,9 @@ pub fn fp8() -> Vec<KernelCase> {
 /// Every number of tokens at a time that a kernel can be made for, over every format.
 pub fn tiles() -> Vec<KernelCase> {
     let formats =
-        Format::ALL.iter().filter(|format| Linear::new(Kind::Mma, **format, (200, 640), 8).is_some());
+        Format::ALL.iter().filter(|format| Linear::new(LinearKind::Mma, **format, (200, 640), 8).is_some());
     let kinds =
-        |format| Kind::ALL.into_iter().flat_map(move |kind| (1..=128).map(move |t| (kind, format, t)));
+        |format| LinearKind::ALL.into_iter().flat_map(move |kind| (1..=128).map(move |t| (kind, format, t)));
     let linears =
         formats.flat_map(kinds).filter_map(|(kind, format, t)| Linear::new(kind, *format, (200, 640), t));
     all_trials(linears.map(|linear| Case::new(linear, &[linear.tokens], &[5])).collect())
@@ -242,7 +245,7 @@ impl Problem {
             linear: *linear,
             parts: packed.parts.iter().map(|(_, bytes)| bytes.to_vec()).collect(),
             x: match linear.kind {
-                Kind::WgmmaFp8 => Activations::fp8(shape, &mut numbers),
+                LinearKind::WgmmaFp8 => Activations::fp8(shape, &mut numbers),
                 _ => Activations::sixteen_bits(linear.activation, shape, &mut numbers),
             },
             bias: (0..rows).map(|_| numbers.normal(1.0)).collect(),
@@ -268,7 +271,7 @@ impl Problem {
         args.push(Arg::poisoned(outputs * bytes, check));
         args.push(Arg::I32(tokens as i32));
         let mut size = [blocks, 1, 1];
-        if linear.kind != Kind::Gemv {
+        if linear.kind != LinearKind::Gemv {
             size[1] = linear.token_tiles(tokens);
             args.extend(Arg::workspace(linear.workspace(blocks, size[1])));
         }
@@ -299,7 +302,7 @@ impl Problem {
         let ulp = self.linear.activation.rounding();
         let table = matches!(self.linear.format, Format::Nf4 | Format::Fp4);
         // Units for fp8 cut off what is 14 bits below the largest of 33 numbers.
-        let of_units = if self.linear.kind == Kind::WgmmaFp8 { 2f64.powi(-10) } else { 2f64.powi(-17) };
+        let of_units = if self.linear.kind == LinearKind::WgmmaFp8 { 2f64.powi(-10) } else { 2f64.powi(-17) };
         let of_sum = magnitude * (of_units + if table { ulp / 2.0 } else { 0.0 });
         let of_output = value.abs() * if self.linear.f32_out { 2f64.powi(-23) } else { ulp };
         Near { value, allowed: of_sum + of_output + 1e-7 }

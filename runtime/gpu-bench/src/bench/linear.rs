@@ -2,10 +2,11 @@
 
 use samp_abi::{ElementType, Format, Layout, plan::OpKind};
 use samp_kernels::{
-    instantiate::CudaKernel,
-    linear::cuda::{Kind, Linear},
-    registry::{self, Shape},
+    kernel::{CudaKernel, LinearKind, OpShape},
+    linear::cuda::Linear,
+    registry,
     target::Target,
+    timing,
 };
 use samp_runtime::device::gpu::{Arg, Driver};
 
@@ -42,9 +43,9 @@ pub struct Candidate {
 
 impl Task {
     /// Of so many tokens, as the registry knows it.
-    pub fn shape(&self, tokens: u32) -> Shape {
+    pub fn shape(&self, tokens: u32) -> OpShape {
         let Task { format, activations, rows, cols, .. } = *self;
-        Shape {
+        OpShape {
             tokens: tokens.into(),
             rows: rows.into(),
             cols: cols.into(),
@@ -57,8 +58,8 @@ impl Task {
     /// The kernels worth trying: of each kind the one that takes all tokens at a time with the fewest to spare, or else
     /// the one that takes most.
     pub fn candidates(&self, target: &Target, tokens: u32) -> Vec<Candidate> {
-        let mut best: Vec<(Kind, Candidate)> = vec![];
-        for row in registry::candidates(target.name, OpKind::Linear, self.shape(tokens)) {
+        let mut best: Vec<(LinearKind, Candidate)> = vec![];
+        for row in registry::candidates(target, OpKind::Linear, self.shape(tokens)) {
             let Some(CudaKernel::Linear(kind, tile)) = row.cuda else { continue };
             let Some(linear) = Linear::new(kind, self.format, (self.rows, self.cols), tile) else { continue };
             // Half of the smallest tile of Hopper's units would be missing.
@@ -224,7 +225,7 @@ impl<D: Driver> Gpu<'_, D> {
             args.extend(operands.scales.iter().map(Piece::arg));
             args.extend(operands.weight.args(launch));
             args.extend([Arg::Null, operands.out.arg(), Arg::I32(tokens as i32)]);
-            if linear.kind != Kind::Gemv {
+            if linear.kind != LinearKind::Gemv {
                 args.extend([operands.sums.arg(), operands.counters.arg()]);
             }
             self.launch(ready, &args)
@@ -248,7 +249,7 @@ impl Measured {
         let values = task.x_bytes(tokens) + results;
         let seconds = self.timing.microseconds / 1e6;
         let flops = 2.0 * f64::from(rows) * f64::from(cols) * f64::from(tokens);
-        let chosen = registry::cheapest(target.name, OpKind::Linear, task.shape(tokens));
+        let chosen = timing::cheapest(target, OpKind::Linear, task.shape(tokens));
         LinearRow {
             model: model.into(),
             projection: projection.into(),

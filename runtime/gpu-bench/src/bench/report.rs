@@ -4,8 +4,8 @@ use std::{io, path::Path};
 
 use samp_abi::{ElementType, ParseFormatError};
 use samp_kernels::{
+    kernel::OpShape,
     measured::{Measured, MeasuredTime},
-    registry::Shape,
 };
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +131,7 @@ impl LinearRow {
     }
 
     fn time(&self) -> Result<MeasuredTime, String> {
-        let shape = Shape {
+        let shape = OpShape {
             tokens: self.tokens.into(),
             rows: self.rows.into(),
             cols: self.cols.into(),
@@ -175,7 +175,7 @@ impl AttentionRow {
         let [heads, _, head_dim] = self.heads.map(u64::from);
         let kv = [Kv::F16, Kv::Fp8].into_iter().find(|kv| kv.name() == self.kv);
         let kv = kv.ok_or_else(|| format!("expected a cache in f16 or fp8, found {}", self.kv))?;
-        let shape = Shape {
+        let shape = OpShape {
             tokens: u64::from(self.batch) * u64::from(self.tokens),
             rows: heads * head_dim,
             cols: 0,

@@ -6,10 +6,7 @@ use samp_abi::plan::{
     Architecture, KernelChoice, KvCache, Limits, Memory, Model, OpKind, Plan, Program, Provenance, Rope,
     SCHEMA_VERSION, Tensor,
 };
-use samp_kernels::{
-    registry::{self, Shape},
-    target::Target,
-};
+use samp_kernels::{kernel::OpShape, target::Target, timing};
 use samp_runtime::plan::code;
 
 use super::attention::{Kv, PAGE_TOKENS};
@@ -101,8 +98,8 @@ fn with_kernels(
     linear: impl Fn(Projection) -> Option<&'static str>,
 ) -> Result<Program, GpuError> {
     let max_tokens = plan.limits.max_tokens;
-    let cheapest = |op: OpKind, shape: Shape| {
-        let kernel = registry::cheapest(target.name, op, shape).map(|kernel| kernel.name);
+    let cheapest = |op: OpKind, shape: OpShape| {
+        let kernel = timing::cheapest(target, op, shape).map(|kernel| kernel.name);
         kernel.ok_or_else(|| GpuError::Kernel { what: format!("{op} of {shape:?} on {}", target.name) })
     };
     let matrix = code::matrix_of(plan);
@@ -116,7 +113,7 @@ fn with_kernels(
         };
         step.kernels = vec![KernelChoice { max_tokens, kernel: kernel.into() }];
     }
-    program.sampler = cheapest(OpKind::Sample, Shape::sample(max_tokens, plan.model.vocab_size))?.into();
+    program.sampler = cheapest(OpKind::Sample, OpShape::sample(max_tokens, plan.model.vocab_size))?.into();
     Ok(program)
 }
 

@@ -2,7 +2,7 @@
 
 use samp_abi::plan::{BufferId, Op, RowDim, TensorId};
 use samp_kernels::{
-    attention::cuda::Attention, cuda::Grid, embed, instantiate::LaunchSpec, linear::cuda::Kind, sample,
+    attention::cuda::Attention, cuda::Grid, embed, instantiate::LaunchSpec, kernel::LinearKind, sample,
 };
 
 use super::{
@@ -147,7 +147,7 @@ impl<'a, D: Driver> Launch<'a, D> {
         args.extend(device.weights.matrix(weight, linear.format));
         args.push(bias.map_or(Arg::Null, |bias| device.weights.vector(bias)));
         args.extend([self.buffer(out), Arg::I32(self.rows as i32)]);
-        if linear.kind != Kind::Gemv {
+        if linear.kind != LinearKind::Gemv {
             let need = Need::of(kernel, self.rows, 0, device.target);
             args.extend(device.scratch.args(need));
         }

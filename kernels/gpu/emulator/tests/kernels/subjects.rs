@@ -6,35 +6,32 @@ use samp_kernel_cases::{
     linear::{Problem, kernel},
     norms, rope, rows,
 };
-use samp_kernels::{
-    cuda::Activation,
-    linear::cuda::{Kind, Linear},
-};
+use samp_kernels::{cuda::Activation, kernel::LinearKind, linear::cuda::Linear};
 
 use crate::sample;
 
 /// Formats of weights and numbers of tokens at a time, for each kind of linear.
-const LINEARS: [(Kind, &str, u32); 20] = [
-    (Kind::Gemv, "nf4", 2),
-    (Kind::Gemv, "int4_asym", 1),
-    (Kind::Gemv, "int8", 8),
-    (Kind::Gemv, "fp8", 3),
-    (Kind::Gemv, "f16", 4),
-    (Kind::Gemv, "bf16", 2),
-    (Kind::Mma, "nf4", 16),
-    (Kind::Mma, "int4_g64_asym", 32),
-    (Kind::Mma, "int8", 8),
-    (Kind::Mma, "fp8", 16),
-    (Kind::Mma, "f16", 16),
-    (Kind::Mma, "bf16", 16),
-    (Kind::Wgmma, "nf4", 16),
-    (Kind::Wgmma, "int4_asym", 64),
-    (Kind::Wgmma, "int8", 16),
-    (Kind::Wgmma, "fp8", 32),
-    (Kind::Wgmma, "f16", 32),
-    (Kind::Wgmma, "bf16", 16),
-    (Kind::WgmmaFp8, "fp8", 16),
-    (Kind::WgmmaFp8, "fp8_e4m3_tensor", 64),
+const LINEARS: [(LinearKind, &str, u32); 20] = [
+    (LinearKind::Gemv, "nf4", 2),
+    (LinearKind::Gemv, "int4_asym", 1),
+    (LinearKind::Gemv, "int8", 8),
+    (LinearKind::Gemv, "fp8", 3),
+    (LinearKind::Gemv, "f16", 4),
+    (LinearKind::Gemv, "bf16", 2),
+    (LinearKind::Mma, "nf4", 16),
+    (LinearKind::Mma, "int4_g64_asym", 32),
+    (LinearKind::Mma, "int8", 8),
+    (LinearKind::Mma, "fp8", 16),
+    (LinearKind::Mma, "f16", 16),
+    (LinearKind::Mma, "bf16", 16),
+    (LinearKind::Wgmma, "nf4", 16),
+    (LinearKind::Wgmma, "int4_asym", 64),
+    (LinearKind::Wgmma, "int8", 16),
+    (LinearKind::Wgmma, "fp8", 32),
+    (LinearKind::Wgmma, "f16", 32),
+    (LinearKind::Wgmma, "bf16", 16),
+    (LinearKind::WgmmaFp8, "fp8", 16),
+    (LinearKind::WgmmaFp8, "fp8_e4m3_tensor", 64),
 ];
 
 /// Small launches of a kernel. Panics if there are none.
@@ -67,7 +64,7 @@ pub fn trials(stem: &str) -> Vec<KernelCase> {
 /// some of them.
 fn linear_trial(linear: &Linear) -> KernelCase {
     let tokens = linear.tokens.max(2) - 1;
-    let blocks = if linear.kind == Kind::Mma { 3 } else { 2 };
+    let blocks = if linear.kind == LinearKind::Mma { 3 } else { 2 };
     Problem::new(linear, tokens).trial(tokens, blocks)
 }
 

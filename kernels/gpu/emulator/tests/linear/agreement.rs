@@ -1,10 +1,7 @@
 //! Kernels against the reference.
 
 use samp_kernel_cases::linear::{Case, bf16_cases, cases, fp8_cases, kernel, other_cases};
-use samp_kernels::{
-    cuda::Activation,
-    linear::cuda::{Kind, Linear},
-};
+use samp_kernels::{cuda::Activation, kernel::LinearKind, linear::cuda::Linear};
 
 use crate::{compile, devices};
 
@@ -29,23 +26,24 @@ fn agree(cases: Vec<Case>) {
 
 #[test]
 fn gemv_over_every_format_and_the_widths_of_models() {
-    agree(cases(Kind::Gemv));
+    agree(cases(LinearKind::Gemv));
 }
 
 #[test]
 fn mma_over_every_format_and_the_widths_of_models() {
-    agree(cases(Kind::Mma));
+    agree(cases(LinearKind::Mma));
 }
 
 #[test]
 fn wgmma_over_every_format_and_the_widths_of_models() {
-    agree(cases(Kind::Wgmma));
+    agree(cases(LinearKind::Wgmma));
 }
 
 #[test]
 fn activations_of_fp8_over_the_widths_of_models() {
     agree(fp8_cases());
-    let none = |format: &str, cols| Linear::new(Kind::WgmmaFp8, format.parse().unwrap(), (64, cols), 16);
+    let none =
+        |format: &str, cols| Linear::new(LinearKind::WgmmaFp8, format.parse().unwrap(), (64, cols), 16);
     assert_eq!(none("fp8", 192), None, "half a block of columns");
     assert_eq!(none("int8", 256), None);
 }
@@ -53,7 +51,7 @@ fn activations_of_fp8_over_the_widths_of_models() {
 #[test]
 fn activations_of_bf16_over_every_format() {
     agree(bf16_cases());
-    for (kind, tokens) in [(Kind::Gemv, 3), (Kind::Mma, 16), (Kind::Wgmma, 16)] {
+    for (kind, tokens) in [(LinearKind::Gemv, 3), (LinearKind::Mma, 16), (LinearKind::Wgmma, 16)] {
         assert_eq!(kernel(kind, "f16", (72, 640), tokens).with(Activation::Bf16), None);
         assert_eq!(kernel(kind, "bf16", (72, 640), tokens).with(Activation::F16), None);
     }

@@ -2,28 +2,28 @@
 
 use samp_emulator::{Build, Edit, FaultKind};
 use samp_kernel_cases::linear::{Problem, kernel};
-use samp_kernels::linear::cuda::{Kind, Linear};
+use samp_kernels::{kernel::LinearKind, linear::cuda::Linear};
 
 use crate::{devices, emulator};
 
 /// The kinds of faults that a mutated kernel shows over several devices.
 #[track_caller]
-fn faults(kind: Kind, tokens: u32, file: &str, from: &str, to: &str) -> Vec<FaultKind> {
-    let format = if kind == Kind::WgmmaFp8 { "fp8" } else { "nf4" };
+fn faults(kind: LinearKind, tokens: u32, file: &str, from: &str, to: &str) -> Vec<FaultKind> {
+    let format = if kind == LinearKind::WgmmaFp8 { "fp8" } else { "nf4" };
     let linear = kernel(kind, format, (200, 640), tokens);
     let edit = Edit { file, from, to };
     let kernel = emulator().compile_edited(&linear.source(), &[edit], Build::Checked);
     let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
     // One token less than a tile; blocks so few that rings go round, and for mma not a divisor of the groups of rows.
-    let blocks = if kind == Kind::Mma { 3 } else { 2 };
+    let blocks = if kind == LinearKind::Mma { 3 } else { 2 };
     let trial = Problem::new(&linear, tokens - 1).trial(tokens - 1, blocks);
     let runs = devices(6).filter_map(|options| kernel.try_out(&trial, options).err());
     runs.map(|error| error.fault().unwrap_or_else(|| panic!("{error}")).kind).collect()
 }
 
 #[track_caller]
-fn noticed(kind: Kind, (file, from, to): (&str, &str, &str), wanted: FaultKind) {
-    let tokens = if kind == Kind::Gemv { 2 } else { 16 };
+fn noticed(kind: LinearKind, (file, from, to): (&str, &str, &str), wanted: FaultKind) {
+    let tokens = if kind == LinearKind::Gemv { 2 } else { 16 };
     let found = faults(kind, tokens, file, from, to);
     assert!(found.contains(&wanted), "{kind:?} without `{from}` shows {found:?} instead of {wanted:?}");
 }
@@ -31,16 +31,16 @@ fn noticed(kind: Kind, (file, from, to): (&str, &str, &str), wanted: FaultKind) 
 #[test]
 fn waits_for_too_little_are_noticed() {
     let (gemv, mma, race) = ("linear_gemv.cuh", "linear_mma.cuh", FaultKind::Race);
-    noticed(Kind::Gemv, (gemv, "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"), race);
-    noticed(Kind::Gemv, (gemv, "turn / TURNS % 2 *", "0 *"), race);
-    noticed(Kind::Mma, (mma, "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"), race);
-    noticed(Kind::Wgmma, ("linear_wgmma.cuh", "copy_wait<LAG>();", "copy_wait<LAG + 1>();"), race);
+    noticed(LinearKind::Gemv, (gemv, "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"), race);
+    noticed(LinearKind::Gemv, (gemv, "turn / TURNS % 2 *", "0 *"), race);
+    noticed(LinearKind::Mma, (mma, "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"), race);
+    noticed(LinearKind::Wgmma, ("linear_wgmma.cuh", "copy_wait<LAG>();", "copy_wait<LAG + 1>();"), race);
 }
 
 /// What an edited kernel over fp8 computes must be wrong. Its results are f32, so that no rounding hides anything.
 #[track_caller]
 fn wrong(cols: u32, (file, from, to): (&str, &str, &str)) {
-    let linear = Linear { f32_out: true, ..kernel(Kind::WgmmaFp8, "fp8", (24, cols), 16) };
+    let linear = Linear { f32_out: true, ..kernel(LinearKind::WgmmaFp8, "fp8", (24, cols), 16) };
     let kernel = emulator().compile_edited(&linear.source(), &[Edit { file, from, to }], Build::Plain);
     let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
     let trial = Problem::new(&linear, 15).trial(15, 1);
@@ -53,7 +53,7 @@ fn wrong(cols: u32, (file, from, to): (&str, &str, &str)) {
 #[test]
 fn wgmma_fp8_mutations() {
     noticed(
-        Kind::WgmmaFp8,
+        LinearKind::WgmmaFp8,
         ("output.cuh", "token_scales[token]", "token_scales[token + 1]"),
         FaultKind::Bounds,
     );

@@ -3,7 +3,8 @@
 use samp_abi::Format;
 use samp_kernels::{
     cuda::{Activation, Source},
-    linear::cuda::{Kind, Linear},
+    kernel::LinearKind,
+    linear::cuda::Linear,
 };
 use samp_nvrtc::Arch;
 
@@ -15,7 +16,7 @@ const LARGE: (u32, u32) = (8192, 28672);
 const SMALL: (u32, u32) = (28672, 4096);
 
 /// The architectures that a kind is compiled for.
-fn archs(kind: Kind) -> &'static [Arch] {
+fn archs(kind: LinearKind) -> &'static [Arch] {
     if kind.is_wgmma() { &[Arch::Sm90a] } else { &[Arch::Sm80, Arch::Sm90a] }
 }
 
@@ -24,8 +25,12 @@ fn of_shape(shape: (u32, u32), formats: &[&str]) -> Vec<(Linear, Arch)> {
     let mut all = vec![];
     for name in formats {
         let format: Format = name.parse().expect("a format");
-        let ends =
-            [(Kind::Gemv, 1, 2), (Kind::Mma, 8, 64), (Kind::Wgmma, 16, 128), (Kind::WgmmaFp8, 16, 128)];
+        let ends = [
+            (LinearKind::Gemv, 1, 2),
+            (LinearKind::Mma, 8, 64),
+            (LinearKind::Wgmma, 16, 128),
+            (LinearKind::WgmmaFp8, 16, 128),
+        ];
         for (kind, few, many) in ends {
             let of = |tokens| Linear::new(kind, format, shape, tokens);
             let (Some(few), Some(many)) = (of(few), of(many)) else { continue };
@@ -47,9 +52,9 @@ fn of_smaller() -> Vec<(Linear, Arch)> {
 
 /// One kernel of each kind.
 pub fn of_each_kind() -> Vec<Source> {
-    let all = Kind::ALL.map(|kind| {
-        let format = if kind == Kind::WgmmaFp8 { "fp8" } else { "nf4" };
-        let tokens = if kind == Kind::Gemv { 2 } else { 16 };
+    let all = LinearKind::ALL.map(|kind| {
+        let format = if kind == LinearKind::WgmmaFp8 { "fp8" } else { "nf4" };
+        let tokens = if kind == LinearKind::Gemv { 2 } else { 16 };
         let format = format.parse().expect("a format");
         Linear::new(kind, format, SMALL, tokens).expect("a kernel").source()
     });
@@ -61,10 +66,12 @@ fn written_for(linear: &Linear) -> Vec<String> {
     let bf16 = if linear.activation == Activation::Bf16 { ".BF16" } else { "" };
     let tokens = linear.tokens;
     let (unit, on_the_way): (String, &[&str]) = match linear.kind {
-        Kind::Gemv => (format!(" HMMA.16816.F32{bf16} "), &[]),
-        Kind::Mma => (format!(" HMMA.16816.F32{bf16} "), &[" LDSM.16.M88.4 "]),
-        Kind::Wgmma => (format!(" HGMMA.64x{tokens}x16.F32{bf16} "), &[" UBLKCP.S.G ", " SYNCS."]),
-        Kind::WgmmaFp8 => (format!(" QGMMA.64x{tokens}x32.F32.E4M3.E4M3 "), &[" UBLKCP.S.G ", " SYNCS."]),
+        LinearKind::Gemv => (format!(" HMMA.16816.F32{bf16} "), &[]),
+        LinearKind::Mma => (format!(" HMMA.16816.F32{bf16} "), &[" LDSM.16.M88.4 "]),
+        LinearKind::Wgmma => (format!(" HGMMA.64x{tokens}x16.F32{bf16} "), &[" UBLKCP.S.G ", " SYNCS."]),
+        LinearKind::WgmmaFp8 => {
+            (format!(" QGMMA.64x{tokens}x32.F32.E4M3.E4M3 "), &[" UBLKCP.S.G ", " SYNCS."])
+        }
     };
     let all = [" LDGSTS.E.BYPASS.128 ", " LDS.128 "].into_iter().chain(on_the_way.iter().copied());
     all.map(str::to_owned).chain([unit]).collect()
@@ -72,7 +79,7 @@ fn written_for(linear: &Linear) -> Vec<String> {
 
 /// Looks at the specialisations of some kinds; where `closely`, at their instructions too.
 #[track_caller]
-fn hold(specialisations: Vec<(Linear, Arch)>, kinds: &[Kind], closely: bool) {
+fn hold(specialisations: Vec<(Linear, Arch)>, kinds: &[LinearKind], closely: bool) {
     let of_kinds = specialisations.iter().filter(|(linear, _)| kinds.contains(&linear.kind));
     let job = |(linear, arch): &(Linear, Arch)| Job {
         source: linear.source(),
@@ -87,23 +94,23 @@ fn hold(specialisations: Vec<(Linear, Arch)>, kinds: &[Kind], closely: bool) {
 
 #[test]
 fn gemv_is_made_of_what_it_is_written_for() {
-    hold(of_larger(), &[Kind::Gemv], true);
+    hold(of_larger(), &[LinearKind::Gemv], true);
 }
 
 #[test]
 fn mma_is_made_of_what_it_is_written_for() {
-    hold(of_larger(), &[Kind::Mma], true);
+    hold(of_larger(), &[LinearKind::Mma], true);
 }
 
 #[test]
 fn wgmma_is_made_of_what_it_is_written_for() {
-    hold(of_larger(), &[Kind::Wgmma, Kind::WgmmaFp8], true);
+    hold(of_larger(), &[LinearKind::Wgmma, LinearKind::WgmmaFp8], true);
 }
 
 /// Other sizes change constants and nothing else.
 #[test]
 fn linears_of_a_smaller_model_keep_to_registers() {
-    hold(of_smaller(), &Kind::ALL, false);
+    hold(of_smaller(), &LinearKind::ALL, false);
 }
 
 #[test]
