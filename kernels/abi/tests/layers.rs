@@ -2,24 +2,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-/// Each crate of the workspace and the siblings it may use.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("samp-abi", &[]),
-    ("samp-kernels", &["samp-abi"]),
-    ("samp-nvrtc", &["samp-kernels"]),
-    ("samp-kernel-cases", &["samp-abi", "samp-kernels"]),
-    ("samp-emulator", &["samp-kernels", "samp-kernel-cases"]),
-    ("samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
-    (
+/// A crate of the workspace, the floor that it stands on, and the siblings that it may use: all of lower floors.
+struct Storey {
+    name: &'static str,
+    floor: u32,
+    may_use: &'static [&'static str],
+}
+
+const fn on(floor: u32, name: &'static str, may_use: &'static [&'static str]) -> Storey {
+    Storey { name, floor, may_use }
+}
+
+/// The house, from the ground up.
+const LAYERS: &[Storey] = &[
+    on(1, "samp-abi", &[]),
+    on(2, "samp-kernels", &["samp-abi"]),
+    on(2, "samp-ir", &["samp-abi"]),
+    on(3, "samp-nvrtc", &["samp-kernels"]),
+    on(3, "samp-kernel-cases", &["samp-abi", "samp-kernels"]),
+    on(3, "samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
+    on(4, "samp-emulator", &["samp-kernels", "samp-kernel-cases"]),
+    on(5, "samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
+    on(
+        6,
         "samp-gpu-bench",
         &["samp-abi", "samp-kernels", "samp-kernel-cases", "samp-nvrtc", "samp-runtime", "samp-emulator"],
     ),
-    ("samp-ir", &["samp-abi"]),
-    ("samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
-    ("samp-compiler", &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-ir", "samp-passes"]),
-    (
+    on(
+        6,
+        "samp-compiler",
+        &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-ir", "samp-passes"],
+    ),
+    on(
+        7,
         "samp-cli",
         &[
             "samp-abi",
@@ -32,6 +49,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
+
+/// The top folders and the height of each. Code may use its own folder and lower ones.
+const FOLDERS: &[(&str, u32)] = &[("kernels", 1), ("passes", 2), ("runtime", 2), ("compiler", 3)];
 
 /// Crates and what their whole dependency tree must not hold.
 const NEVER: &[(&str, &[&str])] = &[
@@ -70,20 +90,70 @@ fn closure(metadata: &Metadata, root: &PackageId) -> BTreeSet<String> {
     seen.iter().map(|id| metadata[id].name.to_string()).collect()
 }
 
+fn storey(name: &str) -> &'static Storey {
+    let found = LAYERS.iter().find(|storey| storey.name == name);
+    found.unwrap_or_else(|| panic!("{name} has no row in LAYERS: decide its floor"))
+}
+
+/// The siblings that each crate uses outside its tests, as (user, used).
+fn sibling_edges(metadata: &Metadata) -> Vec<(&Package, &Package)> {
+    let siblings = metadata.workspace_packages();
+    let used = |user: &'_ &'_ Package| {
+        let normal = user.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
+        normal.map(|d| d.name.clone()).collect::<Vec<_>>()
+    };
+    let edges = siblings.iter().flat_map(|user| used(user).into_iter().map(move |name| (*user, name)));
+    let found = |name: &str| siblings.iter().find(|p| p.name.as_str() == name).copied();
+    edges.filter_map(|(user, name)| Some((user, found(&name)?))).collect()
+}
+
 #[test]
 fn every_crate_uses_only_the_floors_below() {
     let metadata = metadata();
-    let siblings: BTreeSet<_> = metadata.workspace_packages().iter().map(|p| p.name.to_string()).collect();
     for package in metadata.workspace_packages() {
-        let (_, allowed) = LAYERS
-            .iter()
-            .find(|(name, _)| *name == package.name.as_str())
-            .unwrap_or_else(|| panic!("{} has no row in LAYERS: decide its floor", package.name));
-        let normal = package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
-        for used in normal.map(|d| d.name.as_str()).filter(|n| siblings.contains(*n)) {
-            assert!(allowed.contains(&used), "{} must not use {used}", package.name);
-        }
+        storey(package.name.as_str());
     }
+    for (user, used) in sibling_edges(&metadata) {
+        let (user, used) = (storey(user.name.as_str()), storey(used.name.as_str()));
+        assert!(user.may_use.contains(&used.name), "{} must not use {}", user.name, used.name);
+        assert!(user.floor > used.floor, "{} uses {}, which is no lower", user.name, used.name);
+    }
+}
+
+/// What is wrong with a crate at one path that uses a crate at another, where the folders' heights forbid it.
+fn folder_fault(user: &str, used: &str) -> Option<String> {
+    let place = |path: &str| {
+        let top = path.split('/').next().unwrap_or(path).to_owned();
+        let height = FOLDERS.iter().find(|(folder, _)| *folder == top).map(|&(_, height)| height);
+        height.map(|height| (top, height)).ok_or_else(|| format!("{path} lies in no folder of the house"))
+    };
+    match (place(user), place(used)) {
+        (Err(fault), _) | (_, Err(fault)) => Some(fault),
+        (Ok((user_top, _)), Ok((used_top, _))) if user_top == used_top => None,
+        (Ok((_, above)), Ok((_, below))) if above > below => None,
+        _ => Some(format!("{user} uses {used}: an arrow between folders that does not lead down")),
+    }
+}
+
+#[test]
+fn arrows_between_folders_lead_down() {
+    let metadata = metadata();
+    let path = |package: &Package| {
+        let folder = package.manifest_path.parent().expect("a folder");
+        folder.strip_prefix(&metadata.workspace_root).expect("inside the workspace").to_string()
+    };
+    let faults = sibling_edges(&metadata).into_iter().filter_map(|(a, b)| folder_fault(&path(a), &path(b)));
+    assert_eq!(faults.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn a_crate_in_the_folder_of_a_higher_floor_is_refused() {
+    assert!(folder_fault("kernels", "runtime/abi").is_some(), "up");
+    assert!(folder_fault("passes", "compiler/ir").is_some(), "up");
+    assert!(folder_fault("passes", "runtime").is_some(), "sideways");
+    assert!(folder_fault("tools/lint", "kernels").is_some(), "a folder of its own");
+    assert_eq!(folder_fault("compiler/cli", "passes/ir"), None);
+    assert_eq!(folder_fault("kernels/gpu/emulator", "kernels"), None);
 }
 
 #[test]
