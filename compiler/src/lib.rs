@@ -11,5 +11,4 @@ pub mod import;
 pub mod jsonl;
 pub mod lower;
 pub mod quantize;
-pub mod random;
 pub mod schema;

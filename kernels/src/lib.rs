@@ -23,6 +23,7 @@ pub mod linear;
 pub mod measured;
 mod parallel;
 pub mod quantize;
+pub mod random;
 pub mod registry;
 pub mod rms_norm;
 pub mod rope;

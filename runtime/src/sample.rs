@@ -4,9 +4,12 @@
 //! counter-based generator: the n-th draw depends on the seed and n alone, so the same seed gives the same tokens.
 //! `samp_kernels::sample` defines which token a draw names, for GPUs too.
 
-use samp_kernels::sample::{
-    SampleRequest, SampledToken, SamplingParams,
-    reference::{LogSum, choose, largest},
+use samp_kernels::{
+    random::{GOLDEN_GAMMA, mix64},
+    sample::{
+        SampleRequest, SampledToken, SamplingParams,
+        reference::{LogSum, choose, largest},
+    },
 };
 
 /// How tokens are chosen. The default is greedy.
@@ -180,17 +183,11 @@ fn check(logits: &[f32]) -> Result<(), SamplingError> {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014) at position `counter` of a stream that a first round derives from the seed, so that
+/// SplitMix64 at position `counter` of a stream that a first round derives from the seed, so that
 /// neighbouring seeds share nothing.
 fn random_bits(seed: u64, counter: u64) -> u64 {
-    const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mix = |state: u64| {
-        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
-    let stream = mix(seed.wrapping_add(GOLDEN_GAMMA));
-    mix(stream.wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN_GAMMA)))
+    let stream = mix64(seed.wrapping_add(GOLDEN_GAMMA));
+    mix64(stream.wrapping_add(counter.wrapping_add(1).wrapping_mul(GOLDEN_GAMMA)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use samp_abi::{
     ElementType,
     plan::{Golden, GoldenRow},
 };
+use samp_kernels::random::SplitMix64;
 
 use super::error::{EmitError, ProbeError};
 use crate::lower::PlanSpec;
@@ -51,17 +52,10 @@ pub fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> Result<
     })
 }
 
-/// Fixed pseudo-random tokens (SplitMix64 from seed 0), so that every plan of a vocabulary has the same probe.
+/// Fixed pseudo-random tokens (from seed 0), so that every plan of a vocabulary has the same probe.
 fn probe_tokens(vocab_size: u64, count: usize) -> Vec<u32> {
-    let mut state: u64 = 0;
-    let mut draw = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % vocab_size) as u32
-    };
-    (0..count).map(|_| draw()).collect()
+    let mut random = SplitMix64::new(0);
+    (0..count).map(|_| (random.bits() % vocab_size) as u32).collect()
 }
 
 /// The largest logits, largest first (ties: lower token first), then an even sample of the others.

@@ -23,7 +23,7 @@ const LAYERS: &[Storey] = &[
     on(3, "samp-nvrtc", &["samp-kernels"]),
     on(3, "samp-kernel-cases", &["samp-abi", "samp-kernels"]),
     on(3, "samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
-    on(4, "samp-emulator", &["samp-kernels", "samp-kernel-cases"]),
+    on(3, "samp-emulator", &["samp-kernels"]),
     on(5, "samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
     on(
         6,
@@ -58,18 +58,21 @@ const NEVER: &[(&str, &[&str])] = &[
     ("samp-abi", &["tokio", "melior", "mlir-sys", "memmap2"]),
     ("samp-kernels", &["melior", "mlir-sys", "cudarc", "memmap2", "tokio"]),
     ("samp-nvrtc", &["melior", "mlir-sys", "cudarc", "tokio"]),
-    ("samp-emulator", &["melior", "mlir-sys", "cudarc", "tokio"]),
-    ("samp-runtime", &["melior", "mlir-sys", "tokio"]),
+    ("samp-kernel-cases", &["melior", "mlir-sys", "cudarc", "tokio"]),
+    ("samp-emulator", &["melior", "mlir-sys", "cudarc", "tokio", "samp-kernel-cases"]),
+    ("samp-runtime", &["melior", "mlir-sys", "tokio", "samp-kernel-cases"]),
     ("samp-gpu-bench", &["melior", "mlir-sys", "tokio"]),
     ("samp-ir", &["cudarc", "memmap2"]),
     ("samp-passes", &["cudarc", "memmap2", "tokio"]),
+    ("samp-compiler", &["tokio", "samp-kernel-cases"]),
+    ("samp-cli", &["samp-kernel-cases"]),
 ];
 
 fn metadata() -> Metadata {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     MetadataCommand::new()
         .manifest_path(manifest)
-        .other_options(["--locked".into()])
+        .other_options(["--locked".into(), "--all-features".into()])
         .exec()
         .expect("cargo metadata")
 }

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::matmul::WIDE;
+use crate::random::SplitMix64;
 
 /// The orthogonal matrix `Q` of one width and seed.
 #[derive(Clone, Debug)]
@@ -147,17 +148,10 @@ impl HadamardRotation {
     }
 }
 
-/// Signs that look random (splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+/// The signs of a seed: the highest bit of each number of its stream.
 fn signs(count: usize, seed: u64) -> Vec<f64> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    (0..count).map(|_| if next() >> 63 == 0 { 1.0 } else { -1.0 }).collect()
+    let mut random = SplitMix64::new(seed);
+    (0..count).map(|_| if random.bits() >> 63 == 0 { 1.0 } else { -1.0 }).collect()
 }
 
 /// The orthonormal DCT-II: `√(2/m) · cos(π i (2j + 1) / 2m)`, the first row `√(1/m)`.

@@ -11,7 +11,7 @@
 mod cholesky;
 mod codebook;
 mod columns;
-mod cross;
+mod cross_hessian;
 mod error;
 mod gptq;
 mod hadamard;
@@ -22,7 +22,7 @@ mod round;
 mod store;
 
 pub use cholesky::{CholeskyFactor, Damped, Damping, Order};
-pub use cross::CrossHessian;
+pub use cross_hessian::CrossHessian;
 pub use error::{output_energy, output_error};
 pub use gptq::{Compensated, gptq};
 pub use hadamard::HadamardRotation;

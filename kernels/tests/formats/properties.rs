@@ -2,18 +2,18 @@
 
 use proptest::prelude::*;
 use samp_abi::{ABSMAX_GROUP, BLOCK, Component, Format};
-use samp_kernels::format::encode;
+use samp_kernels::{
+    format::encode,
+    random::{GOLDEN_GAMMA, mix64},
+};
 
 use super::{Matrix, bytes, decode};
 
 /// Bell-shaped values; rows differ in loudness by up to 10^±`decades`.
 pub fn random_matrix(rows: usize, cols: usize, seed: u64, decades: i32) -> Matrix {
     let uniform = |index: usize, draw: u64| {
-        // splitmix64's finaliser.
-        let mut z = seed ^ (index as u64 * 4 + draw).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z >> 40) as f32 / (1 << 24) as f32 - 0.5
+        let bits = mix64(seed ^ (index as u64 * 4 + draw).wrapping_mul(GOLDEN_GAMMA));
+        (bits >> 40) as f32 / (1 << 24) as f32 - 0.5
     };
     let value = |index: usize| {
         let loudness = 10f32.powf(2.0 * decades as f32 * uniform(index / cols, 3));

@@ -28,7 +28,7 @@ impl Model {
     fn new(format: Format, heads: usize, kv_heads: usize, head_dim: usize, lengths: &[usize]) -> Model {
         let scales = if matches!(format, Format::Fp8E4m3(_)) { [0.02, 0.011] } else { [1.0; 2] };
         let kv = KvGeometry { format, scales, kv_heads, head_dim, page_tokens: 16 };
-        let mut numbers = Numbers((heads * 131 + head_dim) as u64);
+        let mut numbers = Numbers::new((heads * 131 + head_dim) as u64);
         let mut next_page = 0;
         let mut sequence = |length: usize| {
             let needed = length.div_ceil(kv.page_tokens) as u32;

@@ -45,7 +45,7 @@ pub(crate) fn weight(
 
 impl Case {
     fn new(format: Format, rows: usize, cols: usize, tokens: usize) -> Case {
-        let mut numbers = Numbers((rows * 1_000_003 + cols * 1009 + tokens) as u64);
+        let mut numbers = Numbers::new((rows * 1_000_003 + cols * 1009 + tokens) as u64);
         Case {
             weight: weight(format, Layout::Rows16, rows, cols, &mut numbers),
             x: numbers.normals(tokens * cols, 1.0),

@@ -8,6 +8,7 @@ mod rows;
 
 use samp_kernels::{
     kernel::{Kernel, Tolerance},
+    random::SplitMix64,
     registry::kernels,
     simd::Width,
 };
@@ -17,16 +18,16 @@ pub(crate) fn host_kernels() -> impl Iterator<Item = &'static Kernel> {
     kernels().filter(|kernel| kernel.cuda.is_none())
 }
 
-/// Numbers that look random and are the same in every run (splitmix64).
-pub(crate) struct Numbers(u64);
+/// Numbers that look random and are the same in every run.
+pub(crate) struct Numbers(SplitMix64);
 
 impl Numbers {
+    pub(crate) fn new(seed: u64) -> Numbers {
+        Numbers(SplitMix64::new(seed))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     /// About normal with this standard deviation: a sum of twelve uniform numbers.

@@ -15,7 +15,7 @@ fn rms_norm() {
     for kernel in host_kernels() {
         let Entry::RmsNorm { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
-            let mut numbers = Numbers(width as u64);
+            let mut numbers = Numbers::new(width as u64);
             let (x, weight) = (numbers.normals(tokens * width, 3.0), numbers.normals(width, 1.0));
             let call = |kernel: fn(RmsNormArgs<'_>)| {
                 let mut out = poisoned(tokens * width);
@@ -34,7 +34,7 @@ fn add_rms_norm() {
     for kernel in host_kernels() {
         let Entry::AddRmsNorm { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
-            let mut numbers = Numbers(width as u64);
+            let mut numbers = Numbers::new(width as u64);
             let (x, residual) = (numbers.normals(tokens * width, 3.0), numbers.normals(tokens * width, 1.0));
             let weight = numbers.normals(width, 1.0);
             let call = |kernel: fn(AddRmsNormArgs<'_>)| {
@@ -56,7 +56,7 @@ fn add() {
     for kernel in host_kernels() {
         let Entry::Add { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
-            let mut numbers = Numbers(width as u64);
+            let mut numbers = Numbers::new(width as u64);
             let (a, b) = (numbers.normals(tokens * width, 1.0), numbers.normals(tokens * width, 1.0));
             let call = |kernel: fn(AddArgs<'_>)| {
                 let mut out = poisoned(tokens * width);
@@ -74,7 +74,7 @@ fn silu_mul() {
         let Entry::SiluMul { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
             // Wide enough to reach both ends of the exponential's range.
-            let gate_up = Numbers(width as u64).normals(tokens * width * 2, 30.0);
+            let gate_up = Numbers::new(width as u64).normals(tokens * width * 2, 30.0);
             let call = |run: &dyn Fn(SiluMulArgs<'_>)| {
                 let mut out = poisoned(tokens * width);
                 run(SiluMulArgs { gate_up: &gate_up, width, out: &mut out });
@@ -94,7 +94,7 @@ fn concat() {
     for kernel in host_kernels() {
         let Entry::Concat { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
-            let mut numbers = Numbers(width as u64);
+            let mut numbers = Numbers::new(width as u64);
             let widths = [width, 1, 2 * width];
             let parts = widths.map(|width| numbers.normals(tokens * width, 1.0));
             let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
@@ -123,7 +123,7 @@ fn gather() {
     for kernel in host_kernels() {
         let Entry::Gather { run, reference } = kernel.entry else { continue };
         for (tokens, width) in SHAPES {
-            let mut numbers = Numbers(width as u64);
+            let mut numbers = Numbers::new(width as u64);
             let x = numbers.normals(tokens * width, 1.0);
             let rows: Vec<u32> = (0..tokens / 2 + 1).map(|_| numbers.next() as u32 % tokens as u32).collect();
             let call = |kernel: fn(GatherArgs<'_>)| {
@@ -142,7 +142,7 @@ fn embed() {
         let Entry::Embed { run, reference } = kernel.entry else { continue };
         for format in Format::ALL {
             for layout in Layout::ALL.into_iter().filter(|layout| layout.holds(format, 128)) {
-                let mut numbers = Numbers(5);
+                let mut numbers = Numbers::new(5);
                 let table = weight(format, layout, 37, 128, &mut numbers);
                 let token_ids: Vec<u32> =
                     (0..300).map(|_| numbers.next() as u32 % 37).chain([0, 36]).collect();

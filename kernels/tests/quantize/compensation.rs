@@ -23,7 +23,7 @@ struct Layer {
 }
 
 fn layer(seed: u64, rows: usize, cols: usize) -> Layer {
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::new(seed);
     let weights = numbers.normals(rows * cols).iter().map(|w| w * 0.02).collect();
     let moment = moment(cols, &numbers.activations(2 * cols, cols));
     Layer { rows, cols, weights, moment }

@@ -17,7 +17,7 @@ fn natural(moment: &Hessian) -> CholeskyFactor {
 
 #[test]
 fn dead_inputs_keep_their_nearest_values() {
-    let mut numbers = Numbers(20);
+    let mut numbers = Numbers::new(20);
     let weights = numbers.normals(20 * COLS);
     let mut x = numbers.activations(500, COLS);
     let dead = [0, 17, 64, 65, 200, 255];
@@ -41,7 +41,7 @@ fn dead_inputs_keep_their_nearest_values() {
 
 #[test]
 fn without_input_nothing_is_compensated() {
-    let weights = Numbers(21).normals(20 * COLS);
+    let weights = Numbers::new(21).normals(20 * COLS);
     let factor = natural(&Hessian::new(COLS));
     for format in FORMATS {
         let result = gptq(&rows(COLS, &weights), 20, &factor, Rounding::to(format)).unwrap();
@@ -53,7 +53,7 @@ fn without_input_nothing_is_compensated() {
 
 #[test]
 fn zero_weights_stay_zero() {
-    let mut numbers = Numbers(22);
+    let mut numbers = Numbers::new(22);
     let mut weights = numbers.normals(20 * COLS);
     weights[3 * COLS..5 * COLS].fill(0.0);
     weights[8 * COLS + 64..8 * COLS + 128].fill(0.0);
@@ -72,7 +72,7 @@ fn zero_weights_stay_zero() {
 /// Weights from the smallest to the largest that the formats allow.
 #[test]
 fn extreme_weights_stay_finite() {
-    let mut numbers = Numbers(23);
+    let mut numbers = Numbers::new(23);
     let moment = moment(COLS, &numbers.activations(500, COLS));
     for scale in [1e-42_f32, 1e-30, 1e30, 1e37] {
         let weights: Vec<f32> = numbers.normals(5 * COLS).iter().map(|w| w * scale).collect();
@@ -93,7 +93,7 @@ fn extreme_weights_stay_finite() {
 
 #[test]
 fn bad_input_is_refused() {
-    let mut numbers = Numbers(24);
+    let mut numbers = Numbers::new(24);
     let moment = moment(COLS, &numbers.activations(400, COLS));
     let factor = natural(&moment);
     let mut weights = numbers.normals(20 * COLS);

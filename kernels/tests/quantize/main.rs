@@ -3,7 +3,7 @@
 
 mod compensation;
 mod faults;
-mod moment;
+mod hessian;
 mod real;
 mod reference;
 mod rotation;
@@ -13,6 +13,7 @@ use samp_kernels::{
     encoded::Encoded,
     format::decode_rows,
     quantize::{Hessian, Rows},
+    random::SplitMix64,
 };
 
 /// Every format with scales.
@@ -31,16 +32,16 @@ const FORMATS: [Format; 12] = [
     Format::Int8 { outliers: true },
 ];
 
-/// Numbers that look random and are the same in every run (splitmix64).
-struct Numbers(u64);
+/// Numbers that look random and are the same in every run.
+struct Numbers(SplitMix64);
 
 impl Numbers {
+    fn new(seed: u64) -> Numbers {
+        Numbers(SplitMix64::new(seed))
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     /// About normal: a sum of twelve uniform numbers.

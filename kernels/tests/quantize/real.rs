@@ -27,7 +27,7 @@ fn trained_weights_gain_from_search_and_compensation() {
     for name in ["layers.2.self_attn.q_proj", "layers.4.mlp.down_proj"] {
         let (cols, weights) = weight(&format!("model.{name}.weight"));
         let (source, count) = (rows(cols, &weights), weights.len() / cols);
-        let moment = moment(cols, &Numbers(40).activations(3 * cols, cols));
+        let moment = moment(cols, &Numbers::new(40).activations(3 * cols, cols));
         let factor = CholeskyFactor::new(&moment, Order::Natural, Damping::default());
         let energy = output_energy(&source, count, &moment);
         for format in FORMATS {

@@ -38,7 +38,7 @@ fn rows_of_the_matrix_are_orthonormal() {
 #[test]
 fn turning_inputs_and_weights_changes_no_output() {
     let (tokens, count, n) = (5, 37, 896);
-    let mut numbers = Numbers(30);
+    let mut numbers = Numbers::new(30);
     let (x, w) = (numbers.activations(tokens, n), numbers.normals(count * n));
     let rotation = HadamardRotation::new(n, 7);
     let (mut turned_x, mut turned_w) = (x.clone(), w.clone());
@@ -68,7 +68,7 @@ fn an_outlier_spreads() {
 
 #[test]
 fn seeds_differ_and_threads_do_not() {
-    let w = Numbers(31).normals(50 * 96);
+    let w = Numbers::new(31).normals(50 * 96);
     let turned = |seed| {
         let mut w = w.clone();
         HadamardRotation::new(96, seed).rotate_rows(&mut w);
@@ -85,7 +85,7 @@ proptest! {
     fn turning_back_restores(power in 0u32..8, odd in 0usize..12, seed: u64, count in 1usize..20) {
         let n = (2 * odd + 1) << power;
         let rotation = HadamardRotation::new(n, seed);
-        let original = Numbers(seed).normals(n * count);
+        let original = Numbers::new(seed).normals(n * count);
         let largest = original.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         let close = |w: &[f32]| w.iter().zip(&original).all(|(a, b)| (a - b).abs() <= 1e-5 * largest);
         let mut w = original.clone();

@@ -59,7 +59,7 @@ enum Command {
     Kernels {
         #[command(flatten)]
         place: Place,
-        /// Only trials whose name holds this
+        /// Only cases whose name holds this
         #[arg(long, default_value = "")]
         only: String,
         #[command(flatten)]
@@ -123,9 +123,9 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::Prepare { target, output } => prepare(target, &output),
         Command::Conformance { place, part } => part.run(&place, |from| Suite(suite::conformance(), from)),
         Command::Kernels { place, only, part } => part.run(&place, |from| {
-            let mut trials = suite::kernels();
-            trials.retain(|trial| trial.name.contains(&only));
-            Suite(trials, from)
+            let mut cases = suite::kernels();
+            cases.retain(|case| case.name.contains(&only));
+            Suite(cases, from)
         }),
         Command::Plan { plan, reference, tolerance, device } => {
             check_plan(&plan, &reference, tolerance, device)
@@ -187,13 +187,13 @@ fn prepare(target: TargetName, folder: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Trials, and the number of the first to be run.
+/// Cases, and the number of the first to be run.
 struct Suite(Vec<KernelCase>, usize);
 
 impl Job for Suite {
     fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool> {
-        let Suite(trials, from) = self;
-        gpu.run(trials.get(from..).unwrap_or_default(), |line| println!("{line}"))?;
+        let Suite(cases, from) = self;
+        gpu.run(cases.get(from..).unwrap_or_default(), |line| println!("{line}"))?;
         Ok(true)
     }
 }

@@ -50,8 +50,8 @@ pub fn tasks(shape: Shape, formats: &[Format], target: &Target) -> Vec<(Projecti
 pub fn sources(target: &Target) -> Result<Vec<Source>, GpuError> {
     let mut all = vec![memory::fill_source(), memory::copy_source()];
     let hopper = target.compute_capability >= Some((9, 0));
-    let trials = suite::conformance().into_iter().chain(suite::kernels());
-    all.extend(trials.filter(|trial| hopper || !trial.hopper).map(|trial| trial.source));
+    let cases = suite::conformance().into_iter().chain(suite::kernels());
+    all.extend(cases.filter(|case| hopper || !case.hopper).map(|case| case.source));
     for shape in SHAPES {
         for kv in [Kv::F16, Kv::Fp8] {
             for format in [Format::F16, Format::Bf16] {

@@ -1,4 +1,4 @@
-//! Trials of kernels on a GPU.
+//! Cases of kernels on a GPU.
 
 use rayon::prelude::*;
 use samp_kernel_cases::{self as cases, KernelCase};
@@ -9,15 +9,15 @@ use crate::{
     outcome::{Outcome, Summary},
 };
 
-/// Launches of each trial; all must write the same.
+/// Launches of each case; all must write the same.
 const TIMES: usize = 3;
 
-/// The trials of single wrappers of the device.
+/// The cases of single wrappers of the device.
 pub fn conformance() -> Vec<KernelCase> {
-    cases::probes::trials()
+    cases::probes::cases()
 }
 
-/// The trials of every kernel.
+/// The cases of every kernel.
 pub fn kernels() -> Vec<KernelCase> {
     cases::kernels().par_iter().flat_map_iter(|group| group()).collect()
 }
@@ -30,41 +30,38 @@ enum Memory<M> {
 }
 
 impl<D: Driver> Gpu<'_, D> {
-    /// Runs trials one after another and tells of each before and after.
-    pub fn run(&self, trials: &[KernelCase], mut tell: impl FnMut(&str)) -> Result<Summary, GpuError> {
-        self.each(trials, |trial| trial.name.clone(), |trial| self.try_out(trial), &mut tell)
+    /// Runs cases one after another and tells of each before and after.
+    pub fn run(&self, cases: &[KernelCase], mut tell: impl FnMut(&str)) -> Result<Summary, GpuError> {
+        self.each(cases, |case| case.name.clone(), |case| self.run_case(case), &mut tell)
     }
 
-    /// Runs one trial several times.
-    fn try_out(&self, trial: &KernelCase) -> Result<Outcome, GpuError> {
-        if trial.hopper && !self.is_hopper() {
+    /// Runs one case several times.
+    fn run_case(&self, case: &KernelCase) -> Result<Outcome, GpuError> {
+        if case.hopper && !self.is_hopper() {
             return Ok(Outcome::LeftOut);
         }
-        let ready = self.ready(&trial.source, trial.grid)?;
-        let memory = trial.args.iter().map(|arg| self.memory_of(arg)).collect::<Result<Vec<_>, _>>()?;
+        let ready = self.ready(&case.source, case.grid)?;
+        let memory = case.args.iter().map(|arg| self.memory_of(arg)).collect::<Result<Vec<_>, _>>()?;
         let mut first: Option<Vec<Vec<u8>>> = None;
         let mut worst = 0.0f64;
         for _ in 0..TIMES {
-            self.fill(trial, &memory)?;
-            self.launch(&ready, &args(trial, &memory))?;
+            self.fill(case, &memory)?;
+            self.launch(&ready, &args(case, &memory))?;
             let written = self.written(&memory)?;
-            match trial.check(&written) {
+            match case.check(&written) {
                 Ok(part) => worst = worst.max(part),
                 Err(wrong) => return Ok(Outcome::Wrong(wrong.to_string())),
             }
             let first = first.get_or_insert_with(|| written.clone());
-            if !trial.same(first, &written) {
-                return Ok(Outcome::Wrong(format!(
-                    "{}: launched again, it wrote something else",
-                    trial.name
-                )));
+            if !case.same(first, &written) {
+                return Ok(Outcome::Wrong(format!("{}: launched again, it wrote something else", case.name)));
             }
         }
         Ok(Outcome::Held(format!(" ({worst:.2} of the tolerance)")))
     }
 
     fn memory_of(&self, arg: &cases::Arg) -> Result<Memory<D::Memory>, DriverError> {
-        let allocate = |bytes: &[u8]| self.driver.allocate("data of a trial", bytes.len().max(1) as u64);
+        let allocate = |bytes: &[u8]| self.driver.allocate("data of a case", bytes.len().max(1) as u64);
         Ok(match arg {
             cases::Arg::Read(bytes) | cases::Arg::Constant(bytes) => {
                 Memory::Read(allocate(bytes)?, bytes.len() as u64)
@@ -74,8 +71,8 @@ impl<D: Driver> Gpu<'_, D> {
         })
     }
 
-    fn fill(&self, trial: &KernelCase, memory: &[Memory<D::Memory>]) -> Result<(), DriverError> {
-        for (arg, memory) in trial.args.iter().zip(memory) {
+    fn fill(&self, case: &KernelCase, memory: &[Memory<D::Memory>]) -> Result<(), DriverError> {
+        for (arg, memory) in case.args.iter().zip(memory) {
             if let (
                 cases::Arg::Read(bytes) | cases::Arg::Constant(bytes) | cases::Arg::Write(bytes, _),
                 Memory::Read(to, _) | Memory::Write(to, _),
@@ -100,7 +97,7 @@ impl<D: Driver> Gpu<'_, D> {
     }
 }
 
-fn args<'a, M>(trial: &KernelCase, memory: &'a [Memory<M>]) -> Vec<Arg<'a, M>> {
+fn args<'a, M>(case: &KernelCase, memory: &'a [Memory<M>]) -> Vec<Arg<'a, M>> {
     let arg = |(arg, memory): (&cases::Arg, &'a Memory<M>)| match (arg, memory) {
         (_, Memory::Read(memory, bytes) | Memory::Write(memory, bytes)) => {
             Arg::Memory { memory, offset: 0, bytes: *bytes }
@@ -109,5 +106,5 @@ fn args<'a, M>(trial: &KernelCase, memory: &'a [Memory<M>]) -> Vec<Arg<'a, M>> {
         (cases::Arg::F32(value), _) => Arg::F32(*value),
         _ => Arg::Null,
     };
-    trial.args.iter().zip(memory).map(arg).collect()
+    case.args.iter().zip(memory).map(arg).collect()
 }

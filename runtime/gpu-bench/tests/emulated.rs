@@ -39,8 +39,8 @@ fn with<T>(target: TargetName, work: impl FnOnce(&Gpu<'_, Emulated>) -> T) -> T 
     work(&Gpu { driver: &driver, clock: &clock, code: Code::Source, target: Target::of(target) })
 }
 
-fn tally(target: TargetName, trials: &[KernelCase]) -> Summary {
-    with(target, |gpu| gpu.run(trials, |line| println!("{line}")).unwrap_or_else(|error| panic!("{error}")))
+fn tally(target: TargetName, cases: &[KernelCase]) -> Summary {
+    with(target, |gpu| gpu.run(cases, |line| println!("{line}")).unwrap_or_else(|error| panic!("{error}")))
 }
 
 #[test]
@@ -54,36 +54,36 @@ fn conformance_holds() {
 fn kernels_hold() {
     let wanted =
         ["rms_norm", "add of", "embed f16", "rope_append 8", "attention_decode 3", "_gemv f16 40x256"];
-    let mut trials: Vec<KernelCase> = [cases::norms::trials(), cases::rows::trials(), cases::rope::trials()]
+    let mut cases: Vec<KernelCase> = [cases::norms::cases(), cases::rows::cases(), cases::rope::cases()]
         .into_iter()
         .chain([cases::attention::decode(), cases::linear::outputs()])
         .flatten()
         .collect();
-    trials.retain(|trial| wanted.iter().any(|name| trial.name.contains(name)));
-    let tally = tally(TargetName::A100, &trials);
+    cases.retain(|case| wanted.iter().any(|name| case.name.contains(name)));
+    let tally = tally(TargetName::A100, &cases);
     assert!(tally.wrong.is_empty() && tally.held > 10, "{tally:?}");
 }
 
 #[test]
 fn what_is_wrong_is_told_and_what_cannot_run_is_left_out() {
-    let mut trials = suite::conformance();
-    trials.retain(|trial| trial.name == "probe_warp" || trial.hopper);
-    let hopper = trials.len() - 1;
-    trials[0].args[1] = cases::Arg::poisoned(32 * 8 * 4, Check::exactly(vec![0; 32 * 8 * 4]));
-    let tally = tally(TargetName::A100, &trials);
+    let mut cases = suite::conformance();
+    cases.retain(|case| case.name == "probe_warp" || case.hopper);
+    let hopper = cases.len() - 1;
+    cases[0].args[1] = cases::Arg::poisoned(32 * 8 * 4, Check::exactly(vec![0; 32 * 8 * 4]));
+    let tally = tally(TargetName::A100, &cases);
     assert_eq!((tally.held, tally.left_out), (0, hopper));
     assert!(tally.wrong[0].contains("probe_warp, argument 1"), "{:?}", tally.wrong);
 }
 
 #[test]
-fn a_trial_that_fails_is_told_of_and_the_next_is_run() {
-    let mut trials = suite::conformance();
-    trials.retain(|trial| ["probe_warp", "probe_sync"].contains(&trial.name.as_str()));
-    assert_eq!(trials.len(), 2);
-    trials[0].source.text = "this does not compile".into();
+fn a_case_that_fails_is_told_of_and_the_next_is_run() {
+    let mut cases = suite::conformance();
+    cases.retain(|case| ["probe_warp", "probe_sync"].contains(&case.name.as_str()));
+    assert_eq!(cases.len(), 2);
+    cases[0].source.text = "this does not compile".into();
     let mut told = vec![];
-    let tally = with(TargetName::H200, |gpu| gpu.run(&trials, |line| told.push(line.to_owned())).unwrap());
-    let [failed, next] = [0, 1].map(|i| trials[i].name.as_str());
+    let tally = with(TargetName::H200, |gpu| gpu.run(&cases, |line| told.push(line.to_owned())).unwrap());
+    let [failed, next] = [0, 1].map(|i| cases[i].name.as_str());
     assert_eq!(told[0], format!("try   {failed}"));
     assert!(told[1].starts_with(&format!("WRONG {failed}: kernel ")), "{told:?}");
     assert_eq!(told[told.len() - 2], format!("try   {next}"));

@@ -14,7 +14,7 @@ fn killing_a_compile_at_any_moment_leaves_no_plan_or_a_whole_one() {
     let started = Instant::now();
     let whole = bench.compile("whole", &[]);
     let duration = started.elapsed().as_micros() as u64;
-    let mut draws = Draws(1);
+    let mut draws = Draws::new(1);
     let (mut killed, mut finished) = (0, 0);
     for round in 0..100 {
         let name = format!("killed-{}", round / 5); // five attempts in a row at the same plan resume each other
@@ -81,7 +81,7 @@ fn ten_thousand_flips_and_truncations_are_all_detected() {
     let bench = Bench::new();
     let plan = bench.compile("plan", &["--recipe", "uniform:nf4"]);
     let originals = files(&plan);
-    let mut draws = Draws(2);
+    let mut draws = Draws::new(2);
     for round in 0..10_000 {
         let (name, original) = &originals[draws.below(originals.len() as u64) as usize];
         let path = plan.join(name);

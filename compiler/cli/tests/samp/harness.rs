@@ -5,6 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
+use samp_kernels::random::SplitMix64;
 use tempfile::TempDir;
 
 /// The repository.
@@ -116,15 +117,15 @@ pub fn assert_same(a: &Path, b: &Path) {
     }
 }
 
-/// A seeded stream of numbers (SplitMix64), so that a failing draw can be drawn again.
-pub struct Draws(pub u64);
+/// A seeded stream of numbers, so that a failing draw can be drawn again.
+pub struct Draws(SplitMix64);
 
 impl Draws {
+    pub fn new(seed: u64) -> Draws {
+        Draws(SplitMix64::new(seed))
+    }
+
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
+        self.0.bits() % bound
     }
 }

@@ -267,7 +267,7 @@ pub fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
         "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
     });
     fs::write(model.join("tokenizer.json"), tokenizer.to_string()).unwrap();
-    let mut draws = Draws(1);
+    let mut draws = Draws::new(1);
     let mut text =
         |_| (0..24).map(|_| words[draws.below(40) as usize].as_str()).collect::<Vec<_>>().join(" ");
     let lines: Vec<String> = (0..120)

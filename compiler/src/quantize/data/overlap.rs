@@ -78,7 +78,7 @@ fn runs(tokens: &[u32]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
+    use samp_kernels::random::SplitMix64;
 
     fn record(tokens: &[u32]) -> DataRecord {
         DataRecord { tokens: tokens.to_vec(), stratum: "a".into(), weight: 1.0, chat: false }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn copies_and_long_quotations_are_found_and_a_common_header_is_not() {
-        let mut random = Random(1);
+        let mut random = SplitMix64::new(1);
         let text: Vec<u32> = (0..2000).map(|_| random.below(5000) as u32).collect();
         let calibration = [record(&text[..500]), record(&text[500..600]), record(&[1, 2, 3])];
         let quoting = [&text[100..400], &text[1000..1200]].concat();

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use samp_ir::Diagnostic;
+use samp_kernels::random::SplitMix64;
 
 use super::{DataRecord, Encoder, code};
-use crate::{jsonl::NO_STRATUM, random::Random};
+use crate::jsonl::NO_STRATUM;
 
 /// How often the records are dealt out anew; a difference by chance alone exceeds all of them once in a hundred.
 const DEALS: usize = 99;
@@ -111,7 +112,7 @@ pub fn difference(calibration: &[Vec<u32>], traffic: &[Vec<u32>], seed: u64) -> 
     let mut largest: Vec<usize> = (0..found.len()).collect();
     largest.sort_by(|&a, &b| found[b].0.total_cmp(&found[a].0).then(a.cmp(&b)));
     let tokens = largest.iter().take(NAMED).map(|&i| (vocabulary[i], found[i].1, found[i].2)).collect();
-    let mut random = Random(seed);
+    let mut random = SplitMix64::new(seed);
     let mut by_chance = 0f64;
     for _ in 0..DEALS {
         for last in (1..order.len()).rev() {
@@ -142,8 +143,8 @@ mod tests {
     use super::*;
 
     /// Records of tokens below 50, of which `more` makes one more frequent.
-    fn records(count: usize, more: Option<u32>, random: &mut Random) -> Vec<Vec<u32>> {
-        let token = |random: &mut Random| match more {
+    fn records(count: usize, more: Option<u32>, random: &mut SplitMix64) -> Vec<Vec<u32>> {
+        let token = |random: &mut SplitMix64| match more {
             Some(token) if random.below(4) == 0 => token,
             _ => random.below(50) as u32,
         };
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_difference_beyond_chance_is_told_with_its_tokens() {
-        let mut random = Random(2);
+        let mut random = SplitMix64::new(2);
         let (a, b) = (records(60, None, &mut random), records(40, None, &mut random));
         let alike = difference(&a, &b, 0);
         assert!(!alike.is_real(), "{alike:?}");

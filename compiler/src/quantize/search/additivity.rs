@@ -1,13 +1,11 @@
 //! How far measured losses add up: random assignments, predicted by the sum of their measured losses and audited.
 
 use samp_abi::{Format, plan::OpKind};
+use samp_kernels::random::SplitMix64;
 use samp_passes::{FormatCost, WeightSensitivity, legal_ops};
 
 use super::solve::Search;
-use crate::{
-    quantize::{ProgramPair, at_least},
-    random::Random,
-};
+use crate::quantize::{ProgramPair, at_least};
 
 /// Tokens that a trial's weights are rounded under, at least so many.
 const TOKENS: usize = 16_384;
@@ -31,7 +29,7 @@ impl Search<'_> {
         count: usize,
         seed: u64,
     ) -> anyhow::Result<Vec<AdditivitySample>> {
-        let mut random = Random(seed);
+        let mut random = SplitMix64::new(seed);
         let mut trials = vec![];
         let (batches, audit) = self.data;
         let tokens = at_least(batches, TOKENS, |batch| batch.token_ids.len());
@@ -70,7 +68,7 @@ struct Draw<'a> {
     share: usize,
     /// Whether members may have formats of their own.
     parts: bool,
-    random: &'a mut Random,
+    random: &'a mut SplitMix64,
 }
 
 impl Draw<'_> {
@@ -143,7 +141,7 @@ mod tests {
             formats: costs(3.0),
             parts: ["q", "k", "v"].map(part).into(),
         };
-        let mut random = Random(3);
+        let mut random = SplitMix64::new(3);
         let mut drawn = |parts| -> Vec<Vec<Drawn>> {
             let mut draw = Draw { share: 30, parts, random: &mut random };
             (0..200).map(|_| draw.weight(&fused)).collect()

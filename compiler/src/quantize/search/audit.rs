@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     certificate::{HeldOut, StratumQuality},
     quantize::{Baseline, CalibrationError, Forward, RecordDivergence, State, TokenBatch},
-    random::Random,
 };
+use samp_kernels::random::SplitMix64;
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2000;
@@ -62,7 +62,7 @@ impl<'a> Audit<'a> {
 fn judged(records: &[RecordDivergence], seed: u64) -> StratumQuality {
     let all: Vec<usize> = (0..records.len()).collect();
     let (kl, excess) = means(records, &all);
-    let mut random = Random(seed);
+    let mut random = SplitMix64::new(seed);
     let (mut kls, mut excesses): (Vec<f64>, Vec<f64>) = (0..RESAMPLES)
         .map(|_| {
             let drawn: Vec<usize> = all.iter().map(|_| random.below(records.len())).collect();

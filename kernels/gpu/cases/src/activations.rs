@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use samp_abi::Format;
 
-use super::{Arg, Numbers};
+use super::{Arg, RandomValues};
 use samp_kernels::{
     cuda::{Activation, fp8_place},
     format::{FP8_MAX, f32_to_fp8, fp8_to_f32},
@@ -69,8 +69,9 @@ impl Activations {
     /// `tokens` rows of 16 bits.
     pub fn sixteen_bits(
         activation: Activation,
-        (tokens, cols): (usize, usize),
-        numbers: &mut Numbers,
+        tokens: usize,
+        cols: usize,
+        numbers: &mut RandomValues,
     ) -> Self {
         let wanted: Vec<f32> = (0..tokens * cols).map(|_| numbers.normal(1.0)).collect();
         let (bits, values) = activation.rounded(&wanted);
@@ -79,7 +80,7 @@ impl Activations {
     }
 
     /// `tokens` rows in fp8, of very different sizes: a scale of the wrong token is noticed.
-    pub fn fp8((tokens, cols): (usize, usize), numbers: &mut Numbers) -> Self {
+    pub fn fp8(tokens: usize, cols: usize, numbers: &mut RandomValues) -> Self {
         let (mut values, mut stored, mut scales) = (vec![0.0; tokens * cols], vec![0; tokens * cols], vec![]);
         for (row, codes) in values.chunks_exact_mut(cols).zip(stored.chunks_exact_mut(cols)) {
             let size = 2f32.powi(scales.len() as i32 % 5 - 2);

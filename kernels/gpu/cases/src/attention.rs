@@ -1,6 +1,6 @@
-//! Trials of attention_decode and attention_prefill.
+//! Cases of attention_decode and attention_prefill.
 
-use super::{Arg, Batch, Check, Heads, KernelCase, Near, Numbers, activations::ActivationType as _};
+use super::{Arg, Batch, Check, Heads, KernelCase, Near, RandomValues, activations::ActivationType as _};
 use samp_kernels::{
     attention::{AttentionArgs, reference},
     cuda::Activation,
@@ -29,7 +29,7 @@ pub enum Kernel {
 
 /// What one launch computes.
 #[derive(Clone, Copy, Debug)]
-pub struct Case<'a> {
+pub struct AttentionCase<'a> {
     /// By which kernel.
     pub kernel: Kernel,
     /// Sizes.
@@ -42,11 +42,13 @@ pub struct Case<'a> {
 
 /// A few tokens of each sequence.
 pub fn decode() -> Vec<KernelCase> {
-    let case =
-        |heads, window, spans| Case { kernel: Kernel::Decode, heads, window, spans }.trial(Activation::F16);
+    let case = |heads, window, spans| {
+        AttentionCase { kernel: Kernel::Decode, heads, window, spans }.kernel_case(Activation::F16)
+    };
     let spans = &[(0, 1), (15, 1), (16, 1), (200, 1), (330, 2)][..];
     let two = &[(130, 1), (3, 1)][..];
-    let narrow = Case { kernel: Kernel::Decode, heads: SMALL, window: 0, spans: &[(40, 2), (3, 20)] };
+    let narrow =
+        AttentionCase { kernel: Kernel::Decode, heads: SMALL, window: 0, spans: &[(40, 2), (3, 20)] };
     vec![
         case(SMALL, 0, spans),
         case(Heads { fp8: true, ..SMALL }, 50, spans),
@@ -54,17 +56,19 @@ pub fn decode() -> Vec<KernelCase> {
         case(Heads { fp8: true, ..LARGE }, 0, two),
         case(EACH, 7, &[(40, 1), (2, 1)]),
         case(MANY, 0, &[(70, 1)]),
-        narrow.trial(Activation::Bf16),
-        Case { heads: Heads { fp8: true, ..SMALL }, ..narrow }.trial(Activation::Bf16),
+        narrow.kernel_case(Activation::Bf16),
+        AttentionCase { heads: Heads { fp8: true, ..SMALL }, ..narrow }.kernel_case(Activation::Bf16),
     ]
 }
 
 /// Many tokens of each sequence.
 pub fn prefill() -> Vec<KernelCase> {
-    let case =
-        |heads, window, spans| Case { kernel: Kernel::Prefill, heads, window, spans }.trial(Activation::F16);
+    let case = |heads, window, spans| {
+        AttentionCase { kernel: Kernel::Prefill, heads, window, spans }.kernel_case(Activation::F16)
+    };
     let spans = &[(0, 1), (0, 37), (21, 16), (100, 3)][..];
-    let narrow = Case { kernel: Kernel::Prefill, heads: SMALL, window: 0, spans: &[(40, 2), (3, 20)] };
+    let narrow =
+        AttentionCase { kernel: Kernel::Prefill, heads: SMALL, window: 0, spans: &[(40, 2), (3, 20)] };
     vec![
         case(SMALL, 0, spans),
         case(Heads { fp8: true, ..SMALL }, 19, spans),
@@ -72,21 +76,21 @@ pub fn prefill() -> Vec<KernelCase> {
         case(Heads { fp8: true, ..LARGE }, 0, &[(60, 11)]),
         case(EACH, 5, &[(0, 70)]),
         case(MANY, 0, &[(7, 9)]),
-        narrow.trial(Activation::Bf16),
-        Case { heads: Heads { fp8: true, ..SMALL }, ..narrow }.trial(Activation::Bf16),
+        narrow.kernel_case(Activation::Bf16),
+        AttentionCase { heads: Heads { fp8: true, ..SMALL }, ..narrow }.kernel_case(Activation::Bf16),
     ]
 }
 
 /// Queries such as both activation formats can hold, large enough that some positions matter much more than others.
 fn queries(batch: &Batch) -> Vec<f32> {
     let count = batch.tokens() * batch.heads.heads * batch.heads.head_dim;
-    Numbers::new(3).floats(count).iter().map(|x| (x * 96.0).round() / 32.0).collect()
+    RandomValues::new(3).uniforms(count).iter().map(|x| (x * 96.0).round() / 32.0).collect()
 }
 
-impl Case<'_> {
+impl AttentionCase<'_> {
     /// The launch with queries and results of a format.
-    pub fn trial(&self, activation: Activation) -> KernelCase {
-        let Case { kernel, heads, window, spans } = *self;
+    pub fn kernel_case(&self, activation: Activation) -> KernelCase {
+        let AttentionCase { kernel, heads, window, spans } = *self;
         let batch = Batch::new(heads, spans, true);
         let queries = queries(&batch);
         let expected = expected(&batch, &queries, window);
@@ -98,7 +102,8 @@ impl Case<'_> {
         let (source, grid, args) = match kernel {
             Kernel::Decode => {
                 let mut args = self.args(&batch, &bits, out);
-                args.extend(Arg::workspace(attention.decode_workspace(tokens, SPLITS)));
+                let (sums, counters) = attention.decode_workspace(tokens, SPLITS);
+                args.extend(Arg::workspace(sums, counters));
                 args.push(Arg::I32(tokens as i32));
                 // A token more than there are.
                 (attention.decode(), attention.decode_grid(tokens + 1, SPLITS), args)

@@ -1,24 +1,24 @@
-//! Trials of GPU kernels: a launch, its data, and what must come of it.
+//! Cases of GPU kernels: a launch, its data, and what must come of it.
 //!
 //! Whoever can launch kernels runs them, the emulator as well as a GPU, so that both are held to the same. What a kernel
 //! writes is NaN before the launch; results are compared with the plain-loop references.
 
 mod activations;
 pub mod attention;
-mod cache;
 mod check;
 pub mod linear;
 pub mod norms;
-mod numbers;
+mod paged_batch;
 mod patterns;
 pub mod probes;
+mod random_values;
 pub mod rope;
 pub mod rows;
 pub mod sample;
 
-pub use cache::{Batch, Heads};
 pub use check::{Check, Near};
-pub use numbers::Numbers;
+pub use paged_batch::{Batch, Heads};
+pub use random_values::RandomValues;
 
 use samp_kernels::cuda::{Grid, Source};
 
@@ -36,7 +36,7 @@ pub struct KernelCase {
     pub hopper: bool,
 }
 
-/// An argument of a trial.
+/// An argument of a case.
 pub enum Arg {
     /// Memory that the kernel reads.
     Read(Vec<u8>),
@@ -69,7 +69,7 @@ impl Arg {
     }
 
     /// Sums that blocks leave for each other, and counters that are zeros before and after each launch.
-    pub fn workspace((sums, counters): (u64, u64)) -> [Arg; 2] {
+    pub fn workspace(sums: u64, counters: u64) -> [Arg; 2] {
         let zeros = vec![0; counters as usize * 4];
         let counters = Arg::Write(zeros.clone(), Check::exactly(zeros));
         [Arg::poisoned(sums as usize * 4, Check::anything()), counters]
@@ -78,10 +78,10 @@ impl Arg {
 
 /// What a kernel wrote is not what it must be.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{trial}, argument {argument}: {what}")]
-pub struct Wrong {
-    /// The trial.
-    pub trial: String,
+#[error("{case}, argument {argument}: {what}")]
+pub struct CaseMismatch {
+    /// The case.
+    pub case: String,
     /// Which argument, counted from 0.
     pub argument: usize,
     /// What was expected and found.
@@ -91,11 +91,11 @@ pub struct Wrong {
 impl KernelCase {
     /// Checks what each [`Arg::Write`] holds after the launch, in order. Returns the largest part of its tolerance that a
     /// value took: at most 1, and 0 if everything is exact.
-    pub fn check(&self, written: &[Vec<u8>]) -> Result<f64, Wrong> {
+    pub fn check(&self, written: &[Vec<u8>]) -> Result<f64, CaseMismatch> {
         assert_eq!(self.checks().count(), written.len(), "{}: what was written, and nothing else", self.name);
         let mut worst = 0.0f64;
         for ((argument, check), bytes) in self.checks().zip(written) {
-            let wrong = |what| Wrong { trial: self.name.clone(), argument, what };
+            let wrong = |what| CaseMismatch { case: self.name.clone(), argument, what };
             worst = worst.max(check.of(bytes).map_err(wrong)?);
         }
         Ok(worst)
@@ -115,7 +115,7 @@ impl KernelCase {
     }
 }
 
-/// Every trial of every kernel, grouped as they share data: each group is made when it is wanted.
+/// Every case of every kernel, grouped as they share data: each group is made when it is wanted.
 pub fn kernels() -> Vec<fn() -> Vec<KernelCase>> {
     vec![
         linear::gemv,
@@ -127,9 +127,9 @@ pub fn kernels() -> Vec<fn() -> Vec<KernelCase>> {
         linear::tiles,
         attention::decode,
         attention::prefill,
-        rope::trials,
-        norms::trials,
-        rows::trials,
+        rope::cases,
+        norms::cases,
+        rows::cases,
         sample::few,
         sample::many,
         sample::large,

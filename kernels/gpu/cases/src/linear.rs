@@ -1,10 +1,10 @@
-//! Trials of the linear kernels: formats, ragged tokens and rows, the widths of several models, grids that share work out
+//! Cases of the linear kernels: formats, ragged tokens and rows, the widths of several models, grids that share work out
 //! anyhow.
 
 use samp_abi::{Format, Layout};
 
 use super::{
-    Arg, Check, KernelCase, Near, Numbers,
+    Arg, Check, KernelCase, Near, RandomValues,
     activations::{ActivationType as _, Activations},
 };
 use samp_kernels::{
@@ -19,28 +19,28 @@ use samp_kernels::{
 /// As many blocks as there are parts.
 const ALL: u32 = u32::MAX;
 
-/// A kernel with the tokens and blocks that it is tried with.
-pub struct Case {
+/// The launches of one kernel: every number of tokens with every number of blocks.
+pub struct CaseGrid {
     /// The kernel.
     pub linear: Linear,
-    /// Numbers of tokens.
+    /// How many tokens each launch has.
     pub tokens: Vec<u32>,
-    /// Numbers of blocks along x.
+    /// How many blocks along x each launch has.
     pub blocks: Vec<u32>,
 }
 
-impl Case {
-    fn new(linear: Linear, tokens: &[u32], blocks: &[u32]) -> Case {
+impl CaseGrid {
+    fn new(linear: Linear, tokens: &[u32], blocks: &[u32]) -> CaseGrid {
         let blocks = blocks.iter().map(|blocks| (*blocks).min(linear.parts())).collect();
-        Case { linear, tokens: tokens.to_vec(), blocks }
+        CaseGrid { linear, tokens: tokens.to_vec(), blocks }
     }
 
-    /// All its trials.
-    pub fn trials(&self) -> Vec<KernelCase> {
+    /// All its cases.
+    pub fn kernel_cases(&self) -> Vec<KernelCase> {
         let problem = Problem::new(&self.linear, self.tokens.iter().copied().max().unwrap_or(0));
         let pairs =
             self.tokens.iter().flat_map(|tokens| self.blocks.iter().map(move |blocks| (*tokens, *blocks)));
-        pairs.map(|(tokens, blocks)| problem.trial(tokens, blocks)).collect()
+        pairs.map(|(tokens, blocks)| problem.kernel_case(tokens, blocks)).collect()
     }
 }
 
@@ -52,7 +52,7 @@ pub fn kernel(kind: LinearKind, format: &str, shape: (u32, u32), tokens: u32) ->
 }
 
 /// Every format and the widths of models in one way.
-pub fn cases(kind: LinearKind) -> Vec<Case> {
+pub fn format_grids(kind: LinearKind) -> Vec<CaseGrid> {
     let all: [(&str, (u32, u32), u32); 12] = match kind {
         LinearKind::Gemv => [
             ("nf4", (24, 28672), 1),
@@ -114,29 +114,29 @@ pub fn cases(kind: LinearKind) -> Vec<Case> {
     let case = |(format, shape, tokens)| {
         let linear = kernel(kind, format, shape, tokens);
         match kind {
-            LinearKind::Gemv => Case::new(linear, &[1, tokens], &[1, 2]),
-            _ => Case::new(linear, &[tokens - 3, tokens + 1], &[3, ALL]),
+            LinearKind::Gemv => CaseGrid::new(linear, &[1, tokens], &[1, 2]),
+            _ => CaseGrid::new(linear, &[tokens - 3, tokens + 1], &[3, ALL]),
         }
     };
     all.into_iter().map(case).collect()
 }
 
-/// [`cases`] of activations in fp8, outputs of every type, biases.
-pub fn fp8_cases() -> Vec<Case> {
+/// [`format_grids`] of activations in fp8, outputs of every type, biases.
+pub fn fp8_grids() -> Vec<CaseGrid> {
     let linear = kernel(LinearKind::WgmmaFp8, "fp8", (72, 640), 32);
     let bf16 = linear.with(Activation::Bf16).expect("exact weights");
     let wide = Linear { bias: true, f32_out: true, ..linear };
-    let others = [bf16, Linear { bias: true, ..linear }, wide].map(|l| Case::new(l, &[29, 32], &[2, 5]));
-    cases(LinearKind::WgmmaFp8).into_iter().chain(others).collect()
+    let others = [bf16, Linear { bias: true, ..linear }, wide].map(|l| CaseGrid::new(l, &[29, 32], &[2, 5]));
+    format_grids(LinearKind::WgmmaFp8).into_iter().chain(others).collect()
 }
 
 /// Outputs in f32, biases, and ways of sharing out the work other than the usual.
-pub fn other_cases() -> Vec<Case> {
+pub fn other_grids() -> Vec<CaseGrid> {
     let mut all = vec![];
     for (kind, tokens) in [(LinearKind::Gemv, 2), (LinearKind::Mma, 16), (LinearKind::Wgmma, 16)] {
         let wide = Linear { bias: true, f32_out: true, ..kernel(kind, "f16", (40, 256), tokens) };
         let narrow = Linear { bias: true, ..kernel(kind, "nf4", (40, 256), tokens) };
-        all.extend([wide, narrow].map(|linear| Case::new(linear, &[tokens], &[2])));
+        all.extend([wide, narrow].map(|linear| CaseGrid::new(linear, &[tokens], &[2])));
     }
     for (tokens, row_warps, k_warps, tiles_per_warp, stages) in
         [(16, 2, 4, 2, 3), (32, 1, 2, 1, 5), (32, 4, 1, 2, 2)]
@@ -146,19 +146,19 @@ pub fn other_cases() -> Vec<Case> {
         linear.tiling.k_warps = k_warps;
         linear.tiling.tiles_per_warp = tiles_per_warp;
         linear.tiling.stages = stages;
-        all.push(Case::new(linear, &[tokens], &[1, 2, ALL]));
+        all.push(CaseGrid::new(linear, &[tokens], &[1, 2, ALL]));
     }
     all
 }
 
 /// Activations of bf16, over every format that is exact among them.
-pub fn bf16_cases() -> Vec<Case> {
+pub fn bf16_grids() -> Vec<CaseGrid> {
     let formats = ["nf4", "fp4", "int4", "int4_g64_asym", "fp8", "fp8_e4m3_tensor", "int8", "bf16"];
     let mut all = vec![];
     for (kind, tokens) in [(LinearKind::Gemv, 3), (LinearKind::Mma, 16), (LinearKind::Wgmma, 16)] {
         for format in formats {
             let linear = kernel(kind, format, (72, 640), tokens).with(Activation::Bf16);
-            all.push(Case::new(linear.expect("exact weights"), &[tokens - 1, tokens], &[2, 5]));
+            all.push(CaseGrid::new(linear.expect("exact weights"), &[tokens - 1, tokens], &[2, 5]));
         }
     }
     for (kind, shape, tokens) in [
@@ -167,43 +167,43 @@ pub fn bf16_cases() -> Vec<Case> {
         (LinearKind::Wgmma, (136, 896), 128),
     ] {
         let wide = Linear { bias: true, f32_out: true, ..kernel(kind, "bf16", shape, tokens) };
-        all.push(Case::new(wide, &[tokens - 3], &[1, ALL]));
+        all.push(CaseGrid::new(wide, &[tokens - 3], &[1, ALL]));
     }
     all
 }
 
-fn all_trials(cases: Vec<Case>) -> Vec<KernelCase> {
-    cases.iter().flat_map(Case::trials).collect()
+fn all_cases(grids: Vec<CaseGrid>) -> Vec<KernelCase> {
+    grids.iter().flat_map(CaseGrid::kernel_cases).collect()
 }
 
-/// [`cases`] of the kernels for a few tokens.
+/// [`format_grids`] of the kernels for a few tokens.
 pub fn gemv() -> Vec<KernelCase> {
-    all_trials(cases(LinearKind::Gemv))
+    all_cases(format_grids(LinearKind::Gemv))
 }
 
-/// [`cases`] of the kernels on `mma` units.
+/// [`format_grids`] of the kernels on `mma` units.
 pub fn mma() -> Vec<KernelCase> {
-    all_trials(cases(LinearKind::Mma))
+    all_cases(format_grids(LinearKind::Mma))
 }
 
-/// [`cases`] of the kernels on `wgmma` units.
+/// [`format_grids`] of the kernels on `wgmma` units.
 pub fn wgmma() -> Vec<KernelCase> {
-    all_trials(cases(LinearKind::Wgmma))
+    all_cases(format_grids(LinearKind::Wgmma))
 }
 
-/// [`other_cases`].
+/// [`other_grids`].
 pub fn outputs() -> Vec<KernelCase> {
-    all_trials(other_cases())
+    all_cases(other_grids())
 }
 
-/// [`bf16_cases`].
+/// [`bf16_grids`].
 pub fn bf16() -> Vec<KernelCase> {
-    all_trials(bf16_cases())
+    all_cases(bf16_grids())
 }
 
-/// [`fp8_cases`].
+/// [`fp8_grids`].
 pub fn fp8() -> Vec<KernelCase> {
-    all_trials(fp8_cases())
+    all_cases(fp8_grids())
 }
 
 /// Every number of tokens at a time that a kernel can be made for, over every format.
@@ -214,7 +214,7 @@ pub fn tiles() -> Vec<KernelCase> {
         |format| LinearKind::ALL.into_iter().flat_map(move |kind| (1..=128).map(move |t| (kind, format, t)));
     let linears =
         formats.flat_map(kinds).filter_map(|(kind, format, t)| Linear::new(kind, *format, (200, 640), t));
-    all_trials(linears.map(|linear| Case::new(linear, &[linear.tokens], &[5])).collect())
+    all_cases(linears.map(|linear| CaseGrid::new(linear, &[linear.tokens], &[5])).collect())
 }
 
 /// A linear with all its data, and its results for the most tokens that it is tried with.
@@ -230,7 +230,7 @@ impl Problem {
     /// A problem of up to so many tokens.
     pub fn new(linear: &Linear, tokens: u32) -> Problem {
         let (rows, cols) = (linear.rows as usize, linear.cols as usize);
-        let mut numbers = Numbers::new(u64::from(linear.rows * 1009 + linear.cols));
+        let mut numbers = RandomValues::new(u64::from(linear.rows * 1009 + linear.cols));
         // Rows of very different sizes: a scale of the wrong row is noticed.
         let sizes: Vec<f32> =
             (0..rows).map(|row| 2f32.powi(row as i32 % 7 - 3) / (cols as f32).sqrt()).collect();
@@ -240,13 +240,12 @@ impl Problem {
         let mut weights = vec![0.0; rows * cols];
         decode_rows(plain.view(), 0, &mut weights);
         let packed = pack(plain.view(), Layout::MmaFragments);
-        let shape = (tokens as usize, cols);
         let mut problem = Problem {
             linear: *linear,
             parts: packed.parts.iter().map(|(_, bytes)| bytes.to_vec()).collect(),
             x: match linear.kind {
-                LinearKind::WgmmaFp8 => Activations::fp8(shape, &mut numbers),
-                _ => Activations::sixteen_bits(linear.activation, shape, &mut numbers),
+                LinearKind::WgmmaFp8 => Activations::fp8(tokens as usize, cols, &mut numbers),
+                _ => Activations::sixteen_bits(linear.activation, tokens as usize, cols, &mut numbers),
             },
             bias: (0..rows).map(|_| numbers.normal(1.0)).collect(),
             expected: vec![],
@@ -257,7 +256,7 @@ impl Problem {
     }
 
     /// The kernel for the first `tokens` tokens on `blocks` blocks along x.
-    pub fn trial(&self, tokens: u32, blocks: u32) -> KernelCase {
+    pub fn kernel_case(&self, tokens: u32, blocks: u32) -> KernelCase {
         let linear = &self.linear;
         let (stored, bytes) = if linear.f32_out { (Format::F32, 4) } else { (linear.activation.stored(), 2) };
         let outputs = (tokens * linear.rows) as usize;
@@ -273,7 +272,8 @@ impl Problem {
         let mut size = [blocks, 1, 1];
         if linear.kind != LinearKind::Gemv {
             size[1] = linear.token_tiles(tokens);
-            args.extend(Arg::workspace(linear.workspace(blocks, size[1])));
+            let (sums, counters) = linear.workspace(blocks, size[1]);
+            args.extend(Arg::workspace(sums, counters));
         }
         let grid = Grid { blocks: size, threads: linear.threads(), shared_bytes: linear.shared_bytes() };
         let source = linear.source();

@@ -1,8 +1,8 @@
-//! Trials of rms_norm and add_rms_norm, and of what quantizes rows.
+//! Cases of rms_norm and add_rms_norm, and of what quantizes rows.
 
 use samp_abi::Format;
 
-use super::{Arg, Check, KernelCase, Near, Numbers, activations::ActivationType as _};
+use super::{Arg, Check, KernelCase, Near, RandomValues, activations::ActivationType as _};
 use samp_kernels::{
     cuda::{Activation, Grid, Source, fp8_place},
     elementwise::{SiluMulArgs, cuda::Rows, reference::silu_mul},
@@ -13,7 +13,7 @@ use samp_kernels::{
 const EPS: f32 = 1e-5;
 
 /// Both, over rows of several widths, of either activation.
-pub fn trials() -> Vec<KernelCase> {
+pub fn cases() -> Vec<KernelCase> {
     let plain = [(1, 64), (3, 500), (7, 2048), (2, 4096), (2, 8192)];
     let of = |activation| {
         let shape = move |(tokens, width)| Shape { tokens, width, activation };
@@ -72,7 +72,7 @@ impl Shape {
         Arg::poisoned(expected.len() * 2, Check::near(self.activation.stored(), near))
     }
 
-    fn trial(self, name: &str, (source, grid): (Source, Grid), args: Vec<Arg>) -> KernelCase {
+    fn kernel_case(self, name: &str, source: Source, grid: Grid, args: Vec<Arg>) -> KernelCase {
         let Shape { tokens, width, activation } = self;
         let name = format!("{name} [{tokens}, {width}]{}", activation.ending());
         KernelCase { name, source, grid, args, hopper: false }
@@ -80,22 +80,22 @@ impl Shape {
 
     /// rms_norm of them.
     pub fn alone(self) -> KernelCase {
-        let mut numbers = Numbers::new(self.width as u64);
-        let (x, weight) = (numbers.floats(self.tokens * self.width), numbers.floats(self.width));
+        let mut numbers = RandomValues::new(self.width as u64);
+        let (x, weight) = (numbers.uniforms(self.tokens * self.width), numbers.uniforms(self.width));
         let mut expected = vec![0.0; x.len()];
         reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut expected });
         let count = Arg::I32(self.tokens as i32);
         let args = vec![Arg::read(&x), Arg::read(&weight), self.normed(&expected), count, Arg::F32(EPS)];
         // A block more than there are tokens.
         let grid = self.norm().grid(self.tokens as u32 + 1);
-        self.trial("rms_norm", (self.norm().rms_norm(), grid), args)
+        self.kernel_case("rms_norm", self.norm().rms_norm(), grid, args)
     }
 
     /// The same after the addition of the residual.
     pub fn added(self) -> KernelCase {
-        let mut numbers = Numbers::new(self.width as u64);
-        let (bits, x) = self.activation.rounded(&numbers.floats(self.tokens * self.width));
-        let (residual, weight) = (numbers.floats(x.len()), numbers.floats(self.width));
+        let mut numbers = RandomValues::new(self.width as u64);
+        let (bits, x) = self.activation.rounded(&numbers.uniforms(self.tokens * self.width));
+        let (residual, weight) = (numbers.uniforms(x.len()), numbers.uniforms(self.width));
         let (mut sum, mut expected) = (residual.clone(), vec![0.0; x.len()]);
         reference::add_rms_norm(AddRmsNormArgs {
             x: &x,
@@ -114,17 +114,17 @@ impl Shape {
             Arg::F32(EPS),
         ];
         let grid = self.norm().grid(self.tokens as u32);
-        self.trial("add_rms_norm", (self.norm().add_rms_norm(), grid), args)
+        self.kernel_case("add_rms_norm", self.norm().add_rms_norm(), grid, args)
     }
 
     /// Both norms and silu_mul with results in E4M3; the first row of the norms is zeros.
     fn in_fp8(self) -> [KernelCase; 3] {
         let Shape { tokens, width, activation } = self;
         let (norm, rows) = (self.norm(), Rows { cols: width as u32, activation });
-        let mut numbers = Numbers::new(width as u64);
-        let (mut x, weight) = (numbers.floats(tokens * width), numbers.floats(width));
+        let mut numbers = RandomValues::new(width as u64);
+        let (mut x, weight) = (numbers.uniforms(tokens * width), numbers.uniforms(width));
         x[..width].fill(0.0);
-        let (gate_up_bits, gate_up) = activation.rounded(&numbers.floats(2 * tokens * width));
+        let (gate_up_bits, gate_up) = activation.rounded(&numbers.uniforms(2 * tokens * width));
         let (mut normed, mut gated) = (vec![0.0; x.len()], vec![0.0; x.len()]);
         reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut normed });
         silu_mul(SiluMulArgs { gate_up: &gate_up, width, out: &mut gated });
@@ -138,11 +138,12 @@ impl Shape {
         let [codes, scales] = quantized(&gated, width);
         let gated = vec![Arg::read(&gate_up_bits), codes, scales, count()];
         let blocks = tokens as u32 + 1;
-        let of_norms = |source| (norm.to_fp8(source), norm.fp8_grid(blocks));
+        let of_norms =
+            |name, source, args| self.kernel_case(name, norm.to_fp8(source), norm.fp8_grid(blocks), args);
         [
-            self.trial("rms_norm in fp8", of_norms(norm.rms_norm()), alone),
-            self.trial("add_rms_norm in fp8", of_norms(norm.add_rms_norm()), added),
-            self.trial("silu_mul in fp8", (rows.silu_mul_fp8(), rows.silu_mul_fp8_grid(blocks)), gated),
+            of_norms("rms_norm in fp8", norm.rms_norm(), alone),
+            of_norms("add_rms_norm in fp8", norm.add_rms_norm(), added),
+            self.kernel_case("silu_mul in fp8", rows.silu_mul_fp8(), rows.silu_mul_fp8_grid(blocks), gated),
         ]
     }
 }

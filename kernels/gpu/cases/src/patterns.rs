@@ -1,4 +1,4 @@
-//! The trial of what the device makes of every 16 bits.
+//! The case of what the device makes of every 16 bits.
 
 use half::{bf16, f16};
 
@@ -13,7 +13,7 @@ const PATTERNS: usize = 1 << 16;
 /// Words that `probe_patterns` writes for each.
 const WORDS: usize = 7;
 
-pub(super) fn trial() -> KernelCase {
+pub(super) fn kernel_case() -> KernelCase {
     let check = Check::new(|found| {
         let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("4 bytes"));
         for (bits, bytes) in (0..=u16::MAX).zip(found.chunks_exact(4 * WORDS)) {

@@ -1,18 +1,18 @@
-//! Trials of single wrappers of the device against what they are defined to do.
+//! Cases of single wrappers of the device against what they are defined to do.
 
 use half::{bf16, f16};
 
 use samp_abi::Format;
 
-use super::{Arg, Check, KernelCase, Near, Numbers, activations::ActivationType as _, patterns, source};
+use super::{Arg, Check, KernelCase, Near, RandomValues, activations::ActivationType as _, patterns, source};
 use samp_kernels::{
     cuda::{Activation, Grid, Source},
     format::f32_to_fp8,
 };
 
 /// Every probe.
-pub fn trials() -> Vec<KernelCase> {
-    let of_numbers = [numbers(), patterns::trial(), pairs(), wide()];
+pub fn cases() -> Vec<KernelCase> {
+    let of_numbers = [numbers(), patterns::kernel_case(), pairs(), wide()];
     let of_threads = [warp(), sync(), handoff(), copy(), stream(), bulk(), fence()];
     let matrices = [Activation::F16, Activation::Bf16].into_iter().flat_map(|of| {
         let warpgroups = COLUMNS.map(|columns| warpgroup(columns, of));
@@ -25,9 +25,13 @@ pub fn trials() -> Vec<KernelCase> {
 /// Columns that a product of a warpgroup can have.
 const COLUMNS: [usize; 4] = [16, 32, 64, 128];
 
-fn trial(stem: &'static str, (blocks, threads, shared_bytes): (u32, u32, u32), args: Vec<Arg>) -> KernelCase {
-    let grid = Grid { blocks: [blocks, 1, 1], threads, shared_bytes };
+fn kernel_case(stem: &'static str, grid: Grid, args: Vec<Arg>) -> KernelCase {
     KernelCase { name: stem.into(), source: source(stem, &[]), grid, args, hopper: false }
+}
+
+/// `blocks` of `threads` in one dimension.
+fn on_blocks(blocks: u32, threads: u32, shared_bytes: u32) -> Grid {
+    Grid { blocks: [blocks, 1, 1], threads, shared_bytes }
 }
 
 fn pair(low: u16, high: u16) -> u32 {
@@ -85,9 +89,9 @@ fn approximate_part(x: f32, word: u32) -> f64 {
 }
 
 fn numbers() -> KernelCase {
-    let mut numbers = Numbers::new(1);
+    let mut numbers = RandomValues::new(1);
     // Values of every magnitude that f16 and E4M3 have, and ties.
-    let mut x: Vec<f32> = (0..2000).map(|i| numbers.even() * 2f32.powi(i % 26 - 15)).collect();
+    let mut x: Vec<f32> = (0..2000).map(|i| numbers.uniform() * 2f32.powi(i % 26 - 15)).collect();
     x.extend([0.0, -0.0, 448.0, 464.0, 500.0, 1.0 / 1024.0, 3.0 / 1024.0, 17.0, 19.0, -65504.0]);
     let count = x.len();
     let input = Arg::read(&x);
@@ -110,11 +114,11 @@ fn numbers() -> KernelCase {
         Ok(worst)
     });
     let args = vec![input, Arg::poisoned(count * (EXACT + 1) * 4, check), Arg::I32(count as i32)];
-    trial("probe_numbers", (count.div_ceil(128) as u32, 128, 0), args)
+    kernel_case("probe_numbers", on_blocks(count.div_ceil(128) as u32, 128, 0), args)
 }
 
 fn warp() -> KernelCase {
-    let x: Vec<u32> = Numbers::new(9).floats(32).iter().map(|v| v.to_bits()).collect();
+    let x: Vec<u32> = RandomValues::new(9).uniforms(32).iter().map(|v| v.to_bits()).collect();
     let votes = (0..32).fold(0, |votes, lane| votes | u32::from(x[lane].is_multiple_of(3)) << lane);
     let of_lane = |lane: usize| {
         [
@@ -130,7 +134,7 @@ fn warp() -> KernelCase {
     };
     let expected: Vec<u32> = (0..32).flat_map(of_lane).collect();
     let out = Arg::poisoned(32 * 8 * 4, Check::words(&expected));
-    trial("probe_warp", (1, 32, 0), vec![Arg::read(&x), out])
+    kernel_case("probe_warp", on_blocks(1, 32, 0), vec![Arg::read(&x), out])
 }
 
 fn sync() -> KernelCase {
@@ -145,7 +149,7 @@ fn sync() -> KernelCase {
         Arg::Write(5i32.to_le_bytes().to_vec(), Check::words(&[5 + total])),
         Arg::Write(0.5f32.to_le_bytes().to_vec(), Check::words(&[0.5 + total as f32])),
     ];
-    trial("probe_sync", (3, 128, 512), args)
+    kernel_case("probe_sync", on_blocks(3, 128, 512), args)
 }
 
 /// `a · b`, of `[rows, depth]` and `[depth, columns]`, in f64.
@@ -162,11 +166,11 @@ fn product(a: &[f32], b: impl Fn(usize, usize) -> f32, depth: usize, columns: us
 
 /// Products and sums of pairs of bf16, rounded once.
 fn pairs() -> KernelCase {
-    let mut numbers = Numbers::new(5);
+    let mut numbers = RandomValues::new(5);
     let count = 3000;
     // Products and sums of such values are exact in f64, subnormal ones among them.
     let mut draw = |least: i32| -> Vec<[bf16; 2]> {
-        let mut value = || bf16::from_f32(numbers.even() * 2f32.powi(least + numbers.below(12) as i32));
+        let mut value = || bf16::from_f32(numbers.uniform() * 2f32.powi(least + numbers.below(12) as i32));
         (0..count).map(|_| [value(), value()]).collect()
     };
     let (mut a, mut b, mut c) = (draw(-8), draw(-8), draw(-12));
@@ -185,13 +189,13 @@ fn pairs() -> KernelCase {
     };
     let out = Arg::poisoned(count * 4, Check::words(&expected));
     let args = vec![words(&a), words(&b), words(&c), out, Arg::I32(count as i32)];
-    trial("probe_bf16", (count.div_ceil(128) as u32, 128, 0), args)
+    kernel_case("probe_bf16", on_blocks(count.div_ceil(128) as u32, 128, 0), args)
 }
 
 /// Numbers of 64 bits.
 fn wide() -> KernelCase {
-    let mut numbers = Numbers::new(10);
-    let x: Vec<f64> = (0..32).map(|_| f64::from(numbers.even()).abs() * 50.0 + 1.0 / 3.0).collect();
+    let mut numbers = RandomValues::new(10);
+    let x: Vec<f64> = (0..32).map(|_| f64::from(numbers.uniform()).abs() * 50.0 + 1.0 / 3.0).collect();
     let bits: Vec<u64> = x.iter().map(|x| x.to_bits()).collect();
     let input = Arg::read(&bits);
     let of_lane = move |lane: usize| {
@@ -217,20 +221,20 @@ fn wide() -> KernelCase {
         }
         Ok(worst)
     });
-    trial("probe_wide", (1, 32, 0), vec![input, Arg::poisoned(32 * 8 * 8, check)])
+    kernel_case("probe_wide", on_blocks(1, 32, 0), vec![input, Arg::poisoned(32 * 8 * 8, check)])
 }
 
 fn matrix(of: Activation) -> KernelCase {
-    let mut numbers = Numbers::new(4);
-    let (a, wide_a) = of.rounded(&numbers.floats(256));
-    let (b, wide_b) = of.rounded(&numbers.floats(128));
+    let mut numbers = RandomValues::new(4);
+    let (a, wide_a) = of.rounded(&numbers.uniforms(256));
+    let (b, wide_b) = of.rounded(&numbers.uniforms(128));
     let once = product(&wide_a, |k, column| wide_b[k * 8 + column], 16, 8);
     let b_rows: Vec<u16> = (0..128).map(|i| b[i % 16 * 8 + i / 16]).collect();
     let check = Check::near(Format::F32, Near::all(&[once.clone(), once].concat(), 1e-5, 0.0));
     let args = vec![Arg::read(&a), Arg::read(&b), Arg::read(&b_rows), Arg::poisoned(256 * 4, check)];
-    let trial = trial("probe_matrix", (1, 32, 1024), args);
+    let case = kernel_case("probe_matrix", on_blocks(1, 32, 1024), args);
     let name = format!("probe_matrix{}", of.ending());
-    KernelCase { name, source: with(trial.source, of), ..trial }
+    KernelCase { name, source: with(case.source, of), ..case }
 }
 
 /// A probe of products of f16, or of bf16.
@@ -250,20 +254,20 @@ fn copy() -> KernelCase {
     expected[valid * 16..].fill(0);
     let out = Arg::poisoned(x.len(), Check::exactly(expected));
     let args = vec![Arg::read(&x[..valid * 16]), out, Arg::I32(turns as i32), Arg::I32(valid as i32)];
-    trial("probe_copy", (1, 64, 3072), args)
+    kernel_case("probe_copy", on_blocks(1, 64, 3072), args)
 }
 
 /// What is read once.
 fn stream() -> KernelCase {
     let x = pieces(6);
     let args = vec![Arg::read(&x), Arg::poisoned(x.len(), Check::exactly(x.clone()))];
-    trial("probe_stream", (3, 64, 1024), args)
+    kernel_case("probe_stream", on_blocks(3, 64, 1024), args)
 }
 
 /// Rows that blocks leave for the last of them; the sum of each column in the order of the blocks.
 fn handoff() -> KernelCase {
     let (blocks, columns) = (96, 128);
-    let x = Numbers::new(14).floats(blocks * columns);
+    let x = RandomValues::new(14).uniforms(blocks * columns);
     let sum = |column: usize| x[column..].iter().step_by(columns).fold(0.0f32, |sum, x| sum + x);
     let sums: Vec<f32> = (0..columns).map(sum).collect();
     let args = vec![
@@ -272,29 +276,29 @@ fn handoff() -> KernelCase {
         Arg::Write(vec![0; 4], Check::words(&[0u32])),
         Arg::poisoned(columns * 4, Check::words(&sums)),
     ];
-    trial("probe_handoff", (blocks as u32, columns as u32, 4), args)
+    kernel_case("probe_handoff", on_blocks(blocks as u32, columns as u32, 4), args)
 }
 
 fn bulk() -> KernelCase {
     let x = pieces(7);
     let args = vec![Arg::read(&x), Arg::poisoned(x.len(), Check::exactly(x.clone())), Arg::I32(7)];
-    KernelCase { hopper: true, ..trial("probe_bulk", (1, 64, 1032), args) }
+    KernelCase { hopper: true, ..kernel_case("probe_bulk", on_blocks(1, 64, 1032), args) }
 }
 
 fn fence() -> KernelCase {
-    let mut numbers = Numbers::new(7);
-    let (a, wide_a) = Activation::F16.rounded(&numbers.floats(64 * 16));
-    let (b, wide_b) = Activation::F16.rounded(&numbers.floats(16 * 16));
+    let mut numbers = RandomValues::new(7);
+    let (a, wide_a) = Activation::F16.rounded(&numbers.uniforms(64 * 16));
+    let (b, wide_b) = Activation::F16.rounded(&numbers.uniforms(16 * 16));
     let expected = product(&wide_a, |k, column| wide_b[column * 16 + k], 16, 16);
     let check = Check::near(Format::F32, Near::all(&expected, 1e-5, 0.0));
     let args = vec![Arg::read(&a), Arg::read(&b), Arg::poisoned(expected.len() * 4, check)];
-    KernelCase { hopper: true, ..trial("probe_fence", (1, 128, 2048), args) }
+    KernelCase { hopper: true, ..kernel_case("probe_fence", on_blocks(1, 128, 2048), args) }
 }
 
 /// Whole numbers, whose sums are exact in the 14 bits that the units keep: at most 128 products up to 64.
 fn warpgroup_fp8(columns: usize) -> KernelCase {
     let depth = 128;
-    let mut numbers = Numbers::new(11);
+    let mut numbers = RandomValues::new(11);
     let mut whole = |count: usize| -> (Vec<u8>, Vec<f32>) {
         let each = |_| {
             let value = numbers.below(17) as f32 - 8.0;
@@ -317,11 +321,11 @@ fn warpgroup_fp8(columns: usize) -> KernelCase {
 
 fn warpgroup(columns: usize, of: Activation) -> KernelCase {
     let depth = 320;
-    let mut numbers = Numbers::new(6);
+    let mut numbers = RandomValues::new(6);
     // Fewer rows than are copied at a time: the others are zero.
     let rows = columns - 3;
-    let (a, wide_a) = of.rounded(&numbers.floats(64 * depth));
-    let (b, wide_b) = of.rounded(&numbers.floats(rows * depth));
+    let (a, wide_a) = of.rounded(&numbers.uniforms(64 * depth));
+    let (b, wide_b) = of.rounded(&numbers.uniforms(rows * depth));
     let value = |k: usize, column: usize| if column < rows { wide_b[column * depth + k] } else { 0.0 };
     let expected = product(&wide_a, value, depth, columns);
     let check = Check::near(Format::F32, Near::all(&expected, 1e-4, 0.0));

@@ -1,9 +1,9 @@
-//! Trials of rope_append.
+//! Cases of rope_append.
 
 use half::f16;
 use samp_abi::{Format, ScaleAxis};
 
-use super::{Arg, Batch, Check, Heads, KernelCase, Near, Numbers, activations::ActivationType as _};
+use super::{Arg, Batch, Check, Heads, KernelCase, Near, RandomValues, activations::ActivationType as _};
 use samp_kernels::{
     cuda::Activation,
     format::fp8_to_f32,
@@ -14,12 +14,12 @@ const SMALL: Heads = Heads { heads: 8, kv_heads: 2, head_dim: 32, page_tokens: 1
 const LARGE: Heads = Heads { heads: 10, kv_heads: 5, head_dim: 128, page_tokens: 64, fp8: false };
 
 /// Small and large heads, with a cache of f16 and of fp8, at positions near and far, of either activation.
-pub fn trials() -> Vec<KernelCase> {
+pub fn cases() -> Vec<KernelCase> {
     let far = [(0, 3), (5000, 2), (15, 18), (100_000, 1)];
     let near = [(63, 3), (0, 1)];
     let fp8 = |heads| Heads { fp8: true, ..heads };
     let cases = [(SMALL, &far[..]), (fp8(SMALL), &far), (LARGE, &near), (fp8(LARGE), &near)];
-    let of = |activation| cases.map(|(heads, spans)| trial(heads, activation, spans));
+    let of = |activation| cases.map(|(heads, spans)| kernel_case(heads, activation, spans));
     [Activation::F16, Activation::Bf16].into_iter().flat_map(of).collect()
 }
 
@@ -45,11 +45,11 @@ fn appended(heads: Heads, pool: &[u8]) -> Check {
 }
 
 /// The tokens of `spans`: how many positions each sequence has cached and how many tokens it adds.
-pub fn trial(heads: Heads, activation: Activation, spans: &[(usize, usize)]) -> KernelCase {
+pub fn kernel_case(heads: Heads, activation: Activation, spans: &[(usize, usize)]) -> KernelCase {
     let batch = Batch::new(heads, spans, false);
     let tokens = batch.tokens();
     let width = (heads.heads + 2 * heads.kv_heads) * heads.head_dim;
-    let (bits, qkv) = activation.rounded(&Numbers::new(5).floats(tokens * width));
+    let (bits, qkv) = activation.rounded(&RandomValues::new(5).uniforms(tokens * width));
     let mut q = vec![0.0; tokens * heads.heads * heads.head_dim];
     let mut pool = batch.pool.clone();
     reference::rope_append(RopeAppendArgs {

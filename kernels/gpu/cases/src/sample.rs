@@ -1,8 +1,8 @@
-//! Trials of sample: the same token for the same draw, always.
+//! Cases of sample: the same token for the same draw, always.
 
 use samp_abi::Format;
 
-use super::{Arg, Check, KernelCase, Near, Numbers};
+use super::{Arg, Check, KernelCase, Near, RandomValues};
 use samp_kernels::sample::{
     SampleRequest, SamplingParams, cuda,
     reference::{LogSum, choose},
@@ -25,7 +25,7 @@ impl Rows {
     }
 
     /// Their tokens and log-probabilities.
-    pub fn trial(&self, name: &str) -> KernelCase {
+    pub fn kernel_case(&self, name: &str) -> KernelCase {
         let (count, vocab) = (self.choices.len(), self.logits.len() / self.choices.len());
         let rows = self.logits.chunks_exact(vocab).zip(&self.choices).zip(&self.draws);
         let of = |((row, choice), draw): ((&[f32], &SamplingParams), &u64)| match choose(row, choice, *draw) {
@@ -49,9 +49,9 @@ impl Rows {
 
 /// Few rows: all filters, at random, over logits as models have them and worse; and logits that are no numbers.
 pub fn few() -> Vec<KernelCase> {
-    let mut tokens_alone = refused().trial("without log-probabilities");
+    let mut tokens_alone = refused().kernel_case("without log-probabilities");
     tokens_alone.args[4] = Arg::Null;
-    vec![by_all_filters(517, 2), refused().trial("logits that are no numbers"), tokens_alone]
+    vec![by_all_filters(517, 2), refused().kernel_case("logits that are no numbers"), tokens_alone]
 }
 
 /// Many rows of that.
@@ -60,7 +60,7 @@ pub fn many() -> Vec<KernelCase> {
 }
 
 fn by_all_filters(vocab: usize, turns: usize) -> KernelCase {
-    let mut numbers = Numbers::new(vocab as u64);
+    let mut numbers = RandomValues::new(vocab as u64);
     let mut rows = Rows::default();
     for _ in 0..turns {
         for logits in logits(vocab, &mut numbers) {
@@ -68,12 +68,12 @@ fn by_all_filters(vocab: usize, turns: usize) -> KernelCase {
             rows.push(&logits, choice, random_draw(&mut numbers));
         }
     }
-    rows.trial("by all filters")
+    rows.kernel_case("by all filters")
 }
 
 /// The vocabulary of Llama 3.
 pub fn large() -> Vec<KernelCase> {
-    let (vocab, mut numbers) = (128_256, Numbers::new(13));
+    let (vocab, mut numbers) = (128_256, RandomValues::new(13));
     let plain = logits(vocab, &mut numbers).swap_remove(0);
     let mut rows = Rows::default();
     for (temperature, top_k, top_p, min_p) in [
@@ -85,13 +85,13 @@ pub fn large() -> Vec<KernelCase> {
     ] {
         rows.push(&plain, SamplingParams { temperature, top_k, top_p, min_p }, numbers.bits());
     }
-    vec![rows.trial("each filter")]
+    vec![rows.kernel_case("each filter")]
 }
 
 /// Logits as models have them, and worse: ties, nothing but ties, tokens that cannot be, both zeros, one token alone, and a
 /// far larger one.
-fn logits(vocab: usize, numbers: &mut Numbers) -> Vec<Vec<f32>> {
-    let mut normal = || (0..4).map(|_| numbers.even()).sum::<f32>() * 3.0;
+fn logits(vocab: usize, numbers: &mut RandomValues) -> Vec<Vec<f32>> {
+    let mut normal = || (0..4).map(|_| numbers.uniform()).sum::<f32>() * 3.0;
     let plain: Vec<f32> = (0..vocab).map(|_| normal()).collect();
     let coarse: Vec<f32> = plain.iter().map(|x| (x * 2.0).round() / 2.0).collect();
     let lost = |keep: usize| move |(i, x): (usize, &f32)| if i % 7 < keep { *x } else { f32::NEG_INFINITY };
@@ -104,7 +104,7 @@ fn logits(vocab: usize, numbers: &mut Numbers) -> Vec<Vec<f32>> {
     vec![plain, coarse, thinned, equal, zeros, alone, sharp]
 }
 
-fn random_choice(vocab: usize, numbers: &mut Numbers) -> SamplingParams {
+fn random_choice(vocab: usize, numbers: &mut RandomValues) -> SamplingParams {
     let temperature = [0.0, 0.05, 0.7, 1.0, 5.0][numbers.below(5)];
     let top_k = [0, 0, 1, 3, 40, vocab as u32 / 2, vocab as u32, u32::MAX][numbers.below(8)];
     let top_p = [1.0, 1.0, 0.95, 0.5, 0.3, 1e-6, 0.999_999][numbers.below(7)];
@@ -112,7 +112,7 @@ fn random_choice(vocab: usize, numbers: &mut Numbers) -> SamplingParams {
     SamplingParams { temperature, top_k, top_p, min_p }
 }
 
-fn random_draw(numbers: &mut Numbers) -> u64 {
+fn random_draw(numbers: &mut RandomValues) -> u64 {
     let bits = numbers.bits();
     [0, u64::MAX, bits, bits, bits][numbers.below(5)]
 }

@@ -1,4 +1,4 @@
-//! What the trials of GPU kernels leave nothing out of. Both lists are read from the sources.
+//! What the cases of GPU kernels leave nothing out of. Both lists are read from the sources.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ fn includes(text: &str, wanted: &str) -> bool {
 #[test]
 fn every_kernel_is_tried_for_every_activation_that_it_takes() {
     let of = |group: &fn() -> Vec<cases::KernelCase>| {
-        let bf16 = |trial: &cases::KernelCase| trial.source.defines.contains_key("ACT_BF16");
-        group().iter().map(|trial| (trial.source.stem, bf16(trial))).collect::<BTreeSet<_>>()
+        let bf16 = |case: &cases::KernelCase| case.source.defines.contains_key("ACT_BF16");
+        group().iter().map(|case| (case.source.stem, bf16(case))).collect::<BTreeSet<_>>()
     };
     let tried: BTreeSet<_> = cases::kernels().par_iter().flat_map_iter(of).collect();
     let mut wanted = BTreeSet::new();
@@ -28,7 +28,7 @@ fn every_kernel_is_tried_for_every_activation_that_it_takes() {
         wanted.extend((bf16 && includes(text, "activation.cuh")).then_some((*stem, true)));
     }
     let untried: Vec<_> = wanted.difference(&tried).collect();
-    assert!(untried.is_empty(), "no trial of (kernel, with ACT_BF16): {untried:?}");
+    assert!(untried.is_empty(), "no case of (kernel, with ACT_BF16): {untried:?}");
 }
 
 /// The words of a text that can be names.

@@ -35,7 +35,6 @@ mod compile;
 mod fault;
 mod ffi;
 mod launch;
-mod trial;
 mod unit;
 
 pub use arg::{Arg, Parameter};

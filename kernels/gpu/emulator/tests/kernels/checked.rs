@@ -3,19 +3,22 @@
 use samp_emulator::{AsyncMode, Build, Options};
 use samp_kernels::cuda::KERNELS;
 
-use crate::{harness::compiled, subjects};
+use crate::{
+    harness::{LaunchCase as _, compiled},
+    subjects,
+};
 
 /// Runs every kernel whose name `wanted` takes.
 #[track_caller]
 fn hold_checked(wanted: impl Fn(&str) -> bool) {
     let stems: Vec<&str> = KERNELS.iter().map(|(stem, _)| *stem).filter(|stem| wanted(stem)).collect();
     assert!(!stems.is_empty());
-    for trial in stems.into_iter().flat_map(subjects::trials) {
-        let kernel = compiled(&trial.source, &[], Build::Checked);
+    for case in stems.into_iter().flat_map(subjects::cases) {
+        let kernel = compiled(&case.source, &[], Build::Checked);
         for (seed, async_mode) in (1..).zip(AsyncMode::ALL) {
-            let written = kernel.try_out(&trial, Options { seed, async_mode });
-            let written = written.unwrap_or_else(|error| panic!("{} ({async_mode:?}): {error}", trial.name));
-            trial.check(&written).unwrap_or_else(|error| panic!("{async_mode:?}: {error}"));
+            let written = kernel.launch_case(&case, Options { seed, async_mode });
+            let written = written.unwrap_or_else(|error| panic!("{} ({async_mode:?}): {error}", case.name));
+            case.check(&written).unwrap_or_else(|error| panic!("{async_mode:?}: {error}"));
         }
     }
 }

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use samp_emulator::{AsyncMode, Build, Edit, Emulator, Kernel, LaunchError, Options};
 use samp_kernel_cases::KernelCase;
-pub use samp_kernel_cases::Numbers;
+pub use samp_kernel_cases::RandomValues;
 use samp_kernels::cuda::Source;
+
+pub use crate::run_case::LaunchCase;
 
 /// The emulator of this test run.
 pub fn emulator() -> Emulator {
@@ -49,17 +51,17 @@ impl Subject {
     }
 }
 
-/// Runs trials in all [`WAYS`]; panics unless each gives what it must.
+/// Runs cases in all [`WAYS`]; panics unless each gives what it must.
 #[track_caller]
-pub fn hold(trials: &[KernelCase]) {
-    assert!(!trials.is_empty());
-    for trial in trials {
-        let subject = Subject::new(&trial.source);
+pub fn hold(cases: &[KernelCase]) {
+    assert!(!cases.is_empty());
+    for case in cases {
+        let subject = Subject::new(&case.source);
         for way in WAYS {
-            let written = subject.of(way).try_out(trial, way.1);
-            let written = written.unwrap_or_else(|error| panic!("{} ({way:?}): {error}", trial.name));
-            let part = trial.check(&written).unwrap_or_else(|error| panic!("{way:?}: {error}"));
-            println!("{}: {part:.2} of the tolerance", trial.name);
+            let written = subject.of(way).launch_case(case, way.1);
+            let written = written.unwrap_or_else(|error| panic!("{} ({way:?}): {error}", case.name));
+            let part = case.check(&written).unwrap_or_else(|error| panic!("{way:?}: {error}"));
+            println!("{}: {part:.2} of the tolerance", case.name);
         }
     }
 }
@@ -74,11 +76,11 @@ pub fn first_fault(
 }
 
 /// What came of an edited kernel over several seeds: its first fault, or else whether its results were right.
-pub fn edited(trial: &KernelCase, edit: Edit<'_>) -> Result<bool, LaunchError> {
-    let kernel = compiled(&trial.source, &[edit], Build::Checked);
+pub fn edited(case: &KernelCase, edit: Edit<'_>) -> Result<bool, LaunchError> {
+    let kernel = compiled(&case.source, &[edit], Build::Checked);
     let mut right = true;
     let fault = first_fault(&kernel, |kernel, options| {
-        right &= trial.check(&kernel.try_out(trial, options)?).is_ok();
+        right &= case.check(&kernel.launch_case(case, options)?).is_ok();
         Ok(())
     });
     fault.map_or(Ok(right), Err)

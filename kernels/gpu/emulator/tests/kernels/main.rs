@@ -9,5 +9,7 @@ mod probes;
 mod removals;
 mod rope;
 mod rows;
+#[path = "../support/run_case.rs"]
+mod run_case;
 mod sample;
 mod subjects;

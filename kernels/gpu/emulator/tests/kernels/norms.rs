@@ -10,7 +10,7 @@ pub const SMALL: Shape = Shape { tokens: 2, width: 500, activation: Activation::
 
 #[test]
 fn norms_are_the_references() {
-    hold(&cases::norms::trials());
+    hold(&cases::norms::cases());
 }
 
 #[test]
@@ -23,19 +23,19 @@ fn faults_name_their_line() {
 
 #[test]
 fn too_little_shared_memory_is_caught() {
-    let mut trial = SMALL.alone();
-    trial.grid.shared_bytes -= 4;
-    let kernel = compiled(&trial.source, &[], Build::Checked);
-    let error = kernel.try_out(&trial, Options::default()).expect_err("an overrun");
+    let mut case = SMALL.alone();
+    case.grid.shared_bytes -= 4;
+    let kernel = compiled(&case.source, &[], Build::Checked);
+    let error = kernel.launch_case(&case, Options::default()).expect_err("an overrun");
     assert_eq!(error.fault().expect("a fault").kind, FaultKind::Bounds, "{error}");
 }
 
 #[test]
 fn fp8_activations_in_another_order_are_noticed() {
-    let in_fp8 = cases::norms::trials().into_iter().filter(|trial| trial.name.contains("in fp8 [3"));
+    let in_fp8 = cases::norms::cases().into_iter().filter(|case| case.name.contains("in fp8 [3"));
     let edit = |to| Edit { file: "row.cuh", from: "*(u16*)to = first;", to };
-    for trial in in_fp8 {
-        let right = |to| edited(&trial, edit(to)).unwrap_or_else(|error| panic!("{error}"));
-        assert!(right("*(u16*)to = first;") && !right("*(u16*)to = second;"), "{}", trial.name);
+    for case in in_fp8 {
+        let right = |to| edited(&case, edit(to)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(right("*(u16*)to = first;") && !right("*(u16*)to = second;"), "{}", case.name);
     }
 }

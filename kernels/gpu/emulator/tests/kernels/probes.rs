@@ -7,7 +7,7 @@ use crate::harness::*;
 
 #[test]
 fn every_probe_shows_what_it_must() {
-    hold(&probes::trials());
+    hold(&probes::cases());
 }
 
 #[test]

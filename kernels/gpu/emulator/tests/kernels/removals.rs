@@ -114,7 +114,7 @@ fn expected(name: &str) -> &'static [FaultKind] {
 /// Takes every call of a kernel away, one at a time.
 #[track_caller]
 fn all_are_missed(stem: &str) {
-    let trial = subjects::trials(stem).swap_remove(0);
+    let case = subjects::cases(stem).swap_remove(0);
     let mut found = vec![];
     for (file, text) in files(stem) {
         for Call { name, start, end } in calls(text) {
@@ -122,7 +122,7 @@ fn all_are_missed(stem: &str) {
             let edit = Edit { file: &file, from: &text[..end], to: &text[..start] };
             let place =
                 format!("{stem} without `{}`, {file}:{}", &text[start..end], text[..start].lines().count());
-            let kind = match edited(&trial, edit) {
+            let kind = match edited(&case, edit) {
                 Err(error) => Some(error.fault().unwrap_or_else(|| panic!("{place}: {error}")).kind),
                 Ok(_) => None,
             };
@@ -212,9 +212,9 @@ fn of_bounds() {
     for stem in kinds() {
         let mut bounds = BOUNDS.iter().filter(|bound| bound.0 == stem).peekable();
         assert!(bounds.peek().is_some(), "{stem} has no bound");
-        let trial = subjects::trials(stem).swap_remove(0);
+        let case = subjects::cases(stem).swap_remove(0);
         for (_, file, from, to) in bounds {
-            let error = edited(&trial, Edit { file, from, to });
+            let error = edited(&case, Edit { file, from, to });
             let error = error.map(|_| ()).expect_err(&format!("{stem} without `{from}`"));
             let fault = error.fault().unwrap_or_else(|| panic!("{error}"));
             assert_eq!(fault.kind, FaultKind::Bounds, "{stem} without `{from}`: {error}");

@@ -6,5 +6,5 @@ use crate::harness::*;
 
 #[test]
 fn rope_append_is_the_references() {
-    hold(&rope::trials());
+    hold(&rope::cases());
 }

@@ -6,5 +6,5 @@ use crate::harness::*;
 
 #[test]
 fn operations_on_rows_are_the_references() {
-    hold(&cases::rows::trials());
+    hold(&cases::rows::cases());
 }

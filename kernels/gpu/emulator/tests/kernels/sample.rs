@@ -13,11 +13,11 @@ fn the_token_is_the_references() {
 
 /// In one way: a checked build, whose every load is looked at, would take minutes and show no more.
 #[track_caller]
-fn hold_plainly(trials: &[KernelCase]) {
-    for trial in trials {
-        let kernel = compiled(&trial.source, &[], Build::Plain);
-        let written = kernel.try_out(trial, Options::default()).unwrap_or_else(|error| panic!("{error}"));
-        trial.check(&written).unwrap_or_else(|error| panic!("{error}"));
+fn hold_plainly(cases: &[KernelCase]) {
+    for case in cases {
+        let kernel = compiled(&case.source, &[], Build::Plain);
+        let written = kernel.launch_case(case, Options::default()).unwrap_or_else(|error| panic!("{error}"));
+        case.check(&written).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -32,13 +32,13 @@ fn the_vocabulary_of_a_large_model() {
 }
 
 /// A greedy row and two drawn ones, which between them take every way through the kernel.
-pub fn trial() -> KernelCase {
+pub fn kernel_case() -> KernelCase {
     let mut rows = sample::Rows::default();
-    let logits = Numbers::new(3).floats(517);
+    let logits = RandomValues::new(3).uniforms(517);
     let greedy = SampleRequest::GREEDY.choice;
     let filtered = SamplingParams { temperature: 1.0, top_k: 40, top_p: 0.9, min_p: 0.0 };
     for choice in [greedy, filtered, SamplingParams { temperature: 1.0, ..greedy }] {
         rows.push(&logits, choice, 1 << 62);
     }
-    rows.trial("in three ways")
+    rows.kernel_case("in three ways")
 }

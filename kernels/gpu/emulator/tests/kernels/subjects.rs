@@ -35,40 +35,41 @@ const LINEARS: [(LinearKind, &str, u32); 20] = [
 ];
 
 /// Small launches of a kernel. Panics if there are none.
-pub fn trials(stem: &str) -> Vec<KernelCase> {
-    let trials: Vec<KernelCase> = match stem {
+pub fn cases(stem: &str) -> Vec<KernelCase> {
+    let cases: Vec<KernelCase> = match stem {
         "attention_decode" => vec![attention(attention::Kernel::Decode)],
         "attention_prefill" => vec![attention(attention::Kernel::Prefill)],
-        "rope_append" => vec![rope::trial(SMALL, Activation::F16, &[(0, 2)])],
+        "rope_append" => vec![rope::kernel_case(SMALL, Activation::F16, &[(0, 2)])],
         "rms_norm" => vec![crate::norms::SMALL.alone()],
         "add_rms_norm" => vec![crate::norms::SMALL.added()],
-        "sample" => vec![sample::trial()],
+        "sample" => vec![sample::kernel_case()],
         _ => {
             let linears = LINEARS.into_iter().map(|(kind, format, tokens)| Linear {
                 bias: true,
                 ..kernel(kind, format, (264, 640), tokens)
             });
             let linears =
-                linears.filter(|linear| linear.source().stem == stem).map(|linear| linear_trial(&linear));
-            let rows = || rows::trials().into_iter().chain(norms::trials());
+                linears.filter(|linear| linear.source().stem == stem).map(|linear| linear_case(&linear));
+            let rows = || rows::cases().into_iter().chain(norms::cases());
             linears
-                .chain(rows().find(|trial| !stem.starts_with("linear") && trial.source.stem == stem))
+                .chain(rows().find(|case| !stem.starts_with("linear") && case.source.stem == stem))
                 .collect()
         }
     };
-    assert!(!trials.is_empty(), "no launch of {stem}");
-    trials
+    assert!(!cases.is_empty(), "no launch of {stem}");
+    cases
 }
 
 /// One token less than a tile; blocks so few that rings go round, and no divisor of the groups of rows, so that blocks share
 /// some of them.
-fn linear_trial(linear: &Linear) -> KernelCase {
+fn linear_case(linear: &Linear) -> KernelCase {
     let tokens = linear.tokens.max(2) - 1;
     let blocks = if linear.kind == LinearKind::Mma { 3 } else { 2 };
-    Problem::new(linear, tokens).trial(tokens, blocks)
+    Problem::new(linear, tokens).kernel_case(tokens, blocks)
 }
 
 /// A few tokens far along and at the beginning of two sequences.
 pub fn attention(kernel: attention::Kernel) -> KernelCase {
-    attention::Case { kernel, heads: SMALL, window: 0, spans: &[(150, 2), (5, 3)] }.trial(Activation::F16)
+    attention::AttentionCase { kernel, heads: SMALL, window: 0, spans: &[(150, 2), (5, 3)] }
+        .kernel_case(Activation::F16)
 }

@@ -3,6 +3,8 @@
 
 mod agreement;
 mod mutations;
+#[path = "../support/run_case.rs"]
+mod run_case;
 
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use samp_emulator::{Build, Edit, FaultKind};
 use samp_kernel_cases::linear::{Problem, kernel};
 use samp_kernels::{kernel::LinearKind, linear::cuda::Linear};
 
-use crate::{devices, emulator};
+use crate::{devices, emulator, run_case::LaunchCase as _};
 
 /// The kinds of faults that a mutated kernel shows over several devices.
 #[track_caller]
@@ -16,8 +16,8 @@ fn faults(kind: LinearKind, tokens: u32, file: &str, from: &str, to: &str) -> Ve
     let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
     // One token less than a tile; blocks so few that rings go round, and for mma not a divisor of the groups of rows.
     let blocks = if kind == LinearKind::Mma { 3 } else { 2 };
-    let trial = Problem::new(&linear, tokens - 1).trial(tokens - 1, blocks);
-    let runs = devices(6).filter_map(|options| kernel.try_out(&trial, options).err());
+    let case = Problem::new(&linear, tokens - 1).kernel_case(tokens - 1, blocks);
+    let runs = devices(6).filter_map(|options| kernel.launch_case(&case, options).err());
     runs.map(|error| error.fault().unwrap_or_else(|| panic!("{error}")).kind).collect()
 }
 
@@ -43,10 +43,10 @@ fn wrong(cols: u32, (file, from, to): (&str, &str, &str)) {
     let linear = Linear { f32_out: true, ..kernel(LinearKind::WgmmaFp8, "fp8", (24, cols), 16) };
     let kernel = emulator().compile_edited(&linear.source(), &[Edit { file, from, to }], Build::Plain);
     let kernel = kernel.unwrap_or_else(|error| panic!("{error}"));
-    let trial = Problem::new(&linear, 15).trial(15, 1);
+    let case = Problem::new(&linear, 15).kernel_case(15, 1);
     let options = devices(1).next().expect("a device");
-    let written = kernel.try_out(&trial, options).unwrap_or_else(|error| panic!("{error}"));
-    let part = trial.check(&written);
+    let written = kernel.launch_case(&case, options).unwrap_or_else(|error| panic!("{error}"));
+    let part = case.check(&written);
     assert!(part.is_err(), "`{to}` for `{from}` takes {part:?} of the tolerance");
 }
 

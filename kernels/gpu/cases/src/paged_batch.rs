@@ -5,7 +5,7 @@ use std::fmt;
 use half::f16;
 use samp_abi::{Format, ScaleAxis};
 
-use super::Numbers;
+use super::RandomValues;
 use samp_kernels::{
     attention::{KvGeometry, SequenceSlice, cuda::Attention},
     format::f32_to_fp8,
@@ -66,7 +66,7 @@ impl Batch {
     pub fn new(heads: Heads, spans: &[(usize, usize)], filled: bool) -> Batch {
         let needed = |&(start, tokens): &(usize, usize)| (start + tokens).div_ceil(heads.page_tokens);
         let total: usize = spans.iter().map(needed).sum();
-        let mut numbers = Numbers::new(11);
+        let mut numbers = RandomValues::new(11);
         let mut deck: Vec<u32> = (0..total as u32 + 1).collect();
         let pages = spans.iter().map(|span| {
             let mut draw = || deck.swap_remove(numbers.below(deck.len()));
@@ -81,7 +81,7 @@ impl Batch {
         batch
     }
 
-    fn fill(&mut self, numbers: &mut Numbers) {
+    fn fill(&mut self, numbers: &mut RandomValues) {
         let kv = self.heads.geometry();
         for (&(start, tokens), pages) in self.spans.iter().zip(&self.pages) {
             for position in 0..start + tokens {
@@ -90,7 +90,7 @@ impl Batch {
                         let page = pages[position / kv.page_tokens];
                         let at = kv.offset(page, which, head, position % kv.page_tokens);
                         for i in 0..kv.head_dim {
-                            let x = numbers.even();
+                            let x = numbers.uniform();
                             match self.heads.fp8 {
                                 true => self.pool[at + i] = f32_to_fp8(x / kv.scales[which]),
                                 false => self.pool[at + 2 * i..][..2]

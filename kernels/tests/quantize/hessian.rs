@@ -13,7 +13,7 @@ fn upper(h: &Hessian) -> Vec<u64> {
 
 #[test]
 fn the_moment_is_the_sum_in_the_order_of_tokens() {
-    let mut numbers = Numbers(1);
+    let mut numbers = Numbers::new(1);
     for cols in WIDTHS {
         let tokens = 2 * cols + 300;
         let x = numbers.activations(tokens, cols);
@@ -34,7 +34,7 @@ fn the_moment_is_the_sum_in_the_order_of_tokens() {
 
 #[test]
 fn parts_merge() {
-    let x = Numbers(2).activations(90, 33);
+    let x = Numbers::new(2).activations(90, 33);
     let (mut first, second) = (moment(33, &x[..40 * 33]), moment(33, &x[40 * 33..]));
     first.merge(&second).unwrap();
     let whole = moment(33, &x);
@@ -64,7 +64,7 @@ fn inputs_that_are_not_finite_are_named() {
 
 #[test]
 fn the_factor_multiplies_back() {
-    let mut numbers = Numbers(3);
+    let mut numbers = Numbers::new(3);
     let orders = [Order::Natural, Order::Descending { block: 1 }, Order::Descending { block: 64 }];
     for cols in WIDTHS {
         let h = moment(cols, &numbers.activations(2 * cols + 8, cols));
@@ -90,7 +90,7 @@ fn the_factor_multiplies_back() {
 /// that its first pivots are read from.
 #[test]
 fn pivots_are_those_of_the_inverse() {
-    let h = moment(40, &Numbers(4).activations(120, 40));
+    let h = moment(40, &Numbers::new(4).activations(120, 40));
     let factor = CholeskyFactor::new(&h, Order::Natural, Damping { mean: 0.01, diagonal: 0.0 });
     let dense = reference::dense(&h, factor.order(), |_| 0.01 * h.mean_diagonal());
     for k in 0..40 {
@@ -103,7 +103,7 @@ fn pivots_are_those_of_the_inverse() {
 #[test]
 fn columns_stay_together_in_blocks() {
     let cols = 256;
-    let h = moment(cols, &Numbers(5).activations(300, cols));
+    let h = moment(cols, &Numbers::new(5).activations(300, cols));
     let by_block = CholeskyFactor::new(&h, Order::Descending { block: 64 }, Damping::default());
     let freely = CholeskyFactor::new(&h, Order::Descending { block: 1 }, Damping::default());
     let energy = h.diagonal();
@@ -119,7 +119,7 @@ fn columns_stay_together_in_blocks() {
 
 #[test]
 fn a_singular_moment_is_damped_until_it_is_not() {
-    let mut numbers = Numbers(6);
+    let mut numbers = Numbers::new(6);
     let (tokens, cols) = (20, 150);
     let h = moment(cols, &numbers.activations(tokens, cols));
     let factor = CholeskyFactor::new(&h, Order::Natural, Damping { mean: 0.0, diagonal: 0.0 });
@@ -134,7 +134,7 @@ fn a_singular_moment_is_damped_until_it_is_not() {
 #[test]
 fn the_factor_does_not_depend_on_threads() {
     let cols = 323;
-    let h = moment(cols, &Numbers(7).activations(400, cols));
+    let h = moment(cols, &Numbers::new(7).activations(400, cols));
     on_any_threads("the factor", || {
         let factor = CholeskyFactor::new(&h, Order::Descending { block: 1 }, Damping::default());
         (0..cols)
