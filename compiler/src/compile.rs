@@ -275,7 +275,7 @@ pub fn probe(dir: &Path, token_ids: &[u32], positions: &[u32]) -> Result<Vec<Vec
     let mut engine = Engine::new(plan.into(), device, options)?;
     let sequence = engine.create()?;
     let at: Vec<usize> = positions.iter().map(|&p| p as usize).collect();
-    let logits = engine.prefill(sequence, token_ids, Outputs::At(&at))?;
+    let logits = engine.append_tokens(sequence, token_ids, Outputs::At(&at))?;
     Ok(logits.rows().map(<[f32]>::to_vec).collect())
 }
 

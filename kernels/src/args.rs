@@ -301,7 +301,7 @@ pub struct SamplingParams {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleRequest {
     /// How it is chosen.
-    pub choice: SamplingParams,
+    pub params: SamplingParams,
     /// 64 random bits, of which the upper 53 count.
     pub draw: u64,
 }
@@ -309,7 +309,7 @@ pub struct SampleRequest {
 impl SampleRequest {
     /// The likeliest token.
     pub const GREEDY: SampleRequest = SampleRequest {
-        choice: SamplingParams { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 },
+        params: SamplingParams { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 },
         draw: 0,
     };
 }
@@ -323,13 +323,13 @@ pub struct SampledToken {
     pub logprob: f32,
 }
 
-/// `out[row]` = the token that `picks[row]` names among the logits of the row; `None` where a logit is NaN or positive
+/// `out[row]` = the token that `requests[row]` names among the logits of the row; `None` where a logit is NaN or positive
 /// infinity, or none is finite.
 pub struct SampleArgs<'a> {
     /// `[rows, vocab]`.
     pub logits: &'a [f32],
     /// One for each row.
-    pub picks: &'a [SampleRequest],
+    pub requests: &'a [SampleRequest],
     /// One for each row.
     pub out: &'a mut [Option<SampledToken>],
 }

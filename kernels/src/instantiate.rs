@@ -186,14 +186,8 @@ impl PlanConstants<'_> {
 
     fn attention(&self, activation: Activation) -> Option<Attention> {
         let (model, kv) = (self.model, self.kv);
-        let geometry = KvGeometry {
-            format: kv.format,
-            // The kernels take the layers' own as arguments.
-            scales: [1.0; 2],
-            kv_heads: model.kv_heads as usize,
-            head_dim: model.head_dim as usize,
-            page_tokens: kv.page_tokens as usize,
-        };
+        // The kernels take the layers' own scales as arguments.
+        let geometry = KvGeometry { scales: [1.0; 2], ..KvGeometry::for_layer(model, kv, 0) };
         let window = model.sliding_window.map(|window| window as usize);
         Some(Attention::new(model.heads as usize, geometry, window)?.with(activation))
     }

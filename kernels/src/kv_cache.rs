@@ -1,6 +1,9 @@
 //! How keys and values of the cache are laid out in pages, and a sequence's share of a step.
 
-use samp_abi::{Format, ScaleAxis};
+use samp_abi::{
+    Format, ScaleAxis,
+    plan::{KvCache, Model},
+};
 
 /// Shape of one layer's KV pool: `[pages][key, value][kv_heads][page_tokens][head_dim]` elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +21,17 @@ pub struct KvGeometry {
 }
 
 impl KvGeometry {
+    /// The cache of a plan's layer.
+    pub fn for_layer(model: &Model, kv: &KvCache, layer: usize) -> KvGeometry {
+        KvGeometry {
+            format: kv.format,
+            scales: kv.scales.get(layer).copied().unwrap_or([1.0; 2]),
+            kv_heads: model.kv_heads as usize,
+            head_dim: model.head_dim as usize,
+            page_tokens: kv.page_tokens as usize,
+        }
+    }
+
     /// Bytes of one stored element.
     pub fn element_bytes(&self) -> usize {
         (self.format.code_bits() / 8) as usize

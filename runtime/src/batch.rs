@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use crate::engine::EngineError;
+use crate::error::EngineError;
 
 /// A sequence of an [`Engine`](crate::Engine); never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,7 @@ impl fmt::Display for SequenceId {
 /// New tokens of one sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
-    /// Whose.
+    /// The sequence that they are appended to.
     pub sequence: SequenceId,
     /// The tokens, at least one; they follow the cached positions.
     pub tokens: &'a [u32],
@@ -28,11 +28,11 @@ pub struct Chunk<'a> {
 /// The tokens of a chunk whose logits (those of the token after) are wanted.
 #[derive(Clone, Copy, Debug)]
 pub enum Outputs<'a> {
-    /// Of none.
+    /// Of no token.
     None,
     /// Of the last.
     Last,
-    /// Of each.
+    /// Of each token.
     All,
     /// Of these, ascending.
     At(&'a [usize]),
@@ -90,7 +90,7 @@ impl Logits {
         self.data.is_empty()
     }
 
-    /// One row.
+    /// The logits of one output, `[vocab]`.
     pub fn row(&self, index: usize) -> &[f32] {
         &self.data[index * self.vocab..(index + 1) * self.vocab]
     }
@@ -115,7 +115,7 @@ impl Logits {
 pub(crate) struct BatchLayout<'a> {
     /// Those of one token first.
     pub chunks: Vec<&'a Chunk<'a>>,
-    /// Rows of the arranged batch whose logits are wanted, chunk after chunk as given.
+    /// Rows of the batch in this order whose logits are wanted, chunk after chunk as given.
     pub output_rows: Vec<u32>,
     /// Which of the output rows belong to each chunk as given.
     pub outputs: Vec<Range<usize>>,

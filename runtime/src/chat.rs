@@ -51,7 +51,7 @@ pub enum ChatError {
 pub struct Message {
     /// `system`, `user`, `assistant`, or what else the template knows.
     pub role: String,
-    /// The text.
+    /// What is said, as text.
     pub content: String,
 }
 
@@ -110,7 +110,7 @@ impl ChatTemplate {
         // There is no `strftime_now`: the same conversation gives the same tokens every day. Templates that know
         // of it ask whether it is defined, and have a fixed date otherwise.
         catch_library_panic(LIBRARY, || environment.add_template_owned("chat", source.clone()))
-            .map_err(invalid)?;
+            .map_err(|e| invalid(e.to_string()))?;
         Ok(ChatTemplate { source, environment, tokens })
     }
 
@@ -134,7 +134,7 @@ impl ChatTemplate {
         catch_library_panic(LIBRARY, || {
             self.environment.get_template("chat")?.render_captured_to(given, &mut text).map(drop)
         })
-        .map_err(ChatError::Refused)?;
+        .map_err(|e| ChatError::Refused(e.to_string()))?;
         String::from_utf8(text.0).map_err(|e| ChatError::Refused(e.to_string()))
     }
 }

@@ -1,8 +1,8 @@
 //! The engine: sequences with cached positions, and steps over ragged batches of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use samp_abi::plan::{Golden, Limits};
+use samp_abi::plan::Limits;
 use samp_kernels::{
     attention::SequenceSlice,
     sample::{SampleRequest, SampledToken},
@@ -11,8 +11,8 @@ use samp_kernels::{
 use crate::{
     batch::{BatchLayout, Chunk, Logits, Outputs, SequenceId},
     device::{Batch, Device, DeviceError, DeviceKind, Observer},
-    golden::{self, GoldenError},
-    kv::{KvUsage, OutOfPages, PagePool},
+    error::EngineError,
+    kv::{KvUsage, PagePool},
     plan::OpenPlan,
     progress::{Progress, Silent},
 };
@@ -33,38 +33,6 @@ impl Default for EngineOptions {
     fn default() -> EngineOptions {
         EngineOptions { kv_tokens: None, gpu_memory_utilization: 0.9, self_test: true }
     }
-}
-
-/// Why the engine refused. It is then as it was before the call.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say what the fields are")]
-pub enum EngineError {
-    #[error("the step has {found} tokens; the plan takes at most {limit}: split the batch")]
-    TooManyTokens { found: usize, limit: u64 },
-    #[error("{limit} sequences are alive, as many as the plan takes: release one first")]
-    TooManySequences { limit: u64 },
-    #[error("{id} would have {needed} positions; the plan takes at most {limit}: shorten it")]
-    ContextExceeded { id: SequenceId, needed: usize, limit: u64 },
-    #[error("{id} does not exist; it was released or belongs to another engine")]
-    UnknownSequence { id: SequenceId },
-    #[error("{id} stands twice in one step; give it one chunk")]
-    RepeatedSequence { id: SequenceId },
-    #[error("{id} has a chunk without tokens; leave it out")]
-    EmptyChunk { id: SequenceId },
-    #[error("token id {token} is not below the vocabulary size {vocab}; use the plan's own tokenizer")]
-    UnknownToken { token: u32, vocab: u64 },
-    #[error("output rows must ascend and be below the chunk's {tokens} tokens")]
-    OutputRows { tokens: usize },
-    #[error("{picks} tokens are to be chosen at {outputs} outputs; give one pick for each")]
-    Picks { picks: usize, outputs: usize },
-    #[error("{id} has {len} positions and cannot be cut to {asked}")]
-    Truncate { id: SequenceId, len: usize, asked: usize },
-    #[error(transparent)]
-    OutOfPages(#[from] OutOfPages),
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    #[error(transparent)]
-    Golden(#[from] GoldenError),
 }
 
 struct Sequence {
@@ -139,12 +107,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Runs a golden probe of this plan, as [`crate::open`] has checked it, in a sequence of its own.
-    pub fn self_test(&mut self, golden: &Golden) -> Result<(), EngineError> {
-        golden::check(self, golden)
-    }
-
-    /// The plan.
+    /// The plan that it executes.
     pub fn plan(&self) -> &Arc<OpenPlan> {
         &self.plan
     }
@@ -213,77 +176,73 @@ impl Engine {
         self.logits(batch, Some(observer))
     }
 
-    /// [`Engine::step`] that chooses a token at each output, chunk after chunk, in place of giving logits; `None` where the
+    /// [`Engine::step`] that samples a token at each output, chunk after chunk, in place of giving logits; `None` where the
     /// logits allow none.
     pub fn step_and_sample(
         &mut self,
         batch: &[Chunk<'_>],
-        picks: &[SampleRequest],
+        requests: &[SampleRequest],
     ) -> Result<Vec<Option<SampledToken>>, EngineError> {
-        let arranged = self.arranged(batch)?;
-        let outputs = arranged.output_rows.len();
-        if outputs != picks.len() {
-            return Err(EngineError::Picks { picks: picks.len(), outputs });
+        let layout = self.layout(batch)?;
+        let outputs = layout.output_rows.len();
+        if outputs != requests.len() {
+            return Err(EngineError::SampleRequests { requests: requests.len(), outputs });
         }
-        let mut picked = vec![None; picks.len()];
-        self.execute(&arranged, |device, batch| device.step_and_sample(batch, picks, &mut picked))?;
-        Ok(picked)
+        let mut sampled = vec![None; requests.len()];
+        self.execute(&layout, |device, batch| device.step_and_sample(batch, requests, &mut sampled))?;
+        Ok(sampled)
     }
 
-    /// Appends any number of tokens to a sequence, in as few steps as the plan's limits allow.
-    pub fn prefill(
+    /// Appends any number of tokens to a sequence, a prompt as well as a single token, in as few steps as the plan's limits
+    /// allow.
+    pub fn append_tokens(
         &mut self,
         id: SequenceId,
         tokens: &[u32],
         outputs: Outputs<'_>,
     ) -> Result<Logits, EngineError> {
         let rows = outputs.rows(tokens.len())?;
-        let max = self.limits().max_tokens as usize;
-        let step = |engine: &mut Engine, (index, tokens): (usize, &[u32])| {
-            let first = index * max;
-            let (from, to) =
-                (rows.partition_point(|&r| r < first), rows.partition_point(|&r| r < first + tokens.len()));
-            let within: Vec<usize> = rows[from..to].iter().map(|row| row - first).collect();
-            engine.step(&[Chunk { sequence: id, tokens, outputs: Outputs::At(&within) }])
-        };
-        let steps = self.all_or_nothing(&Chunk { sequence: id, tokens, outputs }, |engine| {
-            tokens.chunks(max).enumerate().map(|chunk| step(engine, chunk)).collect::<Result<_, _>>()
+        let steps = self.append(&Chunk { sequence: id, tokens, outputs }, |engine, range| {
+            let [from, to] = [range.start, range.end].map(|bound| rows.partition_point(|&row| row < bound));
+            let within: Vec<usize> = rows[from..to].iter().map(|row| row - range.start).collect();
+            engine.step(&[Chunk { sequence: id, tokens: &tokens[range], outputs: Outputs::At(&within) }])
         })?;
         Ok(Logits::joined(self.vocab(), steps))
     }
 
-    /// [`Engine::prefill`] that chooses the token after the last.
+    /// [`Engine::append_tokens`] that samples the token after the last.
     pub fn append_and_sample(
         &mut self,
         id: SequenceId,
         tokens: &[u32],
-        pick: SampleRequest,
+        request: SampleRequest,
     ) -> Result<Option<SampledToken>, EngineError> {
-        let max = self.limits().max_tokens as usize;
-        let (first, last) = tokens.split_at(tokens.len().saturating_sub(1) / max * max);
-        let chunk = |tokens| Chunk { sequence: id, tokens, outputs: Outputs::Last };
-        self.all_or_nothing(&chunk(tokens), |engine| {
-            if !first.is_empty() {
-                engine.prefill(id, first, Outputs::None)?;
-            }
-            Ok(engine.step_and_sample(&[chunk(last)], &[pick])?[0])
-        })
+        let chunk = Chunk { sequence: id, tokens, outputs: Outputs::Last };
+        let mut sampled = self.append(&chunk, |engine, range| {
+            let last = range.end == tokens.len();
+            let (outputs, requests): (_, &[_]) =
+                if last { (Outputs::Last, &[request]) } else { (Outputs::None, &[]) };
+            engine.step_and_sample(&[Chunk { sequence: id, tokens: &tokens[range], outputs }], requests)
+        })?;
+        Ok(sampled.pop().and_then(|mut last| last.pop()).flatten())
     }
 
-    /// Checks a chunk that may take several steps before any of it is appended; where a step of `append` fails, takes back
-    /// what those before it appended.
-    fn all_or_nothing<T>(
+    /// Appends a chunk of any length: has `step` run each range of its tokens that one step takes. The chunk is checked before
+    /// any of it is appended; where a step fails, what those before it appended is taken back.
+    fn append<T>(
         &mut self,
         chunk: &Chunk<'_>,
-        append: impl FnOnce(&mut Engine) -> Result<T, EngineError>,
-    ) -> Result<T, EngineError> {
-        let id = chunk.sequence;
+        mut step: impl FnMut(&mut Engine, Range<usize>) -> Result<T, EngineError>,
+    ) -> Result<Vec<T>, EngineError> {
+        let (id, count) = (chunk.sequence, chunk.tokens.len());
         self.check_chunk(chunk)?;
-        self.pages.reserve(self.pages_missing(id, chunk.tokens.len()))?;
-        let before = self.len(id)?;
-        let appended = append(self);
-        if appended.is_err() {
+        self.pages.reserve(self.pages_missing(id, count))?;
+        let (before, max) = (self.len(id)?, self.limits().max_tokens as usize);
+        let ranges = (0..count).step_by(max).map(|first| first..count.min(first + max));
+        let appended = ranges.map(|range| step(self, range)).collect();
+        if let Err(error) = appended {
             self.truncate(id, before)?;
+            return Err(error);
         }
         appended
     }
@@ -344,14 +303,14 @@ impl Engine {
         batch: &[Chunk<'_>],
         observer: Option<&mut dyn Observer>,
     ) -> Result<Logits, EngineError> {
-        let arranged = self.arranged(batch)?;
-        let mut logits = Logits::zeroed(self.vocab(), arranged.outputs.clone());
-        self.execute(&arranged, |device, batch| device.step(batch, &mut logits.data, observer))?;
+        let layout = self.layout(batch)?;
+        let mut logits = Logits::zeroed(self.vocab(), layout.outputs.clone());
+        self.execute(&layout, |device, batch| device.step(batch, &mut logits.data, observer))?;
         Ok(logits)
     }
 
-    /// A batch that can be executed.
-    fn arranged<'a>(&self, batch: &'a [Chunk<'a>]) -> Result<BatchLayout<'a>, EngineError> {
+    /// How a batch is laid out, if it can be executed.
+    fn layout<'a>(&self, batch: &'a [Chunk<'a>]) -> Result<BatchLayout<'a>, EngineError> {
         self.check_batch(batch)?;
         BatchLayout::new(batch)
     }

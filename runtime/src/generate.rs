@@ -11,7 +11,8 @@ use samp_kernels::sample::{SampleRequest, SampledToken};
 use crate::{
     batch::{Outputs, SequenceId},
     detokenize::Detokenizer,
-    engine::{Engine, EngineError},
+    engine::Engine,
+    error::EngineError,
     sample::{Sampled, Sampler, Sampling, SamplingError},
     tokenizer::{SpecialTokens, Tokenizer, TokenizerError},
 };
@@ -85,7 +86,7 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// The token.
+    /// Id of the token.
     pub fn token(&self) -> u32 {
         self.sampled.token
     }
@@ -138,7 +139,7 @@ impl<'t> Completion<'t> {
         })
     }
 
-    /// The prompt.
+    /// The tokens that are continued.
     pub fn prompt(&self) -> &[u32] {
         &self.request.prompt
     }
@@ -160,13 +161,13 @@ impl<'t> Completion<'t> {
     }
 
     /// What a device needs to choose the next token itself; `None` where the logits are needed for it.
-    pub fn pick(&self) -> Option<SampleRequest> {
-        self.sampler.pick()
+    pub fn sample_request(&self) -> Option<SampleRequest> {
+        self.sampler.sample_request()
     }
 
-    /// Takes the token that a device chose by [`Completion::pick`]. Not to be called after the end.
-    pub fn accept_sampled(&mut self, picked: Option<SampledToken>) -> Result<Delta, GenerateError> {
-        let sampled = self.sampler.take(picked)?;
+    /// Takes the token that a device chose by [`Completion::sample_request`]. Not to be called after the end.
+    pub fn accept_sampled(&mut self, sampled: Option<SampledToken>) -> Result<Delta, GenerateError> {
+        let sampled = self.sampler.accept(sampled)?;
         self.append(sampled)
     }
 
@@ -243,7 +244,7 @@ impl StopTexts {
 /// A finished generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generated {
-    /// The text.
+    /// Text of the tokens, up to what ended it.
     pub text: String,
     /// The tokens, the one that ended it included.
     pub tokens: Vec<u32>,
@@ -275,9 +276,11 @@ fn run(
     let mut finish = completion.finish();
     let mut pending = completion.prompt().to_vec();
     while finish.is_none() {
-        let delta = match completion.pick() {
-            Some(pick) => completion.accept_sampled(engine.append_and_sample(sequence, &pending, pick)?)?,
-            None => completion.accept(engine.prefill(sequence, &pending, Outputs::Last)?.row(0))?,
+        let delta = match completion.sample_request() {
+            Some(request) => {
+                completion.accept_sampled(engine.append_and_sample(sequence, &pending, request)?)?
+            }
+            None => completion.accept(engine.append_tokens(sequence, &pending, Outputs::Last)?.row(0))?,
         };
         text.push_str(&delta.text);
         pending = vec![delta.token()];

@@ -12,7 +12,7 @@
 pub struct OutOfPages {
     /// Pages asked for.
     pub needed: usize,
-    /// Pages free.
+    /// Pages that no sequence has.
     pub free: usize,
     /// Pages in all.
     pub total: usize,

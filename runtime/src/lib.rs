@@ -13,6 +13,7 @@ pub mod chat;
 pub mod detokenize;
 pub mod device;
 pub mod engine;
+mod error;
 pub mod generate;
 mod golden;
 pub mod kv;
@@ -28,11 +29,11 @@ pub use detokenize::Detokenizer;
 pub use device::{
     Batch, BufferView, Device, DeviceError, DeviceKind, Executable, Observer, OpenDevice, Replay, Weights,
 };
-pub use engine::{Engine, EngineError, EngineOptions};
+pub use engine::{Engine, EngineOptions};
+pub use error::{EngineError, GoldenError};
 pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate};
-pub use golden::GoldenError;
 pub use kv::{KvUsage, OutOfPages};
-pub use library_panic::catch_library_panic;
+pub use library_panic::{LibraryError, catch_library_panic};
 pub use plan::{Fault, OpenPlan, PlanError, open, open_staged, validate, validate_manifest};
 pub use progress::{Progress, Silent};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};

@@ -20,7 +20,7 @@ pub trait Progress: Sync {
     fn end(&self) {}
 }
 
-/// Hears nothing.
+/// For whoever does not want to hear of progress.
 #[derive(Clone, Copy, Debug)]
 pub struct Silent;
 

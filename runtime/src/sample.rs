@@ -52,9 +52,9 @@ pub enum SamplingError {
     /// A parameter out of its range.
     #[error("{name} must be {expected}, found {found}")]
     Parameter {
-        /// Which.
+        /// Name of the parameter.
         name: &'static str,
-        /// Its range.
+        /// The range that it must be in.
         expected: &'static str,
         /// What was given.
         found: f32,
@@ -62,9 +62,9 @@ pub enum SamplingError {
     /// The model gave a logit that is no number.
     #[error("the logit of token {token} is {value}; the model or the device computes wrongly")]
     NotFinite {
-        /// Which.
+        /// Id of the token.
         token: usize,
-        /// The logit.
+        /// The logit that was found.
         value: f32,
     },
     /// One of the logits that the token is chosen by is no number or positive infinity, or none is finite.
@@ -77,10 +77,10 @@ pub enum SamplingError {
     Empty,
 }
 
-/// A chosen token.
+/// A token that was sampled, with what the request asked to know of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampled {
-    /// Its id.
+    /// Id of the token.
     pub token: u32,
     /// Its log-probability under the model, before any penalty or temperature.
     pub logprob: f32,
@@ -124,8 +124,8 @@ impl Sampler {
         let log_sum = LogSum::of(logits);
         let logprob = |token: u32| log_sum.logprob(logits[token as usize]);
         let penalised = self.penalise(logits, history);
-        let SampleRequest { choice, draw } = self.next_pick();
-        let token = choose(&penalised, &choice, draw).ok_or(SamplingError::NoneChosen)?;
+        let SampleRequest { params, draw } = self.next_request();
+        let token = choose(&penalised, &params, draw).ok_or(SamplingError::NoneChosen)?;
         self.draws += 1;
         let top = largest(logits, self.sampling.top_logprobs);
         let top = top.into_iter().map(|token| (token, logprob(token))).collect();
@@ -134,14 +134,14 @@ impl Sampler {
 
     /// What a device needs to choose the next token where the logits are. `None` where more is asked of them than that:
     /// a repetition penalty, other tokens' log-probabilities.
-    pub fn pick(&self) -> Option<SampleRequest> {
+    pub fn sample_request(&self) -> Option<SampleRequest> {
         let Sampling { repetition_penalty, top_logprobs, .. } = self.sampling;
-        (repetition_penalty == 1.0 && top_logprobs == 0).then(|| self.next_pick())
+        (repetition_penalty == 1.0 && top_logprobs == 0).then(|| self.next_request())
     }
 
-    /// Takes what a device chose by [`Sampler::pick`].
-    pub fn take(&mut self, picked: Option<SampledToken>) -> Result<Sampled, SamplingError> {
-        let SampledToken { token, logprob } = picked.ok_or(SamplingError::NoneChosen)?;
+    /// Accepts what a device chose by [`Sampler::sample_request`].
+    pub fn accept(&mut self, sampled: Option<SampledToken>) -> Result<Sampled, SamplingError> {
+        let SampledToken { token, logprob } = sampled.ok_or(SamplingError::NoneChosen)?;
         self.draws += 1;
         Ok(Sampled { token, logprob, top: vec![] })
     }
@@ -162,11 +162,11 @@ impl Sampler {
         penalised
     }
 
-    fn next_pick(&self) -> SampleRequest {
+    fn next_request(&self) -> SampleRequest {
         let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
-        let choice =
+        let params =
             SamplingParams { temperature, top_k: u32::try_from(top_k).unwrap_or(u32::MAX), top_p, min_p };
-        SampleRequest { choice, draw: random_bits(self.sampling.seed, self.draws) }
+        SampleRequest { params, draw: random_bits(self.sampling.seed, self.draws) }
     }
 }
 

@@ -22,7 +22,7 @@ pub enum TokenizerError {
     /// A file that is not what it should be.
     #[error("{file}: {reason}; compile the checkpoint again with a sound one")]
     File {
-        /// Which.
+        /// Its name inside the plan.
         file: &'static str,
         /// What is wrong.
         reason: String,
@@ -99,13 +99,13 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, special: AddSpecial) -> Result<Vec<u32>, TokenizerError> {
         let encoding =
             catch_library_panic(LIBRARY, || self.inner.encode_fast(text, special == AddSpecial::Yes));
-        encoding.map(|e| e.get_ids().to_vec()).map_err(TokenizerError::Failed)
+        encoding.map(|e| e.get_ids().to_vec()).map_err(|e| TokenizerError::Failed(e.to_string()))
     }
 
     /// The text of token ids. Ids that the tokenizer does not know are left out.
     pub fn decode(&self, ids: &[u32], special: SpecialTokens) -> Result<String, TokenizerError> {
         catch_library_panic(LIBRARY, || self.inner.decode(ids, special == SpecialTokens::Skip))
-            .map_err(TokenizerError::Failed)
+            .map_err(|e| TokenizerError::Failed(e.to_string()))
     }
 
     /// The token as it stands in the vocabulary.

@@ -12,7 +12,7 @@ use samp_kernels::{
 use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc};
 use samp_runtime::{
     cache_dir::cache_dir,
-    plan::code::{CODE_FOLDER, NoKernel, PlanKernels, sources, specialized},
+    plan::code::{CODE_FOLDER, NoKernel, PlanKernels, instantiate, sources},
 };
 use serde::Serialize;
 
@@ -138,7 +138,7 @@ impl PlanSpec {
     /// The kernels that the plan will call for.
     fn specialized(&self) -> Result<PlanKernels, NoKernel> {
         let matrix = |id| self.matrix(id);
-        specialized(&self.fixed(&matrix))
+        instantiate(&self.fixed(&matrix))
     }
 
     /// What the plan fixes for its kernels; `matrix` is that of [`PlanSpec::matrix`].

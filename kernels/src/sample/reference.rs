@@ -7,14 +7,14 @@ use crate::args::{SampleArgs, SampleRequest, SampledToken, SamplingParams};
 
 /// Defines [`SampleArgs`].
 pub fn sample(args: SampleArgs<'_>) {
-    let SampleArgs { logits, picks, out } = args;
-    assert_eq!(out.len(), picks.len(), "out: expected one for each pick");
-    assert!(logits.len().is_multiple_of(picks.len().max(1)), "logits: {} are no whole rows", logits.len());
-    let rows = logits.chunks_exact((logits.len() / picks.len().max(1)).max(1));
-    for ((row, SampleRequest { choice, draw }), out) in rows.zip(picks).zip(out) {
-        let picked =
+    let SampleArgs { logits, requests, out } = args;
+    assert_eq!(out.len(), requests.len(), "out: expected one for each request");
+    assert!(logits.len().is_multiple_of(requests.len().max(1)), "logits: {} are no whole rows", logits.len());
+    let rows = logits.chunks_exact((logits.len() / requests.len().max(1)).max(1));
+    for ((row, SampleRequest { params, draw }), out) in rows.zip(requests).zip(out) {
+        let sampled =
             |token: u32| SampledToken { token, logprob: LogSum::of(row).logprob(row[token as usize]) };
-        *out = choose(row, choice, *draw).map(picked);
+        *out = choose(row, params, *draw).map(sampled);
     }
 }
 
@@ -42,17 +42,17 @@ impl LogSum {
 
 /// The token that `draw`, 64 random bits of which the upper 53 count, names among those that the filters leave. `None` where
 /// a logit is NaN or positive infinity, or none is finite.
-pub fn choose(logits: &[f32], choice: &SamplingParams, draw: u64) -> Option<u32> {
+pub fn choose(logits: &[f32], params: &SamplingParams, draw: u64) -> Option<u32> {
     let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
     let likeliest = *largest(logits, 1).first()?;
     let most = logits[likeliest as usize];
     if logits.iter().any(wrong) || most == f32::NEG_INFINITY {
         return None;
     }
-    if choice.temperature == 0.0 {
+    if params.temperature == 0.0 {
         return Some(likeliest);
     }
-    let SamplingParams { top_k, top_p, min_p, temperature } = *choice;
+    let SamplingParams { top_k, top_p, min_p, temperature } = *params;
     let tokens: Vec<u32> = match top_k {
         0 if top_p >= 1.0 => (0..logits.len() as u32).collect(),
         0 => largest(logits, logits.len()),

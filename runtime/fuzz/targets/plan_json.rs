@@ -40,7 +40,7 @@ fn run(plan: samp_runtime::OpenPlan) {
     let options = EngineOptions { kv_tokens: Some(64), self_test: false, ..EngineOptions::default() };
     let Ok(mut engine) = Engine::new(Arc::new(plan), DeviceKind::Cpu, options) else { return };
     let id = engine.create().expect("a plan takes at least one sequence");
-    drop(engine.prefill(id, &[1, 2, 3, 4, 5], Outputs::Last));
+    drop(engine.append_tokens(id, &[1, 2, 3, 4, 5], Outputs::Last));
 }
 
 // Random bytes seldom stay JSON, so one value of the document is changed at a time.

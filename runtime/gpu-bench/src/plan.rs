@@ -100,23 +100,23 @@ pub struct Agreement {
     /// Logits compared, in rows.
     pub rows: usize,
     /// Tokens chosen on the device.
-    pub picked: usize,
+    pub sampled: usize,
     /// How much less than the likeliest token the reference gives the worst of them.
-    pub worst_pick: f32,
+    pub worst_sample: f32,
 }
 
 impl Agreement {
     /// Whether no logit is further off than `tolerance`, nor a choice than two of them may lead to.
     pub fn within(&self, tolerance: f32) -> bool {
-        self.largest <= tolerance && self.worst_pick <= 2.0 * tolerance
+        self.largest <= tolerance && self.worst_sample <= 2.0 * tolerance
     }
 }
 
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Agreement { largest, rows, picked, worst_pick } = self;
+        let Agreement { largest, rows, sampled, worst_sample } = self;
         write!(f, "logits of {rows} tokens, at most {largest:.2e} off; ")?;
-        write!(f, "{picked} tokens chosen, at worst {worst_pick:.2e} below the likeliest")
+        write!(f, "{sampled} tokens chosen, at worst {worst_sample:.2e} below the likeliest")
     }
 }
 
@@ -127,10 +127,10 @@ pub fn agreement(engine: &mut Engine, reference: &Reference) -> Result<Agreement
     if expected as u64 != found {
         return Err(CompareError::Vocabulary { expected, found });
     }
-    let mut seen = Agreement { largest: 0.0, rows: 0, picked: 0, worst_pick: 0.0 };
+    let mut seen = Agreement { largest: 0.0, rows: 0, sampled: 0, worst_sample: 0.0 };
     for (index, text) in reference.texts.iter().enumerate() {
         let sequence = engine.create()?;
-        let logits = engine.prefill(sequence, text, Outputs::All)?;
+        let logits = engine.append_tokens(sequence, text, Outputs::All)?;
         engine.release(sequence);
         for (found, expected) in logits.rows().zip(reference.rows(index)) {
             let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
@@ -147,7 +147,7 @@ pub fn agreement(engine: &mut Engine, reference: &Reference) -> Result<Agreement
 
 fn choose(engine: &mut Engine, reference: &Reference, seen: &mut Agreement) -> Result<(), EngineError> {
     let greedy = Sampler::new(Sampling::default()).expect("the defaults are in range");
-    let pick = greedy.pick().expect("greedy choice needs no logits");
+    let request = greedy.sample_request().expect("greedy choice needs no logits");
     let sequences: Vec<SequenceId> =
         reference.texts.iter().map(|_| engine.create()).collect::<Result<_, _>>()?;
     for at in 0..reference.texts[0].len() {
@@ -155,13 +155,13 @@ fn choose(engine: &mut Engine, reference: &Reference, seen: &mut Agreement) -> R
         let chunks: Vec<Chunk<'_>> = one
             .map(|(&sequence, text)| Chunk { sequence, tokens: &text[at..=at], outputs: Outputs::Last })
             .collect();
-        let picked = engine.step_and_sample(&chunks, &vec![pick; chunks.len()])?;
-        for (index, picked) in picked.into_iter().enumerate() {
+        let sampled = engine.step_and_sample(&chunks, &vec![request; chunks.len()])?;
+        for (index, sampled) in sampled.into_iter().enumerate() {
             let row = reference.rows(index).nth(at).expect("as many rows as tokens");
             let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let less = picked.map_or(f32::INFINITY, |picked| most - row[picked.token as usize]);
-            seen.worst_pick = seen.worst_pick.max(less);
-            seen.picked += 1;
+            let less = sampled.map_or(f32::INFINITY, |sampled| most - row[sampled.token as usize]);
+            seen.worst_sample = seen.worst_sample.max(less);
+            seen.sampled += 1;
         }
     }
     sequences.into_iter().for_each(|sequence| engine.release(sequence));

@@ -24,7 +24,7 @@ pub enum DeviceError {
     Kernel {
         /// The step's label.
         step: String,
-        /// The kernel.
+        /// Name of the kernel that the plan asks for.
         kernel: String,
     },
     /// The plan's machine code is for other GPUs.
@@ -37,7 +37,7 @@ pub enum DeviceError {
         target: TargetName,
         /// Its compute capability.
         expected: (u32, u32),
-        /// The GPU.
+        /// Product name of the GPU that was found.
         name: String,
         /// Its compute capability.
         found: (u32, u32),
@@ -50,7 +50,7 @@ pub enum DeviceError {
     Memory {
         /// What it was for.
         what: &'static str,
-        /// How much.
+        /// Bytes that were asked for.
         bytes: u64,
         /// What to do.
         remedy: &'static str,

@@ -22,7 +22,7 @@ impl Weights for Arc<OpenPlan> {
 /// What is executed, apart from the weights.
 #[derive(Clone, Debug)]
 pub struct Executable {
-    /// The steps.
+    /// The steps, their buffers and the kernel of each step.
     pub program: Program,
     /// What the model is.
     pub model: Model,

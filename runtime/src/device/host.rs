@@ -75,7 +75,7 @@ impl<W: Weights> HostDevice<W> {
         }
     }
 
-    /// The steps.
+    /// The program whose steps are run.
     pub fn program(&self) -> &Program {
         &self.program
     }
@@ -95,13 +95,7 @@ fn zeroed(what: &'static str, bytes: u64, remedy: &'static str) -> Result<MmapMu
 
 impl Cache {
     fn new(model: &Model, kv: &KvCache, pages: u32) -> Result<Cache, DeviceError> {
-        let geometry = |layer: usize| KvGeometry {
-            format: kv.format,
-            scales: kv.scales.get(layer).copied().unwrap_or([1.0; 2]),
-            kv_heads: model.kv_heads as usize,
-            head_dim: model.head_dim as usize,
-            page_tokens: kv.page_tokens as usize,
-        };
+        let geometry = |layer| KvGeometry::for_layer(model, kv, layer);
         let layers: Vec<KvGeometry> = (0..model.layers as usize).map(geometry).collect();
         let layer_bytes = layers[0].page_bytes().saturating_mul(pages as usize);
         let total = layer_bytes.saturating_mul(layers.len()) as u64;
@@ -136,7 +130,7 @@ impl<W: Weights> Device for HostDevice<W> {
         let sampler = self.sampler;
         sampler(SampleArgs {
             logits: self.buffer(self.program.logits, batch.row_counts()),
-            picks: requests,
+            requests,
             out: sampled,
         });
         Ok(())

@@ -28,12 +28,12 @@ impl<W: Weights> Replay<W> {
         Ok(Replay { host: HostDevice::load(executable, weights, kv_pages, KernelImpl::Optimized)? })
     }
 
-    /// The steps.
+    /// The program whose steps are run.
     pub fn program(&self) -> &Program {
         self.host.program()
     }
 
-    /// The weights.
+    /// The weights that the next run computes with.
     pub fn weights(&self) -> &W {
         &self.host.weights
     }

@@ -15,7 +15,7 @@ use super::{
 /// where GPUs have a kernel for them.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// All tokens.
+    /// Ids of all tokens, one sequence after another.
     pub token_ids: &'a [u32],
     /// Whose they are; their `tokens` add up to `token_ids.len()`.
     pub sequences: &'a [SequenceSlice<'a>],

@@ -20,7 +20,8 @@ pub const CODE_FOLDER: &str = "kernels";
 
 /// The file of a kernel's machine code for GPUs of a compute capability, inside a plan. Its name holds a hash of everything
 /// that the code follows from: code of other sources than this build's has another name and is never run.
-pub fn code_path(source: &Source, (major, minor): (u32, u32)) -> String {
+pub fn code_path(source: &Source, capability: (u32, u32)) -> String {
+    let (major, minor) = capability;
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
@@ -36,7 +37,7 @@ pub fn code_path(source: &Source, (major, minor): (u32, u32)) -> String {
 pub struct NoKernel {
     /// The step's label.
     pub step: String,
-    /// The kernel.
+    /// Name of the kernel that the plan asks for.
     pub kernel: String,
 }
 
@@ -52,29 +53,29 @@ pub struct PlanKernels {
 }
 
 /// The kernels of a plan's steps and its sampler.
-pub fn of_plan(plan: &Plan) -> Result<PlanKernels, NoKernel> {
+pub fn plan_kernels(plan: &Plan) -> Result<PlanKernels, NoKernel> {
     let matrix = matrix_of(plan);
-    specialized(&fixed(plan, &matrix))
+    instantiate(&plan_constants(plan, &matrix))
 }
 
 /// What a plan fixes for its kernels; `matrix` is that of [`matrix_of`].
-pub fn fixed<'a>(plan: &'a Plan, matrix: &'a dyn Fn(TensorId) -> Matrix) -> PlanConstants<'a> {
+pub fn plan_constants<'a>(plan: &'a Plan, matrix: &'a dyn Fn(TensorId) -> Matrix) -> PlanConstants<'a> {
     PlanConstants { model: &plan.model, kv: &plan.kv, program: &plan.program, matrix }
 }
 
 /// The kernels of all steps and the sampler.
-pub fn specialized(fixed: &PlanConstants<'_>) -> Result<PlanKernels, NoKernel> {
+pub fn instantiate(constants: &PlanConstants<'_>) -> Result<PlanKernels, NoKernel> {
     let step = |step: &samp_abi::plan::Step| {
         let one = |choice: &samp_abi::plan::KernelChoice| {
             let kernel = registry::find(&choice.kernel);
-            let found = kernel.and_then(|kernel| LaunchSpec::of(kernel, step, fixed));
+            let found = kernel.and_then(|kernel| LaunchSpec::of(kernel, step, constants));
             found.ok_or_else(|| NoKernel { step: step.label.clone(), kernel: choice.kernel.clone() })
         };
         step.kernels.iter().map(one).collect()
     };
-    let steps = fixed.program.steps.iter().map(step).collect::<Result<_, _>>()?;
-    let none = || NoKernel { step: SAMPLER.into(), kernel: fixed.program.sampler.clone() };
-    Ok(PlanKernels { steps, sampler: LaunchSpec::sampler(fixed).ok_or_else(none)? })
+    let steps = constants.program.steps.iter().map(step).collect::<Result<_, _>>()?;
+    let none = || NoKernel { step: SAMPLER.into(), kernel: constants.program.sampler.clone() };
+    Ok(PlanKernels { steps, sampler: LaunchSpec::sampler(constants).ok_or_else(none)? })
 }
 
 /// The sources among them, by the path of their code.
@@ -97,7 +98,7 @@ pub fn matrix_of(plan: &Plan) -> impl Fn(TensorId) -> Matrix {
 /// Checks that a plan for a GPU holds the code of every kernel that it calls for. Needs its contents to hold.
 pub(super) fn check(plan: &Plan, findings: &mut Findings) {
     let Some(capability) = Target::of(plan.target).compute_capability else { return };
-    let kernels = match of_plan(plan) {
+    let kernels = match plan_kernels(plan) {
         Ok(kernels) => kernels,
         Err(NoKernel { step, kernel }) => {
             let expected = "a kernel of this build for the step's shapes";

@@ -9,7 +9,7 @@ use std::{
 
 use memmap2::Mmap;
 use rayon::prelude::*;
-use samp_abi::plan::{MANIFEST_FILE, PlainFile, Plan, weights_file_name};
+use samp_abi::plan::{MANIFEST_FILE, PlainFile, Plan, WeightsFile, weights_file_name};
 
 use super::fault::{Fault, Findings, Place};
 
@@ -74,8 +74,14 @@ pub(super) fn check_unknown(dir: &Path, paths: &BTreeSet<String>, findings: &mut
     }
 }
 
+/// A file that is open, as long as it was then.
+struct OpenFile {
+    file: File,
+    length: u64,
+}
+
 /// Opens a regular file that is reached through no link. Reports what stands in the way.
-fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<(File, u64)> {
+fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<OpenFile> {
     let mut place = findings.at(path, "file");
     if !is_plain(path) {
         place.wrong(Fault::FilePath, "names joined by `/`", path);
@@ -100,7 +106,9 @@ fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<(File
             }
         }
     }
-    match File::open(dir.join(path)).and_then(|file| file.metadata().map(|meta| (file, meta.len()))) {
+    match File::open(dir.join(path))
+        .and_then(|file| file.metadata().map(|meta| OpenFile { file, length: meta.len() }))
+    {
         Ok(opened) => Some(opened),
         Err(error) => {
             place.wrong(Fault::Io, "a file that can be read", error);
@@ -116,7 +124,8 @@ pub(super) fn read_regular(dir: &Path, path: &str, max: u64, findings: &mut Find
 }
 
 /// Reads an open file, unless it has more than `max` bytes.
-fn read_at_most((file, length): (File, u64), max: u64, place: &mut Place<'_>) -> Option<Vec<u8>> {
+fn read_at_most(opened: OpenFile, max: u64, place: &mut Place<'_>) -> Option<Vec<u8>> {
+    let OpenFile { file, length } = opened;
     if !place.check(length <= max, Fault::TooLarge, format_args!("at most {max} bytes"), length) {
         return None;
     }
@@ -150,7 +159,7 @@ fn read_checked(dir: &Path, file: &PlainFile, findings: &mut Findings) -> Option
     let opened = open_regular(dir, &file.path, findings)?;
     let mut place = findings.at(&file.path, "file");
     // Nothing is read of a file that cannot be the right one.
-    if !place.check(opened.1 == file.bytes, Fault::FileSize, file.bytes, opened.1) {
+    if !place.check(opened.length == file.bytes, Fault::FileSize, file.bytes, opened.length) {
         return None;
     }
     let bytes = read_at_most(opened, MAX_PLAIN_BYTES, &mut place)?;
@@ -160,8 +169,9 @@ fn read_checked(dir: &Path, file: &PlainFile, findings: &mut Findings) -> Option
 
 /// Maps the weights files whose size on disk is what the manifest says; `None` for the others.
 pub(super) fn map_weights(dir: &Path, plan: &Plan, findings: &mut Findings) -> Vec<Option<Mmap>> {
-    let map = |(path, expected): (&str, u64)| {
-        let (file, length) = open_regular(dir, path, findings)?;
+    let map = |file: &WeightsFile| {
+        let (path, expected) = (file.path.as_str(), file.bytes);
+        let OpenFile { file, length } = open_regular(dir, path, findings)?;
         let mut place = findings.at(path, "file");
         if !place.check(length == expected && length > 0, Fault::FileSize, expected, length) {
             return None;
@@ -177,5 +187,5 @@ pub(super) fn map_weights(dir: &Path, plan: &Plan, findings: &mut Findings) -> V
             }
         }
     };
-    plan.weights.iter().map(|file| (file.path.as_str(), file.bytes)).map(map).collect()
+    plan.weights.iter().map(map).collect()
 }

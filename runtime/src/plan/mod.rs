@@ -40,7 +40,7 @@ pub struct OpenPlan {
 }
 
 impl OpenPlan {
-    /// The manifest.
+    /// The manifest, which has been checked.
     pub fn manifest(&self) -> &Plan {
         &self.manifest
     }
@@ -50,7 +50,7 @@ impl OpenPlan {
         self.manifest.clone()
     }
 
-    /// The directory.
+    /// The directory that it was opened in.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -219,8 +219,11 @@ impl StepCheck<'_> {
         let runs = kernel.targets.contains(&target);
         self.place.check(runs, Fault::Kernel, format_args!("a kernel for {target}"), name);
         let matrix = code::matrix_of(self.plan);
-        let shape =
-            code::fixed(self.plan, &matrix).shape(&self.step.op, tokens, self.plan.limits.max_context);
+        let shape = code::plan_constants(self.plan, &matrix).shape(
+            &self.step.op,
+            tokens,
+            self.plan.limits.max_context,
+        );
         let expected = format_args!("a kernel that takes {shape:?}");
         self.place.check(kernel.takes(&shape, Target::of(target)), Fault::Kernel, expected, name);
         if let (Some(layout), Op::Embed { weight, .. } | Op::Linear { weight, .. }) =

@@ -28,7 +28,7 @@ fn apart(a: &[f32], b: &[f32]) -> f32 {
 /// The logits after every token of one sequence.
 pub fn alone(engine: &mut Engine, tokens: &[u32]) -> Vec<f32> {
     let id = engine.create().unwrap();
-    let logits = engine.prefill(id, tokens, Outputs::All).unwrap();
+    let logits = engine.append_tokens(id, tokens, Outputs::All).unwrap();
     engine.release(id);
     logits.as_slice().to_vec()
 }
@@ -141,10 +141,10 @@ fn a_truncated_sequence_goes_on_as_if_nothing_had_been() {
     let mut engine = plan.engine(DeviceKind::Cpu, None);
     let (first, second) = (text(11, 1), text(9, 2));
     let id = engine.create().unwrap();
-    engine.prefill(id, &first, Outputs::None).unwrap();
-    engine.prefill(id, &text(20, 5), Outputs::None).unwrap();
+    engine.append_tokens(id, &first, Outputs::None).unwrap();
+    engine.append_tokens(id, &text(20, 5), Outputs::None).unwrap();
     engine.truncate(id, first.len()).unwrap();
-    let after = engine.prefill(id, &second, Outputs::Last).unwrap();
+    let after = engine.append_tokens(id, &second, Outputs::Last).unwrap();
     let whole = alone(&mut engine, &[first, second].concat());
     assert_eq!(after.row(0), &whole[19 * VOCAB as usize..]);
     assert!(matches!(engine.truncate(id, 21), Err(EngineError::Truncate { len: 20, asked: 21, .. })));
@@ -157,16 +157,16 @@ fn outputs_are_the_rows_asked_for() {
     let tokens = text(36, 4);
     let all = alone(&mut engine, &tokens);
     let id = engine.create().unwrap();
-    let some = engine.prefill(id, &tokens, Outputs::At(&[0, 15, 16, 35])).unwrap();
+    let some = engine.append_tokens(id, &tokens, Outputs::At(&[0, 15, 16, 35])).unwrap();
     assert_eq!((some.len(), some.vocab(), some.chunk(0)), (4, VOCAB as usize, 0..4));
     for (row, at) in some.rows().zip([0, 15, 16, 35]) {
         assert_eq!(row, &all[at * VOCAB as usize..(at + 1) * VOCAB as usize]);
     }
     let id = engine.create().unwrap();
-    assert!(engine.prefill(id, &tokens, Outputs::None).unwrap().is_empty());
+    assert!(engine.append_tokens(id, &tokens, Outputs::None).unwrap().is_empty());
     for rows in [&[3, 3][..], &[5, 4], &[36]] {
         assert!(matches!(
-            engine.prefill(id, &tokens, Outputs::At(rows)),
+            engine.append_tokens(id, &tokens, Outputs::At(rows)),
             Err(EngineError::OutputRows { .. })
         ));
     }
@@ -197,12 +197,18 @@ fn what_goes_beyond_the_limits_is_refused_and_changes_nothing() {
             Err(error) => assert!(refused(&error), "{error}"),
         }
     }
-    assert!(matches!(engine.prefill(id, &long, Outputs::Last), Err(EngineError::ContextExceeded { .. })));
+    assert!(matches!(
+        engine.append_tokens(id, &long, Outputs::Last),
+        Err(EngineError::ContextExceeded { .. })
+    ));
     // Twenty positions are five pages; the cache of the first sequence leaves one.
     engine.step(&[chunk(id, &long[..14])]).unwrap();
     let full = engine.step(&[chunk(id, &long[..3]), chunk(other, &long[..1])]).unwrap_err();
     assert!(matches!(full, EngineError::OutOfPages(p) if (p.needed, p.free, p.total) == (2, 1, 5)), "{full}");
-    assert!(matches!(engine.prefill(other, &long[..5], Outputs::Last), Err(EngineError::OutOfPages(_))));
+    assert!(matches!(
+        engine.append_tokens(other, &long[..5], Outputs::Last),
+        Err(EngineError::OutOfPages(_))
+    ));
     assert_eq!((engine.len(id).unwrap(), engine.kv_usage().used_pages), (14, 4));
     engine.release(id);
     engine.step(&[chunk(other, &long[..16])]).unwrap();
@@ -289,11 +295,11 @@ impl Device for Failing {
     fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[SampleRequest],
-        picked: &mut [Option<SampledToken>],
+        requests: &[SampleRequest],
+        sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
         self.live()?;
-        self.cpu.step_and_sample(batch, picks, picked)
+        self.cpu.step_and_sample(batch, requests, sampled)
     }
 }
 
@@ -318,12 +324,12 @@ fn after_a_device_fails_the_engine_is_as_before() {
     };
     let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
     let id = engine.create().unwrap();
-    let mut logits = engine.prefill(id, &tokens[..7], Outputs::All).unwrap().as_slice().to_vec();
+    let mut logits = engine.append_tokens(id, &tokens[..7], Outputs::All).unwrap().as_slice().to_vec();
     let before = engine.kv_usage();
-    let failed = engine.prefill(id, &tokens[7..], Outputs::All);
+    let failed = engine.append_tokens(id, &tokens[7..], Outputs::All);
     assert!(matches!(failed, Err(EngineError::Device(_))), "{failed:?}");
     assert_eq!((engine.kv_usage(), engine.len(id).unwrap()), (before, 7));
-    logits.extend(engine.prefill(id, &tokens[7..], Outputs::All).unwrap().as_slice());
+    logits.extend(engine.append_tokens(id, &tokens[7..], Outputs::All).unwrap().as_slice());
     assert_eq!(logits, whole);
 }
 
@@ -337,8 +343,8 @@ fn after_choosing_fails_the_engine_is_as_before() {
     };
     let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
     let id = engine.create().unwrap();
-    let pick = Sampler::new(Sampling::default()).unwrap().pick().unwrap();
-    let failed = engine.append_and_sample(id, &text(40, 3), pick);
+    let request = Sampler::new(Sampling::default()).unwrap().sample_request().unwrap();
+    let failed = engine.append_and_sample(id, &text(40, 3), request);
     assert!(matches!(failed, Err(EngineError::Device(_))), "{failed:?}");
     assert_eq!((engine.len(id).unwrap(), engine.kv_usage().used_pages), (0, 0));
 }

@@ -317,7 +317,7 @@ fn any_manifest_is_refused_or_runs() {
                     EngineOptions { kv_tokens: Some(64), self_test: false, ..EngineOptions::default() };
                 let Ok(mut engine) = Engine::new(Arc::new(open), DeviceKind::Cpu, options) else { continue };
                 let id = engine.create().unwrap();
-                let _ = engine.prefill(id, &[1, 2, 3, 4, 5], Outputs::Last);
+                let _ = engine.append_tokens(id, &[1, 2, 3, 4, 5], Outputs::Last);
             }
         }
     }

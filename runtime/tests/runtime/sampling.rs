@@ -23,26 +23,26 @@ fn the_token_after_a_prompt_is_the_one_that_the_host_would_choose() {
             let logits = alone(&mut engine, &tokens);
             let expected = sampler.clone().sample(&logits[logits.len() - VOCAB as usize..], &tokens).unwrap();
             let id = engine.create().unwrap();
-            let picked = engine.append_and_sample(id, &tokens, sampler.pick().unwrap()).unwrap();
-            assert_eq!(sampler.take(picked).unwrap(), expected, "{device}");
+            let sampled = engine.append_and_sample(id, &tokens, sampler.sample_request().unwrap()).unwrap();
+            assert_eq!(sampler.accept(sampled).unwrap(), expected, "{device}");
             assert_eq!(engine.len(id).unwrap(), tokens.len());
         }
     }
 }
 
 #[test]
-fn each_output_has_its_own_pick() {
+fn each_output_has_its_own_request() {
     let plan = make(SAMP);
     let mut engine = plan.engine(DeviceKind::Cpu, None);
     let ids = [engine.create().unwrap(), engine.create().unwrap()];
     let chunks = ids.map(|sequence| Chunk { sequence, tokens: &[7, 8], outputs: Outputs::Last });
-    let picks = samplers().map(|sampler| sampler.pick().unwrap());
-    let refused = engine.step_and_sample(&chunks, &picks[..1]);
-    assert!(matches!(refused, Err(EngineError::Picks { picks: 1, outputs: 2 })), "{refused:?}");
-    let both = engine.step_and_sample(&chunks, &picks).unwrap();
-    for (pick, picked) in picks.into_iter().zip(both) {
+    let requests = samplers().map(|sampler| sampler.sample_request().unwrap());
+    let refused = engine.step_and_sample(&chunks, &requests[..1]);
+    assert!(matches!(refused, Err(EngineError::SampleRequests { requests: 1, outputs: 2 })), "{refused:?}");
+    let both = engine.step_and_sample(&chunks, &requests).unwrap();
+    for (request, sampled) in requests.into_iter().zip(both) {
         let id = engine.create().unwrap();
-        assert_eq!(engine.append_and_sample(id, &[7, 8], pick).unwrap(), picked);
+        assert_eq!(engine.append_and_sample(id, &[7, 8], request).unwrap(), sampled);
     }
 }
 
@@ -52,6 +52,6 @@ fn whoever_wants_more_than_a_token_needs_the_logits() {
         Sampling { top_logprobs: 1, ..Sampling::default() },
         Sampling { repetition_penalty: 1.1, ..Sampling::default() },
     ] {
-        assert_eq!(Sampler::new(sampling).unwrap().pick(), None);
+        assert_eq!(Sampler::new(sampling).unwrap().sample_request(), None);
     }
 }

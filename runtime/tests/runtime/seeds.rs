@@ -6,8 +6,8 @@ use samp_abi::plan::{Plan, unseal};
 
 use crate::support::{SAMP, make};
 
-/// Fuzzing starts from a manifest with a digest of zeros. The schema changed where this fails: `SAMP_WRITE_SEEDS=1` has it
-/// written anew.
+/// Fuzzing starts from a manifest with a digest of zeros. The schema changed where this fails:
+/// `SAMP_WRITE_SEEDS=1` has it written anew.
 #[test]
 fn the_seed_of_fuzzing_is_a_sound_manifest() {
     let zeros = |_: &[u8]| "0".repeat(64);

@@ -117,7 +117,7 @@ fn probe(dir: &Path) -> Golden {
     let options = EngineOptions { kv_tokens: None, ..EngineOptions::default() };
     let mut engine = Engine::new(Arc::new(plan), DeviceKind::Reference, options).unwrap();
     let id = engine.create().unwrap();
-    let logits = engine.prefill(id, &PROBE, Outputs::All).unwrap();
+    let logits = engine.append_tokens(id, &PROBE, Outputs::All).unwrap();
     let row = |position: usize| GoldenRow {
         position: position as u32,
         logits: logits.row(position).iter().enumerate().map(|(t, l)| (t as u32, *l)).step_by(7).collect(),

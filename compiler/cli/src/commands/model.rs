@@ -70,7 +70,7 @@ impl LanguageModel for PlanModel {
         // The last ones make room first.
         self.logits = None;
         self.engine.truncate(self.sequence, 0)?;
-        let logits = self.engine.prefill(self.sequence, tokens, Outputs::All)?;
+        let logits = self.engine.append_tokens(self.sequence, tokens, Outputs::All)?;
         Ok(self.logits.insert(logits).as_slice())
     }
 }

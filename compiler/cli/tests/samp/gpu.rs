@@ -79,20 +79,20 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
     for target in TARGETS {
         let mut engine = engine(&compiled(&bench, target, "uniform:f16"), DeviceKind::Emulate, 64);
         let sequences = [0; 3].map(|_| engine.create().unwrap());
-        let logits = sequences.map(|id| engine.prefill(id, ids, Outputs::Last).unwrap());
+        let logits = sequences.map(|id| engine.append_tokens(id, ids, Outputs::Last).unwrap());
         let drawn = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed: 11, ..Sampling::default() };
         let samplers = [Sampling::default(), drawn, Sampling { seed: 12, ..drawn }]
             .map(|sampling| Sampler::new(sampling).unwrap());
-        let picks = samplers.clone().map(|sampler| sampler.pick().unwrap());
+        let requests = samplers.clone().map(|sampler| sampler.sample_request().unwrap());
         sequences.iter().for_each(|&id| engine.truncate(id, ids.len() - 1).unwrap());
         let last = &ids[ids.len() - 1..];
         // The second time launches are recorded, and the third what was recorded is launched again.
         for _ in 0..3 {
             let chunks = sequences.map(|sequence| Chunk { sequence, tokens: last, outputs: Outputs::Last });
-            let picked = engine.step_and_sample(&chunks, &picks).unwrap();
-            for ((sampler, logits), picked) in samplers.iter().zip(&logits).zip(picked) {
+            let sampled = engine.step_and_sample(&chunks, &requests).unwrap();
+            for ((sampler, logits), sampled) in samplers.iter().zip(&logits).zip(sampled) {
                 let expected = sampler.clone().sample(logits.row(0), ids).unwrap();
-                let found = sampler.clone().take(picked).unwrap();
+                let found = sampler.clone().accept(sampled).unwrap();
                 assert_eq!(found.token, expected.token, "{target}");
                 assert!(
                     (found.logprob - expected.logprob).abs() <= 2e-2,
@@ -119,7 +119,7 @@ fn emulated_gpus_decode_beside_prompts() {
     let mut sequences = vec![];
     for (text, (old, _)) in texts.iter().zip(parts) {
         let id = engine.create().unwrap();
-        expected.push(engine.prefill(id, text, Outputs::Last).unwrap());
+        expected.push(engine.append_tokens(id, text, Outputs::Last).unwrap());
         engine.truncate(id, old).unwrap();
         sequences.push(id);
     }
@@ -167,7 +167,7 @@ fn the_suite_for_gpus_sees_how_near_a_plan_comes_to_its_reference() {
     let (exact, coarse) = (agreement("uniform:f16"), agreement("uniform:fp4"));
     println!("f16: {exact}; fp4: {coarse}");
     assert!(exact.within(2e-2) && !coarse.within(2e-2));
-    assert_eq!((exact.rows, exact.picked), (12, 12));
+    assert_eq!((exact.rows, exact.sampled), (12, 12));
     let text = Reference::read(&part_of_reference(6)[..100]).unwrap_err().to_string();
     assert!(text.contains("input_ids"), "{text}");
 }

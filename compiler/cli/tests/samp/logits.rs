@@ -164,7 +164,7 @@ pub fn in_chunks(plan: &Path, device: DeviceKind, ids: &[u32], sizes: &[usize]) 
     let (mut rest, mut logits) = (ids, vec![]);
     for &size in sizes.iter().cycle() {
         let (chunk, later) = rest.split_at(size.min(rest.len()));
-        logits.extend_from_slice(engine.prefill(sequence, chunk, Outputs::All).unwrap().as_slice());
+        logits.extend_from_slice(engine.append_tokens(sequence, chunk, Outputs::All).unwrap().as_slice());
         rest = later;
         if rest.is_empty() {
             break;

@@ -120,9 +120,9 @@ fn random_draw(numbers: &mut RandomValues) -> u64 {
 /// Rows without a token: a logit is NaN or positive infinity, or none is finite. The last has one: all are as large as can be.
 fn refused() -> Rows {
     let mut rows = Rows::default();
-    let warm = SamplingParams { temperature: 1.0, top_k: 5, ..SampleRequest::GREEDY.choice };
+    let warm = SamplingParams { temperature: 1.0, top_k: 5, ..SampleRequest::GREEDY.params };
     for (value, at) in [(f32::NAN, 0), (-f32::NAN, 7), (f32::INFINITY, 60)] {
-        for choice in [SampleRequest::GREEDY.choice, warm] {
+        for choice in [SampleRequest::GREEDY.params, warm] {
             let mut row = vec![0.5; 61];
             row[at] = value;
             rows.push(&row, choice, 1 << 63);

@@ -116,7 +116,8 @@ pub fn sources(sizes: Sizes, (format, kv): (Format, Kv), target: &Target) -> Res
     let job = Job { sizes, recipe, kv, what: What::Decode, load: Load { batch: 1, context: 1 } };
     let plan = job.outline().manifest(target, |_| None)?;
     let capability = target.compute_capability.expect("models are measured on GPUs");
-    let kernels = code::of_plan(&plan).map_err(|missing| GpuError::Kernel { what: missing.to_string() })?;
+    let kernels =
+        code::plan_kernels(&plan).map_err(|missing| GpuError::Kernel { what: missing.to_string() })?;
     Ok(code::sources(&kernels, capability).into_values().collect())
 }
 
@@ -172,9 +173,9 @@ impl<D: Driver> Gpu<'_, D> {
         let sequences = tokens.sequences(&job);
         let batch = Batch { token_ids: &tokens.ids, sequences: &sequences, output_rows: &tokens.output_rows };
         self.check_logits(&mut device, &batch, job.sizes.vocab)?;
-        let picks = vec![SampleRequest::GREEDY; job.load.batch as usize];
-        let mut picked = vec![None; picks.len()];
-        let timing = self.measure_waiting(&mut || device.step_and_sample(&batch, &picks, &mut picked))?;
+        let requests = vec![SampleRequest::GREEDY; job.load.batch as usize];
+        let mut sampled = vec![None; requests.len()];
+        let timing = self.measure_waiting(&mut || device.step_and_sample(&batch, &requests, &mut sampled))?;
         let seconds = timing.microseconds / 1e6;
         Ok(StepRow {
             what: name.0.into(),

@@ -103,7 +103,7 @@ fn with_kernels(
         kernel.ok_or_else(|| GpuError::Kernel { what: format!("{op} of {shape:?} on {}", target.name) })
     };
     let matrix = code::matrix_of(plan);
-    let fixed = code::fixed(plan, &matrix);
+    let fixed = code::plan_constants(plan, &matrix);
     let mut program = plan.program.clone();
     for step in &mut program.steps {
         let projection = Projection::ALL.into_iter().find(|p| step.label.ends_with(p.label()));

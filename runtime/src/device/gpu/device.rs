@@ -17,9 +17,9 @@ use samp_kernels::{
 use super::{
     Arg, Driver, DriverError, PlanSource,
     inputs::Inputs,
-    padding::{Padded, most_decoding, spare_pages},
-    sampled_tokens::Chosen,
-    scratch::{Need, Scratch},
+    padding::{PaddedBatch, max_decode_sequences, spare_pages},
+    sampled_tokens::SampledTokens,
+    scratch::{Scratch, WorkspaceSize},
     step_shape::StepShape,
     weights::Weights,
 };
@@ -38,7 +38,7 @@ pub struct GpuDevice<D: Driver> {
     pub(super) plan: Arc<Plan>,
     pub(super) target: &'static Target,
     /// Of each step, the kernel of each bucket.
-    pub(super) kernels: Vec<Vec<Loaded>>,
+    pub(super) kernels: Vec<Vec<StepKernel>>,
     /// Where the code of the kernel that chooses tokens is in `code`.
     pub(super) sampler: usize,
     pub(super) code: Vec<D::Kernel>,
@@ -46,7 +46,7 @@ pub struct GpuDevice<D: Driver> {
     pub(super) arena: D::Memory,
     pub(super) cache: Cache<D::Memory>,
     pub(super) inputs: Inputs<D::Memory>,
-    pub(super) picked: Chosen<D::Memory>,
+    pub(super) sampled: SampledTokens<D::Memory>,
     pub(super) scratch: Scratch<D::Memory>,
     /// Half turns per position of each channel pair, f64.
     pub(super) half_turns: D::Memory,
@@ -57,8 +57,8 @@ pub struct GpuDevice<D: Driver> {
     graphs: BTreeMap<StepShape, Option<D::Graph>>,
 }
 
-/// A kernel, and where the code of each of its sources is in [`GpuDevice::code`].
-pub(super) struct Loaded {
+/// The kernel of a step in one bucket, and where the code of each of its sources is in [`GpuDevice::code`].
+pub(super) struct StepKernel {
     pub kernel: LaunchSpec,
     pub code: Vec<usize>,
 }
@@ -75,20 +75,14 @@ impl<M> Cache<M> {
         driver: &D,
         plan: &Plan,
         pages: u32,
-        contents: &impl PlanSource<D>,
+        plan_source: &impl PlanSource<D>,
     ) -> Result<Cache<M>, DriverError> {
         let (model, kv) = (&plan.model, &plan.kv);
-        let geometry = KvGeometry {
-            format: kv.format,
-            scales: [1.0; 2],
-            kv_heads: model.kv_heads as usize,
-            head_dim: model.head_dim as usize,
-            page_tokens: kv.page_tokens as usize,
-        };
+        let geometry = KvGeometry::for_layer(model, kv, 0);
         let layer_bytes = geometry.page_bytes() as u64 * u64::from(pages);
         let bytes = layer_bytes * model.layers;
         let memory = driver.allocate("KV cache", bytes)?;
-        contents.write_cache(driver, &memory, bytes)?;
+        plan_source.write_cache(driver, &memory, bytes)?;
         Ok(Cache { memory, layer_bytes, scales: kv.scales.clone() })
     }
 
@@ -107,24 +101,24 @@ impl<D: Driver> GpuDevice<D> {
     /// Loads code and weights, and makes a cache of `kv_pages` pages.
     pub fn load(
         driver: D,
-        contents: &impl PlanSource<D>,
+        plan_source: &impl PlanSource<D>,
         kv_pages: u32,
     ) -> Result<GpuDevice<D>, DeviceError> {
-        let plan = contents.manifest();
+        let plan = plan_source.manifest();
         let target = Target::of(plan.target);
-        let Code { kernels, sampler, code } = load_code(&driver, &plan, contents, target)?;
-        let weights = Weights::load(&driver, &plan, contents)?;
+        let Code { kernels, sampler, code } = load_code(&driver, &plan, plan_source, target)?;
+        let weights = Weights::load(&driver, &plan, plan_source)?;
         let arena = driver.allocate("activation arena", plan.memory.arena_bytes.max(1))?;
         let spare: Vec<u32> = (0..spare_pages(&plan)).map(|page| kv_pages.saturating_add(page)).collect();
-        let cache = Cache::new(&driver, &plan, kv_pages.saturating_add(spare.len() as u32), contents)?;
+        let cache = Cache::new(&driver, &plan, kv_pages.saturating_add(spare.len() as u32), plan_source)?;
         let inputs = Inputs::new(&driver, &plan)?;
-        let picked = Chosen::new(&driver, plan.limits.max_tokens)?;
-        let scratch = Scratch::new(&driver, most_scratch(&plan, &kernels, target))?;
+        let sampled = SampledTokens::new(&driver, plan.limits.max_tokens)?;
+        let scratch = Scratch::new(&driver, max_workspace(&plan, &kernels, target))?;
         let half_turns = half_turns(&driver, &plan.model.rope.inv_frequencies)?;
         let graphs = BTreeMap::new();
         #[rustfmt::skip]
         let device = GpuDevice {
-            driver, plan, target, kernels, sampler, code, weights, arena, cache, inputs, picked, scratch, half_turns,
+            driver, plan, target, kernels, sampler, code, weights, arena, cache, inputs, sampled, scratch, half_turns,
             spare, graphs,
         };
         Ok(device)
@@ -142,7 +136,7 @@ impl<D: Driver> GpuDevice<D> {
                 self.execute(batch, &[])?;
             }
             Some(observer) => {
-                let shape = StepShape::of(batch, false);
+                let shape = StepShape::new(batch, false);
                 self.inputs.upload(&self.driver, batch, &[], &shape)?;
                 self.launch_observed(&shape, batch.row_counts(), observer)?;
             }
@@ -150,15 +144,15 @@ impl<D: Driver> GpuDevice<D> {
         self.fetch(self.program().logits, logits)
     }
 
-    /// [`Device::step_and_sample`], likewise.
+    /// [`Device::step_and_sample`], also on a GPU that is shared.
     pub fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[SampleRequest],
-        picked: &mut [Option<SampledToken>],
+        requests: &[SampleRequest],
+        sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DriverError> {
-        let shape = self.execute(batch, picks)?;
-        self.picked.fetch(&self.driver, shape.outputs, picked)
+        let shape = self.execute(batch, requests)?;
+        self.sampled.fetch(&self.driver, shape.outputs, sampled)
     }
 
     pub(super) fn program(&self) -> &Program {
@@ -176,11 +170,11 @@ impl<D: Driver> GpuDevice<D> {
         Arg::Memory { memory: &self.arena, offset: buffer.offset, bytes }
     }
 
-    /// Runs a batch, and the sampler where there are picks: as a step of the shape that it gives.
-    fn execute(&mut self, batch: &Batch<'_>, picks: &[SampleRequest]) -> Result<StepShape, DriverError> {
-        let padded = Padded::new(batch, picks, &self.plan, &self.spare);
-        let shape = StepShape::of(&padded.batch(), !picks.is_empty());
-        self.inputs.upload(&self.driver, &padded.batch(), &padded.picks, &shape)?;
+    /// Runs a batch, and the sampler where tokens are asked for: as a step of the shape that it gives.
+    fn execute(&mut self, batch: &Batch<'_>, requests: &[SampleRequest]) -> Result<StepShape, DriverError> {
+        let padded = PaddedBatch::new(batch, requests, &self.plan, &self.spare);
+        let shape = StepShape::new(&padded.batch(), !requests.is_empty());
+        self.inputs.upload(&self.driver, &padded.batch(), &padded.requests, &shape)?;
         self.launch_recorded(&shape)?;
         Ok(shape)
     }
@@ -188,7 +182,7 @@ impl<D: Driver> GpuDevice<D> {
     /// Launches all steps, and the sampler where tokens are chosen.
     fn launch_all(&self, shape: &StepShape) -> Result<(), DriverError> {
         (0..self.program().steps.len()).try_for_each(|index| self.launch(index, shape))?;
-        if shape.picking { self.launch_sampler(shape) } else { Ok(()) }
+        if shape.sampling { self.launch_sampler(shape) } else { Ok(()) }
     }
 
     /// The same as recorded, from the second time on that a decode step of this shape comes.
@@ -259,16 +253,16 @@ impl<D: Driver + Send> Device for GpuDevice<D> {
     fn step_and_sample(
         &mut self,
         batch: &Batch<'_>,
-        picks: &[SampleRequest],
-        picked: &mut [Option<SampledToken>],
+        requests: &[SampleRequest],
+        sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
-        Ok(GpuDevice::step_and_sample(self, batch, picks, picked)?)
+        Ok(GpuDevice::step_and_sample(self, batch, requests, sampled)?)
     }
 }
 
-/// Loaded code, and where in it each kernel's is.
+/// StepKernel code, and where in it each kernel's is.
 struct Code<K> {
-    kernels: Vec<Vec<Loaded>>,
+    kernels: Vec<Vec<StepKernel>>,
     sampler: usize,
     code: Vec<K>,
 }
@@ -277,20 +271,20 @@ struct Code<K> {
 fn load_code<D: Driver>(
     driver: &D,
     plan: &Plan,
-    contents: &impl PlanSource<D>,
+    plan_source: &impl PlanSource<D>,
     target: &Target,
 ) -> Result<Code<D::Kernel>, DeviceError> {
-    let kernels = code::of_plan(plan)
+    let kernels = code::plan_kernels(plan)
         .map_err(|missing| DeviceError::Kernel { step: missing.step, kernel: missing.kernel })?;
     let capability = target.compute_capability.expect("an open plan with code is for a GPU");
     let (mut index, mut code) = (BTreeMap::new(), vec![]);
     for (path, source) in code::sources(&kernels, capability) {
-        code.push(driver.load(&source, &contents.code(&path, &source)?)?);
+        code.push(driver.load(&source, &plan_source.code(&path, &source)?)?);
         index.insert(source, code.len() - 1);
     }
     let place = |kernel: LaunchSpec| {
         let code = kernel.sources().iter().map(|source| index[source]).collect();
-        Loaded { kernel, code }
+        StepKernel { kernel, code }
     };
     let sampler = place(kernels.sampler).code[0];
     let kernels = kernels.steps.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
@@ -298,23 +292,24 @@ fn load_code<D: Driver>(
 }
 
 /// What the most demanding launch needs. Fewer rows may take more, since more blocks share them out.
-fn most_scratch(plan: &Plan, kernels: &[Vec<Loaded>], target: &Target) -> Need {
+fn max_workspace(plan: &Plan, kernels: &[Vec<StepKernel>], target: &Target) -> WorkspaceSize {
     let mut distinct: Vec<(&LaunchSpec, u64)> = vec![];
-    for (Loaded { kernel, .. }, &bound) in
+    for (StepKernel { kernel, .. }, &bound) in
         kernels.iter().flat_map(|step| step.iter().zip(&plan.program.buckets))
     {
         let most_rows = match kernel {
             LaunchSpec::Linear(_) => bound,
-            LaunchSpec::Attention(_) => bound.min(most_decoding(plan)),
+            LaunchSpec::Attention(_) => bound.min(max_decode_sequences(plan)),
             _ => 0,
         };
         if !distinct.contains(&(kernel, most_rows)) {
             distinct.push((kernel, most_rows));
         }
     }
-    let need = |kernel, rows| Need::of(kernel, rows as u32, plan.limits.max_context as u32, target);
+    let need =
+        |kernel, rows| WorkspaceSize::for_launch(kernel, rows as u32, plan.limits.max_context as u32, target);
     let needs = distinct.iter().flat_map(|&(kernel, most)| (1..=most).map(move |rows| need(kernel, rows)));
-    needs.fold(Need::default(), Need::max)
+    needs.fold(WorkspaceSize::default(), WorkspaceSize::max)
 }
 
 fn half_turns<M>(driver: &impl Driver<Memory = M>, frequencies: &[f64]) -> Result<M, DriverError> {

@@ -4,7 +4,7 @@ use bytemuck::NoUninit;
 use samp_abi::plan::Plan;
 use samp_kernels::sample::{SampleRequest, SamplingParams};
 
-use super::{Arg, Driver, DriverError, padding::most_decoding, step_shape::StepShape};
+use super::{Arg, Driver, DriverError, padding::max_decode_sequences, step_shape::StepShape};
 use crate::device::Batch;
 
 /// The arrays of a step in one piece of memory. Where each begins follows from the step's shape, so that recorded launches,
@@ -27,8 +27,8 @@ pub(super) enum Array {
     OutputRows,
     /// Pages of each sequence, in rows of one width.
     PageTable,
-    /// How the token of each output is chosen, of [`SamplingParams`]; none where no tokens are.
-    Choices,
+    /// Of each output, how its token is sampled; none where no tokens are.
+    SamplingParams,
     /// Random bits for that, of u64.
     Draws,
 }
@@ -36,20 +36,20 @@ pub(super) enum Array {
 impl Array {
     const ALL: [Array; 8] = {
         use Array::*;
-        [TokenIds, Positions, Sequences, Starts, OutputRows, PageTable, Choices, Draws]
+        [TokenIds, Positions, Sequences, Starts, OutputRows, PageTable, SamplingParams, Draws]
     };
 
     fn bytes(self, shape: &StepShape) -> u64 {
-        let &StepShape { tokens, outputs, sequences, max_pages, picking, .. } = shape;
+        let &StepShape { tokens, outputs, sequences, max_pages, sampling, .. } = shape;
         let [tokens, outputs, sequences, pages] = [tokens, outputs, sequences, max_pages].map(u64::from);
-        let picks = if picking { outputs } else { 0 };
+        let requests = if sampling { outputs } else { 0 };
         match self {
             Array::TokenIds | Array::Positions | Array::Sequences => 4 * tokens,
             Array::Starts => 4 * (sequences + 1),
             Array::OutputRows => 4 * outputs,
             Array::PageTable => 4 * sequences * pages,
-            Array::Choices => size_of::<SamplingParams>() as u64 * picks,
-            Array::Draws => 8 * picks,
+            Array::SamplingParams => size_of::<SamplingParams>() as u64 * requests,
+            Array::Draws => 8 * requests,
         }
     }
 
@@ -66,21 +66,21 @@ impl<M> Inputs<M> {
         let largest = StepShape {
             tokens: limits.max_tokens as u32,
             outputs: limits.max_tokens as u32,
-            sequences: limits.max_sequences.max(most_decoding(plan)) as u32,
+            sequences: limits.max_sequences.max(max_decode_sequences(plan)) as u32,
             decoding: 0,
             max_pages: limits.max_context.div_ceil(page_tokens).next_power_of_two() as u32,
-            picking: true,
+            sampling: true,
         };
         let bytes = Array::Draws.offset(&largest) + Array::Draws.bytes(&largest);
         Ok(Inputs { memory: driver.allocate("step inputs", bytes)?, staged: vec![] })
     }
 
-    /// Brings the arrays of a batch to the device, and a pick for each output or none.
+    /// Brings the arrays of a batch to the device, and a sample request for each output or none.
     pub fn upload(
         &mut self,
         driver: &impl Driver<Memory = M>,
         batch: &Batch<'_>,
-        picks: &[SampleRequest],
+        requests: &[SampleRequest],
         shape: &StepShape,
     ) -> Result<(), DriverError> {
         self.staged.clear();
@@ -107,8 +107,8 @@ impl<M> Inputs<M> {
         };
         let table: Vec<i32> = batch.sequences.iter().flat_map(|sequence| row(sequence.pages)).collect();
         self.stage(shape, Array::PageTable, table.into_iter());
-        self.stage(shape, Array::Choices, picks.iter().map(|pick| pick.choice));
-        self.stage(shape, Array::Draws, picks.iter().map(|pick| pick.draw));
+        self.stage(shape, Array::SamplingParams, requests.iter().map(|request| request.params));
+        self.stage(shape, Array::Draws, requests.iter().map(|request| request.draw));
         driver.upload(&self.memory, 0, &self.staged)
     }
 

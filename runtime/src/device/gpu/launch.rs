@@ -6,7 +6,8 @@ use samp_kernels::{
 };
 
 use super::{
-    Arg, Driver, DriverError, GpuDevice, device::Loaded, inputs::Array, scratch::Need, step_shape::StepShape,
+    Arg, Driver, DriverError, GpuDevice, device::StepKernel, inputs::Array, scratch::WorkspaceSize,
+    step_shape::StepShape,
 };
 
 /// A step about to be launched.
@@ -17,13 +18,21 @@ struct Launch<'a, D: Driver> {
     rows: u32,
 }
 
+/// Operands of an attention step.
+#[derive(Clone, Copy)]
+struct AttentionStep {
+    q: BufferId,
+    layer: u64,
+    out: BufferId,
+}
+
 impl<D: Driver> GpuDevice<D> {
     /// Launches one step with the kernel of the tokens' bucket.
     pub(super) fn launch(&self, index: usize, shape: &StepShape) -> Result<(), DriverError> {
         let program = self.program();
         let step = &program.steps[index];
         let bucket = program.buckets.partition_point(|&bound| bound < u64::from(shape.tokens));
-        let Loaded { kernel, code } = &self.kernels[index][bucket];
+        let StepKernel { kernel, code } = &self.kernels[index][bucket];
         let rows = match program.buffers[step.op.writes()[0].0 as usize].rows {
             RowDim::Tokens => shape.tokens,
             RowDim::Outputs => shape.outputs,
@@ -34,10 +43,10 @@ impl<D: Driver> GpuDevice<D> {
         let launch = Launch { device: self, shape, rows };
         match (kernel, &step.op) {
             (LaunchSpec::Attention(attention), &Op::PagedAttention { q, layer, out }) => {
-                self.launch_attention(&launch, (attention, code), [q, out], layer)
+                self.launch_attention(&launch, attention, code, AttentionStep { q, layer, out })
             }
             (kernel, op) => {
-                let (grid, args) = launch.of(kernel, op);
+                let (grid, args) = launch.grid_and_args(kernel, op);
                 self.driver.launch(&self.code[code[0]], grid, &args)
             }
         }
@@ -47,17 +56,17 @@ impl<D: Driver> GpuDevice<D> {
     fn launch_attention(
         &self,
         launch: &Launch<'_, D>,
-        (attention, code): (&Attention, &[usize]),
-        operands: [BufferId; 2],
-        layer: u64,
+        attention: &Attention,
+        code: &[usize],
+        step: AttentionStep,
     ) -> Result<(), DriverError> {
         let StepShape { sequences, decoding, .. } = *launch.shape;
         if decoding > 0 {
-            let (grid, args) = launch.attention_decode(attention, operands, layer);
+            let (grid, args) = launch.attention_decode(attention, step);
             self.driver.launch(&self.code[code[0]], grid, &args)?;
         }
         if decoding < sequences {
-            let (grid, args) = launch.attention_prefill(attention, operands, layer);
+            let (grid, args) = launch.attention_prefill(attention, step);
             self.driver.launch(&self.code[code[1]], grid, &args)?;
         }
         Ok(())
@@ -69,16 +78,18 @@ impl<D: Driver> GpuDevice<D> {
         if outputs == 0 {
             return Ok(());
         }
-        let [choices, draws] = [Array::Choices, Array::Draws].map(|array| self.inputs.arg(array, shape));
-        let [tokens, logprobs] = self.picked.args(outputs);
+        let [params, draws] =
+            [Array::SamplingParams, Array::Draws].map(|array| self.inputs.arg(array, shape));
+        let [tokens, logprobs] = self.sampled.args(outputs);
         let logits = self.rows(self.program().logits, outputs);
-        let args = [logits, choices, draws, tokens, logprobs, Arg::I32(outputs as i32)];
+        let args = [logits, params, draws, tokens, logprobs, Arg::I32(outputs as i32)];
         self.driver.launch(&self.code[self.sampler], sample::cuda::grid(outputs), &args)
     }
 }
 
 impl<'a, D: Driver> Launch<'a, D> {
-    fn of(&self, kernel: &LaunchSpec, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
+    /// What a step other than attention is launched with.
+    fn grid_and_args(&self, kernel: &LaunchSpec, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
         let (device, rows) = (self.device, self.rows);
         let count = Arg::I32(rows as i32);
         match (*kernel, op) {
@@ -130,7 +141,7 @@ impl<'a, D: Driver> Launch<'a, D> {
                 let x = device.rows(x, self.shape.tokens);
                 (width.gather_grid(rows), vec![x, self.array(Array::OutputRows), self.buffer(out), count])
             }
-            (kernel, op) => unreachable!("{kernel:?} was specialised for {}", op.kind()),
+            (kernel, op) => unreachable!("{kernel:?} was instantiated for {}", op.kind()),
         }
     }
 
@@ -148,8 +159,8 @@ impl<'a, D: Driver> Launch<'a, D> {
         args.push(bias.map_or(Arg::Null, |bias| device.weights.vector(bias)));
         args.extend([self.buffer(out), Arg::I32(self.rows as i32)]);
         if linear.kind != LinearKind::Gemv {
-            let need = Need::of(kernel, self.rows, 0, device.target);
-            args.extend(device.scratch.args(need));
+            let size = WorkspaceSize::for_launch(kernel, self.rows, 0, device.target);
+            args.extend(device.scratch.args(size));
         }
         (linear.grid(self.rows, device.target), args)
     }
@@ -158,8 +169,7 @@ impl<'a, D: Driver> Launch<'a, D> {
     fn attention_decode(
         &self,
         attention: &Attention,
-        [q, out]: [BufferId; 2],
-        layer: u64,
+        AttentionStep { q, layer, out }: AttentionStep,
     ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
         let (device, tokens) = (self.device, self.shape.decoding);
         let mut args = vec![self.buffer(q), device.cache.pool(layer)];
@@ -169,7 +179,7 @@ impl<'a, D: Driver> Launch<'a, D> {
         args.extend(device.cache.scales(layer));
         let splits = attention.decode_splits(tokens, self.longest(), device.target);
         let (sums, counters) = attention.decode_workspace(tokens, splits);
-        args.extend(device.scratch.args(Need { sums, counters }));
+        args.extend(device.scratch.args(WorkspaceSize { sums, counters }));
         args.push(Arg::I32(tokens as i32));
         (attention.decode_grid(tokens, splits), args)
     }
@@ -178,8 +188,7 @@ impl<'a, D: Driver> Launch<'a, D> {
     fn attention_prefill(
         &self,
         attention: &Attention,
-        [q, out]: [BufferId; 2],
-        layer: u64,
+        AttentionStep { q, layer, out }: AttentionStep,
     ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
         let (device, StepShape { tokens, sequences, decoding, max_pages, .. }) = (self.device, *self.shape);
         let [table, width] = self.page_table();

@@ -10,34 +10,39 @@ use super::step_shape::StepShape;
 use crate::device::Batch;
 
 /// Most sequences of a filled decode step: the bound of the bucket that all sequences of the plan are in.
-pub(super) fn most_decoding(plan: &Plan) -> u64 {
+pub(super) fn max_decode_sequences(plan: &Plan) -> u64 {
     bound(plan, plan.limits.max_sequences.min(plan.limits.max_tokens))
 }
 
 /// Pages behind those of the cache that the rows too many are kept on, one position each.
 pub(super) fn spare_pages(plan: &Plan) -> u32 {
-    most_decoding(plan).div_ceil(plan.kv.page_tokens) as u32
+    max_decode_sequences(plan).div_ceil(plan.kv.page_tokens) as u32
 }
 
 /// A batch as it is executed.
-pub(super) struct Padded<'a> {
+pub(super) struct PaddedBatch<'a> {
     token_ids: Vec<u32>,
     sequences: Vec<SequenceSlice<'a>>,
     output_rows: Vec<u32>,
-    /// Of the outputs.
-    pub picks: Vec<SampleRequest>,
+    /// One for each output, or none where logits are asked for.
+    pub requests: Vec<SampleRequest>,
 }
 
-impl<'a> Padded<'a> {
+impl<'a> PaddedBatch<'a> {
     /// Fills up a decode step; other steps stay as they are. `spare` are the numbers of the spare pages.
-    pub fn new(batch: &Batch<'a>, picks: &[SampleRequest], plan: &Plan, spare: &'a [u32]) -> Padded<'a> {
-        let mut padded = Padded {
+    pub fn new(
+        batch: &Batch<'a>,
+        requests: &[SampleRequest],
+        plan: &Plan,
+        spare: &'a [u32],
+    ) -> PaddedBatch<'a> {
+        let mut padded = PaddedBatch {
             token_ids: batch.token_ids.to_vec(),
             sequences: batch.sequences.to_vec(),
             output_rows: batch.output_rows.to_vec(),
-            picks: picks.to_vec(),
+            requests: requests.to_vec(),
         };
-        let shape = StepShape::of(batch, !picks.is_empty());
+        let shape = StepShape::new(batch, !requests.is_empty());
         if shape.is_decode() {
             let bound = bound(plan, shape.tokens.into()) as u32;
             padded.fill(shape.tokens..bound, plan.kv.page_tokens as usize, spare);
@@ -51,8 +56,8 @@ impl<'a> Padded<'a> {
             self.token_ids.push(0);
             self.sequences.push(SequenceSlice { start: index % page_tokens, tokens: 1, pages });
             self.output_rows.push(row);
-            if !self.picks.is_empty() {
-                self.picks.push(SampleRequest::GREEDY);
+            if !self.requests.is_empty() {
+                self.requests.push(SampleRequest::GREEDY);
             }
         }
     }

@@ -11,9 +11,9 @@ use crate::{plan::OpenPlan, progress::Progress};
 /// A range of a device's memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// The first.
+    /// Where it begins.
     pub offset: u64,
-    /// How many.
+    /// How long it is.
     pub bytes: u64,
 }
 

@@ -5,14 +5,14 @@ use samp_kernels::sample::SampledToken;
 use super::{Arg, Driver, DriverError};
 
 /// Tokens (i32, -1 for none), and behind them their log-probabilities (f32), in one piece that is fetched at once.
-pub(super) struct Chosen<M> {
+pub(super) struct SampledTokens<M> {
     memory: M,
 }
 
-impl<M> Chosen<M> {
+impl<M> SampledTokens<M> {
     /// Memory for so many outputs.
-    pub fn new(driver: &impl Driver<Memory = M>, outputs: u64) -> Result<Chosen<M>, DriverError> {
-        Ok(Chosen { memory: driver.allocate("chosen tokens", 8 * outputs)? })
+    pub fn new(driver: &impl Driver<Memory = M>, outputs: u64) -> Result<SampledTokens<M>, DriverError> {
+        Ok(SampledTokens { memory: driver.allocate("chosen tokens", 8 * outputs)? })
     }
 
     /// Tokens and log-probabilities of so many outputs, as the kernel takes them.
@@ -26,14 +26,14 @@ impl<M> Chosen<M> {
         &self,
         driver: &impl Driver<Memory = M>,
         outputs: u32,
-        picked: &mut [Option<SampledToken>],
+        sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DriverError> {
         let mut words = vec![0i32; 2 * outputs as usize];
         driver.download(&self.memory, 0, bytemuck::cast_slice_mut(&mut words))?;
         let (tokens, logprobs) = words.split_at(outputs as usize);
-        for ((picked, token), logprob) in picked.iter_mut().zip(tokens).zip(logprobs) {
+        for ((sampled, token), logprob) in sampled.iter_mut().zip(tokens).zip(logprobs) {
             let token = u32::try_from(*token).ok();
-            *picked = token.map(|token| SampledToken { token, logprob: f32::from_bits(*logprob as u32) });
+            *sampled = token.map(|token| SampledToken { token, logprob: f32::from_bits(*logprob as u32) });
         }
         Ok(())
     }

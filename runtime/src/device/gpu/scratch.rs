@@ -1,4 +1,4 @@
-//! Memory that kernels need while they run: partial sums, and counters that are zero between launches.
+//! Memory that kernels size while they run: partial sums, and counters that are zero between launches.
 
 use samp_kernels::{instantiate::LaunchSpec, target::Target};
 
@@ -10,16 +10,16 @@ pub(super) struct Scratch<M> {
     counters: M,
 }
 
-/// Partial sums (f32) and counters (u32) of a launch.
+/// How many partial sums (f32) and counters (u32) a launch needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Need {
+pub(super) struct WorkspaceSize {
     pub sums: u64,
     pub counters: u64,
 }
 
-impl Need {
-    /// What a kernel needs for so many rows, of sequences of `longest` positions at most.
-    pub fn of(kernel: &LaunchSpec, rows: u32, longest: u32, target: &Target) -> Need {
+impl WorkspaceSize {
+    /// What a kernel takes for so many rows, of sequences of `longest` positions at most.
+    pub fn for_launch(kernel: &LaunchSpec, rows: u32, longest: u32, target: &Target) -> WorkspaceSize {
         let (sums, counters) = match kernel {
             LaunchSpec::Linear(linear) => {
                 let [blocks, tiles, _] = linear.grid(rows, target).blocks;
@@ -30,26 +30,26 @@ impl Need {
             }
             _ => (0, 0),
         };
-        Need { sums, counters }
+        WorkspaceSize { sums, counters }
     }
 
     /// Enough for both.
-    pub fn max(self, other: Need) -> Need {
-        Need { sums: self.sums.max(other.sums), counters: self.counters.max(other.counters) }
+    pub fn max(self, other: WorkspaceSize) -> WorkspaceSize {
+        WorkspaceSize { sums: self.sums.max(other.sums), counters: self.counters.max(other.counters) }
     }
 }
 
 impl<M> Scratch<M> {
-    pub fn new(driver: &impl Driver<Memory = M>, need: Need) -> Result<Scratch<M>, DriverError> {
-        let sums = driver.allocate("partial sums", 4 * need.sums.max(1))?;
-        Ok(Scratch { sums, counters: driver.allocate("counters", 4 * need.counters.max(1))? })
+    pub fn new(driver: &impl Driver<Memory = M>, size: WorkspaceSize) -> Result<Scratch<M>, DriverError> {
+        let sums = driver.allocate("partial sums", 4 * size.sums.max(1))?;
+        Ok(Scratch { sums, counters: driver.allocate("counters", 4 * size.counters.max(1))? })
     }
 
     /// As kernels take them.
-    pub fn args(&self, need: Need) -> [Arg<'_, M>; 2] {
+    pub fn args(&self, size: WorkspaceSize) -> [Arg<'_, M>; 2] {
         [
-            Arg::Memory { memory: &self.sums, offset: 0, bytes: 4 * need.sums },
-            Arg::Memory { memory: &self.counters, offset: 0, bytes: 4 * need.counters },
+            Arg::Memory { memory: &self.sums, offset: 0, bytes: 4 * size.sums },
+            Arg::Memory { memory: &self.counters, offset: 0, bytes: 4 * size.counters },
         ]
     }
 }

@@ -12,12 +12,13 @@ pub(super) struct StepShape {
     pub decoding: u32,
     /// Pages of a row of the page table: a power of two, so that few shapes differ by it.
     pub max_pages: u32,
-    /// Whether tokens are chosen, rather than logits given.
-    pub picking: bool,
+    /// Whether tokens are sampled, rather than logits given.
+    pub sampling: bool,
 }
 
 impl StepShape {
-    pub fn of(batch: &Batch<'_>, picking: bool) -> StepShape {
+    /// That of a batch, after which tokens are sampled or not.
+    pub fn new(batch: &Batch<'_>, sampling: bool) -> StepShape {
         let pages = batch.sequences.iter().map(|sequence| sequence.pages.len()).max().unwrap_or(0);
         StepShape {
             tokens: batch.token_ids.len() as u32,
@@ -25,7 +26,7 @@ impl StepShape {
             sequences: batch.sequences.len() as u32,
             decoding: batch.sequences.iter().take_while(|sequence| sequence.tokens == 1).count() as u32,
             max_pages: pages.next_power_of_two() as u32,
-            picking,
+            sampling,
         }
     }
 

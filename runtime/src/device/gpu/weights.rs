@@ -18,15 +18,15 @@ pub(super) struct Weights<M> {
 const ALIGNMENT: u64 = 256;
 
 impl<M> Weights<M> {
-    /// Takes the weights of `plan`.
+    /// Allocates memory for the weights of `plan`, and has `plan_source` write them.
     pub fn load<D: Driver<Memory = M>>(
         driver: &D,
         plan: &Plan,
-        contents: &impl PlanSource<D>,
+        plan_source: &impl PlanSource<D>,
     ) -> Result<Weights<M>, DriverError> {
         let (parts, bytes) = places(plan);
         let memory = driver.allocate("weights", bytes)?;
-        contents.write_weights(driver, &memory, &parts)?;
+        plan_source.write_weights(driver, &memory, &parts)?;
         Ok(Weights { memory, parts })
     }
 

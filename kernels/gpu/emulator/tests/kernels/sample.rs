@@ -35,7 +35,7 @@ fn the_vocabulary_of_a_large_model() {
 pub fn kernel_case() -> KernelCase {
     let mut rows = sample::Rows::default();
     let logits = RandomValues::new(3).uniforms(517);
-    let greedy = SampleRequest::GREEDY.choice;
+    let greedy = SampleRequest::GREEDY.params;
     let filtered = SamplingParams { temperature: 1.0, top_k: 40, top_p: 0.9, min_p: 0.0 };
     for choice in [greedy, filtered, SamplingParams { temperature: 1.0, ..greedy }] {
         rows.push(&logits, choice, 1 << 62);

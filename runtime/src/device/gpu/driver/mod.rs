@@ -23,7 +23,7 @@ pub enum DriverError {
     Memory {
         /// What it was for.
         what: &'static str,
-        /// How much.
+        /// Bytes that were asked for.
         bytes: u64,
         /// How much there is.
         free: u64,
@@ -49,7 +49,7 @@ pub enum DriverError {
     /// The code does not load or run.
     #[error("kernel {stem}: {reason}")]
     Kernel {
-        /// Which.
+        /// Stem of the kernel's source.
         stem: &'static str,
         /// What the driver answered.
         reason: String,
@@ -69,18 +69,18 @@ pub enum DriverError {
 pub enum Arg<'a, M> {
     /// So many bytes of memory from an offset on.
     Memory {
-        /// Whose.
+        /// The allocation that it lies in.
         memory: &'a M,
         /// The first byte.
         offset: u64,
-        /// How many.
+        /// Length of the range, which the kernel does not leave.
         bytes: u64,
     },
     /// No memory, where the kernel does without.
     Null,
-    /// An integer.
+    /// An integer of 32 bits.
     I32(i32),
-    /// A number.
+    /// A float of 32 bits.
     F32(f32),
 }
 
@@ -112,7 +112,7 @@ pub trait Driver {
     type Memory: Send;
     /// Code that can be launched.
     type Kernel: Send;
-    /// Recorded launches.
+    /// Recorded launches, which are replayed as one.
     type Graph: Send;
 
     /// Zeroed memory, aligned to 256 bytes.

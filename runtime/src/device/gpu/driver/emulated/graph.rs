@@ -10,11 +10,11 @@ pub struct EmulatedGraph(pub(super) Vec<RecordedLaunch>);
 pub(super) struct RecordedLaunch {
     pub kernel: EmulatedKernel,
     pub grid: Grid,
-    args: Vec<Kept>,
+    args: Vec<RecordedArg>,
 }
 
 /// An argument that owns its memory.
-enum Kept {
+enum RecordedArg {
     Memory { memory: EmulatedMemory, offset: u64, bytes: u64 },
     Null,
     I32(i32),
@@ -23,27 +23,29 @@ enum Kept {
 
 impl RecordedLaunch {
     pub fn new(kernel: &EmulatedKernel, grid: Grid, args: &[Arg<'_, EmulatedMemory>]) -> RecordedLaunch {
-        let kept = |arg: &Arg<'_, EmulatedMemory>| match *arg {
-            Arg::Memory { memory, offset, bytes } => Kept::Memory { memory: memory.clone(), offset, bytes },
-            Arg::Null => Kept::Null,
-            Arg::I32(value) => Kept::I32(value),
-            Arg::F32(value) => Kept::F32(value),
+        let recorded = |arg: &Arg<'_, EmulatedMemory>| match *arg {
+            Arg::Memory { memory, offset, bytes } => {
+                RecordedArg::Memory { memory: memory.clone(), offset, bytes }
+            }
+            Arg::Null => RecordedArg::Null,
+            Arg::I32(value) => RecordedArg::I32(value),
+            Arg::F32(value) => RecordedArg::F32(value),
         };
-        RecordedLaunch { kernel: kernel.clone(), grid, args: args.iter().map(kept).collect() }
+        RecordedLaunch { kernel: kernel.clone(), grid, args: args.iter().map(recorded).collect() }
     }
 
     pub fn args(&self) -> Vec<Arg<'_, EmulatedMemory>> {
-        self.args.iter().map(Kept::arg).collect()
+        self.args.iter().map(RecordedArg::arg).collect()
     }
 }
 
-impl Kept {
+impl RecordedArg {
     fn arg(&self) -> Arg<'_, EmulatedMemory> {
         match *self {
-            Kept::Memory { ref memory, offset, bytes } => Arg::Memory { memory, offset, bytes },
-            Kept::Null => Arg::Null,
-            Kept::I32(value) => Arg::I32(value),
-            Kept::F32(value) => Arg::F32(value),
+            RecordedArg::Memory { ref memory, offset, bytes } => Arg::Memory { memory, offset, bytes },
+            RecordedArg::Null => Arg::Null,
+            RecordedArg::I32(value) => Arg::I32(value),
+            RecordedArg::F32(value) => Arg::F32(value),
         }
     }
 }

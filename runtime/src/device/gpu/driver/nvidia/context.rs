@@ -76,9 +76,9 @@ impl Context {
         Ok(free as u64)
     }
 
-    /// Gives something back to the driver after all work that may use it. Where the GPU has failed, so may this: all is
-    /// given back when the process ends.
-    pub fn release_pages(&self, release: impl FnOnce()) {
+    /// Releases something of the driver's after all work that may use it. Where the GPU has failed, so may this: all is
+    /// released when the process ends.
+    pub fn release_after_work(&self, release: impl FnOnce()) {
         if self.enter().is_ok() {
             let _ = self.wait("waiting before memory is given back");
             release();
@@ -89,7 +89,7 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         let stream = self.stream;
-        self.release_pages(|| {
+        self.release_after_work(|| {
             // SAFETY: all that uses the stream holds this value, and is gone.
             let _ = (!stream.is_null()).then(|| unsafe { stream::destroy(stream) });
         });

@@ -27,7 +27,8 @@ pub(super) fn reason(error: result::DriverError) -> String {
 /// Why an allocation was refused; `free` is asked only where memory ran out.
 pub(super) fn not_allocated(
     error: result::DriverError,
-    (what, bytes): (&'static str, u64),
+    what: &'static str,
+    bytes: u64,
     free: impl FnOnce() -> u64,
 ) -> DriverError {
     if error.0 != CUresult::CUDA_ERROR_OUT_OF_MEMORY {
@@ -45,7 +46,7 @@ mod tests {
     #[test]
     fn memory_that_ran_out_is_named_with_its_size_and_what_is_free() {
         let refused = result::DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY);
-        let error = not_allocated(refused, ("KV cache", 90 << 30), || 12 << 30);
+        let error = not_allocated(refused, "KV cache", 90 << 30, || 12 << 30);
         let expected = "the KV cache needs 96636764160 bytes of GPU memory, of which 12884901888 are free; ";
         assert!(error.to_string().starts_with(expected), "{error}");
         assert!(error.to_string().contains("--max-memory"), "{error}");

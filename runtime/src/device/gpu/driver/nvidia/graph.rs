@@ -48,7 +48,7 @@ impl CudaGraph {
 
 impl Drop for CudaGraph {
     fn drop(&mut self) {
-        self.context.release_pages(|| {
+        self.context.release_after_work(|| {
             // SAFETY: made by this value, destroyed once, and no launch of it is left.
             let _ = unsafe { graph::exec_destroy(self.graph) };
         });

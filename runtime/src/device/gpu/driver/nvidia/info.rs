@@ -21,7 +21,7 @@ pub struct DeviceInfo {
     pub driver: (u32, u32),
     /// All of its memory in bytes.
     pub total_memory: u64,
-    /// Its multiprocessors.
+    /// How many multiprocessors it has.
     pub multiprocessors: u32,
     /// Size of its second cache in bytes.
     pub l2_bytes: u64,
@@ -92,6 +92,6 @@ fn describe(device: CUdevice, driver: (u32, u32)) -> Result<DeviceInfo, result::
     })
 }
 
-fn dotted((major, minor): (u32, u32)) -> String {
-    format!("{major}.{minor}")
+fn dotted(version: (u32, u32)) -> String {
+    format!("{}.{}", version.0, version.1)
 }

@@ -28,7 +28,7 @@ impl CudaMemory {
         let free = || context.free_memory().unwrap_or(0);
         // SAFETY: the context is current; the memory is written below before anything reads it.
         let address = unsafe { result::malloc_sync(bytes.max(1) as usize) }
-            .map_err(|error| not_allocated(error, (what, bytes), free))?;
+            .map_err(|error| not_allocated(error, what, bytes, free))?;
         let memory = CudaMemory { context: context.clone(), address, bytes };
         // SAFETY: the range is the memory just allocated.
         unsafe { result::memset_d8_async(address, 0, bytes.max(1) as usize, stream) }
@@ -47,7 +47,7 @@ impl CudaMemory {
 
 impl Drop for CudaMemory {
     fn drop(&mut self) {
-        self.context.release_pages(|| {
+        self.context.release_after_work(|| {
             // SAFETY: allocated by this value, freed once, and no work is left that uses it.
             let _ = unsafe { result::free_sync(self.address) };
         });
@@ -84,7 +84,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        self.context.release_pages(|| {
+        self.context.release_after_work(|| {
             // SAFETY: allocated by this value, freed once, and no copy is left that uses it.
             let _ = unsafe { result::free_host(self.start.cast()) };
         });

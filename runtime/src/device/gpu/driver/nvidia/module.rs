@@ -63,7 +63,7 @@ struct Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        self.context.release_pages(|| {
+        self.context.release_after_work(|| {
             // SAFETY: loaded by this value, unloaded once, and no work is left that runs its code.
             let _ = unsafe { module::unload(self.module) };
         });

@@ -50,11 +50,11 @@ impl Staging {
             let (piece, rest) = bytes.split_at(bytes.len().min(room));
             let staged = &mut self.halves[self.current].memory.bytes()[self.filled..][..piece.len()];
             fill(staged, piece);
-            // SAFETY: the caller's range on the GPU takes the piece, and `turn` keeps what is staged until it is copied.
+            // SAFETY: the caller's range on the GPU takes the piece, and `swap_halves` keeps what is staged until it is copied.
             unsafe { memcpy_htod_async(to, staged, stream) }.during("copying to the GPU")?;
             self.filled = (self.filled + piece.len()).next_multiple_of(ALIGNMENT);
             if self.filled == HALF_BYTES {
-                self.turn()?;
+                self.swap_halves()?;
             }
             (to, bytes) = (to + piece.len() as u64, rest);
         }
@@ -62,7 +62,7 @@ impl Staging {
     }
 
     /// Goes on with the other half, when all of it has been copied.
-    fn turn(&mut self) -> Result<(), DriverError> {
+    fn swap_halves(&mut self) -> Result<(), DriverError> {
         self.halves[self.current].copied.record()?;
         self.current = 1 - self.current;
         self.filled = 0;
