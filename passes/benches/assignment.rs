@@ -4,21 +4,22 @@
 
 use std::time::Instant;
 
+use samp_abi::{Format, Group as GroupSize, ScaleAxis};
 use samp_passes::assignment::{
-    Axis, Choice, Effort, Error, Group, Limit, Part, Problem, Request, Resource, Solution, Unit, pareto,
-    solve,
+    Axis, Choice, Costs, Error, Group, Limit, Member, Problem, Resource, Solution, SolveRequest,
+    StopCriteria, pareto, solve,
 };
 
-/// Name, bits per weight, relative error, decode nanoseconds per byte, prefill nanoseconds per weight.
-const FORMATS: [(&str, f64, f64, f64, f64); 8] = [
-    ("nf4", 4.127, 1.0, 2.4e-4, 2.1e-3),
-    ("int4", 4.25, 1.3, 2.2e-4, 2.0e-3),
-    ("fp4", 4.5, 0.9, 2.1e-4, 1.0e-3),
-    ("int6", 6.25, 0.09, 2.3e-4, 2.4e-3),
-    ("int8", 8.05, 0.006, 2.1e-4, 1.2e-3),
-    ("fp8", 8.1, 0.03, 2.0e-4, 1.1e-3),
-    ("int8_outliers", 8.4, 0.004, 2.6e-4, 2.6e-3),
-    ("f16", 16.0, 1e-7, 2.0e-4, 2.0e-3),
+/// Format, bits per weight, relative error, decode nanoseconds per byte, prefill nanoseconds per weight.
+const FORMATS: [(Format, f64, f64, f64, f64); 8] = [
+    (Format::Nf4, 4.127, 1.0, 2.4e-4, 2.1e-3),
+    (Format::Int4 { group: GroupSize::G128, zero_point: false }, 4.25, 1.3, 2.2e-4, 2.0e-3),
+    (Format::Fp4, 4.5, 0.9, 2.1e-4, 1.0e-3),
+    (Format::Int6 { group: GroupSize::G128 }, 6.25, 0.09, 2.3e-4, 2.4e-3),
+    (Format::INT8, 8.05, 0.006, 2.1e-4, 1.2e-3),
+    (Format::Fp8E4m3(ScaleAxis::Channel), 8.1, 0.03, 2.0e-4, 1.1e-3),
+    (Format::INT8_OUTLIERS, 8.4, 0.004, 2.6e-4, 2.6e-3),
+    (Format::F16, 16.0, 1e-7, 2.0e-4, 2.0e-3),
 ];
 
 /// Projections of a Llama of hidden size 16384, with millions of weights.
@@ -32,14 +33,13 @@ const PROJECTIONS: [(&str, f64); 7] = [
     ("down_proj", 872.4),
 ];
 
-const RESOURCES: [(&str, Unit); 6] = [
-    ("weights", Unit::Bytes),
-    ("decode latency at batch 1", Unit::Nanos),
-    ("prefill latency", Unit::Nanos),
-    ("loss", Unit::Nats),
-    ("loss on code", Unit::Nats),
-    ("loss on prose", Unit::Nats),
-];
+const DECODE: Resource = Resource::StepTime { tokens: 1 };
+const PREFILL: Resource = Resource::StepTime { tokens: 4096 };
+
+fn resources() -> [Resource; 6] {
+    let [code, prose] = ["code", "prose"].map(Resource::stratum_loss);
+    [Resource::WeightBytes, DECODE, PREFILL, Resource::Loss, code, prose]
+}
 
 fn main() {
     // With 0 decades all layers are alike: the hardest case, because everything is a tie.
@@ -57,7 +57,7 @@ fn main() {
         timed(&what, || solve(&problem, &request(&problem, prose)));
     }
     let problem = profile(126, 2.0, true);
-    timed("126 layers of fused or apart q/k/v and gate/up", || solve(&problem, &request(&problem, 0.25)));
+    timed("126 layers of fused or split q/k/v and gate/up", || solve(&problem, &request(&problem, 0.25)));
     front();
 }
 
@@ -79,9 +79,11 @@ fn timed(what: &str, solve: impl Fn() -> Result<Solution, Error>) {
 
 fn front() {
     let problem = profile(126, 2.0, false);
-    let axes = [("weights", 32), ("decode latency at batch 1", 6)]
-        .map(|(resource, steps)| Axis { resource: resource.into(), steps });
-    let request = Request { effort: Effort { gap: 1e-3, nodes: 200 }, ..Request::new("loss", vec![]) };
+    let axes = [(Resource::WeightBytes, 32), (DECODE, 6)].map(|(resource, steps)| Axis { resource, steps });
+    let request = SolveRequest {
+        stop: StopCriteria { gap: 1e-3, nodes: 200 },
+        ..SolveRequest::new(Resource::Loss, vec![])
+    };
     for axes in [&axes[..1], &axes[..]] {
         let start = Instant::now();
         let plans = pareto(&problem, &request, axes).expect("nothing is limited");
@@ -97,11 +99,17 @@ fn front() {
 
 /// The least loss under 4.9 average bits' worth of bytes, and limits on latency and on one stratum: `prose` is the share
 /// of its loss in the smallest plan.
-fn request(problem: &Problem, prose: f64) -> Request {
-    let smallest = problem.groups.iter().map(|g| &g.alternatives[0].parts[0].choices[0].costs);
-    let of = |r: usize| smallest.clone().map(|c| c[r]).sum::<f64>();
-    let limit = |r: usize, factor: f64| Limit::new(RESOURCES[r].0, of(r) * factor);
-    Request::new("loss", vec![limit(0, 4.9 / 4.127), limit(1, 1.09), limit(2, 0.9), limit(5, prose)])
+fn request(problem: &Problem, prose: f64) -> SolveRequest {
+    let smallest = problem.groups.iter().map(|g| &g.alternatives[0].members[0].choices[0].costs);
+    let spent = |resource: &Resource| smallest.clone().map(|costs| costs[resource]).sum::<f64>();
+    let limit = |(resource, factor)| Limit { most: spent(&resource) * factor, resource };
+    let factors = [
+        (Resource::WeightBytes, 4.9 / 4.127),
+        (DECODE, 1.09),
+        (PREFILL, 0.9),
+        (Resource::stratum_loss("prose"), prose),
+    ];
+    SolveRequest::new(Resource::Loss, factors.map(limit).to_vec())
 }
 
 /// Knuth's MMIX generator.
@@ -120,41 +128,41 @@ fn profile(layers: usize, decades: f64, fused: bool) -> Problem {
     let mut draws = Draws(7);
     let mut groups = vec![];
     for layer in 0..layers {
-        let parts = PROJECTIONS.map(|(name, millions)| Part {
+        let members = PROJECTIONS.map(|(name, millions)| Member {
             name: format!("layers.{layer}.{name}"),
             choices: choices(millions * 1e6, decades, &mut draws),
         });
         if fused {
-            groups.extend([&parts[..3], &parts[3..4], &parts[4..6], &parts[6..]].map(together));
+            groups.extend([&members[..3], &members[3..4], &members[4..6], &members[6..]].map(together));
         } else {
-            groups.extend(parts.into_iter().map(|part| Group::new(part.name, part.choices)));
+            groups.extend(members.into_iter().map(|member| Group::new(member.name, member.choices)));
         }
     }
-    let resources = RESOURCES.map(|(name, unit)| Resource { name: name.into(), unit }).to_vec();
-    Problem { resources, groups }
+    Problem { resources: resources().to_vec(), groups }
 }
 
 /// One format for all members, or each its own; one launch of a kernel costs 2 µs.
-fn together(members: &[Part]) -> Group {
+fn together(members: &[Member]) -> Group {
+    let saved = -2e3 * (members.len() - 1) as f64;
     let fused = (0..FORMATS.len()).map(|f| {
-        let mut costs = vec![0.0; RESOURCES.len()];
-        members.iter().for_each(|m| costs.iter_mut().zip(&m.choices[f].costs).for_each(|(t, c)| *t += c));
-        costs[1] -= 2e3 * (members.len() - 1) as f64;
-        Choice { name: FORMATS[f].0.into(), costs }
+        let mut costs = Costs::zero(&resources());
+        members.iter().for_each(|m| costs.add(&m.choices[f].costs));
+        costs
+            .add(&resources().map(|r| if r == DECODE { (r, saved) } else { (r, 0.0) }).into_iter().collect());
+        Choice { format: FORMATS[f].0, costs }
     });
     let group = Group::new(&members[0].name, fused.collect());
-    if members.len() == 1 { group } else { group.or_apart(members.to_vec()) }
+    if members.len() == 1 { group } else { group.or_split(members.to_vec()) }
 }
 
 fn choices(weights: f64, decades: f64, draws: &mut Draws) -> Vec<Choice> {
     let sensitivity = 1e-5 * draws.spread(decades);
-    let choice = |&(format, bits, error, decode, prefill): &(&str, f64, f64, f64, f64)| {
+    let choice = |&(format, bits, error, decode, prefill): &(Format, f64, f64, f64, f64)| {
         let bytes = (bits * weights / 8.0).round();
         let own = sensitivity * error * draws.spread(decades.min(0.5));
         let [code, prose] = [own * draws.spread(decades.min(0.3)), own * draws.spread(decades.min(0.3))];
-        let costs =
-            vec![bytes, 2e3 + bytes * decode, weights * prefill, 0.8 * code + 0.2 * prose, code, prose];
-        Choice { name: format.into(), costs }
+        let costs = [bytes, 2e3 + bytes * decode, weights * prefill, 0.8 * code + 0.2 * prose, code, prose];
+        Choice { format, costs: resources().into_iter().zip(costs).collect() }
     };
     FORMATS.iter().map(choice).collect()
 }

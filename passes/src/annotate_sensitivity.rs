@@ -31,7 +31,7 @@ pub struct WeightSensitivity {
     /// The formats that it can have.
     pub formats: Vec<FormatCost>,
     /// What each member of a fused linear costs by itself; none where that is not known or there are none.
-    pub parts: Vec<MemberSensitivity>,
+    pub members: Vec<MemberSensitivity>,
 }
 
 /// What a measurement says of one member of a fused linear.
@@ -48,7 +48,7 @@ pub struct MemberSensitivity {
 impl Sensitivities {
     /// The outlier columns of a weight, or of the one that a member is of.
     pub fn outliers_of(&self, key: &str) -> &[u32] {
-        let is_it = |w: &&WeightSensitivity| w.key == key || w.parts.iter().any(|part| part.key == key);
+        let is_it = |w: &&WeightSensitivity| w.key == key || w.members.iter().any(|member| member.key == key);
         self.weights.iter().find(is_it).map_or(&[], |weight| &weight.outliers)
     }
 }

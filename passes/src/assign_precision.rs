@@ -10,17 +10,16 @@
 
 use std::collections::BTreeMap;
 
-use samp_abi::{Format, plan::OpKind};
-use samp_ir::{Diagnostic, LinearOp, Module, Shape, WeightOp};
+use samp_abi::Format;
+use samp_ir::{Diagnostic, Module, WeightOp};
+use samp_kernels::cost::Nanos;
 
 use crate::{
     FormatCost, Selection, Sensitivities,
     assign_recipe::projection_key,
-    assignment::{self, Limit, Problem, Request, Solution, Unit},
-    formulation::{
-        BITS, BYTES, DEVICE, FixedCosts, Formulation, KV, LOSS, Matrix, chosen_by, formulate, latency_name,
-        stratum_name,
-    },
+    assignment::{self, Limit, Resource, Solution, SolveRequest, Unit},
+    formulation::{FixedCosts, Formulation, formulate},
+    matrix::{is_matrix, matrices},
     recipe::{Recipe, Rule},
     select_kernels::other_ops_time,
 };
@@ -40,14 +39,23 @@ pub struct Constraints {
     pub nats: Option<f64>,
     /// Most loss of each stratum.
     pub stratum_nats: BTreeMap<String, f64>,
-    /// Most time of a step over so many tokens, in nanoseconds.
-    pub latency: Vec<(u64, f64)>,
+    /// Most time of steps.
+    pub latency: Vec<LatencyLimit>,
+}
+
+/// The most time that a step may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LatencyLimit {
+    /// Tokens in the step, over all sequences.
+    pub tokens: u64,
+    /// The time, inclusive.
+    pub most: Nanos,
 }
 
 /// What to have least of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Objective {
-    /// Loss.
+    /// The divergence from the unquantized model.
     #[default]
     Quality,
     /// Bytes on the device: weights, KV cache at the declared limits, activation arena.
@@ -59,10 +67,10 @@ pub enum Objective {
 /// What a plan holds on its device beside the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Device {
-    /// The activation arena while fused linears stay whole.
+    /// The activation arena while linears stay fused.
     pub arena_bytes: u64,
-    /// The activation arena where all of them are apart, which holds their results twice.
-    pub apart_arena_bytes: u64,
+    /// The activation arena where all of them are split, which holds their results twice.
+    pub split_arena_bytes: u64,
     /// The formats that the KV cache may have; at least one.
     pub kv: Vec<KvCost>,
 }
@@ -86,9 +94,9 @@ pub struct Decision {
     /// The format of the KV cache.
     pub kv: Format,
     /// The resource that was minimised.
-    pub minimised: String,
+    pub minimised: Resource,
     /// The problem that was solved.
-    pub problem: Problem,
+    pub formulation: Formulation,
     /// Its solution.
     pub solution: Solution,
 }
@@ -96,45 +104,40 @@ pub struct Decision {
 impl Decision {
     /// The sum of the measured losses, in nats per token.
     pub fn predicted_nats(&self) -> f64 {
-        self.solution.totals[0]
+        self.solution.totals[&Resource::Loss]
     }
 
     /// The same over one stratum; `None` of one that was not measured.
     pub fn predicted_nats_of(&self, stratum: &str) -> Option<f64> {
-        let name = stratum_name(stratum);
-        let at = self.problem.resources.iter().position(|resource| resource.name == name)?;
-        Some(self.solution.totals[at])
+        self.solution.totals.get(&Resource::stratum_loss(stratum))
     }
 
     /// Whether other formats of the weights, in the graph's order, would keep every limit and have no more of what was
     /// minimised. Losses do not count: they are for the audit.
     pub fn admits(&self, formats: &[(String, Format)]) -> bool {
-        let format_of = |key: &str| match key {
-            KV => Some(self.kv),
-            _ => formats.iter().find(|(known, _)| known == key).map(|(_, format)| *format),
-        };
-        let Some(chosen) = chosen_by(&self.problem, &format_of) else { return false };
-        let totals = self.problem.totals(&chosen);
-        let limits = self.solution.limits.iter().map(|limit| (&limit.resource, limit.at_most));
-        limits.chain([(&self.minimised, self.solution.objective)]).all(|(name, most)| {
-            let resource = self.problem.resources.iter().position(|r| r.name == *name);
-            resource.is_none_or(|at| self.problem.resources[at].unit == Unit::Nats || totals[at] <= most)
-        })
+        let format_of = |key: &str| formats.iter().find(|(known, _)| known == key).map(|(_, format)| *format);
+        let Some(chosen) = self.formulation.chosen(self.kv, format_of) else { return false };
+        let totals = self.formulation.problem.totals(&chosen);
+        let limits = self.solution.limits.iter().map(|limit| (&limit.resource, limit.most));
+        limits
+            .chain([(&self.minimised, self.solution.objective)])
+            .all(|(resource, most)| resource.unit() == Unit::Nats || totals[resource] <= most)
     }
 }
 
-/// No assignment satisfies the demands.
+/// No assignment satisfies the constraints.
 pub const INFEASIBLE: &str = "E0410";
 
 /// Solves for the formats of every matrix.
 pub fn assign_precision(
     module: &Module,
     known: &Sensitivities,
-    (demands, device): (&Constraints, &Device),
+    constraints: &Constraints,
+    device: &Device,
     selection: &Selection,
 ) -> Result<Decision, Diagnostic> {
-    let request = request(demands);
-    let (formulation, solution) = solved(module, known, (demands, device), selection, &request)?;
+    let solver = Solver { module, constraints, device, selection };
+    let Solved { formulation, solution } = solver.best(known)?;
     let formats = formulation.formats(&solution);
     let rule = |weight: WeightOp<'_>, source: &str| {
         let key = projection_key(source);
@@ -147,38 +150,72 @@ pub fn assign_precision(
     let kv = formulation.kv_format(&solution);
     let decided = device.kv.len() > 1;
     let recipe = Recipe { name: "measured".into(), kv: decided.then_some(kv), rules: rules.collect() };
-    let (minimised, problem) = (request.minimise, formulation.problem);
-    Ok(Decision { recipe, formats, kv, minimised, problem, solution })
+    let minimised = constraints.objective.resource();
+    Ok(Decision { recipe, formats, kv, minimised, formulation, solution })
 }
 
-/// Solves for all matrices. The arena is larger where fused linears are apart: where it counts, plans that keep them whole are
-/// solved for by themselves, and the better of both is taken.
-fn solved(
-    module: &Module,
-    known: &Sensitivities,
-    (demands, device): (&Constraints, &Device),
-    selection: &Selection,
-    request: &Request,
-) -> Result<(Formulation, Solution), Diagnostic> {
-    let solve = |known: &Sensitivities, arena_bytes: u64| {
-        let device = &Device { arena_bytes, ..device.clone() };
-        let formulation = formulation(module, known, (demands, device), selection)?;
-        match assignment::solve(&formulation.problem, request) {
-            Ok(solution) => Ok((formulation, solution)),
-            Err(error) if demands.device_bytes.is_none() => Err(refuse(error)),
-            Err(error) => Err(refuse(error).note(least_held(&formulation, device))),
+/// What is solved for, whichever measurements and arena it is solved with.
+struct Solver<'a> {
+    module: &'a Module,
+    constraints: &'a Constraints,
+    device: &'a Device,
+    selection: &'a Selection,
+}
+
+/// A problem and its solution.
+struct Solved {
+    formulation: Formulation,
+    solution: Solution,
+}
+
+impl Solver<'_> {
+    /// Solves for all matrices. The arena is larger where linears are split: where it counts, plans that keep them fused
+    /// are solved for by themselves, and the better of both is taken.
+    fn best(&self, known: &Sensitivities) -> Result<Solved, Diagnostic> {
+        let Constraints { device_bytes, objective, .. } = self.constraints;
+        if device_bytes.is_none() && *objective != Objective::DeviceBytes {
+            return self.solve(known, self.device.arena_bytes);
         }
-    };
-    let counts = demands.device_bytes.is_some() || demands.objective == Objective::DeviceBytes;
-    if !counts {
-        return solve(known, device.arena_bytes);
+        let mut fused = known.clone();
+        fused.weights.iter_mut().for_each(|weight| weight.members.clear());
+        let fused = self.solve(&fused, self.device.arena_bytes);
+        match (fused, self.solve(known, self.device.split_arena_bytes)) {
+            (Ok(fused), Ok(split)) => {
+                Ok(if split.solution.objective < fused.solution.objective { split } else { fused })
+            }
+            (Err(_), Ok(split)) => Ok(split),
+            (fused, Err(_)) => fused,
+        }
     }
-    let mut whole = known.clone();
-    whole.weights.iter_mut().for_each(|weight| weight.parts.clear());
-    match (solve(&whole, device.arena_bytes), solve(known, device.apart_arena_bytes)) {
-        (Ok(whole), Ok(apart)) => Ok(if apart.1.objective < whole.1.objective { apart } else { whole }),
-        (Err(_), Ok(apart)) => Ok(apart),
-        (whole, Err(_)) => whole,
+
+    fn solve(&self, known: &Sensitivities, arena_bytes: u64) -> Result<Solved, Diagnostic> {
+        let formulation = self.formulation(known, arena_bytes)?;
+        match assignment::solve(&formulation.problem, &self.constraints.request()) {
+            Ok(solution) => Ok(Solved { formulation, solution }),
+            Err(error) if self.constraints.device_bytes.is_none() => Err(refuse(error)),
+            Err(error) => Err(refuse(error).note(least_held(&formulation, &self.device.kv, arena_bytes))),
+        }
+    }
+
+    /// The problem of the graph.
+    fn formulation(&self, known: &Sensitivities, arena_bytes: u64) -> Result<Formulation, Diagnostic> {
+        let Solver { module, selection, .. } = *self;
+        let tokens = self.constraints.timed_tokens();
+        let vectors = module.views::<WeightOp>().filter(|w| !is_matrix(w));
+        let bytes = vectors.map(|w| 4 * w.tensor_type().width()).sum();
+        let matrices = matrices(module);
+        let activations = known.activations(&matrices, selection.target);
+        let fixed = |kv: &KvCost| {
+            let selection = Selection { kv: kv.loss.format, ..selection.clone() };
+            FixedCosts {
+                kv: kv.loss.clone(),
+                bytes,
+                device_bytes: arena_bytes.saturating_add(kv.bytes),
+                times: tokens.iter().map(|&t| other_ops_time(module, t, activations, &selection)).collect(),
+            }
+        };
+        let fixed: Vec<FixedCosts> = self.device.kv.iter().map(fixed).collect();
+        formulate(&matrices, &fixed, known, &tokens, selection)
     }
 }
 
@@ -189,12 +226,12 @@ fn refuse(error: assignment::Error) -> Diagnostic {
     lines.fold(finding, |finding, line| finding.note(line)).hint("widen a limit, or allow more formats")
 }
 
-/// The least that each part of what the device holds can take.
-fn least_held(formulation: &Formulation, device: &Device) -> String {
-    let cache = device.kv.iter().min_by_key(|kv| kv.bytes);
+/// The least that each kind of what the device holds can take.
+fn least_held(formulation: &Formulation, kv: &[KvCost], arena_bytes: u64) -> String {
+    let cache = kv.iter().min_by_key(|kv| kv.bytes);
     let cache = cache.map_or((0.0, String::new()), |kv| (kv.bytes as f64, format!(" in {}", kv.loss.format)));
     let [weights, bytes, arena] =
-        [formulation.least_weight_bytes(), cache.0, device.arena_bytes as f64].map(|b| Unit::Bytes.show(b));
+        [formulation.least_weight_bytes(), cache.0, arena_bytes as f64].map(|b| Unit::Bytes.show(b));
     format!(
         "the device holds weights of at least {weights}, a KV cache of at least {bytes}{} at its limits, and an \
          activation arena of {arena}; fewer or shorter sequences and smaller batches take less",
@@ -202,66 +239,43 @@ fn least_held(formulation: &Formulation, device: &Device) -> String {
     )
 }
 
-fn request(demands: &Constraints) -> Request {
-    let objective = match demands.objective {
-        Objective::Quality => LOSS.to_owned(),
-        Objective::DeviceBytes => DEVICE.to_owned(),
-        Objective::Time(tokens) => latency_name(tokens),
-    };
-    let mut limits = vec![];
-    limits.extend(demands.weight_bytes.map(|most| Limit::new(BYTES, most)));
-    limits.extend(demands.device_bytes.map(|most| Limit::new(DEVICE, most)));
-    limits.extend(demands.bits_per_weight.map(|most| Limit::new(BITS, most)));
-    limits.extend(demands.nats.map(|most| Limit::new(LOSS, most)));
-    limits.extend(demands.stratum_nats.iter().map(|(name, &most)| Limit::new(stratum_name(name), most)));
-    limits.extend(demands.latency.iter().map(|&(tokens, most)| Limit::new(latency_name(tokens), most)));
-    Request::new(objective, limits)
-}
-
-/// The problem of a graph.
-fn formulation(
-    module: &Module,
-    known: &Sensitivities,
-    (demands, device): (&Constraints, &Device),
-    selection: &Selection,
-) -> Result<Formulation, Diagnostic> {
-    let mut tokens: Vec<u64> = demands.latency.iter().map(|&(tokens, _)| tokens).collect();
-    if let Objective::Time(own) = demands.objective {
-        tokens.extend((!tokens.contains(&own)).then_some(own));
-    }
-    let vectors = module.views::<WeightOp>().filter(|w| !is_matrix(w));
-    let bytes = vectors.map(|w| 4 * w.tensor_type().width()).sum();
-    let matrices = matrices(module);
-    let activations = known.activations(&matrices, selection.target);
-    let rest = |kv: &KvCost| {
-        let selection = Selection { kv: kv.loss.format, ..selection.clone() };
-        FixedCosts {
-            kv: kv.loss.clone(),
-            bytes,
-            device_bytes: device.arena_bytes.saturating_add(kv.bytes),
-            times: tokens.iter().map(|&t| other_ops_time(module, t, activations, &selection).0).collect(),
+impl Objective {
+    /// What is minimised.
+    fn resource(self) -> Resource {
+        match self {
+            Objective::Quality => Resource::Loss,
+            Objective::DeviceBytes => Resource::DeviceBytes,
+            Objective::Time(tokens) => Resource::StepTime { tokens },
         }
-    };
-    let rest: Vec<FixedCosts> = device.kv.iter().map(rest).collect();
-    formulate(&matrices, &rest, known, &tokens, selection)
+    }
 }
 
-/// Every matrix of a graph, in its order.
-pub fn matrices(module: &Module) -> Vec<Matrix> {
-    module.views::<WeightOp>().filter(is_matrix).map(matrix).collect()
-}
+impl Constraints {
+    /// What the solver is asked. Certificates list the limits in this order.
+    fn request(&self) -> SolveRequest {
+        let single = [
+            (Resource::WeightBytes, self.weight_bytes),
+            (Resource::DeviceBytes, self.device_bytes),
+            (Resource::BitsPerWeight, self.bits_per_weight),
+            (Resource::Loss, self.nats),
+        ];
+        let single = single.into_iter().filter_map(|(resource, most)| Some(Limit::new(resource, most?)));
+        let strata = self.stratum_nats.iter();
+        let strata = strata.map(|(name, &most)| Limit::new(Resource::stratum_loss(name), most));
+        let times = self.latency.iter();
+        let times = times.map(|time| Limit::new(Resource::StepTime { tokens: time.tokens }, time.most.0));
+        SolveRequest::new(self.objective.resource(), single.chain(strata).chain(times).collect())
+    }
 
-fn matrix(weight: WeightOp<'_>) -> Matrix {
-    let shape = weight.tensor_type();
-    let reader = if a_linear_reads(weight) { OpKind::Linear } else { OpKind::Embed };
-    Matrix { key: weight.key().to_owned(), rows: shape.rows().unwrap_or(0), cols: shape.width(), reader }
-}
-
-fn is_matrix(weight: &WeightOp<'_>) -> bool {
-    matches!(weight.tensor_type().shape, Shape::Matrix { .. })
-}
-
-fn a_linear_reads(weight: WeightOp<'_>) -> bool {
-    let readers = weight.module().users(weight.value());
-    readers.iter().any(|op| weight.module().view::<LinearOp>(op.id()).is_some())
+    /// The numbers of tokens that steps are timed over, each once.
+    fn timed_tokens(&self) -> Vec<u64> {
+        let minimised = if let Objective::Time(tokens) = self.objective { Some(tokens) } else { None };
+        let mut all = vec![];
+        for tokens in self.latency.iter().map(|limit| limit.tokens).chain(minimised) {
+            if !all.contains(&tokens) {
+                all.push(tokens);
+            }
+        }
+        all
+    }
 }

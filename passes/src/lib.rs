@@ -18,6 +18,7 @@ mod fuse_gate_up;
 mod fuse_qkv;
 mod keep_outliers;
 mod legalize;
+mod matrix;
 mod narrow_activations;
 mod plan_memory;
 mod pricing;
@@ -34,19 +35,20 @@ pub use annotate_sensitivity::{
     FormatCost, MemberSensitivity, Sensitivities, WeightSensitivity, annotate_sensitivity,
 };
 pub use arena::ALIGNMENT;
-pub use assign_precision::{Constraints, Decision, Device, KvCost, Objective, assign_precision, matrices};
+pub use assign_precision::{
+    Constraints, Decision, Device, KvCost, LatencyLimit, Objective, assign_precision,
+};
 pub use assign_recipe::{assign_recipe, projection_key};
 pub use correct_weights::correct_weights;
 pub use equalize::equalize;
 pub use fold_norms::fold_norms;
-pub use formulation::{
-    BITS, BYTES, DEVICE, FixedCosts, Formulation, KV, LOSS, Matrix, UNMEASURED, chosen_by, formulate,
-};
+pub use formulation::{FixedCosts, Formulation, UNMEASURED, formulate};
 pub use fuse_add_rms_norm::fuse_add_rms_norm;
 pub use fuse_gate_up::fuse_gate_up;
 pub use fuse_qkv::fuse_qkv;
 pub use keep_outliers::{NO_OUTLIERS, keep_outliers};
 pub use legalize::{legal_ops, legalize};
+pub use matrix::{Matrix, matrices};
 pub use narrow_activations::{MIXED, narrow_activations};
 pub use plan_memory::{MemoryInputs, plan_memory};
 pub use reason::{Reason, Upgrade};

@@ -1,4 +1,4 @@
-//! What each format costs a matrix of the assignment problem, whole or with its members apart.
+//! What each format costs a matrix of the assignment problem, fused or with its members split.
 
 use samp_abi::{ElementType, Format, plan::OpKind};
 use samp_kernels::{
@@ -9,8 +9,8 @@ use samp_kernels::{
 
 use crate::{
     FormatCost, MemberSensitivity, Selection, WeightSensitivity,
-    assignment::{Choice, Part},
-    formulation::Matrix,
+    assignment::{Choice, Costs, Member, Resource},
+    matrix::Matrix,
 };
 
 /// How choices are priced.
@@ -19,6 +19,8 @@ pub struct Pricing<'a> {
     pub selection: &'a Selection,
     /// What activations are stored as.
     pub activations: ElementType,
+    /// The losses of the strata, in the order of [`FormatCost::strata`].
+    pub strata: &'a [Resource],
     /// Numbers of tokens that a step is timed over.
     pub tokens: &'a [u64],
     /// Weights of all decoder linears.
@@ -31,53 +33,68 @@ impl Pricing<'_> {
     pub fn choices(
         &self,
         matrix: &Matrix,
-        (formats, outliers): (&[FormatCost], usize),
+        formats: &[FormatCost],
+        outliers: usize,
         more: &[f64],
     ) -> Vec<Choice> {
         let choice = |cost: &FormatCost| {
             let bytes = matrix.bytes(cost.format, outliers) as f64;
             let bits = if matrix.is_decoder_linear() { 8.0 * bytes / self.decoder_weights } else { 0.0 };
             // A measured divergence may be a little below zero; a plan is no better for it.
-            let mut costs = vec![cost.nats.max(0.0), bytes, bits, bytes];
-            costs.extend(cost.strata.iter().map(|nats| nats.max(0.0)));
+            let mut costs = Costs::from_iter([
+                (Resource::Loss, cost.nats.max(0.0)),
+                (Resource::WeightBytes, bytes),
+                (Resource::BitsPerWeight, bits),
+                (Resource::DeviceBytes, bytes),
+            ]);
+            costs.extend(self.strata.iter().cloned().zip(cost.strata.iter().map(|nats| nats.max(0.0))));
             for (index, &tokens) in self.tokens.iter().enumerate() {
-                let time = self.time(matrix.reader, (matrix.rows, matrix.cols, Some(cost.format)), tokens)?;
-                costs.push(time + more.get(index).unwrap_or(&0.0));
+                let time = self.matrix_time(matrix, cost.format, tokens)?;
+                let time = time + more.get(index).unwrap_or(&0.0);
+                costs.extend([(Resource::StepTime { tokens }, time)]);
             }
-            Some(Choice { name: cost.format.to_string(), costs })
+            Some(Choice { format: cost.format, costs })
         };
         formats.iter().filter_map(choice).collect()
     }
 
     /// The members of a fused matrix, each by itself; the first bears what putting their results together takes. `None` where
-    /// they were not measured or the target cannot hold them apart.
-    pub fn apart(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Option<Vec<Part>> {
-        let together = |tokens: u64| self.time(OpKind::Concat, (matrix.rows, 0, None), tokens);
-        together(1)?;
-        let together: Vec<f64> = self.tokens.iter().map(|&tokens| together(tokens)).collect::<Option<_>>()?;
-        let member = |(index, part): (usize, &MemberSensitivity)| {
-            let own = Matrix { key: part.key.clone(), rows: part.rows, ..matrix.clone() };
+    /// they were not measured or the target cannot hold them split.
+    pub fn split(&self, matrix: &Matrix, measured: &WeightSensitivity) -> Option<Vec<Member>> {
+        let concat = |tokens: u64| self.concat_time(matrix.rows, tokens);
+        concat(1)?;
+        let concat: Vec<f64> = self.tokens.iter().map(|&tokens| concat(tokens)).collect::<Option<_>>()?;
+        let member = |(index, member): (usize, &MemberSensitivity)| {
+            let own = Matrix { key: member.key.clone(), rows: member.rows, ..matrix.clone() };
             let shares: Vec<FormatCost> =
-                part.formats.iter().filter_map(|cost| share(cost, measured)).collect();
-            let more = if index == 0 { together.as_slice() } else { &[] };
-            let choices = self.choices(&own, (&shares, measured.outliers.len()), more);
-            (!choices.is_empty()).then_some(Part { name: own.key, choices })
+                member.formats.iter().filter_map(|cost| share(cost, measured)).collect();
+            let more = if index == 0 { concat.as_slice() } else { &[] };
+            let choices = self.choices(&own, &shares, measured.outliers.len(), more);
+            (!choices.is_empty()).then_some(Member { name: own.key, choices })
         };
-        let members: Vec<Part> = measured.parts.iter().enumerate().map(member).collect::<Option<_>>()?;
+        let members: Vec<Member> = measured.members.iter().enumerate().map(member).collect::<Option<_>>()?;
         (members.len() > 1).then_some(members)
     }
 
-    /// The predicted time of the fastest kernel; `None` if the target has none.
-    fn time(
-        &self,
-        kind: OpKind,
-        (rows, cols, format): (u64, u64, Option<Format>),
-        tokens: u64,
-    ) -> Option<f64> {
-        let Selection { target, context, .. } = *self.selection;
-        let shape = OpShape { tokens, rows, cols, format, activations: self.activations, context };
-        let target = Target::of(target);
-        Some(predicted_time(cheapest(target, kind, shape)?, &shape, target).0)
+    /// What the matrix's reader takes for so many tokens.
+    fn matrix_time(&self, matrix: &Matrix, format: Format, tokens: u64) -> Option<f64> {
+        let Selection { context, .. } = *self.selection;
+        let Matrix { rows, cols, reader, .. } = *matrix;
+        let activations = self.activations;
+        self.time(reader, OpShape { tokens, rows, cols, format: Some(format), activations, context })
+    }
+
+    /// What it takes to put together so many rows of the results of split members.
+    fn concat_time(&self, rows: u64, tokens: u64) -> Option<f64> {
+        let Selection { context, .. } = *self.selection;
+        let activations = self.activations;
+        self.time(OpKind::Concat, OpShape { tokens, rows, cols: 0, format: None, activations, context })
+    }
+
+    /// The nanoseconds that the fastest kernel takes by prediction; `None` if the target has none.
+    fn time(&self, kind: OpKind, shape: OpShape) -> Option<f64> {
+        let target = self.selection.target;
+        Some(predicted_time(cheapest(target, kind, shape)?, &shape, Target::of(target)).0)
     }
 }
 
@@ -86,10 +103,11 @@ impl Pricing<'_> {
 fn share(cost: &FormatCost, whole: &WeightSensitivity) -> Option<FormatCost> {
     let of = |formats: &[FormatCost]| formats.iter().find(|other| other.format == cost.format).cloned();
     let together = of(&whole.formats)?;
-    let members: Vec<FormatCost> = whole.parts.iter().map(|part| of(&part.formats)).collect::<Option<_>>()?;
+    let members: Vec<FormatCost> =
+        whole.members.iter().map(|member| of(&member.formats)).collect::<Option<_>>()?;
     let share = |own: f64, together: f64, all: f64| {
-        let part = if all > 0.0 { own.max(0.0) / all } else { 1.0 / members.len() as f64 };
-        together.max(0.0) * part
+        let fraction = if all > 0.0 { own.max(0.0) / all } else { 1.0 / members.len() as f64 };
+        together.max(0.0) * fraction
     };
     let all = members.iter().map(|member| member.nats.max(0.0)).sum();
     let strata = cost.strata.iter().zip(&together.strata).enumerate().map(|(at, (&own, &together))| {

@@ -1,4 +1,4 @@
-//! Why each matrix and the KV cache have their format: what the next dearer one would have cost and saved.
+//! Why each matrix and the KV cache have their format: what the next upgrade would have cost and saved.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use samp_abi::Format;
 
 use crate::{
     Decision,
-    assignment::{Choice, Unit},
-    formulation::{DEVICE, KV, LOSS},
+    assignment::{Choice, Resource, Unit},
+    formulation::KV,
 };
 
 /// A decision, and the nearest one that would have lost less.
@@ -24,8 +24,8 @@ pub struct Reason {
 /// A format that was not taken, against the one that was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upgrade {
-    /// Its name.
-    pub format: String,
+    /// The larger format.
+    pub format: Format,
     /// Bytes more.
     pub bytes: f64,
     /// Nats per token less.
@@ -33,35 +33,37 @@ pub struct Upgrade {
 }
 
 impl Decision {
-    /// One for each matrix, or member of one that is apart, in the graph's order, then one for the KV cache.
+    /// One for each matrix, or member of one that is split, in the graph's order, then one for the KV cache.
     pub fn reasons(&self) -> Vec<Reason> {
-        let at = |name: &str| self.problem.resources.iter().position(|r| r.name == name).unwrap_or(0);
-        let (bytes, loss) = (at(DEVICE), at(LOSS));
         let reason = |(key, format): &(String, Format)| {
-            let mut parts =
-                self.problem.groups.iter().flat_map(|g| &g.alternatives).flat_map(|way| &way.parts);
-            let choices = parts.find(|part| part.name == *key).map_or(&[][..], |part| &part.choices);
-            let own = choices.iter().find(|choice| choice.name == format.to_string());
-            let next = own.and_then(|own| next(choices, own, (bytes, loss)));
+            let mut members = self
+                .formulation
+                .problem
+                .groups
+                .iter()
+                .flat_map(|g| &g.alternatives)
+                .flat_map(|alternative| &alternative.members);
+            let choices =
+                members.find(|member| member.name == *key).map_or(&[][..], |member| &member.choices);
+            let own = choices.iter().find(|choice| choice.format == *format);
+            let next = own.and_then(|own| upgrade(choices, own));
             Reason { key: key.clone(), format: *format, next }
         };
         self.formats.iter().chain([&(KV.to_owned(), self.kv)]).map(reason).collect()
     }
 }
 
-fn next(choices: &[Choice], own: &Choice, (bytes, loss): (usize, usize)) -> Option<Upgrade> {
-    let dearer =
-        |choice: &&Choice| choice.costs[bytes] > own.costs[bytes] && choice.costs[loss] < own.costs[loss];
-    let next = choices.iter().filter(dearer).min_by(|a, b| a.costs[bytes].total_cmp(&b.costs[bytes]))?;
-    Some(Upgrade {
-        format: next.name.clone(),
-        bytes: next.costs[bytes] - own.costs[bytes],
-        nats: own.costs[loss] - next.costs[loss],
-    })
+/// The cheapest choice of more bytes and less loss.
+fn upgrade(choices: &[Choice], own: &Choice) -> Option<Upgrade> {
+    let bytes = |choice: &Choice| choice.costs[&Resource::DeviceBytes];
+    let loss = |choice: &Choice| choice.costs[&Resource::Loss];
+    let better = |choice: &&Choice| bytes(choice) > bytes(own) && loss(choice) < loss(own);
+    let next = choices.iter().filter(better).min_by(|a, b| bytes(a).total_cmp(&bytes(b)))?;
+    Some(Upgrade { format: next.format, bytes: bytes(next) - bytes(own), nats: loss(own) - loss(next) })
 }
 
 impl fmt::Display for Reason {
-    /// A row of a table: weight, format, and what the next dearer format would do.
+    /// A row of a table: weight, format, and what the next upgrade would do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Reason { key, format, next } = self;
         write!(f, "{key:<36} {format:<16} ")?;
@@ -78,20 +80,24 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assignment::Costs;
 
     #[test]
-    fn the_next_dearer_format_is_the_cheapest_that_loses_less() {
-        let choice = |name: &str, costs: [f64; 2]| Choice { name: name.into(), costs: costs.into() };
+    fn the_next_upgrade_is_the_cheapest_that_loses_less() {
+        let choice = |format, nats, bytes| Choice {
+            format,
+            costs: Costs::from_iter([(Resource::Loss, nats), (Resource::DeviceBytes, bytes)]),
+        };
         let choices = [
-            choice("nf4", [0.004, 100.0]),
-            choice("fp4", [0.006, 110.0]),
-            choice("f16", [0.0, 400.0]),
-            choice("int6", [0.001, 150.0]),
+            choice(Format::Nf4, 0.004, 100.0),
+            choice(Format::Fp4, 0.006, 110.0),
+            choice(Format::F16, 0.0, 400.0),
+            choice(Format::INT8, 0.001, 150.0),
         ];
-        let dearer = next(&choices, &choices[0], (1, 0)).unwrap();
-        assert_eq!((dearer.format.as_str(), dearer.bytes, dearer.nats), ("int6", 50.0, 0.003));
-        assert_eq!(next(&choices, &choices[2], (1, 0)), None);
-        let reason = Reason { key: "layers.0.mlp.down_proj".into(), format: Format::Nf4, next: Some(dearer) };
-        assert!(reason.to_string().ends_with("int6: 50 B more, 0.003 nats less"), "{reason}");
+        let next = upgrade(&choices, &choices[0]).unwrap();
+        assert_eq!((next.format, next.bytes, next.nats), (Format::INT8, 50.0, 0.003));
+        assert_eq!(upgrade(&choices, &choices[2]), None);
+        let reason = Reason { key: "layers.0.mlp.down_proj".into(), format: Format::Nf4, next: Some(next) };
+        assert!(reason.to_string().ends_with("int8: 50 B more, 0.003 nats less"), "{reason}");
     }
 }

@@ -3,7 +3,7 @@
 use samp_abi::{ElementType, Format, TargetName, plan::OpKind};
 use samp_kernels::{kernel::OpShape, target::Target, timing::cheapest};
 
-use crate::{FormatCost, Sensitivities, formulation::Matrix};
+use crate::{FormatCost, Sensitivities, matrix::Matrix};
 
 impl Sensitivities {
     /// What activations of `target` are stored as, whichever formats are chosen: of the types that linears were measured in
@@ -27,7 +27,10 @@ impl Sensitivities {
                 cheapest(Target::of(target), matrix.reader, shape).is_some()
             };
             weight.formats.retain(|cost| runs(matrix.rows, cost));
-            weight.parts.iter_mut().for_each(|part| part.formats.retain(|cost| runs(part.rows, cost)));
+            weight
+                .members
+                .iter_mut()
+                .for_each(|member| member.formats.retain(|cost| runs(member.rows, cost)));
         }
         self
     }
@@ -42,12 +45,12 @@ mod tests {
     fn left(target: TargetName, formats: &[Format]) -> [Vec<Format>; 3] {
         let cost = |&format: &Format| FormatCost { format, nats: 0.0, strata: vec![] };
         let costs: Vec<FormatCost> = formats.iter().map(cost).collect();
-        let part = MemberSensitivity { key: "layers.0.k".into(), rows: 64, formats: costs.clone() };
+        let member = MemberSensitivity { key: "layers.0.k".into(), rows: 64, formats: costs.clone() };
         let weight = |key: &str| WeightSensitivity {
             key: key.into(),
             outliers: vec![],
             formats: costs.clone(),
-            parts: vec![part.clone()],
+            members: vec![member.clone()],
         };
         let matrix = |key: &str, reader| Matrix { key: key.into(), rows: 256, cols: 128, reader };
         let matrices = [matrix("embed_tokens", OpKind::Embed), matrix("layers.0.qk", OpKind::Linear)];
@@ -55,7 +58,7 @@ mod tests {
         let known = Sensitivities { weights, strata: vec![] }.runnable(&matrices, target);
         let of = |costs: &[FormatCost]| costs.iter().map(|cost| cost.format).collect();
         let [table, linear] = &known.weights[..] else { panic!("two weights") };
-        [of(&table.formats), of(&linear.formats), of(&linear.parts[0].formats)]
+        [of(&table.formats), of(&linear.formats), of(&linear.members[0].formats)]
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn annotate_sensitivity_cases() {
             FormatCost { format, nats, strata: vec![] }
         };
         let formats = case.command[2..].iter().map(cost).collect();
-        let weight = WeightSensitivity { key: case.word(1), outliers: vec![], formats, parts: vec![] };
+        let weight = WeightSensitivity { key: case.word(1), outliers: vec![], formats, members: vec![] };
         annotate_sensitivity(module, &Sensitivities { weights: vec![weight], strata: vec![] })?;
         verify(module, Phase::Annotated)
     });
@@ -107,7 +107,7 @@ fn device() -> Device {
     let fp8 = Format::Fp8E4m3(ScaleAxis::Tensor);
     let kv =
         vec![cache(Format::F32, 262_144, 0.0), cache(Format::F16, 131_072, 1e-5), cache(fp8, 65_536, 1.5e-3)];
-    Device { arena_bytes: 50_000, apart_arena_bytes: 60_000, kv }
+    Device { arena_bytes: 50_000, split_arena_bytes: 60_000, kv }
 }
 
 fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
@@ -117,12 +117,12 @@ fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
         key: weight.key().into(),
         outliers: vec![],
         formats: vec![cost(Format::Nf4, 1e-3 * (1 + index) as f64), cost(Format::F16, 0.0)],
-        parts: vec![],
+        members: vec![],
     };
     let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
     let demands = Constraints { device_bytes: Some(most), ..Constraints::default() };
     let selection = Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64 };
-    assign_precision(module, &known, (&demands, &device()), &selection)
+    assign_precision(module, &known, &demands, &device(), &selection)
 }
 
 /// `assign_precision BYTES…`: what is decided for a device of each size, and why.
@@ -164,7 +164,7 @@ fn keep_outliers_cases() {
         let measured = |word: &String| {
             let (key, columns) = word.split_once('=').expect("KEY=COLUMN,…");
             let outliers = columns.split(',').filter_map(|column| column.parse().ok()).collect();
-            WeightSensitivity { key: key.into(), outliers, formats: vec![], parts: vec![] }
+            WeightSensitivity { key: key.into(), outliers, formats: vec![], members: vec![] }
         };
         let weights: Vec<WeightSensitivity> = case.command[1..].iter().map(measured).collect();
         for weight in module.views::<WeightOp>().map(|w| w.id()).collect::<Vec<_>>() {

@@ -1,6 +1,9 @@
-//! Where a mixture is undecided, and how to part the choices there.
+//! Where a mixture is undecided, and how to divide the choices there.
 
-use super::{program::Program, relaxation::Relaxed};
+use super::{
+    program::{OBJECTIVE, Program},
+    relaxation::Relaxed,
+};
 
 /// A share this near to 0 or 1 is decided.
 const DECIDED: f64 = 1e-7;
@@ -11,7 +14,7 @@ pub(super) struct Shares<'a> {
     of_choice: Vec<f64>,
 }
 
-/// How evenly a cut parts the shares, and the choices on each side.
+/// How evenly a cut divides the shares, and the choices on each side.
 type Cut = (f64, [Vec<u32>; 2]);
 
 impl Shares<'_> {
@@ -23,8 +26,8 @@ impl Shares<'_> {
         Shares { program, of_choice }
     }
 
-    /// Two sets of choices of which every assignment avoids at least one: the cut that parts the most evenly mixed
-    /// alternatives or, where those are decided, the most evenly mixed part. `None` when no two choices are left
+    /// Two sets of choices of which every assignment avoids at least one: the cut that divides the most evenly mixed
+    /// alternatives or, where those are decided, the most evenly mixed member. `None` when no two choices are left
     /// anywhere.
     pub(super) fn halves(&self, prices: &[f64], allowed: &[bool]) -> Option<[Vec<u32>; 2]> {
         let groups = 0..self.program.groups.len();
@@ -34,42 +37,43 @@ impl Shares<'_> {
         if alternatives.as_ref().is_some_and(undecided) {
             return alternatives.map(|cut| cut.1);
         }
-        let parts = 0..self.program.parts.len();
-        let parts = evenest(&mut parts.filter_map(|p| self.within_part(p, prices, allowed)));
+        let members = 0..self.program.members.len();
+        let members = evenest(&mut members.filter_map(|p| self.within_member(p, prices, allowed)));
         // Rounding can leave a mixture without anything mixed; then any cut goes on.
-        parts.clone().filter(undecided).or(alternatives).or(parts).map(|cut| cut.1)
+        members.clone().filter(undecided).or(alternatives).or(members).map(|cut| cut.1)
     }
 
     /// One alternative of a group on one side, the others on the other. To exclude the choices of an alternative's
-    /// first part excludes the alternative.
+    /// first member excludes the alternative.
     fn between_alternatives(&self, group: usize, allowed: &[bool]) -> Option<Cut> {
-        let first_part = |a: usize| {
-            let choices = self.program.parts[self.program.alternatives[a].start].clone();
+        let first_member = |a: usize| {
+            let choices = self.program.members[self.program.alternatives[a].start].clone();
             choices.filter(|&c| allowed[c]).map(|c| c as u32)
         };
         let open = |a: &usize| {
-            let mut parts = self.program.alternatives[*a].clone();
-            parts.all(|p| self.program.parts[p].clone().any(|c| allowed[c]))
+            let mut members = self.program.alternatives[*a].clone();
+            members.all(|p| self.program.members[p].clone().any(|c| allowed[c]))
         };
         let left: Vec<usize> = self.program.groups[group].clone().filter(open).collect();
         let (&head, rest) = left.split_first().filter(|(_, rest)| !rest.is_empty())?;
         let evenness = |a: usize| self.of_alternative(a).min(1.0 - self.of_alternative(a));
         let one = rest.iter().copied().fold(head, |a, b| if evenness(b) > evenness(a) { b } else { a });
-        let others = left.iter().filter(|&&a| a != one).flat_map(|&a| first_part(a)).collect();
-        Some((evenness(one), [first_part(one).collect(), others]))
+        let others = left.iter().filter(|&&a| a != one).flat_map(|&a| first_member(a)).collect();
+        Some((evenness(one), [first_member(one).collect(), others]))
     }
 
-    /// The choices of a part from the one that spends least on the limits to the one that spends most, cut where their
+    /// The choices of a member from the one that spends least on the limits to the one that spends most, cut where their
     /// shares are most even: a special ordered set (Beale and Tomlin, 1970).
-    fn within_part(&self, part: usize, prices: &[f64], allowed: &[bool]) -> Option<Cut> {
+    fn within_member(&self, member: usize, prices: &[f64], allowed: &[bool]) -> Option<Cut> {
         let share = |c: usize| self.of_choice[c];
-        let choices = self.program.parts[part].clone();
+        let choices = self.program.members[member].clone();
         let whole: f64 = choices.clone().map(share).sum();
         let mut left: Vec<usize> = choices.filter(|&c| allowed[c]).collect();
         if left.len() < 2 {
             return None;
         }
-        let spends = |c: usize| self.program.price(c, prices) - self.program.costs(c)[0] * prices[0];
+        let spends =
+            |c: usize| self.program.price(c, prices) - self.program.costs(c)[OBJECTIVE] * prices[OBJECTIVE];
         left.sort_by(|&a, &b| spends(a).total_cmp(&spends(b)));
         let mut below = 0.0;
         let mut best = (f64::NEG_INFINITY, 0);
@@ -86,7 +90,7 @@ impl Shares<'_> {
     }
 
     fn of_alternative(&self, alternative: usize) -> f64 {
-        self.program.parts[self.program.alternatives[alternative].start]
+        self.program.members[self.program.alternatives[alternative].start]
             .clone()
             .map(|c| self.of_choice[c])
             .sum()

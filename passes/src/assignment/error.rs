@@ -1,6 +1,6 @@
 //! Why there is no solution.
 
-use super::Infeasibility;
+use super::{Infeasibility, Resource};
 
 /// A malformed problem or request, or one without a plan.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -13,31 +13,30 @@ pub enum Error {
         /// The number as it prints.
         found: String,
     },
-    /// A choice has not one cost per resource.
-    #[error(
-        "{place}: expected {expected} costs, one per resource, found {found}; the profile and its header disagree"
-    )]
-    Costs {
+    /// A choice has no cost of a resource that the problem counts.
+    #[error("{place}: expected a cost of {resource}, found none; the profile and its header disagree")]
+    MissingCost {
         /// Which choice.
         place: String,
-        /// How many resources the problem declares.
-        expected: usize,
-        /// How many costs there are.
-        found: usize,
+        /// What it has no cost of.
+        resource: Resource,
     },
-    /// A group, an alternative or a part has nothing to choose from.
+    /// A group, an alternative or a member has nothing to choose from.
     #[error("`{place}`: expected at least one choice, found none; measure a format for it or allow one")]
     NoChoice {
         /// Its name.
         place: String,
     },
-    /// A limit, an objective or an axis names a resource that the problem does not declare.
-    #[error("expected one of the resources {}, found `{name}`; name one of them or declare it", known.join(", "))]
+    /// A limit, an objective or an axis is of a resource that the problem does not count.
+    #[error(
+        "expected one of the resources {}, found `{resource}`; name one of them or declare it",
+        names(known)
+    )]
     UnknownResource {
-        /// The name in the request.
-        name: String,
-        /// The names that the problem declares.
-        known: Vec<String>,
+        /// The resource in the request.
+        resource: Resource,
+        /// The resources that the problem counts.
+        known: Vec<Resource>,
     },
     /// Proved: no plan satisfies the limits.
     #[error("{0}")]
@@ -50,4 +49,8 @@ pub enum Error {
         /// Nodes searched.
         nodes: usize,
     },
+}
+
+fn names(resources: &[Resource]) -> String {
+    resources.iter().map(Resource::to_string).collect::<Vec<_>>().join(", ")
 }

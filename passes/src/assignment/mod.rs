@@ -1,7 +1,7 @@
 //! Which format each group of weights gets: an exact multiple-choice knapsack, free of any IR.
 //!
 //! A [`Problem`] declares resources (bytes, nanoseconds, nats, …) and groups; each choice of a group costs some of
-//! every resource and the costs of a plan add up. A [`Request`] minimises one resource under limits on any others.
+//! every [`Resource`] and the costs of a plan add up. A [`SolveRequest`] minimises one resource under limits on any others.
 //!
 //! - [`solve`] finds the plan and proves how far from the best it can be at most.
 //! - [`pareto`] trades the objective against other resources.
@@ -11,7 +11,7 @@
 //! limit, bounds a branch and bound over the choices. Nothing is random and nothing is timed: the same problem has
 //! the same answer, bit for bit.
 //!
-//! Never: an operation of the IR, a file, or knowledge of any format beyond its name and its costs.
+//! Never: an operation of the IR, a file, or knowledge of any format beyond its costs.
 
 mod branch;
 mod error;
@@ -21,6 +21,7 @@ mod polish;
 mod problem;
 mod program;
 mod relaxation;
+mod resource;
 mod search;
 mod solution;
 mod unit;
@@ -28,6 +29,9 @@ mod unit;
 pub use error::Error;
 pub use infeasible::{Infeasibility, Relaxation, explain_infeasible};
 pub use pareto::{Axis, pareto};
-pub use problem::{Alternative, Choice, Chosen, Effort, Group, Limit, Part, Problem, Request, Resource};
+pub use problem::{
+    Alternative, Choice, Group, GroupChoice, Limit, Member, Problem, SolveRequest, StopCriteria,
+};
+pub use resource::{Costs, Resource, Stratum};
 pub use solution::{LimitReport, Solution, solve};
 pub use unit::Unit;

@@ -1,15 +1,15 @@
 //! Plans that trade one resource for another, none of them beaten in all.
 
 use super::{
-    Error, Limit, Problem, Request, Solution,
+    Error, Limit, Problem, Resource, Solution, SolveRequest,
     solution::{Outcome, attempt, solve},
 };
 
 /// A resource to trade the objective against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// The resource's name.
-    pub resource: String,
+    /// The resource.
+    pub resource: Resource,
     /// How many limits on it are tried, from what the best objective spends down to the least possible; at least 2
     /// have a meaning.
     pub steps: usize,
@@ -21,17 +21,18 @@ pub struct Axis {
 /// axis; limits that the last plan already meets are passed over. Each plan is as near to the best under its limits as
 /// its [`Solution::gap`] says; the front is complete where the steps are finer than the distance between plans.
 ///
-/// Many plans are solved for: a wider [`Effort`](super::Effort) than for a single one is wise.
+/// Many plans are solved for: a wider [`StopCriteria`](super::StopCriteria) than for a single one is wise.
 ///
 /// # Errors
 /// As [`solve`] for the request itself.
-pub fn pareto(problem: &Problem, request: &Request, axes: &[Axis]) -> Result<Vec<Solution>, Error> {
-    let indices: Vec<usize> = axes.iter().map(|a| problem.resource(&a.resource)).collect::<Result<_, _>>()?;
+pub fn pareto(problem: &Problem, request: &SolveRequest, axes: &[Axis]) -> Result<Vec<Solution>, Error> {
+    axes.iter().try_for_each(|axis| problem.declares(&axis.resource))?;
     solve(problem, request)?;
-    let sweep = Sweep { problem, request, axes, indices: &indices };
-    let mut plans = sweep.under(&mut request.limits.clone(), 0)?;
-    let point =
-        |s: &Solution| -> Vec<f64> { indices.iter().map(|&i| s.totals[i]).chain([s.objective]).collect() };
+    let sweep = Sweep { problem, request, axes };
+    let mut plans = sweep.under(&mut request.limits.clone(), 0);
+    let point = |s: &Solution| -> Vec<f64> {
+        axes.iter().map(|axis| s.totals[&axis.resource]).chain([s.objective]).collect()
+    };
     plans.sort_by(|a, b| {
         let (a, b) = (point(a), point(b));
         let order = a.iter().zip(&b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne());
@@ -50,44 +51,42 @@ pub fn pareto(problem: &Problem, request: &Request, axes: &[Axis]) -> Result<Vec
 
 struct Sweep<'a> {
     problem: &'a Problem,
-    request: &'a Request,
+    request: &'a SolveRequest,
     axes: &'a [Axis],
-    indices: &'a [usize],
 }
 
 impl Sweep<'_> {
     /// The plans found by lowering the axes from `depth` on, under the limits so far.
-    fn under(&self, limits: &mut Vec<Limit>, depth: usize) -> Result<Vec<Solution>, Error> {
+    fn under(&self, limits: &mut Vec<Limit>, depth: usize) -> Vec<Solution> {
         let Some(Axis { resource, steps }) = self.axes.get(depth) else {
-            return Ok(self.least(&self.request.minimise, limits)?.into_iter().collect());
+            return self.least(&self.request.minimise, limits).into_iter().collect();
         };
-        let spent = |s: &Solution| s.totals[self.indices[depth]];
+        let spent = |s: &Solution| s.totals[resource];
         let most = |plans: &[Solution]| plans.iter().map(spent).fold(f64::NEG_INFINITY, f64::max);
-        let mut plans = self.under(limits, depth + 1)?;
+        let mut plans = self.under(limits, depth + 1);
         // The least of an axis is known to a gap, so that a limit near it can be a hair too low for any plan.
-        let Some(bottom) = self.least(resource, limits)?.as_ref().map(spent) else { return Ok(plans) };
+        let Some(bottom) = self.least(resource, limits).as_ref().map(spent) else { return plans };
         let (top, mut met) = (most(&plans), most(&plans));
         for step in 1..*steps {
             let share = (steps - 1 - step) as f64 / (steps - 1) as f64;
-            let at_most = bottom + (top - bottom) * share;
-            if at_most < met {
-                limits.push(Limit::new(resource, at_most));
-                let found = self.under(limits, depth + 1)?;
+            let limit = bottom + (top - bottom) * share;
+            if limit < met {
+                limits.push(Limit::new(resource.clone(), limit));
+                let found = self.under(limits, depth + 1);
                 limits.pop();
-                met = most(&found).min(at_most);
+                met = most(&found).min(limit);
                 plans.extend(found);
             }
         }
-        Ok(plans)
+        plans
     }
 
-    fn least(&self, minimise: &str, limits: &[Limit]) -> Result<Option<Solution>, Error> {
-        let (minimise, limits) = (minimise.to_owned(), limits.to_vec());
-        let request = Request { minimise, limits, effort: self.request.effort };
-        Ok(if let Outcome::Solved(solution) = attempt(self.problem, &request)? {
-            Some(solution)
-        } else {
-            None
-        })
+    fn least(&self, minimise: &Resource, limits: &[Limit]) -> Option<Solution> {
+        let (minimise, limits) = (minimise.clone(), limits.to_vec());
+        let request = SolveRequest { minimise, limits, stop: self.request.stop };
+        match attempt(self.problem, &request) {
+            Outcome::Solved(solution) => Some(solution),
+            Outcome::Infeasible | Outcome::Undecided(_) => None,
+        }
     }
 }

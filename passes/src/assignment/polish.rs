@@ -1,7 +1,7 @@
 //! From a mixture to an assignment near it, and from there to a good one within the limits, one group at a time.
 
 use super::{
-    program::{Assignment, Program},
+    program::{Assignment, OBJECTIVE, Program},
     relaxation::Relaxed,
 };
 
@@ -44,8 +44,8 @@ pub(super) fn polish(
     plan.totals = program.totals(&plan.taken.concat());
     let mut best: Option<(f64, Assignment)> = None;
     for _ in 0..MOST_CHANGES * program.groups.len() + 1 {
-        if program.fits(&plan.totals) && best.as_ref().is_none_or(|b| plan.totals[0] < b.0) {
-            best = Some((plan.totals[0], plan.taken.concat()));
+        if program.fits(&plan.totals) && best.as_ref().is_none_or(|b| plan.totals[OBJECTIVE] < b.0) {
+            best = Some((plan.totals[OBJECTIVE], plan.taken.concat()));
         }
         let Some((group, change)) = plan.best_change() else { break };
         plan.taken[group] = change;
@@ -76,7 +76,7 @@ impl Plan<'_> {
                     let cost: f64 = self.prices.iter().enumerate().map(|(r, p)| p * change(r)).sum();
                     if gain > 0.0 { gain / cost.max(1e-12) } else { 0.0 }
                 } else if gain >= 0.0 {
-                    -change(0)
+                    -change(OBJECTIVE)
                 } else {
                     0.0
                 };
@@ -88,13 +88,13 @@ impl Plan<'_> {
         best.1
     }
 
-    /// By how much the limits would be exceeded after a change, in sum and relative to each resource's scale.
+    /// By how much the limits would be exceeded after a change, in sum and relative to each row's scale.
     fn over(&self, change: impl Fn(usize) -> f64) -> f64 {
-        let limits = self.program.at_most.iter().enumerate();
-        let excess = |(i, at_most): (usize, &f64)| {
-            f64::max(0.0, self.totals[i + 1] + change(i + 1) - at_most) / self.program.scale[i + 1]
+        let limits = (OBJECTIVE + 1..).zip(&self.program.limits);
+        let violation = |(row, limit): (usize, &f64)| {
+            f64::max(0.0, self.totals[row] + change(row) - limit) / self.program.scale[row]
         };
-        limits.map(excess).sum()
+        limits.map(violation).sum()
     }
 
     /// All ways to change one choice of a group, and the cheapest of each other alternative.
@@ -102,8 +102,8 @@ impl Plan<'_> {
         let (program, taken) = (self.program, &self.taken[group]);
         let current = program.alternative_of(group, taken[0]);
         let mut new = taken.clone();
-        for (at, part) in program.alternatives[current].clone().enumerate() {
-            for choice in program.parts[part].clone() {
+        for (at, member) in program.alternatives[current].clone().enumerate() {
+            for choice in program.members[member].clone() {
                 if self.allowed[choice] && choice as u32 != taken[at] {
                     new[at] = choice as u32;
                     visit(&new);
@@ -112,8 +112,8 @@ impl Plan<'_> {
             new[at] = taken[at];
         }
         for other in program.groups[group].clone().filter(|&a| a != current) {
-            let parts = program.alternatives[other].clone();
-            let cheapest = parts.map(|p| program.cheapest_choice(p, self.prices, self.allowed));
+            let members = program.alternatives[other].clone();
+            let cheapest = members.map(|p| program.cheapest_choice(p, self.prices, self.allowed));
             let (costs, choices): (Vec<f64>, Assignment) = cheapest.unzip();
             if costs.iter().all(|c| c.is_finite()) {
                 visit(&choices);
@@ -125,8 +125,8 @@ impl Plan<'_> {
 fn by_group(program: &Program, assignment: &[u32]) -> Vec<Assignment> {
     let mut rest = assignment;
     let of_group = |group: usize| {
-        let parts = program.alternatives[program.alternative_of(group, rest[0])].len();
-        let (own, others) = rest.split_at(parts);
+        let members = program.alternatives[program.alternative_of(group, rest[0])].len();
+        let (own, others) = rest.split_at(members);
         rest = others;
         own.to_vec()
     };

@@ -1,107 +1,99 @@
 //! The problem, the request, and what makes them well formed.
 
-use super::{Error, Unit};
+use samp_abi::Format;
+
+use super::{Costs, Error, Resource};
 
 /// Numbers from here on are refused: they are sentinels, and sums with them lose every other digit.
 const ABSURD: f64 = 1e30;
 
 /// What a plan spends, and the groups it decides.
 ///
-/// Whatever adds up over groups can be a resource: weight bytes, device bytes (the KV cache and the workspace are
-/// groups of their own), average bits (a choice costs its bits × its share of the weights), decode latency at one
-/// batch size, prefill latency, the loss overall, the loss of one stratum.
+/// Whatever adds up over groups can be a resource: the KV cache and the workspace are groups of their own, and average
+/// bits count as bits × the matrix's share of the weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Problem {
-    /// The resources; every [`Choice::costs`] follows this order.
+    /// The resources; every choice has a cost of each.
     pub resources: Vec<Resource>,
     /// The groups, decided independently except for the limits.
     pub groups: Vec<Group>,
 }
 
-/// Something that a plan spends.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resource {
-    /// Its name, e.g. `decode latency at batch 8`; limits and objectives name it by this.
-    pub name: String,
-    /// What its numbers count.
-    pub unit: Unit,
-}
-
 /// Weights that are decided together. A plan takes exactly one alternative.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// Its name, e.g. `layers.0.self_attn.qkv_proj` or `kv_cache`.
+    /// Its name, e.g. `layers.0.self_attn.qkv_proj` or `KV cache`.
     pub name: String,
-    /// E.g. first the fused kernel with one format for all members, then the members apart.
+    /// E.g. first the fused matrix with one format for all members, then the members split.
     pub alternatives: Vec<Alternative>,
 }
 
-/// A way to hold a group: a plan that takes it takes exactly one choice in each part.
+/// A way to hold a group, fused or split: a plan that takes it takes exactly one choice for each member.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alternative {
-    /// One part for a fused or plain group, one per member when apart.
-    pub parts: Vec<Part>,
+    /// What is decided by itself: one for a plain matrix or a fused one, one per member of a split one.
+    pub members: Vec<Member>,
 }
 
-/// One decision.
+/// One decision: a matrix that takes one format.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct Member {
     /// Its name, e.g. `layers.0.self_attn.q_proj`.
     pub name: String,
     /// What it can be. Of choices with equal costs the first is taken.
     pub choices: Vec<Choice>,
 }
 
-/// A format, with the quantizer that makes it, and what it costs.
+/// A format, and what it costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// Its name, e.g. `nf4 gptq`.
-    pub name: String,
-    /// One finite number per resource, in the resource's unit and the problem's order.
-    pub costs: Vec<f64>,
+    /// What the member is stored in.
+    pub format: Format,
+    /// A finite amount of each of the problem's resources.
+    pub costs: Costs,
 }
 
-/// What a plan does with one group: an index into [`Group::alternatives`], and one into [`Part::choices`] per part.
+/// What a plan does with one group: an index into [`Group::alternatives`], and one into [`Member::choices`] per member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Chosen {
+pub struct GroupChoice {
     /// The alternative taken.
     pub alternative: usize,
-    /// The choice taken in each of its parts.
+    /// The choice taken for each of its members.
     pub choices: Vec<usize>,
 }
 
 /// The most that a plan may spend of a resource, inclusive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
-    /// The resource's name.
-    pub resource: String,
-    /// In the resource's unit.
-    pub at_most: f64,
+    /// What is limited.
+    pub resource: Resource,
+    /// The most of it, in the resource's unit.
+    pub most: f64,
 }
 
 /// What to find.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// The name of the resource of which to spend the least.
-    pub minimise: String,
+pub struct SolveRequest {
+    /// The objective: the resource of which to spend the least.
+    pub minimise: Resource,
     /// All of these hold in the plan found.
     pub limits: Vec<Limit>,
-    /// When to stop.
-    pub effort: Effort,
+    /// When the search may stop.
+    pub stop: StopCriteria,
 }
 
 /// When a search may stop before it has proved its plan the best.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Effort {
+pub struct StopCriteria {
     /// The relative distance between plan and bound that is close enough; 0 searches to the end.
     pub gap: f64,
     /// The most nodes of the search tree.
     pub nodes: usize,
 }
 
-impl Default for Effort {
+impl Default for StopCriteria {
     fn default() -> Self {
-        Effort { gap: 1e-4, nodes: 5_000 }
+        StopCriteria { gap: 1e-4, nodes: 5_000 }
     }
 }
 
@@ -109,30 +101,30 @@ impl Group {
     /// A group that is one decision.
     pub fn new(name: impl Into<String>, choices: Vec<Choice>) -> Group {
         let name = name.into();
-        let whole = Part { name: name.clone(), choices };
-        Group { name, alternatives: vec![Alternative { parts: vec![whole] }] }
+        let only = Member { name: name.clone(), choices };
+        Group { name, alternatives: vec![Alternative { members: vec![only] }] }
     }
 
-    /// The same group, which can also come apart into members that choose by themselves. What running several kernels
+    /// The same group, which can also be split into members that choose by themselves. What running several kernels
     /// costs more than one belongs into the members' costs.
     #[must_use]
-    pub fn or_apart(mut self, members: Vec<Part>) -> Group {
-        self.alternatives.push(Alternative { parts: members });
+    pub fn or_split(mut self, members: Vec<Member>) -> Group {
+        self.alternatives.push(Alternative { members });
         self
     }
 }
 
 impl Limit {
-    /// At most so much of the named resource, in its unit.
-    pub fn new(resource: impl Into<String>, at_most: f64) -> Limit {
-        Limit { resource: resource.into(), at_most }
+    /// At most so much of the resource, in its unit.
+    pub fn new(resource: Resource, most: f64) -> Limit {
+        Limit { resource, most }
     }
 }
 
-impl Request {
-    /// The least of the named resource within the limits, with the usual effort.
-    pub fn new(minimise: impl Into<String>, limits: Vec<Limit>) -> Request {
-        Request { minimise: minimise.into(), limits, effort: Effort::default() }
+impl SolveRequest {
+    /// The least of the resource within the limits, with the usual criteria to stop by.
+    pub fn new(minimise: Resource, limits: Vec<Limit>) -> SolveRequest {
+        SolveRequest { minimise, limits, stop: StopCriteria::default() }
     }
 }
 
@@ -141,61 +133,63 @@ impl Problem {
     ///
     /// # Panics
     /// When the plan does not fit the problem.
-    pub fn totals(&self, plan: &[Chosen]) -> Vec<f64> {
+    pub fn totals(&self, plan: &[GroupChoice]) -> Costs {
         assert_eq!(plan.len(), self.groups.len(), "a plan decides every group");
-        let mut totals = vec![0.0; self.resources.len()];
+        let mut totals = Costs::zero(&self.resources);
         for (group, chosen) in self.groups.iter().zip(plan) {
-            let parts = &group.alternatives[chosen.alternative].parts;
-            assert_eq!(parts.len(), chosen.choices.len(), "a plan decides every part of `{}`", group.name);
-            for (part, &choice) in parts.iter().zip(&chosen.choices) {
-                totals.iter_mut().zip(&part.choices[choice].costs).for_each(|(t, c)| *t += c);
+            let members = &group.alternatives[chosen.alternative].members;
+            assert_eq!(
+                members.len(),
+                chosen.choices.len(),
+                "a plan decides every member of `{}`",
+                group.name
+            );
+            for (member, &choice) in members.iter().zip(&chosen.choices) {
+                totals.add(&member.choices[choice].costs);
             }
         }
         totals
     }
 
-    /// The index of a resource.
-    pub(super) fn resource(&self, name: &str) -> Result<usize, Error> {
-        let known = || self.resources.iter().map(|r| r.name.clone()).collect();
-        self.resources
-            .iter()
-            .position(|r| r.name == name)
-            .ok_or_else(|| Error::UnknownResource { name: name.into(), known: known() })
+    /// Refuses a resource that the problem does not count.
+    pub(super) fn declares(&self, resource: &Resource) -> Result<(), Error> {
+        if self.resources.contains(resource) {
+            return Ok(());
+        }
+        Err(Error::UnknownResource { resource: resource.clone(), known: self.resources.clone() })
     }
 
     /// Refuses a problem or a request that has no meaning.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Error> {
+    pub(super) fn check(&self, request: &SolveRequest) -> Result<(), Error> {
         for group in &self.groups {
             if group.alternatives.is_empty() {
                 return Err(Error::NoChoice { place: group.name.clone() });
             }
             for alternative in &group.alternatives {
-                match alternative.parts.as_slice() {
+                match alternative.members.as_slice() {
                     [] => return Err(Error::NoChoice { place: group.name.clone() }),
-                    parts => parts.iter().try_for_each(|part| self.check_part(part))?,
+                    members => members.iter().try_for_each(|member| self.check_member(member))?,
                 }
             }
         }
-        self.resource(&request.minimise)?;
+        self.declares(&request.minimise)?;
         for limit in &request.limits {
-            self.resource(&limit.resource)?;
-            number(limit.at_most, || format!("limit on {}", limit.resource))?;
+            self.declares(&limit.resource)?;
+            number(limit.most, || format!("limit on {}", limit.resource))?;
         }
         Ok(())
     }
 
-    fn check_part(&self, part: &Part) -> Result<(), Error> {
-        if part.choices.is_empty() {
-            return Err(Error::NoChoice { place: part.name.clone() });
+    fn check_member(&self, member: &Member) -> Result<(), Error> {
+        if member.choices.is_empty() {
+            return Err(Error::NoChoice { place: member.name.clone() });
         }
-        for choice in &part.choices {
-            let place = || format!("`{}` for `{}`", choice.name, part.name);
-            if choice.costs.len() != self.resources.len() {
-                let (expected, found) = (self.resources.len(), choice.costs.len());
-                return Err(Error::Costs { place: place(), expected, found });
-            }
-            for (resource, &cost) in self.resources.iter().zip(&choice.costs) {
-                number(cost, || format!("{} of {}", resource.name, place()))?;
+        for choice in &member.choices {
+            let place = || format!("`{}` for `{}`", choice.format, member.name);
+            for resource in &self.resources {
+                let cost = choice.costs.get(resource);
+                let missing = || Error::MissingCost { place: place(), resource: resource.clone() };
+                number(cost.ok_or_else(missing)?, || format!("{resource} of {}", place()))?;
             }
         }
         Ok(())

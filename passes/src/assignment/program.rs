@@ -2,63 +2,67 @@
 
 use std::ops::Range;
 
-use super::{Chosen, Error, Problem, Request};
+use super::{GroupChoice, Problem, Resource, SolveRequest};
 
-/// The choices taken, as flat indices in the order of the groups and parts.
+/// The choices taken, as flat indices in the order of the groups and members.
 pub(super) type Assignment = Vec<u32>;
 
-/// Resource 0 is the objective, the others are the limits' in their order; one resource may appear twice.
+/// The row of the objective; the limits' rows follow in the request's order. One resource may have several rows.
+pub(super) const OBJECTIVE: usize = 0;
+
+/// A problem's costs as a matrix, with a row for the objective and one for each limit.
 pub(super) struct Program {
-    /// Alternatives of each group, parts of each alternative, choices of each part.
+    /// Alternatives of each group, members of each alternative, choices of each member.
     pub(super) groups: Vec<Range<usize>>,
     pub(super) alternatives: Vec<Range<usize>>,
-    pub(super) parts: Vec<Range<usize>>,
-    /// Choice × resource, in the problem's units.
+    pub(super) members: Vec<Range<usize>>,
+    /// Choice × row, in the resources' units.
     costs: Vec<f64>,
     /// One more than there are limits.
     pub(super) width: usize,
-    /// The limits, in the problem's units.
-    pub(super) at_most: Vec<f64>,
-    /// Roughly the distance between the largest and the least total of each resource; never 0.
+    /// The most of each limit, in its resource's unit.
+    pub(super) limits: Vec<f64>,
+    /// Roughly the distance between the largest and the least total of each row; never 0.
     pub(super) scale: Vec<f64>,
     /// Totals of the assignment with the least objective: scaled totals count from here.
     origin: Vec<f64>,
 }
 
 impl Program {
-    pub(super) fn new(problem: &Problem, request: &Request) -> Result<Program, Error> {
-        let names = [&request.minimise].into_iter().chain(request.limits.iter().map(|l| &l.resource));
-        let resources: Vec<usize> = names.map(|name| problem.resource(name)).collect::<Result<_, _>>()?;
+    /// Of a problem and a request that were checked.
+    pub(super) fn new(problem: &Problem, request: &SolveRequest) -> Program {
+        let limited = request.limits.iter().map(|limit| &limit.resource);
+        let rows: Vec<&Resource> = [&request.minimise].into_iter().chain(limited).collect();
         let mut program = Program {
             groups: vec![],
             alternatives: vec![],
-            parts: vec![],
+            members: vec![],
             costs: vec![],
-            width: resources.len(),
-            at_most: request.limits.iter().map(|l| l.at_most).collect(),
+            width: rows.len(),
+            limits: request.limits.iter().map(|limit| limit.most).collect(),
             scale: vec![],
             origin: vec![],
         };
         for group in &problem.groups {
             let first = program.alternatives.len();
             for alternative in &group.alternatives {
-                let first = program.parts.len();
-                for part in &alternative.parts {
+                let first = program.members.len();
+                for member in &alternative.members {
                     let first = program.choices();
-                    let costs = part.choices.iter().flat_map(|c| resources.iter().map(|&r| c.costs[r]));
+                    let costs = member.choices.iter().flat_map(|c| rows.iter().map(|&row| c.costs[row]));
                     program.costs.extend(costs);
-                    program.parts.push(first..program.choices());
+                    program.members.push(first..program.choices());
                 }
-                program.alternatives.push(first..program.parts.len());
+                program.alternatives.push(first..program.members.len());
             }
             program.groups.push(first..program.alternatives.len());
         }
         program.scale = (0..program.width).map(|r| program.spread(r)).collect();
         let mut only_objective = vec![0.0; program.width];
-        only_objective[0] = 1.0;
+        only_objective[OBJECTIVE] = 1.0;
         let least = program.cheapest(&only_objective, &vec![true; program.choices()]);
         program.origin = program.totals(&least.unwrap_or_default());
-        Ok(program)
+        program
     }
 
     pub(super) fn choices(&self) -> usize {
@@ -69,7 +73,7 @@ impl Program {
         &self.costs[choice * self.width..][..self.width]
     }
 
-    /// The cost of a choice at a price per resource.
+    /// The cost of a choice at a price per row.
     pub(super) fn price(&self, choice: usize, prices: &[f64]) -> f64 {
         self.costs(choice).iter().zip(prices).map(|(c, p)| c * p).sum()
     }
@@ -91,7 +95,7 @@ impl Program {
     /// The limits, scaled as the totals are.
     pub(super) fn room(&self) -> Vec<f64> {
         let frame = self.origin[1..].iter().zip(&self.scale[1..]);
-        self.at_most.iter().zip(frame).map(|(l, (o, s))| (l - o) / s).collect()
+        self.limits.iter().zip(frame).map(|(l, (o, s))| (l - o) / s).collect()
     }
 
     /// Rescales the objective to the size it has near a bound, so that what is next to nothing compared with the worst
@@ -99,46 +103,46 @@ impl Program {
     pub(super) fn zoom(&mut self, bound: f64) {
         let size = self.objective(bound).abs();
         if size.is_finite() {
-            self.scale[0] = size.clamp(1e-9 * self.scale[0], self.scale[0]);
+            self.scale[OBJECTIVE] = size.clamp(1e-9 * self.scale[OBJECTIVE], self.scale[OBJECTIVE]);
         }
     }
 
     /// A scaled objective in the objective's own unit.
     pub(super) fn objective(&self, scaled: f64) -> f64 {
-        self.origin[0] + scaled * self.scale[0]
+        self.origin[OBJECTIVE] + scaled * self.scale[OBJECTIVE]
     }
 
     /// An amount of the objective, scaled.
     pub(super) fn scaled_amount(&self, objective: f64) -> f64 {
-        objective / self.scale[0]
+        objective / self.scale[OBJECTIVE]
     }
 
-    /// Prices per unit of each resource, from weights of the scaled ones.
+    /// Prices per unit of each row, from weights of the scaled ones.
     pub(super) fn prices(&self, weights: &[f64]) -> Vec<f64> {
         weights.iter().zip(&self.scale).map(|(w, s)| w / s).collect()
     }
 
     /// Whether totals are within all limits.
     pub(super) fn fits(&self, totals: &[f64]) -> bool {
-        totals[1..].iter().zip(&self.at_most).all(|(total, at_most)| total <= at_most)
+        totals[1..].iter().zip(&self.limits).all(|(total, limit)| total <= limit)
     }
 
-    /// The choices that none of the same part beats in all resources of the program. Of equal ones the first stays.
+    /// The choices that none of the same member beats in all rows. Of equal ones the first stays.
     pub(super) fn undominated(&self) -> Vec<bool> {
         let mut kept = vec![true; self.choices()];
-        for part in &self.parts {
-            for a in part.clone() {
+        for member in &self.members {
+            for a in member.clone() {
                 let beats = |b: usize| {
                     let pairs = || self.costs(b).iter().zip(self.costs(a));
                     pairs().all(|(x, y)| x <= y) && (b < a || pairs().any(|(x, y)| x < y))
                 };
-                kept[a] = !part.clone().any(|b| b != a && beats(b));
+                kept[a] = !member.clone().any(|b| b != a && beats(b));
             }
         }
         kept
     }
 
-    /// The cheapest assignment of allowed choices at a price per resource; of equals the first. `None` when some group
+    /// The cheapest assignment of allowed choices at a price per row; of equals the first. `None` when some group
     /// has no alternative left.
     pub(super) fn cheapest(&self, prices: &[f64], allowed: &[bool]) -> Option<Assignment> {
         let mut assignment = Assignment::with_capacity(self.groups.len());
@@ -159,8 +163,8 @@ impl Program {
         let (mut best, mut end) = (f64::INFINITY, start);
         for alternative in self.groups[group].clone() {
             let mut price = 0.0;
-            for part in self.alternatives[alternative].clone() {
-                let (cost, choice) = self.cheapest_choice(part, prices, allowed);
+            for member in self.alternatives[alternative].clone() {
+                let (cost, choice) = self.cheapest_choice(member, prices, allowed);
                 price += cost;
                 into.push(choice);
             }
@@ -173,10 +177,10 @@ impl Program {
         (end > start).then_some(())
     }
 
-    /// The cheapest choice of a part and its price: infinite where none is allowed.
-    pub(super) fn cheapest_choice(&self, part: usize, prices: &[f64], allowed: &[bool]) -> (f64, u32) {
+    /// The cheapest choice of a member and its price: infinite where none is allowed.
+    pub(super) fn cheapest_choice(&self, member: usize, prices: &[f64], allowed: &[bool]) -> (f64, u32) {
         let mut best = (f64::INFINITY, 0);
-        for choice in self.parts[part].clone().filter(|&c| allowed[c]) {
+        for choice in self.members[member].clone().filter(|&c| allowed[c]) {
             let price = self.price(choice, prices);
             if price < best.0 {
                 best = (price, choice as u32);
@@ -185,30 +189,30 @@ impl Program {
         best
     }
 
-    /// The alternative of a group that a choice of its first part belongs to.
+    /// The alternative of a group that a choice of its first member belongs to.
     pub(super) fn alternative_of(&self, group: usize, choice: u32) -> usize {
-        let first = |a: &usize| self.parts[self.alternatives[*a].start].contains(&(choice as usize));
+        let first = |a: &usize| self.members[self.alternatives[*a].start].contains(&(choice as usize));
         self.groups[group].clone().find(first).expect("the choice is one of the group's")
     }
 
     /// An assignment in the problem's own terms.
-    pub(super) fn chosen(&self, assignment: &[u32]) -> Vec<Chosen> {
+    pub(super) fn chosen(&self, assignment: &[u32]) -> Vec<GroupChoice> {
         let mut rest = assignment;
         let of_group = |group: usize| {
             let alternative = self.alternative_of(group, rest[0]);
-            let parts = self.alternatives[alternative].clone();
-            let (own, others) = rest.split_at(parts.len());
+            let members = self.alternatives[alternative].clone();
+            let (own, others) = rest.split_at(members.len());
             rest = others;
-            let choices = own.iter().zip(parts).map(|(&c, p)| c as usize - self.parts[p].start).collect();
-            Chosen { alternative: alternative - self.groups[group].start, choices }
+            let choices = own.iter().zip(members).map(|(&c, p)| c as usize - self.members[p].start).collect();
+            GroupChoice { alternative: alternative - self.groups[group].start, choices }
         };
         (0..self.groups.len()).map(of_group).collect()
     }
 
-    fn spread(&self, resource: usize) -> f64 {
+    fn spread(&self, row: usize) -> f64 {
         let (mut spread, mut size) = (0.0, 0.0);
-        for part in &self.parts {
-            let costs = || part.clone().map(|c| self.costs(c)[resource]);
+        for member in &self.members {
+            let costs = || member.clone().map(|c| self.costs(c)[row]);
             let (least, most) =
                 (costs().fold(f64::INFINITY, f64::min), costs().fold(f64::NEG_INFINITY, f64::max));
             spread += most - least;

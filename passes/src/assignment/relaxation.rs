@@ -11,7 +11,7 @@
 
 use std::rc::Rc;
 
-use super::program::{Assignment, Program};
+use super::program::{Assignment, OBJECTIVE, Program};
 
 /// A reduced cost from here on does not pay.
 const PAYS: f64 = -1e-11;
@@ -74,7 +74,7 @@ impl<'a> Relaxer<'a> {
     /// Relaxes, at most until the bound reaches the cutoff.
     pub(super) fn relax(&mut self, allowed: &[bool], cutoff: f64) -> Relaxed {
         let mut weights = vec![0.0; self.room.len() + 1];
-        weights[0] = 1.0;
+        weights[OBJECTIVE] = 1.0;
         let first = self.column(&weights, allowed);
         let mut best = Relaxed { bound: f64::NEG_INFINITY, weights, mixture: vec![] };
         let Some(first) = first else {
@@ -123,7 +123,7 @@ impl<'a> Relaxer<'a> {
         let mut duals = vec![0.0; basis.len()];
         for (basic, row) in basis.iter().zip(&inverse) {
             let cost = match basic {
-                Basic::Column(column) if !outside => column.scaled[0],
+                Basic::Column(column) if !outside => column.scaled[OBJECTIVE],
                 Basic::Excess(_) if outside => 1.0,
                 _ => continue,
             };
@@ -202,7 +202,7 @@ impl<'a> Relaxer<'a> {
 
 impl Vertex {
     fn reduced_cost(&self, column: &Column) -> f64 {
-        let own = if self.outside { 0.0 } else { column.scaled[0] };
+        let own = if self.outside { 0.0 } else { column.scaled[OBJECTIVE] };
         own - dot(&self.duals, &column.scaled[1..]) - self.duals[self.duals.len() - 1]
     }
 }

@@ -1,12 +1,12 @@
-//! Branch and bound: where the relaxation mixes choices of a group, part them; dive, then best bound first.
+//! Branch and bound: where the relaxation mixes choices of a group, divide them; dive, then best bound first.
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
 use super::{
-    Effort,
+    StopCriteria,
     branch::Shares,
     polish::{polish, rounded},
-    program::{Assignment, Program},
+    program::{Assignment, OBJECTIVE, Program},
     relaxation::{Relaxed, Relaxer},
 };
 
@@ -28,13 +28,13 @@ pub(super) struct Found {
 }
 
 /// Finds the assignment of least objective within the limits.
-pub(super) fn search(program: &mut Program, effort: Effort) -> Found {
+pub(super) fn search(program: &mut Program, stop: StopCriteria) -> Found {
     let rough = Relaxer::new(program).relax(&program.undominated(), f64::INFINITY);
     program.zoom(rough.bound);
     let program = &*program;
     let mut tree = Tree {
         program,
-        effort,
+        stop,
         relaxer: Relaxer::new(program),
         allowed: program.undominated(),
         best: None,
@@ -52,9 +52,9 @@ pub(super) fn search(program: &mut Program, effort: Effort) -> Found {
 
 struct Tree<'a> {
     program: &'a Program,
-    effort: Effort,
+    stop: StopCriteria,
     relaxer: Relaxer<'a>,
-    /// What can be part of a better plan, as far as the root knows.
+    /// What can be in a better plan, as far as the root knows.
     allowed: Vec<bool>,
     best: Option<(Assignment, Vec<f64>)>,
     /// The least bound of what was closed without being searched to the end.
@@ -63,7 +63,7 @@ struct Tree<'a> {
     open: BinaryHeap<Node>,
 }
 
-/// A part of the tree to search.
+/// A subtree to search.
 struct Node {
     bound: f64,
     serial: usize,
@@ -81,8 +81,8 @@ impl Tree<'_> {
             let mut only = vec![0.0; self.program.width];
             only[limit] = 1.0;
             let least = self.program.cheapest(&only, &self.allowed).unwrap_or_default();
-            if self.program.totals(&least)[limit] > self.program.at_most[limit - 1] {
-                return vec![0.0; self.program.at_most.len()];
+            if self.program.totals(&least)[limit] > self.program.limits[limit - 1] {
+                return vec![0.0; self.program.limits.len()];
             }
         }
         let mut allowed = self.allowed.clone();
@@ -99,7 +99,7 @@ impl Tree<'_> {
         if let Some(node) = self.node(&relaxed, f64::NEG_INFINITY, vec![], &allowed) {
             self.open.push(node);
         }
-        prices[1..].iter().map(|p| p / prices[0]).collect()
+        prices[1..].iter().map(|p| p / prices[OBJECTIVE]).collect()
     }
 
     fn grow(&mut self) {
@@ -109,7 +109,7 @@ impl Tree<'_> {
                 self.floor = self.floor.min(node.bound);
                 continue;
             }
-            if self.nodes >= self.effort.nodes {
+            if self.nodes >= self.stop.nodes {
                 self.open.push(node);
                 return;
             }
@@ -133,7 +133,7 @@ impl Tree<'_> {
         self.node(&relaxed, parent.bound, excluded, &allowed)
     }
 
-    /// The node to search on from a relaxation, unless nothing better is there or nothing is left to part.
+    /// The node to search on from a relaxation, unless nothing better is there or nothing is left to divide.
     fn node(&mut self, relaxed: &Relaxed, floor: f64, excluded: Vec<u32>, allowed: &[bool]) -> Option<Node> {
         let bound = relaxed.bound.max(floor);
         if bound >= self.cutoff() {
@@ -160,7 +160,9 @@ impl Tree<'_> {
 
     fn offer(&mut self, assignment: &[u32]) {
         let totals = self.program.totals(assignment);
-        if self.program.fits(&totals) && self.best.as_ref().is_none_or(|best| totals[0] < best.1[0]) {
+        if self.program.fits(&totals)
+            && self.best.as_ref().is_none_or(|best| totals[OBJECTIVE] < best.1[OBJECTIVE])
+        {
             self.best = Some((assignment.to_vec(), totals));
         }
     }
@@ -169,15 +171,15 @@ impl Tree<'_> {
     fn drop_useless(&mut self, relaxed: &Relaxed) {
         let (program, cutoff) = (self.program, self.cutoff());
         let prices = program.prices(&relaxed.weights);
-        let part_least = |part: usize| program.cheapest_choice(part, &prices, &self.allowed).0;
-        let least: Vec<f64> = (0..program.parts.len()).map(part_least).collect();
+        let member_least = |member: usize| program.cheapest_choice(member, &prices, &self.allowed).0;
+        let least: Vec<f64> = (0..program.members.len()).map(member_least).collect();
         for alternatives in &program.groups {
             let of = |a: usize| program.alternatives[a].clone().map(|p| least[p]).sum::<f64>();
             let group_least = alternatives.clone().map(of).fold(f64::INFINITY, f64::min);
             for alternative in alternatives.clone() {
-                for part in program.alternatives[alternative].clone() {
-                    let rest = of(alternative) - least[part] - group_least;
-                    for choice in program.parts[part].clone() {
+                for member in program.alternatives[alternative].clone() {
+                    let rest = of(alternative) - least[member] - group_least;
+                    for choice in program.members[member].clone() {
                         let bound = relaxed.bound + rest + program.price(choice, &prices);
                         if self.allowed[choice] && bound >= cutoff {
                             self.floor = self.floor.min(bound);
@@ -192,8 +194,8 @@ impl Tree<'_> {
     /// A bound from here on excludes plans that are better by more than the gap asked for.
     fn cutoff(&self) -> f64 {
         let Some((_, totals)) = &self.best else { return f64::INFINITY };
-        let allowed = self.program.scaled_amount(self.effort.gap * totals[0].abs());
-        self.program.scaled(totals)[0] - allowed.max(SAME)
+        let allowed = self.program.scaled_amount(self.stop.gap * totals[OBJECTIVE].abs());
+        self.program.scaled(totals)[OBJECTIVE] - allowed.max(SAME)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Plans, bounds, shadow prices and fronts of small problems, against trying every plan.
 
 use proptest::prelude::*;
-use samp_passes::assignment::{Axis, Error, Problem, Request, Solution, pareto, solve};
+use samp_passes::assignment::{Axis, Costs, Error, Problem, Resource, Solution, SolveRequest, pareto, solve};
 
-use super::random::{EXACT, asked, fits, index, largest, least, plans, problem};
+use super::random::{EXACT, TIME, asked, fits, largest, least, plans, problem};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -20,29 +20,34 @@ proptest! {
 
     #[test]
     fn a_fine_sweep_finds_only_and_nearly_all_of_the_front(problem in problem(), two in any::<bool>()) {
-        let names: &[&str] = if two { &["bytes", "latency"] } else { &["bytes"] };
-        let axes: Vec<Axis> = names.iter().map(|n| Axis { resource: (*n).into(), steps: 12 }).collect();
-        let request = Request { effort: EXACT, ..Request::new("loss", vec![]) };
+        let swept = if two { vec![Resource::WeightBytes, TIME] } else { vec![Resource::WeightBytes] };
+        let axes: Vec<Axis> = swept.iter().cloned().map(|resource| Axis { resource, steps: 12 }).collect();
+        let request = SolveRequest { stop: EXACT, ..SolveRequest::new(Resource::Loss, vec![]) };
         let front = pareto(&problem, &request, &axes).unwrap();
-        let axes: Vec<usize> = names.iter().chain(&["loss"]).map(|n| index(n)).collect();
-        let tolerance = |r: usize| 1e-8 * largest(&problem, super::random::NAMES[r]);
+        let traded = [swept, vec![Resource::Loss]].concat();
+        let tolerance = |resource: &Resource| 1e-8 * largest(&problem, resource);
         for plan in &front {
             for other in plans(&problem) {
                 let other = problem.totals(&other);
-                let better = axes.iter().all(|&r| other[r] < plan.totals[r] - tolerance(r));
+                let better = traded.iter().all(|r| other[r] < plan.totals[r] - tolerance(r));
                 prop_assert!(!better, "{:?} is beaten by {other:?}", plan.totals);
             }
         }
-        let spent = |s: &Solution| s.totals[axes[0]];
+        let spent = |s: &Solution| s.totals[&Resource::WeightBytes];
         prop_assert!(front.windows(2).all(|p| spent(&p[0]) <= spent(&p[1])));
-        let cheapest = least(&problem, "bytes", &[]).unwrap();
-        prop_assert!((spent(&front[0]) - cheapest).abs() <= tolerance(axes[0]));
+        let cheapest = least(&problem, &Resource::WeightBytes, &[]).unwrap();
+        prop_assert!((spent(&front[0]) - cheapest).abs() <= tolerance(&Resource::WeightBytes));
         let best = front.iter().map(|s| s.objective).fold(f64::INFINITY, f64::min);
-        prop_assert!((best - least(&problem, "loss", &[]).unwrap()).abs() <= tolerance(index("loss")));
+        prop_assert!((best - least(&problem, &Resource::Loss, &[]).unwrap()).abs() <= tolerance(&Resource::Loss));
     }
 }
 
-fn check(problem: &Problem, request: &Request, found: &Solution, best: f64) -> Result<(), TestCaseError> {
+fn check(
+    problem: &Problem,
+    request: &SolveRequest,
+    found: &Solution,
+    best: f64,
+) -> Result<(), TestCaseError> {
     let scale = largest(problem, &request.minimise);
     prop_assert!(
         (found.objective - best).abs() <= 1e-8 * best.abs() + 1e-14 * scale,
@@ -51,19 +56,19 @@ fn check(problem: &Problem, request: &Request, found: &Solution, best: f64) -> R
     prop_assert!(found.bound <= best + 1e-12 * scale, "a bound above {best}: {found:#?}");
     prop_assert!(found.bound >= best - 1e-8 * scale, "an open gap below {best}: {found:#?}");
     prop_assert_eq!(&found.totals, &problem.totals(&found.chosen));
-    prop_assert_eq!(found.objective, found.totals[index(&request.minimise)]);
+    prop_assert_eq!(found.objective, found.totals[&request.minimise]);
     prop_assert!(fits(&request.limits, &found.totals));
     for (limit, report) in request.limits.iter().zip(&found.limits) {
-        prop_assert_eq!(report.spent, found.totals[index(&limit.resource)]);
+        prop_assert_eq!(report.spent, found.totals[&limit.resource]);
         prop_assert!(report.price <= 0.0);
     }
     // What the shadow prices prove by themselves must not exceed the best.
-    let priced = |totals: &[f64]| {
-        let limits = found.limits.iter().map(|l| -l.price * (totals[index(&l.resource)] - l.at_most));
-        totals[index(&request.minimise)] + limits.sum::<f64>()
+    let priced = |totals: &Costs| {
+        let limits = found.limits.iter().map(|l| -l.price * (totals[&l.resource] - l.most));
+        totals[&request.minimise] + limits.sum::<f64>()
     };
     let dual = plans(problem).iter().map(|p| priced(&problem.totals(p))).fold(f64::INFINITY, f64::min);
-    let size = found.limits.iter().map(|l| -l.price * l.at_most.abs()).fold(best.abs(), f64::max);
+    let size = found.limits.iter().map(|l| -l.price * l.most.abs()).fold(best.abs(), f64::max);
     prop_assert!(dual <= best + 1e-9 * size.max(scale), "{dual} above {best}: {found:#?}");
     Ok(())
 }

@@ -22,17 +22,17 @@ proptest! {
             }
             if let Some(alone) = relaxation.alone {
                 let mut raised = request.clone();
-                raised.limits[i].at_most = alone;
+                raised.limits[i].most = alone;
                 prop_assert!(solve(&problem, &raised).is_ok(), "{relaxation:?} is not enough");
             }
         }
         let limits = request.limits.iter().zip(&why.relaxations);
-        let together: Vec<Limit> = limits.map(|(l, r)| Limit::new(&l.resource, r.together)).collect();
+        let together: Vec<Limit> = limits.map(|(l, r)| Limit::new(l.resource.clone(), r.together)).collect();
         let mut raised = request.clone();
         raised.limits = together;
         prop_assert!(solve(&problem, &raised).is_ok(), "{why:?}");
         if let Err(Error::Infeasible(told)) = solve(&problem, &request) {
-            prop_assert!(told.relaxations.iter().all(|r| r.alone.is_none_or(|a| a > r.at_most)), "{told:?}");
+            prop_assert!(told.relaxations.iter().all(|r| r.alone.is_none_or(|a| a > r.most)), "{told:?}");
             prop_assert_eq!(told.as_ref(), &why);
         }
     }

@@ -1,7 +1,7 @@
 //! Every weight's format and why: what the next smaller and the next better one would change.
 
 use samp_abi::Format;
-use samp_passes::{BITS, Matrix};
+use samp_passes::{Matrix, assignment::Resource};
 
 use super::{
     ReportInputs,
@@ -78,7 +78,8 @@ fn exchange(front: &Front) -> String {
 /// Whether what was asked for counts the bytes outside of the decoder, too.
 fn counts_outside(inputs: &ReportInputs<'_>) -> bool {
     let limits = inputs.quality().and_then(|q| q.rounds.last()).map_or(&[][..], |round| &round.limits);
-    limits.is_empty() || limits.iter().any(|limit| !limit.starts_with(BITS))
+    let bits = Resource::BitsPerWeight.to_string();
+    limits.is_empty() || limits.iter().any(|limit| !limit.starts_with(&bits))
 }
 
 /// Says so where the audit set the solution aside.

@@ -11,9 +11,11 @@ use samp_abi::{
 };
 use samp_ir::Diagnostic;
 use samp_passes::{
-    BITS, BYTES, FixedCosts, FormatCost, Formulation, KV, LOSS, Matrix, Sensitivities,
-    assignment::{Axis, Chosen, Effort, Limit, Problem, Request, pareto, solve},
-    chosen_by, formulate,
+    FixedCosts, FormatCost, Formulation, Matrix, Sensitivities,
+    assignment::{
+        Axis, Costs, GroupChoice, Limit, Problem, Resource, SolveRequest, StopCriteria, pareto, solve,
+    },
+    formulate,
 };
 
 use super::{ReportInputs, place::distinct};
@@ -48,7 +50,7 @@ pub struct Front {
 /// Plans sought over the whole range, and as many again around the plan.
 const STEPS: usize = 28;
 /// A front is drawn: plans a thousandth from the best will do.
-const EFFORT: Effort = Effort { gap: 1e-3, nodes: 200 };
+const STOP: StopCriteria = StopCriteria { gap: 1e-3, nodes: 200 };
 
 impl Front {
     /// The front of a plan; `None` where nothing was measured.
@@ -62,11 +64,8 @@ impl Front {
             weight.formats.retain(|cost| decided.get(weight.key.as_str()) == Some(&cost.format));
         }
         let formulation = formulation(inputs.plan, &matrices, &known)?;
-        let plan = |format_of: &dyn Fn(&str) -> Option<Format>| {
-            chosen_by(&formulation.problem, &|key| {
-                format_of(key).or((key == KV).then_some(inputs.plan.kv.format))
-            })
-        };
+        let plan =
+            |format_of: &dyn Fn(&str) -> Option<Format>| formulation.chosen(inputs.plan.kv.format, format_of);
         let Some(own) = plan(&|key| decided.get(key).copied()) else { return Ok(None) };
         let chosen = point(&formulation.problem, &own);
         let measured = quality.profile.weights.iter().flat_map(|w| &w.formats);
@@ -119,25 +118,29 @@ fn formulation(plan: &Plan, matrices: &[Matrix], known: &Sensitivities) -> Resul
     formulate(matrices, &[rest], known, &[], &predict::selection(plan))
 }
 
-fn point(problem: &Problem, plan: &[Chosen]) -> Point {
-    spent(problem, &problem.totals(plan))
+fn point(problem: &Problem, plan: &[GroupChoice]) -> Point {
+    Point::from_totals(&problem.totals(plan))
 }
 
-fn spent(problem: &Problem, totals: &[f64]) -> Point {
-    let of =
-        |name: &str| problem.resources.iter().position(|r| r.name == name).map_or(0.0, |index| totals[index]);
-    Point { bytes: of(BYTES), bits: of(BITS), nats: of(LOSS) }
+impl Point {
+    fn from_totals(totals: &Costs) -> Point {
+        Point {
+            bytes: totals[&Resource::WeightBytes],
+            bits: totals[&Resource::BitsPerWeight],
+            nats: totals[&Resource::Loss],
+        }
+    }
 }
 
 /// Plans that nothing beats, over the whole range and finer up to twice the plan's bits.
 fn best(problem: &Problem, chosen: Point) -> Result<Vec<Point>, Diagnostic> {
-    let axes = [Axis { resource: BYTES.into(), steps: STEPS }];
-    let near = Limit::new(BITS, 2.0 * chosen.bits);
+    let axes = [Axis { resource: Resource::WeightBytes, steps: STEPS }];
+    let near = Limit::new(Resource::BitsPerWeight, 2.0 * chosen.bits);
     let mut points = vec![];
     for limits in [vec![], vec![near]] {
-        let request = Request { effort: EFFORT, ..Request::new(LOSS, limits) };
+        let request = SolveRequest { stop: STOP, ..SolveRequest::new(Resource::Loss, limits) };
         let plans = pareto(problem, &request, &axes).map_err(unsolved)?;
-        points.extend(plans.iter().map(|plan| spent(problem, &plan.totals)));
+        points.extend(plans.iter().map(|plan| Point::from_totals(&plan.totals)));
     }
     points.sort_by(|a, b| a.bytes.total_cmp(&b.bytes).then(a.nats.total_cmp(&b.nats)));
     let mut least = f64::INFINITY;
@@ -150,7 +153,7 @@ fn best(problem: &Problem, chosen: Point) -> Result<Vec<Point>, Diagnostic> {
 }
 
 fn exchange_rate(problem: &Problem, chosen: Point) -> Result<f64, Diagnostic> {
-    let request = Request::new(LOSS, vec![Limit::new(BYTES, chosen.bytes)]);
+    let request = SolveRequest::new(Resource::Loss, vec![Limit::new(Resource::WeightBytes, chosen.bytes)]);
     let solution = solve(problem, &request).map_err(unsolved)?;
     Ok(solution.limits.first().map_or(0.0, |limit| -limit.price))
 }

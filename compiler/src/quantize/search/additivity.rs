@@ -74,7 +74,7 @@ struct Draw<'a> {
 impl Draw<'_> {
     /// A weight as a whole, or each of its members.
     fn weight(&mut self, weight: &WeightSensitivity) -> Vec<Drawn> {
-        let parts = &weight.parts;
+        let parts = &weight.members;
         let known = !parts.is_empty() && parts.iter().all(|part| !part.formats.is_empty());
         if self.parts && known && self.random.below(2) == 0 {
             let mut drawn: Vec<Drawn> = vec![];
@@ -139,7 +139,7 @@ mod tests {
             key: "qkv".into(),
             outliers: vec![],
             formats: costs(3.0),
-            parts: ["q", "k", "v"].map(part).into(),
+            members: ["q", "k", "v"].map(part).into(),
         };
         let mut random = SplitMix64::new(3);
         let mut drawn = |parts| -> Vec<Vec<Drawn>> {

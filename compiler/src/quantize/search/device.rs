@@ -91,7 +91,7 @@ impl Router<'_> {
             },
         };
         let kv = losses.iter().map(cost).collect();
-        Ok(Device { arena_bytes: spec.arena_bytes, apart_arena_bytes: apart, kv })
+        Ok(Device { arena_bytes: spec.arena_bytes, split_arena_bytes: apart, kv })
     }
 
     fn lowered_by(&self, recipe: Recipe) -> anyhow::Result<PlanSpec> {

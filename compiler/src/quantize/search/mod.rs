@@ -313,7 +313,7 @@ pub fn sensitivities(profile: &Profile) -> Sensitivities {
         key: weight.key.clone(),
         outliers: weight.outlier_columns(),
         formats: weight.formats.iter().map(cost).collect(),
-        parts: weight.parts.iter().map(part).collect(),
+        members: weight.parts.iter().map(part).collect(),
     });
     let weights = weights.collect();
     Sensitivities { weights, strata }

@@ -7,8 +7,8 @@ use anyhow::Context;
 use samp_abi::Format;
 use samp_ir::{Diagnostic, Module};
 use samp_passes::{
-    Decision, Device, LOSS, Sensitivities, assign_precision,
-    assignment::{LimitReport, Solution},
+    Decision, Device, Sensitivities, assign_precision,
+    assignment::{LimitReport, Resource, Solution},
     projection_key,
     recipe::{Recipe, Rule},
 };
@@ -124,7 +124,7 @@ impl Search<'_> {
         let mut demands = router.route.demands.clone();
         ceilings.limit(&mut demands);
         let selection = selection(router.source, router.options)?;
-        assign_precision(self.module, self.known, (&demands, self.device), &selection)
+        assign_precision(self.module, self.known, &demands, self.device, &selection)
     }
 
     fn predicted(&self, decision: &Decision) -> Predicted {
@@ -161,14 +161,14 @@ impl Search<'_> {
 fn described(decision: &Decision, predicted: &Predicted, held: &HeldOut) -> Round {
     let solution: &Solution = &decision.solution;
     let price = |limit: &LimitReport| ShadowPrice {
-        resource: limit.resource.clone(),
+        resource: limit.resource.to_string(),
         per_unit: limit.price,
         offer: limit.offer(),
     };
     Round {
         limits: solution.limits.iter().map(ToString::to_string).collect(),
         predicted_nats: predicted.overall,
-        bound_nats: (decision.minimised == LOSS).then_some(solution.bound),
+        bound_nats: (decision.minimised == Resource::Loss).then_some(solution.bound),
         gap: solution.gap,
         prices: solution.limits.iter().map(price).collect(),
         audited_nats: held.overall.kl_nats,

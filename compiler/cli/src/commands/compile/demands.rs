@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf, str::FromStr};
 
 use anyhow::Context;
-use samp_passes::{Constraints, Objective};
+use samp_kernels::cost::Nanos;
+use samp_passes::{Constraints, LatencyLimit, Objective};
 
 use super::Args;
 use crate::commands::calibration::records;
@@ -197,7 +198,11 @@ fn route_options(
             device_bytes: own.max_memory.map(|bytes| bytes.0 as f64),
             weight_bytes: args.budget.map(|bytes| bytes.0 as f64),
             bits_per_weight: own.max_bits,
-            latency: own.max_latency.iter().map(|l| (l.tokens, l.nanos)).collect(),
+            latency: own
+                .max_latency
+                .iter()
+                .map(|l| LatencyLimit { tokens: l.tokens, most: Nanos(l.nanos) })
+                .collect(),
             ..Constraints::default()
         },
         promise: promise(&own.max_loss, own.optimize_for),

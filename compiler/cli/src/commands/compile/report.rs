@@ -124,7 +124,7 @@ struct Chosen {
 
 #[derive(Serialize)]
 struct Next {
-    format: String,
+    format: Format,
     bytes_more: f64,
     nats_less: f64,
 }
