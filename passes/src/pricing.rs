@@ -93,8 +93,8 @@ impl Pricing<'_> {
 
     /// The nanoseconds that the fastest kernel takes by prediction; `None` if the target has none.
     fn time(&self, kind: OpKind, shape: OpShape) -> Option<f64> {
-        let target = self.selection.target;
-        Some(predicted_time(cheapest(target, kind, shape)?, &shape, Target::of(target)).0)
+        let target = Target::of(self.selection.target);
+        Some(predicted_time(cheapest(target, kind, shape)?, &shape, target).0)
     }
 }
 
