@@ -2,6 +2,11 @@
 //!
 //! Never: a step of compiling that a build pipeline could not call in `samp-compiler`.
 
-pub mod bar;
 pub mod commands;
+mod device_args;
+mod logits_file;
+mod output;
+mod plan_model;
+mod progress_bar;
 pub mod report;
+mod table;

@@ -25,7 +25,7 @@ use super::{
     memory::{Gate, in_flight_bytes},
     weight_files::{WeightFiles, aligned},
 };
-use crate::import::{Checkpoint, Rows, TensorView};
+use crate::import::{Checkpoint, SourceRows, TensorView};
 use crate::lower::TensorSpec;
 
 /// Bytes read at once when a finished tensor is verified.
@@ -134,7 +134,7 @@ impl Packing<'_> {
             let weights = self.encoded_weights.ok_or_else(|| EmitError::NotRounded(spec.name.clone()))?;
             return weights.encoded(spec).during("reading the rounded weight", Path::new(&spec.name));
         }
-        let rows = Rows::new(tensors)?;
+        let rows = SourceRows::new(tensors)?;
         format::encode(spec.format, rows.rows(), rows.cols(), &rows, &[])
             .map_err(|source| EmitError::Encode { tensor: spec.name.clone(), source })
     }

@@ -3,11 +3,8 @@
 use samp_ir::Diagnostic;
 
 use super::{
-    checkpoint::{Checkpoint, TensorView},
-    code,
-    config::ModelConfig,
-    findings::Findings,
-    rows::is_float,
+    checkpoint::Checkpoint, code, config::ModelConfig, findings::Findings, source_rows::is_float,
+    tensor_view::TensorView,
 };
 
 /// Bytes of two mapped tensors that are resident while they are compared, in each.

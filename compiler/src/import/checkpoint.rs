@@ -6,7 +6,6 @@ use std::{
     path::Path,
 };
 
-use safetensors::Dtype;
 use samp_ir::Diagnostic;
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -14,8 +13,9 @@ use super::{
     code,
     findings::Findings,
     json::UniqueMap,
-    rows::Rows,
     shard::{FileIdentity, Shard, TensorEntry},
+    source_rows::SourceRows,
+    tensor_view::TensorView,
 };
 
 /// The file of an unsharded checkpoint.
@@ -30,21 +30,6 @@ pub struct Checkpoint {
     shards: Vec<Shard>,
     /// Tensor name → index of its shard.
     tensors: BTreeMap<String, usize>,
-}
-
-/// A tensor of the checkpoint.
-#[derive(Clone, Copy, Debug)]
-pub struct TensorView<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Element type as stored; one of f32, f16 and bf16 for every tensor that is bound.
-    pub dtype: Dtype,
-    /// Shape.
-    pub shape: &'a [u64],
-    /// Little-endian values, row-major; on no particular boundary.
-    pub bytes: &'a [u8],
-    /// Name of the file that holds it.
-    pub file: &'a str,
 }
 
 impl Checkpoint {
@@ -130,8 +115,8 @@ impl Checkpoint {
         })
     }
 
-    /// The tensors one after another as rows of f32; see [`Rows`]. `names` must be bound tensors of this checkpoint.
-    pub fn rows<S: AsRef<str>>(&self, names: &[S]) -> Result<Rows<'_>, Diagnostic> {
+    /// The tensors one after another as rows of f32; see [`SourceRows`]. `names` must be bound tensors of this checkpoint.
+    pub fn rows<S: AsRef<str>>(&self, names: &[S]) -> Result<SourceRows<'_>, Diagnostic> {
         let tensors = names
             .iter()
             .map(|name| {
@@ -142,7 +127,7 @@ impl Checkpoint {
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Rows::new(tensors)
+        SourceRows::new(tensors)
     }
 
     /// Lets the system take back the memory behind a tensor that is done with; it can be read again.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     code,
+    dimensions::{MAX_POSITIONS, dimensions, required},
     json::{Object, shown},
     rope::{RopeConfig, RopeScaling},
     rope_config::rope_config,
@@ -17,15 +18,6 @@ use super::{
 
 /// A file of more bytes than this is no `config.json`.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
-const MAX_HIDDEN: u64 = 1 << 17;
-const MAX_INTERMEDIATE: u64 = 1 << 20;
-const MAX_LAYERS: u64 = 1 << 10;
-const MAX_HEADS: u64 = 1 << 10;
-const MAX_HEAD_DIM: u64 = 1 << 10;
-const MAX_VOCAB: u64 = 1 << 22;
-/// Positions are 32-bit integers in the graph.
-pub(super) const MAX_POSITIONS: u64 = 1 << 30;
-
 /// Keys that cannot change a logit, with the reason.
 pub const IRRELEVANT: &[(&str, &str)] = &[
     ("_attn_implementation", "which code transformers runs, not what it computes"),
@@ -112,7 +104,7 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
     let architecture = architecture(&mut keys)?;
     refuse_quantized(&mut keys)?;
     check_fixed(&mut keys)?;
-    let sizes = sizes(&mut keys, architecture)?;
+    let sizes = dimensions(&mut keys, architecture)?;
     let max_position_embeddings = required(&mut keys, "max_position_embeddings", MAX_POSITIONS)?;
     let rope = rope_config(&mut keys, sizes.head_dim)?;
     let rms_norm_eps =
@@ -212,74 +204,6 @@ fn check_fixed(keys: &mut Object<'_>) -> Result<(), Diagnostic> {
         }
     }
     Ok(())
-}
-
-struct Sizes {
-    hidden: u64,
-    intermediate: u64,
-    layers: u64,
-    heads: u64,
-    kv_heads: u64,
-    head_dim: u64,
-    vocab: u64,
-}
-
-fn sizes(keys: &mut Object<'_>, architecture: Architecture) -> Result<Sizes, Diagnostic> {
-    let hidden = required(keys, "hidden_size", MAX_HIDDEN)?;
-    let heads = required(keys, "num_attention_heads", MAX_HEADS)?;
-    Ok(Sizes {
-        hidden,
-        intermediate: required(keys, "intermediate_size", MAX_INTERMEDIATE)?,
-        layers: required(keys, "num_hidden_layers", MAX_LAYERS)?,
-        heads,
-        kv_heads: kv_heads(keys, heads, architecture)?,
-        head_dim: head_dim(keys, hidden, heads)?,
-        vocab: required(keys, "vocab_size", MAX_VOCAB)?,
-    })
-}
-
-fn required(keys: &mut Object<'_>, key: &str, max: u64) -> Result<u64, Diagnostic> {
-    keys.integer(key, 1..=max)?.ok_or_else(|| keys.missing(key, &format!("an integer from 1 to {max}")))
-}
-
-fn kv_heads(keys: &mut Object<'_>, heads: u64, architecture: Architecture) -> Result<u64, Diagnostic> {
-    const KEY: &str = "num_key_value_heads";
-    // transformers takes 8 for Mistral where the key is absent, and as many as heads where it is null.
-    if architecture == Architecture::MistralForCausalLM && keys.peek(KEY).is_none() {
-        return Err(keys.missing(KEY, "the number of key/value heads, or null for as many as heads"));
-    }
-    let kv_heads = keys.integer(KEY, 1..=heads)?.unwrap_or(heads);
-    if !heads.is_multiple_of(kv_heads) {
-        let expected = format!("a divisor of num_attention_heads = {heads}");
-        return Err(keys.wrong(KEY, &expected, &kv_heads.into()));
-    }
-    Ok(kv_heads)
-}
-
-fn head_dim(keys: &mut Object<'_>, hidden: u64, heads: u64) -> Result<u64, Diagnostic> {
-    let even = "an even number, because rotary pairs are two channels each";
-    if let Some(head_dim) = keys.integer("head_dim", 2..=MAX_HEAD_DIM)? {
-        return if head_dim.is_multiple_of(2) {
-            Ok(head_dim)
-        } else {
-            Err(keys.wrong("head_dim", even, &head_dim.into()))
-        };
-    }
-    if !hidden.is_multiple_of(heads) {
-        let expected = format!("a multiple of num_attention_heads = {heads}, or an explicit head_dim");
-        return Err(keys.wrong("hidden_size", &expected, &hidden.into()));
-    }
-    match hidden / heads {
-        dim if !dim.is_multiple_of(2) => {
-            let expected = format!("{heads} heads (num_attention_heads) of {even}");
-            Err(keys.wrong("hidden_size", &expected, &hidden.into()))
-        }
-        dim if dim > MAX_HEAD_DIM => {
-            let expected = format!("{heads} heads (num_attention_heads) of at most {MAX_HEAD_DIM} channels");
-            Err(keys.wrong("hidden_size", &expected, &hidden.into()))
-        }
-        dim => Ok(dim),
-    }
 }
 
 fn sliding_window(

@@ -9,13 +9,15 @@ mod carried;
 mod checkpoint;
 pub mod code;
 mod config;
+mod dimensions;
 mod findings;
 mod graph;
 mod json;
 mod rope;
 mod rope_config;
-mod rows;
 mod shard;
+mod source_rows;
+mod tensor_view;
 
 use std::path::Path;
 
@@ -24,12 +26,13 @@ use samp_ir::{Context, Diagnostic, Dtype, Module};
 
 pub use bind::{Parameter, bind, parameters};
 pub use carried::{CARRIED_FILES, CarriedFile, check_text};
-pub use checkpoint::{Checkpoint, INDEX_FILE, SINGLE_FILE, TensorView, parse_index};
+pub use checkpoint::{Checkpoint, INDEX_FILE, SINGLE_FILE, parse_index};
 pub use config::{IRRELEVANT, ModelConfig, parse_config};
 pub use graph::build_graph;
 pub use rope::{RopeConfig, RopeScaling};
-pub use rows::Rows;
 pub use shard::{FileIdentity, TensorEntry, parse_safetensors};
+pub use source_rows::SourceRows;
+pub use tensor_view::TensorView;
 
 const CONFIG: &str = "config.json";
 

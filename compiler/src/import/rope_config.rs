@@ -3,7 +3,7 @@
 use samp_ir::Diagnostic;
 
 use super::{
-    config::MAX_POSITIONS,
+    dimensions::MAX_POSITIONS,
     json::Object,
     rope::{RopeConfig, RopeScaling},
 };

@@ -1,6 +1,6 @@
 use std::{fs, path::Path};
 
-use samp_compiler::import::{Checkpoint, Rows};
+use samp_compiler::import::{Checkpoint, SourceRows};
 use samp_ir::Diagnostic;
 use samp_kernels::format::RowSource;
 use serde_json::json;

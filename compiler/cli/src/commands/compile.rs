@@ -14,12 +14,11 @@ use self::{
     demands::{DemandArgs, routed, work_folder},
     report::{Cost, Decided, Explained, Graph, Report, audited},
 };
-use super::{
-    Outcome,
-    calibration::{DataArgs, MeasureArgs},
-    print, print_json,
+use super::calibration::{DataArgs, MeasureArgs};
+use crate::{
+    output::{Outcome, print, print_json},
+    progress_bar::Bar,
 };
-use crate::bar::Bar;
 use samp_compiler::{
     certificate::{Certificate, QualityEvidence},
     compile::{CompileOptions, Lowered, Source, check_budget, lower_model, probe},

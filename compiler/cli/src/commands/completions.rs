@@ -1,8 +1,6 @@
 //! `samp completions`: completion scripts for shells.
 
-use clap::CommandFactory;
-
-use super::{Cli, Outcome, print};
+use crate::output::{Outcome, print};
 
 /// Print the completion script of a shell; load it as that shell's manual says
 #[derive(clap::Args)]
@@ -11,10 +9,10 @@ pub struct Args {
     shell: clap_complete::Shell,
 }
 
-/// Prints the script.
-pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+/// Prints the script for the whole `command`.
+pub fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<Outcome> {
     let mut script = vec![];
-    clap_complete::generate(args.shell, &mut Cli::command(), "samp", &mut script);
+    clap_complete::generate(args.shell, &mut command, "samp", &mut script);
     print(&String::from_utf8(script)?)?;
     Ok(Outcome::Clean)
 }

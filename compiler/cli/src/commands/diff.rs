@@ -1,16 +1,15 @@
 //! `samp diff`: what two plans decide differently.
 
+mod change;
 mod compare;
-mod parted;
+mod split_weights;
 mod steps;
 
 use std::path::{Path, PathBuf};
 
 use samp_abi::plan::{MANIFEST_FILE, Plan};
-use serde::Serialize;
 
-use super::{Outcome, print, print_json};
-use samp_compiler::lower::size::Bytes;
+use crate::output::{Outcome, print, print_json};
 
 /// Compare two plans by what they decide: model, limits, formats, layouts, steps, kernels, memory
 ///
@@ -24,35 +23,6 @@ pub struct Args {
     /// Print the differences as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// One difference: what is said of, and what each plan says.
-#[derive(Debug, PartialEq, Serialize)]
-struct Change {
-    subject: String,
-    what: String,
-    a: String,
-    b: String,
-    /// Bytes of the second plan less those of the first, where bytes are what changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<i128>,
-}
-
-impl Change {
-    fn new(subject: &str, what: &str, a: impl ToString, b: impl ToString) -> Change {
-        Change { subject: subject.into(), what: what.into(), a: a.to_string(), b: b.to_string(), bytes: None }
-    }
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = if self.what.is_empty() { String::new() } else { format!("{} ", self.what) };
-        write!(f, "{} {what}{}→{}", self.subject, self.a, self.b)?;
-        match self.bytes {
-            Some(bytes) => write!(f, ", {}", signed(bytes)),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Compares and reports.
@@ -73,10 +43,4 @@ fn manifest(dir: &Path) -> anyhow::Result<Plan> {
     let bytes =
         std::fs::read(&path).map_err(|e| anyhow::anyhow!("{} cannot be read: {e}", path.display()))?;
     Ok(samp_abi::plan::unseal(&bytes, |b| blake3::hash(b).to_string())?)
-}
-
-/// `+12.1 MB`, `−12.1 MB`.
-fn signed(bytes: i128) -> String {
-    let sign = if bytes < 0 { '−' } else { '+' };
-    format!("{sign}{}", Bytes(bytes.unsigned_abs().min(u128::from(u64::MAX)) as u64))
 }

@@ -8,7 +8,7 @@ use samp_nvrtc::Nvrtc;
 use samp_runtime::device::gpu::driver::nvidia::Cuda;
 use serde::Serialize;
 
-use super::{Outcome, print, print_json};
+use crate::output::{Outcome, print, print_json};
 use samp_compiler::lower::size::Bytes;
 
 /// Show what this machine has and lacks for samp, each with its remedy
@@ -34,7 +34,7 @@ struct Check {
 
 impl Check {
     /// What was found, or why it was not and what to do about it; `without` says what does not work then.
-    fn of(name: &'static str, found: Result<String, impl Display>, without: &'static str) -> Check {
+    fn new(name: &'static str, found: Result<String, impl Display>, without: &'static str) -> Check {
         match found {
             Ok(found) => Check { name, status: Status::Ok, found, remedy: None },
             Err(why) => {
@@ -114,7 +114,7 @@ fn gpu() -> Check {
         let ((major, minor), memory) = (info.compute_capability, Bytes(info.total_memory));
         format!("{}, compute capability {major}.{minor}, {memory}", info.name)
     });
-    Check::of(
+    Check::new(
         "GPU",
         found,
         "plans for GPUs can be made here, and run under --device emulate, but not on a GPU",
@@ -123,7 +123,7 @@ fn gpu() -> Check {
 
 fn nvrtc() -> Check {
     let found = Nvrtc::find().map(|nvrtc| nvrtc.library().display().to_string());
-    Check::of("NVRTC 13.0", found, "plans for GPUs cannot be made here")
+    Check::new("NVRTC 13.0", found, "plans for GPUs cannot be made here")
 }
 
 fn mlir_opt() -> Check {

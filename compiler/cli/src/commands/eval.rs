@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 
-use super::{
-    Outcome, logits::save_logits, model::PlanModel, placement::Placement, print, print_json, table::Table,
+use crate::{
+    device_args::DeviceArgs,
+    logits_file::save_logits,
+    output::{Outcome, print, print_json},
+    plan_model::PlanModel,
+    table::Table,
 };
 use samp_compiler::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
 
@@ -32,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "ids")]
     save_logits: Option<PathBuf>,
     #[command(flatten)]
-    placement: Placement,
+    device: DeviceArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -40,7 +44,7 @@ pub struct Args {
 
 /// Evaluates and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let mut model = PlanModel::open(&args.plan, args.placement)?;
+    let mut model = PlanModel::open(&args.plan, args.device)?;
     if let (Some(ids), Some(out)) = (&args.ids, &args.save_logits) {
         let saved = save_logits(&mut model, ids, out)?;
         if args.json {
@@ -50,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let records = read_records(args.data.as_deref().expect("clap requires --data without --ids"))?;
     let max_context = model.max_context() as u64;
-    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.placement, max_context);
+    let open = |path: &PathBuf| PlanModel::open_plan_or_checkpoint(path, args.device, max_context);
     let mut baseline = args.against.as_ref().map(open).transpose()?;
     if let Some(baseline) = &baseline {
         let (expected, found) = (model.vocab_size(), baseline.vocab_size());

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Outcome, print, print_json};
-use crate::bar::Bar;
+use crate::{
+    output::{Outcome, print, print_json},
+    progress_bar::Bar,
+};
 use samp_compiler::export::{ExportOptions, Exported, export_hf};
 
 /// Write the weights that a plan really computes with as a checkpoint for other tools

@@ -6,8 +6,11 @@ use anyhow::Context;
 use samp_abi::plan::Plan;
 use serde::Serialize;
 
-use super::{Outcome, print, print_json, table::Table};
-use crate::report::split_layer;
+use crate::{
+    output::{Outcome, print, print_json},
+    report::split_layer,
+    table::Table,
+};
 use samp_compiler::lower::size::Bytes;
 
 /// Show a plan: sizes, formats of each layer, bits per weight, memory, program

@@ -5,11 +5,8 @@ use std::{fs, ops::Range, path::PathBuf, str::FromStr};
 use anyhow::Context;
 use samp_abi::TargetName;
 
-use super::{
-    Outcome,
-    calibration::{DataArgs, MeasureArgs, records},
-    print,
-};
+use super::calibration::{DataArgs, MeasureArgs, records};
+use crate::output::{Outcome, print};
 use samp_compiler::{
     compile::{CompileOptions, Source},
     lower::recipe,

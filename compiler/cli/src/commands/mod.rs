@@ -10,19 +10,17 @@ mod doctor;
 mod eval;
 mod export;
 mod inspect;
-mod logits;
 mod measure;
-mod model;
-mod placement;
 mod profile;
 mod report;
 mod run;
-mod table;
 mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::output::Outcome;
 
 /// Compiles Llama checkpoints into mixed-precision plans and runs them.
 #[derive(Parser)]
@@ -48,14 +46,6 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// What a command that made its checks came to.
-pub enum Outcome {
-    /// Done, nothing found.
-    Clean,
-    /// Done, with findings.
-    Findings,
-}
-
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -70,7 +60,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     };
     match result {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
@@ -98,18 +88,4 @@ fn explain(error: &anyhow::Error) {
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// Prints a result on stdout. Unlike `print!`, a closed pipe is an error that [`main`] knows.
-fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
-}
-
-/// Prints a value as indented JSON on stdout.
-fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
 }

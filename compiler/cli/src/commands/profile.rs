@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Outcome, print};
+use crate::output::{Outcome, print};
 use samp_compiler::quantize::Profile;
 
 /// Work with what `samp measure` wrote

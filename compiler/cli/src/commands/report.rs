@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::{Outcome, print};
-use crate::report::{Price, ReportInputs, page};
+use crate::{
+    output::{Outcome, print},
+    report::{Price, ReportInputs, page},
+};
 use samp_compiler::{
     certificate::{CERTIFICATE_VERSION, Certificate},
     emit::CERTIFICATE_FILE,

@@ -13,7 +13,10 @@ use samp_runtime::{
 };
 use serde::Serialize;
 
-use super::{Outcome, placement::Placement, print, print_json};
+use crate::{
+    device_args::DeviceArgs,
+    output::{Outcome, print, print_json},
+};
 
 /// Generate text from a plan, streaming it to stdout
 ///
@@ -56,7 +59,7 @@ pub struct Args {
     #[arg(long)]
     ignore_eos: bool,
     #[command(flatten)]
-    placement: Placement,
+    device: DeviceArgs,
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     json: bool,
@@ -78,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let prompt_tokens = prompt.len();
     let room = prompt_tokens.saturating_add(args.max_tokens) as u64;
     let kv_tokens = room.min(plan.manifest().limits.max_context);
-    let mut engine = args.placement.load(plan, kv_tokens)?;
+    let mut engine = args.device.load(plan, kv_tokens)?;
     let request = Request {
         prompt,
         sampling: sampling(args),

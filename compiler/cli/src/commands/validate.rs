@@ -1,15 +1,17 @@
 //! `samp validate`: every check that can be made on a plan.
 
 mod certificate;
+mod finding;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use samp_runtime::{Engine, EngineError, EngineOptions, OpenPlan};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Outcome, print, print_json};
+use self::finding::Finding;
+use crate::output::{Outcome, print, print_json};
 use samp_compiler::{compile::device_on_cpu, import::check_text};
 
 /// Check a plan completely: every byte, shape, binding and range, its tokenizer, and its golden probe
@@ -41,20 +43,6 @@ struct Report<'a> {
     plan: &'a PathBuf,
     valid: bool,
     findings: Vec<Value>,
-}
-
-/// What was found: for people, and as JSON.
-struct Finding {
-    line: String,
-    json: Value,
-}
-
-impl Finding {
-    /// A finding that this command makes itself.
-    fn new(code: &str, file: &str, problem: String) -> Finding {
-        let json = json!({ "code": code, "file": file, "problem": problem });
-        Finding { line: format!("{file}: {problem}"), json }
-    }
 }
 
 /// Validates and reports.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::{
     ReportInputs,
     figures::{amount, time},
-    page::{Section, section},
+    section::{Section, section},
     table::{
         Column::{self, Number, Text},
         number, row, table,

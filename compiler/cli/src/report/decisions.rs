@@ -9,7 +9,7 @@ use super::{
     formats::swatch,
     front::{Front, matrices},
     markup::{Element, el},
-    page::{Section, section},
+    section::{Section, section},
     table::{
         Column::{Number, Text},
         cell, number, row, table,

@@ -5,9 +5,9 @@ use samp_abi::Format;
 use super::{
     ReportInputs, bars,
     heatmap::grid,
+    layer_names::distinct,
     markup::{Element, el},
-    page::{Section, section},
-    place::distinct,
+    section::{Section, section},
 };
 
 /// The class that colours a format.

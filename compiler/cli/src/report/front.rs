@@ -18,7 +18,7 @@ use samp_passes::{
     formulate,
 };
 
-use super::{ReportInputs, place::distinct};
+use super::{ReportInputs, layer_names::distinct};
 use samp_compiler::{
     lower::predict,
     quantize::{Profile, search::sensitivities},

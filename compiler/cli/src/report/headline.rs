@@ -4,7 +4,7 @@ use super::{
     ReportInputs,
     figures::{amount, growth, nats, time},
     markup::{Element, el},
-    page::{Section, section},
+    section::{Section, section},
 };
 use samp_compiler::lower::{predict, size::Bytes};
 

@@ -5,10 +5,10 @@ use samp_abi::{Format, plan::Plan};
 use super::{
     ReportInputs,
     figures::{nats, short},
+    layer_names::{distinct, row_name, split_layer},
     markup::{Element, el},
-    page::{Section, section},
-    place::{distinct, row_name, split_layer},
     scale::Log,
+    section::{Section, section},
     table::scrolling,
 };
 use samp_compiler::quantize::{Profile, Sensitivity};

@@ -7,8 +7,8 @@ use super::{
     bars::{self, Piece, bar},
     figures::time,
     formats,
-    page::{Section, section},
-    place::{distinct, row_name},
+    layer_names::{distinct, row_name},
+    section::{Section, section},
     table::{
         Column::{Number, Text},
         number, row, table,

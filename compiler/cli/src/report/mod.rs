@@ -14,22 +14,23 @@ mod formats;
 mod front;
 mod headline;
 mod heatmap;
+mod layer_names;
 mod layers;
 mod markup;
 mod outliers;
 mod page;
-mod place;
 mod quality;
 mod scale;
 mod scatter;
+mod section;
 mod source;
 mod table;
 
 use samp_abi::plan::Plan;
 
 pub use cost::Price;
+pub use layer_names::split_layer;
 pub use page::page;
-pub use place::split_layer;
 
 use samp_compiler::certificate::{Certificate, QualityEvidence};
 

@@ -3,7 +3,7 @@
 use super::{
     ReportInputs,
     bars::{Piece, bar},
-    page::{Section, section},
+    section::{Section, section},
     table::{
         Column::{Number, Text},
         cell, number, row, table,

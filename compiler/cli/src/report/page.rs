@@ -11,10 +11,11 @@ use super::{
     headline::{headline, unmeasured},
     heatmap::heatmap,
     layers::{bytes, latency},
-    markup::{Element, el},
+    markup::el,
     outliers::outliers,
     quality::quality,
     scatter::scatter,
+    section::Section,
     source::source,
 };
 
@@ -50,34 +51,4 @@ pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
     let main = el("main").all(sections.into_iter().map(|s| s.body));
     let html = el("html").attr("lang", "en").add(head).add(el("body").add(header).add(main));
     Ok(format!("<!doctype html>\n{html}\n"))
-}
-
-/// A section under way.
-pub struct Section {
-    id: &'static str,
-    title: &'static str,
-    body: Element,
-}
-
-/// A section with its heading and a sentence on what it shows.
-pub fn section(id: &'static str, title: &'static str, note: &str) -> Section {
-    let heading = format!("{id}-heading");
-    let body = el("section")
-        .attr("id", id)
-        .attr("aria-labelledby", &heading)
-        .add(el("h2").attr("id", heading).text(title))
-        .add(el("p").class("note").text(note));
-    Section { id, title, body }
-}
-
-impl Section {
-    /// Adds an element.
-    pub fn add(self, child: Element) -> Section {
-        Section { body: self.body.add(child), ..self }
-    }
-
-    /// Adds elements.
-    pub fn all(self, children: impl IntoIterator<Item = Element>) -> Section {
-        children.into_iter().fold(self, Section::add)
-    }
 }

@@ -7,7 +7,7 @@ use super::{
     effects::effects,
     figures::{growth, nats},
     markup::{Element, el},
-    page::{Section, section},
+    section::{Section, section},
     table::{
         Column::{Number, Text},
         number, row, table,

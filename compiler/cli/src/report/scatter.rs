@@ -7,8 +7,8 @@ use super::{
     figures::{nats, power_of_ten},
     front::{Front, Point},
     markup::{Element, el},
-    page::{Section, section},
     scale::Log,
+    section::{Section, section},
     table::{
         Column::{Number, Text},
         number, row, table,

@@ -3,7 +3,7 @@
 use super::{
     ReportInputs,
     markup::{Element, el},
-    page::{Section, section},
+    section::{Section, section},
 };
 
 /// Hashes and versions, and the recipe in full.

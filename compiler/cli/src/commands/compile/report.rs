@@ -8,7 +8,7 @@ use samp_passes::{Changed, Reason};
 use serde::Serialize;
 
 use super::Args;
-use crate::commands::table::Table;
+use crate::table::Table;
 use samp_compiler::{
     certificate::{HeldOut, QualityEvidence, ShadowPrice, StratumQuality},
     lower::{pipeline::Trace, predict::DecodeStep, size::SizeTable},

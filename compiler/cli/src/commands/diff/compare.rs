@@ -7,7 +7,7 @@ use samp_abi::plan::{GOLDEN_FILE, PlainFile, Plan, Tensor};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Change, parted, steps};
+use super::{change::Change, split_weights, steps};
 use samp_compiler::{
     emit::{CERTIFICATE_FILE, GRAPH_FILE},
     lower::size::Bytes,
@@ -79,25 +79,26 @@ fn shown(value: &Value) -> String {
 fn tensors(a: &Plan, b: &Plan) -> Vec<Change> {
     let (in_a, in_b) = (by_name(a), by_name(b));
     let mut changes = vec![];
-    for tensor in a.tensors.iter().filter(|tensor| !parted::is_part(tensor, b)) {
-        match (in_b.get(tensor.name.as_str()), parted::members(tensor, b)) {
+    for tensor in a.tensors.iter().filter(|tensor| !split_weights::is_member(tensor, b)) {
+        match (in_b.get(tensor.name.as_str()), split_weights::members(tensor, b)) {
             (Some(other), _) => changes.extend(tensor_change(tensor, other)),
             (None, Some(members)) => {
-                changes.extend(parted::change(tensor, &members).map(|(whole, parts, bytes)| Change {
-                    bytes: Some(bytes),
-                    ..Change::new(&tensor.name, "", whole, parts)
+                changes.extend(split_weights::split(tensor, &members).map(|split| Change {
+                    bytes: Some(split.added_bytes),
+                    ..Change::new(&tensor.name, "", split.fused, split.members)
                 }));
             }
             (None, None) => changes.push(Change::new(&tensor.name, "", tensor.format, ABSENT)),
         }
     }
-    let added = b.tensors.iter().filter(|t| !in_a.contains_key(t.name.as_str()) && !parted::is_part(t, a));
+    let added =
+        b.tensors.iter().filter(|t| !in_a.contains_key(t.name.as_str()) && !split_weights::is_member(t, a));
     for tensor in added {
-        match parted::members(tensor, a) {
+        match split_weights::members(tensor, a) {
             Some(members) => {
-                changes.extend(parted::change(tensor, &members).map(|(whole, parts, bytes)| Change {
-                    bytes: Some(-bytes),
-                    ..Change::new(&tensor.name, "", parts, whole)
+                changes.extend(split_weights::split(tensor, &members).map(|split| Change {
+                    bytes: Some(-split.added_bytes),
+                    ..Change::new(&tensor.name, "", split.members, split.fused)
                 }));
             }
             None => changes.push(Change::new(&tensor.name, "", ABSENT, tensor.format)),

@@ -7,14 +7,14 @@ use samp_abi::{
     plan::{BufferId, KernelChoice, Op, Plan, Step},
 };
 
-use super::{Change, parted};
+use super::{change::Change, split_weights};
 
-/// What differs, step by step; a step is known by its label. What follows from a linear that only one plan parts is said of
+/// What differs, step by step; a step is known by its label. What follows from a linear that only one plan splits is said of
 /// its weight alone.
 pub fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
-    let (in_a, in_b) = (Steps::of(a), Steps::of(b));
-    let mut follows = parted::steps(a, b);
-    follows.extend(parted::steps(b, a));
+    let (in_a, in_b) = (Steps::new(a), Steps::new(b));
+    let mut follows = split_weights::steps(a, b);
+    follows.extend(split_weights::steps(b, a));
     let own = |step: &&Step| !follows.contains(step.label.as_str());
     let mut changes = vec![];
     for step in a.program.steps.iter().filter(own) {
@@ -48,7 +48,7 @@ struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    fn of(plan: &'a Plan) -> Steps<'a> {
+    fn new(plan: &'a Plan) -> Steps<'a> {
         let steps = plan.program.steps.iter();
         let written = steps.clone().flat_map(|s| {
             s.op.writes().into_iter().enumerate().map(|(i, buffer)| (buffer, format!("{}#{i}", s.label)))

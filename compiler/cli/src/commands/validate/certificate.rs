@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use samp_abi::plan::Plan;
 
-use super::Finding;
-use crate::commands::{model::PlanModel, placement::Placement};
+use super::finding::Finding;
+use crate::{device_args::DeviceArgs, plan_model::PlanModel};
 use samp_compiler::{
     certificate::{Certificate, StratumQuality},
     compile::device_on_cpu,
@@ -29,12 +29,12 @@ pub fn check(dir: &Path, data: &Path, model: &Path) -> anyhow::Result<Vec<Findin
         bail!("{}: its formats follow a recipe, so its certificate promises no quality", dir.display());
     };
     let mut findings = formats(plan.manifest(), &certificate);
-    let placement = Placement::on(device_on_cpu(plan.manifest().target));
+    let device = DeviceArgs::for_device(device_on_cpu(plan.manifest().target));
     drop(plan);
     let records = read_records(data)?;
-    let mut measured = PlanModel::open(dir, placement)?;
+    let mut measured = PlanModel::open(dir, device)?;
     let context = measured.max_context() as u64;
-    let mut original = PlanModel::open_plan_or_checkpoint(model, placement, context)?;
+    let mut original = PlanModel::open_plan_or_checkpoint(model, device, context)?;
     let found = evaluate(&mut measured, Some(&mut original), &records, None, &|| ())?;
     findings.extend(compare("overall", &quality.held_out.overall, &found.overall));
     for (name, promised) in &quality.held_out.strata {

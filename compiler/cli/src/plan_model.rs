@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use samp_runtime::{AddSpecial, Engine, Logits, Outputs, SequenceId, Tokenizer};
 
-use super::placement::Placement;
+use crate::device_args::DeviceArgs;
 use samp_compiler::{compile, eval::LanguageModel};
 
 /// An opened plan with its tokenizer, run one sequence at a time.
@@ -21,12 +21,12 @@ pub struct PlanModel {
 
 impl PlanModel {
     /// Opens a plan directory.
-    pub fn open(dir: &Path, placement: Placement) -> anyhow::Result<PlanModel> {
+    pub fn open(dir: &Path, device: DeviceArgs) -> anyhow::Result<PlanModel> {
         let plan = samp_runtime::open(dir)?;
         let tokenizer =
             plan.file("tokenizer.json").is_some().then(|| Tokenizer::from_plan(&plan)).transpose()?;
         let kv_tokens = plan.manifest().limits.max_context;
-        let mut engine = placement.load(plan, kv_tokens)?;
+        let mut engine = device.load(plan, kv_tokens)?;
         let sequence = engine.create()?;
         Ok(PlanModel { engine, tokenizer, sequence, logits: None, _temporary: None })
     }
@@ -35,17 +35,17 @@ impl PlanModel {
     /// `max_context` positions.
     pub fn open_plan_or_checkpoint(
         path: &Path,
-        placement: Placement,
+        device: DeviceArgs,
         max_context: u64,
     ) -> anyhow::Result<PlanModel> {
         if path.join(samp_abi::plan::MANIFEST_FILE).is_file() {
-            return PlanModel::open(path, placement);
+            return PlanModel::open(path, device);
         }
         let temporary =
             tempfile::tempdir().context("cannot make a temporary directory for the baseline's plan")?;
         let plan = temporary.path().join("baseline");
         compile::compile_unquantized(path, &plan, max_context)?;
-        let mut model = PlanModel::open(&plan, placement)?;
+        let mut model = PlanModel::open(&plan, device)?;
         model._temporary = Some(temporary);
         Ok(model)
     }

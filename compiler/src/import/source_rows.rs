@@ -5,21 +5,21 @@ use safetensors::Dtype;
 use samp_ir::Diagnostic;
 use samp_kernels::format::RowSource;
 
-use super::{checkpoint::TensorView, code};
+use super::{code, tensor_view::TensorView};
 
 /// One or several tensors as one `[rows, cols]` matrix: matrices of equal width one below the other, vectors one
 /// after the other in a single row.
 #[derive(Clone, Debug)]
-pub struct Rows<'a> {
+pub struct SourceRows<'a> {
     tensors: Vec<TensorView<'a>>,
     rows: usize,
     cols: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> SourceRows<'a> {
     /// Errors: no tensor, matrices of different widths, matrices beside vectors, or a type other than f32, f16 and
     /// bf16.
-    pub fn new(tensors: Vec<TensorView<'a>>) -> Result<Rows<'a>, Diagnostic> {
+    pub fn new(tensors: Vec<TensorView<'a>>) -> Result<SourceRows<'a>, Diagnostic> {
         let refuse = |tensor: &TensorView<'_>, expected: &str| {
             let message = format!("expected {expected}, found {:?} {:?}", tensor.dtype, tensor.shape);
             Diagnostic::bad_input(code::BINDING, message).in_file(tensor.file).at_tensor(tensor.name)
@@ -38,10 +38,10 @@ impl<'a> Rows<'a> {
                 _ => return Err(refuse(tensor, &format!("a tensor to put beside one of {:?}", first.shape))),
             }
         }
-        Ok(Rows { tensors, rows, cols })
+        Ok(SourceRows { tensors, rows, cols })
     }
 
-    /// Rows of the matrix.
+    /// SourceRows of the matrix.
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -52,7 +52,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl RowSource for Rows<'_> {
+impl RowSource for SourceRows<'_> {
     /// Row-major matrices below one another and vectors beside one another are both their elements in sequence.
     fn read(&self, first: usize, mut out: &mut [f32]) {
         let mut skip = first * self.cols;
@@ -97,6 +97,6 @@ fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
                 }
             }
         },
-        other => unreachable!("Rows::new admits no {other:?}"),
+        other => unreachable!("SourceRows::new admits no {other:?}"),
     }
 }

@@ -10,12 +10,12 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde_json::json;
 
-use super::model::PlanModel;
+use crate::plan_model::PlanModel;
 use samp_compiler::eval::LanguageModel;
 
 /// What was written.
 #[derive(Serialize)]
-pub struct Saved {
+pub struct SavedLogits {
     file: PathBuf,
     /// `[batch, len, vocab]`.
     shape: [usize; 3],
@@ -23,7 +23,7 @@ pub struct Saved {
 
 /// Runs each row of `input_ids` in the file `ids` as a sequence of its own. `out` is replaced once all is written; on an
 /// error it is as it was.
-pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<Saved> {
+pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<SavedLogits> {
     let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
     let file = SafeTensors::deserialize(&bytes)
         .with_context(|| format!("{} is not a safetensors file", ids.display()))?;
@@ -49,7 +49,7 @@ pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Res
     drop(writer);
     partial.as_file().sync_all().with_context(unwritable)?;
     partial.persist(out).map_err(|e| e.error).with_context(unwritable)?;
-    Ok(Saved { file: out.into(), shape })
+    Ok(SavedLogits { file: out.into(), shape })
 }
 
 /// A new file in the folder of `out`, with the permissions that any new file gets.

@@ -1,12 +1,12 @@
-//! Where plans are executed.
+//! The flags of the device that a plan runs on.
 
 use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
 
-use crate::bar::Bar;
+use crate::progress_bar::Bar;
 
 /// A device, and how much of it may be used.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Placement {
+pub struct DeviceArgs {
     /// Where to execute
     #[arg(long, default_value_t = DeviceKind::Cpu)]
     device: DeviceKind,
@@ -15,10 +15,10 @@ pub struct Placement {
     gpu_memory_utilization: f64,
 }
 
-impl Placement {
-    /// On a device, with the usual part of its memory.
-    pub fn on(device: DeviceKind) -> Placement {
-        Placement { device, gpu_memory_utilization: usual_part() }
+impl DeviceArgs {
+    /// A device with the usual part of its memory.
+    pub fn for_device(device: DeviceKind) -> DeviceArgs {
+        DeviceArgs { device, gpu_memory_utilization: usual_part() }
     }
 
     /// An engine with a cache for so many positions. A bar shows how a GPU takes the weights.
