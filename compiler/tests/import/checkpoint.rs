@@ -251,7 +251,7 @@ fn rows_are_the_values() {
     assert_case("bad_rows", &report(cases));
 }
 
-fn read(rows: &Rows<'_>, first: usize, count: usize) -> Vec<f32> {
+fn read(rows: &SourceRows<'_>, first: usize, count: usize) -> Vec<f32> {
     let mut out = vec![f32::NAN; count * rows.cols()];
     rows.read(first, &mut out);
     out
