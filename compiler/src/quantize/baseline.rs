@@ -9,7 +9,7 @@ use samp_kernels::{
     encoded::{Encoded, EncodedRef},
     format::{RowSource, decode_rows, encode},
     layout,
-    quantize::Rows,
+    quantize::MatrixRef,
 };
 use samp_runtime::Weights;
 
@@ -98,7 +98,7 @@ pub(super) fn decoded(tensor: EncodedRef<'_>) -> Vec<f32> {
 
 /// Values as f32 in a layout.
 pub(super) fn stored(values: &[f32], cols: usize, to: Layout) -> Encoded {
-    let source: &dyn RowSource = &Rows { cols, values };
+    let source: &dyn RowSource = &MatrixRef { cols, values };
     let encoded = encode(Format::F32, values.len() / cols, cols, source, &[]).expect("f32 takes any shape");
     if to == Layout::RowMajor { encoded } else { layout::pack(encoded.view(), to) }
 }

@@ -53,7 +53,7 @@ impl SpilledTensor {
 
 #[cfg(test)]
 mod tests {
-    use samp_kernels::{format::encode, quantize::Rows};
+    use samp_kernels::{format::encode, quantize::MatrixRef};
 
     use super::*;
 
@@ -62,7 +62,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for rows in [1, 1000] {
             let values: Vec<f32> = (0..64 * rows).map(|i| i as f32).collect();
-            let tensor = encode(Format::F32, rows, 64, &Rows { cols: 64, values: &values }, &[]).unwrap();
+            let tensor =
+                encode(Format::F32, rows, 64, &MatrixRef { cols: 64, values: &values }, &[]).unwrap();
             let held = SpilledTensor::spilled(tensor.clone(), dir.path()).unwrap();
             assert_eq!(matches!(held, SpilledTensor::Disk(..)), rows == 1000);
             let bytes = |view: EncodedRef<'_>| view.part(Component::Values).to_vec();

@@ -24,19 +24,19 @@ const LAYERS: &[Storey] = &[
     on(3, "samp-kernel-cases", &["samp-abi", "samp-kernels"]),
     on(3, "samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
     on(3, "samp-emulator", &["samp-kernels"]),
-    on(5, "samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
+    on(4, "samp-runtime", &["samp-abi", "samp-kernels", "samp-emulator"]),
     on(
-        6,
+        5,
         "samp-gpu-bench",
         &["samp-abi", "samp-kernels", "samp-kernel-cases", "samp-nvrtc", "samp-runtime", "samp-emulator"],
     ),
     on(
-        6,
+        5,
         "samp-compiler",
         &["samp-abi", "samp-kernels", "samp-nvrtc", "samp-runtime", "samp-ir", "samp-passes"],
     ),
     on(
-        7,
+        6,
         "samp-cli",
         &[
             "samp-abi",

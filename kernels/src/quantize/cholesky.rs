@@ -1,4 +1,4 @@
-//! The factor of the second moment that error compensation needs: `H + damping = U D Uᵀ` with a unit upper triangular
+//! The Cholesky factor of the Hessian that error compensation needs: `H + damping = U D Uᵀ` with a unit upper triangular
 //! `U`.
 //!
 //! GPTQ (Frantar et al., arXiv 2210.17323) uses the upper Cholesky factor `C` of `H⁻¹ = CᵀC`. As `H = U D Uᵀ` gives
@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::hessian::{Hessian, stride};
-use super::matmul::{TALL, WIDE, add_to_panel};
+use super::matmul::{PanelMut, TALL, WIDE, add_to_panel};
 
 /// Columns that are eliminated together.
 const BLOCK: usize = 128;
@@ -30,12 +30,12 @@ impl Default for Damping {
     }
 }
 
-/// The order in which columns are rounded.
+/// The order in which columns are rounded (activation order, `actorder`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ColumnOrder {
     /// As they stand.
     Natural,
-    /// By falling diagonal (activation order), so that what matters most is rounded first and corrected by the rest.
+    /// By falling diagonal, so that what matters most is rounded first and corrected by the rest.
     /// Runs of `block` columns stay together, ordered by their sums and within by their own; 1 lets each column go its
     /// way. A format whose blocks stay together takes its scales from the compensated weights when a block is
     /// reached; otherwise all scales are taken from the original weights first (static groups).
@@ -45,7 +45,7 @@ pub enum Order {
     },
 }
 
-/// How the matrix could be factored.
+/// How much damping the factorization took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Damped {
     /// With the damping asked for.
@@ -56,45 +56,45 @@ pub enum Damped {
     NoInput,
 }
 
-/// `U`, `D` and the order of the columns. Used for any number of weights and formats over the same inputs.
+/// `U`, `D` and the permutation of the columns. Used for any number of weights and formats over the same inputs.
 #[derive(Clone, Debug)]
 pub struct CholeskyFactor {
     pub(super) cols: usize,
-    /// The column at each place of the order.
-    pub(super) order: Vec<usize>,
+    /// Which column is rounded at each step (GPTQ's `perm`).
+    pub(super) perm: Vec<usize>,
     /// `U` above its diagonal, `[stride, stride]`.
     pub(super) upper: Vec<f64>,
     /// `D`: the energy of a column that those after it do not explain.
-    pub(super) pivots: Vec<f64>,
-    /// What was added to the diagonal.
-    pub(super) added: Vec<f64>,
-    /// The diagonal with it.
-    pub(super) diagonal: Vec<f64>,
+    pub(super) diag: Vec<f64>,
+    /// What was added to the diagonal of `H`, permuted.
+    pub(super) damping: Vec<f64>,
+    /// The diagonal of `H + damping`, permuted.
+    pub(super) damped_diag: Vec<f64>,
     damped: Damped,
 }
 
 impl CholeskyFactor {
     /// Factors `h`. Where a pivot is lost to rounding, the mean share of the damping is raised to at least 10⁻⁶, then
     /// tenfold until it is not; [`CholeskyFactor::damped`] tells. Takes 8 bytes for each pair of columns and `n³/3` operations.
-    pub fn new(h: &Hessian, order: Order, damping: Damping) -> CholeskyFactor {
+    pub fn new(h: &Hessian, order: ColumnOrder, damping: Damping) -> CholeskyFactor {
         let (energy, mean) = (h.diagonal(), h.mean_diagonal());
-        let order = arrange(&energy, order);
+        let perm = permutation(&energy, order);
         let mut factor = CholeskyFactor {
             cols: h.cols(),
             upper: Vec::new(),
-            pivots: vec![0.0; h.cols()],
-            added: vec![0.0; h.cols()],
-            diagonal: order.iter().map(|&c| energy[c]).collect(),
-            order,
+            diag: vec![0.0; h.cols()],
+            damping: vec![0.0; h.cols()],
+            damped_diag: perm.iter().map(|&c| energy[c]).collect(),
+            perm,
             damped: Damped::NoInput,
         };
         // Without input there is nothing to factor; a share beyond all numbers means that `h` itself is not finite.
         let mut share = if mean > 0.0 { damping.mean } else { f64::INFINITY };
         while share.is_finite() {
             let added = |&c: &usize| share * mean + damping.diagonal * energy[c];
-            factor.added = factor.order.iter().map(added).collect();
-            factor.copy(h);
-            if eliminate(&mut factor.upper, stride(factor.cols), &factor.diagonal) {
+            factor.damping = factor.perm.iter().map(added).collect();
+            factor.load_damped(h);
+            if eliminate(&mut factor.upper, stride(factor.cols), &factor.damped_diag) {
                 let asked = share == damping.mean;
                 factor.damped = if asked { Damped::AsAsked } else { Damped::Raised(share) };
                 factor.normalise();
@@ -110,17 +110,17 @@ impl CholeskyFactor {
         self.damped
     }
 
-    /// The column at each place of the order.
-    pub fn order(&self) -> &[usize] {
-        &self.order
+    /// Which column is rounded at each step (GPTQ's `perm`).
+    pub fn perm(&self) -> &[usize] {
+        &self.perm
     }
 
-    /// `D` in the order of the columns.
-    pub fn pivots(&self) -> &[f64] {
-        &self.pivots
+    /// The diagonal `D`, permuted.
+    pub fn diag(&self) -> &[f64] {
+        &self.diag
     }
 
-    /// The element of `U` at places `(i, j)`.
+    /// The element `(i, j)` of `U`, both permuted.
     pub fn at(&self, i: usize, j: usize) -> f64 {
         match i.cmp(&j) {
             std::cmp::Ordering::Less if !self.upper.is_empty() => self.upper[i * stride(self.cols) + j],
@@ -135,24 +135,24 @@ impl CholeskyFactor {
             return vec![0.0; self.cols];
         }
         let line = |i: usize| &self.upper[i * stride(self.cols)..][i + 1..self.cols];
-        let mut x: Vec<f64> = self.order.iter().map(|&column| b[column]).collect();
+        let mut x: Vec<f64> = self.perm.iter().map(|&column| b[column]).collect();
         for i in (0..self.cols).rev() {
             let (known, later) = x.split_at_mut(i + 1);
             known[i] -= line(i).iter().zip(&*later).map(|(u, x)| u * x).sum::<f64>();
         }
-        x.iter_mut().zip(&self.pivots).for_each(|(x, pivot)| *x /= pivot);
+        x.iter_mut().zip(&self.diag).for_each(|(x, d)| *x /= d);
         for i in 0..self.cols {
             let (known, later) = x.split_at_mut(i + 1);
             later.iter_mut().zip(line(i)).for_each(|(x, u)| *x -= u * known[i]);
         }
         let mut solution = vec![0.0; self.cols];
-        self.order.iter().zip(x).for_each(|(&column, x)| solution[column] = x);
+        self.perm.iter().zip(x).for_each(|(&column, x)| solution[column] = x);
         solution
     }
 
-    /// Takes the damped matrix in the order of the columns; the padding is the identity.
-    fn copy(&mut self, h: &Hessian) {
-        let (cols, stride, order, added) = (self.cols, stride(self.cols), &self.order, &self.added);
+    /// Loads `H + damping`, permuted, into `upper`; the padding is the identity.
+    fn load_damped(&mut self, h: &Hessian) {
+        let (cols, stride, perm, damping) = (self.cols, stride(self.cols), &self.perm, &self.damping);
         self.upper.resize(stride * stride, 0.0);
         self.upper.par_chunks_mut(stride).enumerate().for_each(|(i, row)| {
             row.fill(0.0);
@@ -160,12 +160,12 @@ impl CholeskyFactor {
                 row[i] = 1.0;
                 return;
             }
-            for (x, &column) in row[i..].iter_mut().zip(&order[i..]) {
-                *x = h.at(order[i], column);
+            for (x, &column) in row[i..].iter_mut().zip(&perm[i..]) {
+                *x = h.at(perm[i], column);
             }
-            row[i] += added[i];
+            row[i] += damping[i];
         });
-        self.diagonal = (0..cols).map(|i| self.upper[i * stride + i]).collect();
+        self.damped_diag = (0..cols).map(|i| self.upper[i * stride + i]).collect();
     }
 
     /// From `R` with `R Rᵀ = H` to `U` and `D`.
@@ -175,14 +175,14 @@ impl CholeskyFactor {
         self.upper.par_chunks_mut(stride).enumerate().for_each(|(i, row)| {
             row.iter_mut().zip(&roots).skip(i).for_each(|(x, root)| *x /= root);
         });
-        self.pivots = roots.iter().map(|root| root * root).collect();
+        self.diag = roots.iter().map(|root| root * root).collect();
     }
 }
 
 /// The columns in the order asked for; equals stay as they are.
-fn arrange(energy: &[f64], order: Order) -> Vec<usize> {
+fn permutation(energy: &[f64], order: ColumnOrder) -> Vec<usize> {
     let mut columns: Vec<usize> = (0..energy.len()).collect();
-    if let Order::Descending { block } = order {
+    if let ColumnOrder::Descending { block } = order {
         let mut blocks: Vec<&mut [usize]> = columns.chunks_mut(block.max(1)).collect();
         blocks.iter_mut().for_each(|b| b.sort_by(|&i, &j| energy[j].total_cmp(&energy[i])));
         let sum = |b: &[usize]| b.iter().map(|&i| energy[i]).sum::<f64>();
@@ -217,7 +217,8 @@ fn eliminate(matrix: &mut [f64], stride: usize, diagonal: &[f64]) -> bool {
             let a = negated(&b[first / WIDE..last / WIDE]);
             let mut tiles = Vec::new();
             for at in (first..start).step_by(WIDE) {
-                add_to_panel((rows, stride, at), &a, b[at / WIDE], &mut tiles);
+                let panel = PanelMut { rows, stride, at };
+                add_to_panel(panel, &a, b[at / WIDE], &mut tiles);
             }
         });
     }

@@ -4,15 +4,15 @@
 
 use samp_abi::{ABSMAX_GROUP, Format};
 
-use super::Search;
 use super::matmul::WIDE;
+use super::scale_search::ScaleSearch;
 use crate::format::{
     Coding, FP8_MAX, absmax_code, absmax_of, coding_of, f32_to_fp8, fp8_scale, group_scale, int8_scale,
     round_ties_even, table,
 };
 
 /// The weights of 16 rows in one column.
-pub(super) type Lanes = [f32; WIDE];
+pub(super) type ColumnStrip = [f32; WIDE];
 
 /// A scale as it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,13 +39,13 @@ impl Extent {
 /// A format's codes and scales. `x` is a weight divided by its scale, `tag` the scale's.
 pub(super) trait Codebook: Sync {
     /// The multiples of a block's extent that are worth trying.
-    fn factors(&self, search: Search) -> Vec<f32> {
-        search.factors(false)
+    fn multiples(&self, search: ScaleSearch) -> Vec<f32> {
+        search.multiples(false)
     }
 
-    /// The stored scale nearest to `factor` times that which just reaches `extent`, for block `place` in row-major
-    /// order. Not finite where the format cannot hold it.
-    fn scale(&self, extent: Extent, factor: f32, place: usize) -> Scale;
+    /// The stored scale nearest to `multiple` times that which just reaches `extent`, for the block of this index in
+    /// row-major order. Not finite where the format cannot hold it.
+    fn scale(&self, extent: Extent, multiple: f32, block: usize) -> Scale;
 
     /// The value, less the zero point, of the code nearest to `x`.
     fn value(&self, x: f32, tag: f32) -> f32;
@@ -78,23 +78,23 @@ impl Integers {
 
 impl Codebook for Integers {
     /// Symmetric codes of groups reach farther on one side.
-    fn factors(&self, search: Search) -> Vec<f32> {
-        search.factors(self.format.group().is_some() && self.least < 0.0)
+    fn multiples(&self, search: ScaleSearch) -> Vec<f32> {
+        search.multiples(self.format.group().is_some() && self.least < 0.0)
     }
 
-    fn scale(&self, extent: Extent, factor: f32, _: usize) -> Scale {
+    fn scale(&self, extent: Extent, multiple: f32, _: usize) -> Scale {
         let Extent { low, high } = extent;
         match self.format {
             Format::Int4 { zero_point: true, .. } => {
                 // Halves do not overflow f32 where the range would.
-                let scale = group_scale(factor * (high / 2.0 - low / 2.0) / 7.5).to_f32();
-                let zero = round_ties_even((-low * factor / scale).clamp(0.0, 15.0));
+                let scale = group_scale(multiple * (high / 2.0 - low / 2.0) / 7.5).to_f32();
+                let zero = round_ties_even((-low * multiple / scale).clamp(0.0, 15.0));
                 Scale { scale, tag: zero as u8 }
             }
-            Format::Int8 { .. } => Scale { scale: int8_scale(factor * extent.absmax()), tag: 0 },
+            Format::Int8 { .. } => Scale { scale: int8_scale(multiple * extent.absmax()), tag: 0 },
             _ => {
                 let extreme = if -low >= high { low } else { high };
-                Scale { scale: group_scale(factor * extreme / self.least).to_f32(), tag: 0 }
+                Scale { scale: group_scale(multiple * extreme / self.least).to_f32(), tag: 0 }
             }
         }
     }
@@ -114,19 +114,19 @@ impl Codebook for Integers {
     }
 }
 
-/// E4M3.
+/// The values of E4M3.
 pub(super) struct Fp8 {
     /// The scale of the tensor, if it has one.
     pub fixed: Option<f32>,
 }
 
 impl Codebook for Fp8 {
-    fn factors(&self, search: Search) -> Vec<f32> {
-        if self.fixed.is_some() { vec![1.0] } else { search.factors(false) }
+    fn multiples(&self, search: ScaleSearch) -> Vec<f32> {
+        if self.fixed.is_some() { vec![1.0] } else { search.multiples(false) }
     }
 
-    fn scale(&self, extent: Extent, factor: f32, _: usize) -> Scale {
-        let scale = self.fixed.unwrap_or_else(|| fp8_scale(factor * extent.absmax()));
+    fn scale(&self, extent: Extent, multiple: f32, _: usize) -> Scale {
+        let scale = self.fixed.unwrap_or_else(|| fp8_scale(multiple * extent.absmax()));
         Scale { scale, tag: 0 }
     }
 
@@ -179,9 +179,9 @@ impl Table {
 }
 
 impl Codebook for Table {
-    fn scale(&self, extent: Extent, factor: f32, place: usize) -> Scale {
-        let group = self.scales[place / ABSMAX_GROUP as usize];
-        let wanted = factor * extent.absmax() - self.offset;
+    fn scale(&self, extent: Extent, multiple: f32, block: usize) -> Scale {
+        let group = self.scales[block / ABSMAX_GROUP as usize];
+        let wanted = multiple * extent.absmax() - self.offset;
         let tag = if group == 0.0 { 0 } else { absmax_code(wanted / group) };
         Scale { scale: absmax_of(tag, group, self.offset), tag }
     }

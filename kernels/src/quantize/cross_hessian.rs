@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use samp_abi::{Format, Layout};
 
 use super::hessian::stride;
-use super::matmul::{DEPTH, TALL, WIDE, add_to_panel, packed};
-use super::{CholeskyFactor, Damped, Rows};
+use super::matmul::{DEPTH, PanelMut, TALL, WIDE, add_to_panel, packed};
+use super::{CholeskyFactor, Damped, MatrixRef};
 use crate::format::encode;
 use crate::layout;
 use crate::linear::{self, LinearArgs};
@@ -46,7 +46,8 @@ impl CrossHessian {
             self.sums.par_chunks_mut(TASK_ROWS * stride).zip(tall).for_each(|(sums, tall)| {
                 let mut tiles = vec![];
                 for (at, wide) in (0..).step_by(WIDE).zip(wide.chunks(tokens)) {
-                    add_to_panel((sums, stride, at), tall, wide, &mut tiles);
+                    let panel = PanelMut { rows: sums, stride, at };
+                    add_to_panel(panel, tall, wide, &mut tiles);
                 }
             });
         }
@@ -60,7 +61,7 @@ impl CrossHessian {
             return weights.to_vec();
         }
         let mut damping = vec![0.0; self.cols];
-        factor.order.iter().zip(&factor.added).for_each(|(&column, &added)| damping[column] = added);
+        factor.perm.iter().zip(&factor.damping).for_each(|(&column, &added)| damping[column] = added);
         let mut moved = weights.to_vec();
         let rows = moved.par_chunks_mut(self.cols).zip(self.sums.par_chunks(stride(self.cols)));
         rows.for_each(|(weights, sums)| {
@@ -83,7 +84,7 @@ impl CrossHessian {
         for (i, solved) in solved.iter().enumerate() {
             solved.iter().enumerate().for_each(|(j, &c)| change[j * cols + i] = c as f32);
         }
-        let change = encode(Format::F32, cols, cols, &Rows { cols, values: &change }, &[]);
+        let change = encode(Format::F32, cols, cols, &MatrixRef { cols, values: &change }, &[]);
         let change = layout::pack(change.expect("f32 takes any shape and value").view(), Layout::Rows16);
         let mut corrected = vec![0.0; weights.len()];
         linear::panel(LinearArgs { x: weights, weight: change.view(), bias: None, out: &mut corrected });
@@ -95,7 +96,7 @@ impl CrossHessian {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantize::{Damping, Hessian, Order};
+    use crate::quantize::{ColumnOrder, Damping, Hessian};
 
     /// Inputs that were turned and stretched are answered as before.
     #[test]
@@ -123,7 +124,7 @@ mod tests {
         let mut of_inputs = CrossHessian::new(cols, cols);
         let missing: Vec<f32> = original.iter().zip(&changed).map(|(o, c)| o - c).collect();
         of_inputs.add(&missing, &changed);
-        for order in [Order::Natural, Order::Descending { block: 1 }] {
+        for order in [ColumnOrder::Natural, ColumnOrder::Descending { block: 1 }] {
             let factor = CholeskyFactor::new(&h, order, Damping { mean: 1e-9, diagonal: 0.0 });
             let left = short(&outputs(&cross.regress(&weights, &factor), &changed));
             assert!(left.iter().all(|d| d.abs() < 1e-4), "{left:?}");

@@ -31,13 +31,13 @@ impl HadamardRotation {
         HadamardRotation { width, signs: signs(width, seed), mixing }
     }
 
-    /// Coordinates.
+    /// How many coordinates it transforms.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Turns every row of a row-major matrix of `width` columns: `w ↦ Q w`. As `W x = (W Qᵀ)(Q x)`, this is what
-    /// weights undergo whose inputs are turned. Panics unless the matrix is whole rows.
+    /// Rotates every row of a row-major matrix of `width` columns: `w ↦ Q w`. As `W x = (W Qᵀ)(Q x)`, this is what
+    /// weights undergo whose inputs are rotated. Panics unless the matrix is whole rows.
     pub fn rotate_rows(&self, matrix: &mut [f32]) {
         self.rows(matrix, HadamardRotation::forward);
     }
@@ -47,7 +47,7 @@ impl HadamardRotation {
         self.rows(matrix, HadamardRotation::backward);
     }
 
-    /// Turns every column of a row-major matrix of `width` rows: `W ↦ Q W`, which turns its outputs. Panics unless the
+    /// Rotates every column of a row-major matrix of `width` rows: `W ↦ Q W`, which rotates its outputs. Panics unless the
     /// matrix has that many rows of `cols`.
     pub fn rotate_columns(&self, matrix: &mut [f32], cols: usize) {
         self.columns(matrix, cols, HadamardRotation::forward);
@@ -58,14 +58,14 @@ impl HadamardRotation {
         self.columns(matrix, cols, HadamardRotation::backward);
     }
 
-    fn rows(&self, matrix: &mut [f32], turn: impl Fn(&HadamardRotation, &mut [[f64; WIDE]]) + Sync) {
+    fn rows(&self, matrix: &mut [f32], transform: impl Fn(&HadamardRotation, &mut [[f64; WIDE]]) + Sync) {
         assert!(matrix.len().is_multiple_of(self.width), "the matrix is not whole rows of {}", self.width);
         matrix.par_chunks_mut(WIDE * self.width).for_each(|rows| {
             let mut x = vec![[0.0; WIDE]; self.width];
             for (i, row) in rows.chunks(self.width).enumerate() {
                 x.iter_mut().zip(row).for_each(|(x, w)| x[i] = f64::from(*w));
             }
-            turn(self, &mut x);
+            transform(self, &mut x);
             for (i, row) in rows.chunks_mut(self.width).enumerate() {
                 row.iter_mut().zip(&x).for_each(|(w, x)| *w = x[i] as f32);
             }
@@ -76,22 +76,22 @@ impl HadamardRotation {
         &self,
         matrix: &mut [f32],
         cols: usize,
-        turn: impl Fn(&HadamardRotation, &mut [[f64; WIDE]]) + Sync,
+        transform: impl Fn(&HadamardRotation, &mut [[f64; WIDE]]) + Sync,
     ) {
         assert_eq!(matrix.len(), self.width * cols, "the matrix has not {} rows of {cols}", self.width);
-        let turned: Vec<Vec<[f64; WIDE]>> = (0..cols.div_ceil(WIDE))
+        let rotated: Vec<Vec<[f64; WIDE]>> = (0..cols.div_ceil(WIDE))
             .into_par_iter()
             .map(|strip| {
                 let element =
                     |row: &[f32], i: usize| row.get(strip * WIDE + i).map_or(0.0, |&w| f64::from(w));
                 let lanes = |row| std::array::from_fn(|i| element(row, i));
                 let mut x: Vec<[f64; WIDE]> = matrix.chunks(cols).map(lanes).collect();
-                turn(self, &mut x);
+                transform(self, &mut x);
                 x
             })
             .collect();
         matrix.par_chunks_mut(cols.max(1)).enumerate().for_each(|(row, out)| {
-            for (out, strip) in out.chunks_mut(WIDE).zip(&turned) {
+            for (out, strip) in out.chunks_mut(WIDE).zip(&rotated) {
                 out.iter_mut().zip(strip[row]).for_each(|(w, x)| *w = x as f32);
             }
         });

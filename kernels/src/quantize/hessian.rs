@@ -1,10 +1,10 @@
-//! The second moment of a layer's inputs, `H = Σ x xᵀ` over calibration tokens: twice the Hessian of half the squared
-//! output error with respect to a row of weights (Hassibi and Stork, "Second order derivatives for network pruning",
-//! 1992).
+//! The Hessian of a layer's output error: half the squared error of all outputs has, with respect to any row of the
+//! weights, the second derivative `H = Σ x xᵀ` over calibration tokens (Hassibi and Stork, "Second order derivatives
+//! for network pruning", 1992).
 
 use rayon::prelude::*;
 
-use super::matmul::{DEPTH, TALL, WIDE, add_to_panel, packed};
+use super::matmul::{DEPTH, PanelMut, TALL, WIDE, add_to_panel, packed};
 
 /// Rows of the matrix that one task sums.
 const TASK_ROWS: usize = 64;
@@ -31,9 +31,9 @@ pub enum HessianError {
     NotFinite {
         /// Row of the inputs given.
         token: usize,
-        /// Where.
+        /// Its column in them.
         column: usize,
-        /// The value.
+        /// NaN or an infinity.
         value: f32,
     },
     /// Two parts of different width.
@@ -76,7 +76,8 @@ impl Hessian {
                 let wide = wide.chunks(tokens).enumerate().skip(first / WIDE);
                 let mut tiles = vec![];
                 wide.for_each(|(panel, wide)| {
-                    add_to_panel((sums, stride, panel * WIDE), tall, wide, &mut tiles);
+                    let panel = PanelMut { rows: sums, stride, at: panel * WIDE };
+                    add_to_panel(panel, tall, wide, &mut tiles);
                 });
             });
         }
@@ -94,7 +95,7 @@ impl Hessian {
         Ok(())
     }
 
-    /// Columns.
+    /// How many columns, inputs of the layer, it is of.
     pub fn cols(&self) -> usize {
         self.cols
     }

@@ -7,8 +7,7 @@ use std::array::from_fn;
 
 use rayon::prelude::*;
 
-use crate::simd::Width;
-use crate::simd::f64x8::{self, Doubles};
+use crate::simd::{self, Job, Lanes, Width};
 
 /// Rows of a tile of the result.
 pub(super) const TALL: usize = 8;
@@ -46,82 +45,81 @@ pub(super) fn add_products(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Ti
     if b.is_empty() {
         return;
     }
-    match Width::detect() {
-        // SAFETY: `detect` names what the machine has.
-        #[cfg(target_arch = "x86_64")]
-        Width::Avx512 => unsafe { avx512(a, b, tiles) },
-        // SAFETY: `detect` names what the machine has.
-        #[cfg(target_arch = "x86_64")]
-        Width::Avx2 => unsafe { avx2(a, b, tiles) },
-        _ => panels(f64x8::Portable, a, b, tiles),
-    }
+    simd::run(Width::detect(), Products { panels: Panels { a, b }, tiles });
 }
 
-/// # Safety
-/// The machine has AVX-512 F.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Tile]) {
-    // SAFETY: the caller promises the instructions.
-    panels(unsafe { f64x8::Avx512::new() }, a, b, tiles);
+/// The two packed operands of a product.
+#[derive(Clone, Copy)]
+struct Panels<'a> {
+    a: &'a [[f64; TALL]],
+    b: &'a [[f64; WIDE]],
 }
 
-/// # Safety
-/// The machine has AVX2 and FMA.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Tile]) {
-    // SAFETY: the caller promises the instructions.
-    panels(unsafe { f64x8::Avx2::new() }, a, b, tiles);
+/// [`add_products`] at one vector width.
+struct Products<'a> {
+    panels: Panels<'a>,
+    tiles: &'a mut [Tile],
 }
 
-#[inline(always)]
-fn panels<D: Doubles>(d: D, a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut [Tile]) {
-    for (a, tile) in a.chunks_exact(b.len()).zip(tiles) {
-        if D::REGISTERS >= 32 {
-            part::<D, 8, 2>(d, a, b, tile, (0, 0));
-        } else {
-            for at in [(0, 0), (0, 1), (4, 0), (4, 1)] {
-                part::<D, 4, 1>(d, a, b, tile, at);
+impl Job for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let Panels { a, b } = self.panels;
+        for (a, tile) in a.chunks_exact(b.len()).zip(self.tiles) {
+            let panels = Panels { a, b };
+            if L::REGISTERS >= 32 {
+                micro_kernel::<L, 8, 2>(l, panels, tile, 0, 0);
+            } else {
+                for (top, left) in [(0, 0), (0, 1), (4, 0), (4, 1)] {
+                    micro_kernel::<L, 4, 1>(l, panels, tile, top, left);
+                }
             }
         }
     }
 }
 
-/// `M` rows and `N` vectors of a tile from `at` on, as many as the machine has registers for.
+/// `M` rows and `N` vectors of a tile from row `top` and vector `left` on, as many as the machine has registers for.
 #[inline(always)]
-fn part<D: Doubles, const M: usize, const N: usize>(
-    d: D,
-    a: &[[f64; TALL]],
-    b: &[[f64; WIDE]],
+fn micro_kernel<L: Lanes, const M: usize, const N: usize>(
+    l: L,
+    panels: Panels<'_>,
     tile: &mut Tile,
-    (top, left): (usize, usize),
+    top: usize,
+    left: usize,
 ) {
-    let mut sums: [[D::V; N]; M] = from_fn(|i| from_fn(|j| d.load(&tile[top + i].as_chunks().0[left + j])));
-    for (a, b) in a.iter().zip(b) {
-        let b: [D::V; N] = from_fn(|j| d.load(&b.as_chunks().0[left + j]));
+    let mut sums: [[L::D; N]; M] =
+        from_fn(|i| from_fn(|j| l.load_f64(&tile[top + i].as_chunks().0[left + j])));
+    for (a, b) in panels.a.iter().zip(panels.b) {
+        let b: [L::D; N] = from_fn(|j| l.load_f64(&b.as_chunks().0[left + j]));
         for (i, sums) in sums.iter_mut().enumerate() {
-            let a = d.splat(a[top + i]);
+            let a = l.splat_f64(a[top + i]);
             for (sum, b) in sums.iter_mut().zip(&b) {
-                *sum = d.mul_add(a, *b, *sum);
+                *sum = l.mul_add_f64(a, *b, *sum);
             }
         }
     }
     for (i, sums) in sums.iter().enumerate() {
         for (j, sum) in sums.iter().enumerate() {
-            d.store(*sum, &mut tile[top + i].as_chunks_mut().0[left + j]);
+            l.store_f64(*sum, &mut tile[top + i].as_chunks_mut().0[left + j]);
         }
     }
 }
 
-/// Adds the product of `a` (a panel for every eight rows) and `b` to the 16 columns from `at` on of a row-major matrix
-/// given with its stride.
-pub(super) fn add_to_panel(
-    (rows, stride, at): (&mut [f64], usize, usize),
-    a: &[[f64; TALL]],
-    b: &[[f64; WIDE]],
-    tiles: &mut Vec<Tile>,
-) {
+/// Sixteen columns of a row-major matrix.
+pub(super) struct PanelMut<'a> {
+    /// Whole rows of the matrix.
+    pub rows: &'a mut [f64],
+    /// Elements from one row to the next.
+    pub stride: usize,
+    /// The first of the columns.
+    pub at: usize,
+}
+
+/// Adds the product of `a` (a panel for every eight rows) and `b` to 16 columns of a matrix.
+pub(super) fn add_to_panel(panel: PanelMut<'_>, a: &[[f64; TALL]], b: &[[f64; WIDE]], tiles: &mut Vec<Tile>) {
+    let PanelMut { rows, stride, at } = panel;
     tiles.clear();
     tiles.extend(rows.chunks(TALL * stride).map(|rows| {
         let mut tile = [[0.0; WIDE]; TALL];

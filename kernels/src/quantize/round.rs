@@ -6,59 +6,106 @@ use samp_abi::{Format, ScaleAxis};
 
 use super::codebook::{Codebook, Extent, Fp8, Integers, Scale, Table};
 use super::columns::Columns;
-use super::gptq::{Compensated, Shared, Strip};
+use super::gptq::{Strip, StripContext};
 use super::matmul::WIDE;
-use super::{CholeskyFactor, Rounding, refine, store};
+use super::store::CellRows;
+use super::{CholeskyFactor, RoundingSpec, scale_search, store};
+use crate::encoded::Encoded;
 use crate::format::{self, EncodeError, RowSource, fp8_scale};
 
 /// Strips that one task rounds together, so that a panel of the factor read from memory serves all of them.
 const STRIPS: usize = 4;
 
-/// Rounds in the order of `columns`; with a factor, makes up for errors.
-pub(super) fn round(
+/// A rounded tensor.
+#[derive(Clone, Debug)]
+pub struct RoundedTensor {
+    /// The tensor, row-major.
+    pub encoded: Encoded,
+    /// Its output error `tr((W − Ŵ) H (W − Ŵ)ᵀ)`, damping not counted; 0 for plain floats.
+    pub error: f64,
+}
+
+/// Rounds every weight to the nearest value under the best scales found by the search, with `energy` (the diagonal of the
+/// Hessian, one for each column) as weight of the errors.
+///
+/// Scales are judged as they are stored, and codes chosen under the stored scale: f16 of int4 and the 8-bit absmax code of
+/// nf4 and fp4 cost less than under [`crate::format::encode`], whose nf4 and fp4 must equal another library's.
+/// Panics if `energy` is empty; its length is the number of columns.
+pub fn nearest(
     source: &dyn RowSource,
     rows: usize,
-    (columns, factor): (&Columns, Option<&CholeskyFactor>),
-    rounding: &Rounding,
-) -> Result<Compensated, EncodeError> {
-    let (format, cols) = (rounding.format, columns.order.len());
+    energy: &[f64],
+    rounding: RoundingSpec,
+) -> Result<Encoded, EncodeError> {
+    let columns = Columns::new((0..energy.len()).collect(), energy, &rounding)?;
+    Ok(round(source, rows, &columns, None, &rounding)?.encoded)
+}
+
+/// Rounds `rows` rows of `source` so that the output error under the Hessian that `factor` was made of is small.
+///
+/// Scales of blocks and groups are found by the search when their first column is reached, on the weights as corrected
+/// by then, if the order keeps the blocks together ([`super::ColumnOrder`]); scales of channels and of the tensor are found
+/// first. nf4 and fp4 search among the absmax values that can be stored: offset and group scales are fixed beforehand
+/// from the original weights with some room, so that the scale that errors are made up for is the one decoded.
+///
+/// Takes the result, a byte for each weight, and for each thread 10 bytes for each of 64 rows' weights.
+pub fn gptq(
+    source: &dyn RowSource,
+    rows: usize,
+    factor: &CholeskyFactor,
+    rounding: RoundingSpec,
+) -> Result<RoundedTensor, EncodeError> {
+    let columns = Columns::from_factor(factor, &rounding)?;
+    round(source, rows, &columns, Some(factor), &rounding)
+}
+
+/// Rounds in the order of `columns`; with a factor, makes up for errors.
+fn round(
+    source: &dyn RowSource,
+    rows: usize,
+    columns: &Columns,
+    factor: Option<&CholeskyFactor>,
+    rounding: &RoundingSpec,
+) -> Result<RoundedTensor, EncodeError> {
+    let (format, cols) = (rounding.format, columns.perm.len());
     if rows == 0 || cols == 0 || matches!(format, Format::F32 | Format::F16 | Format::Bf16) {
         let encoded = format::encode(format, rows, cols, source, &[])?;
-        return Ok(Compensated { encoded, error: 0.0 });
+        return Ok(RoundedTensor { encoded, error: 0.0 });
     }
-    let tensor = Tensor { source, rows, cols, rounding, columns, factor };
+    let run = RoundingRun { source, rows, cols, rounding, columns, factor };
     match format {
         Format::Nf4 | Format::Fp4 => {
-            let table = Table::new(format, &tensor.absmax(columns.block)?);
-            let mut result = tensor.round(&table)?;
+            let table = Table::new(format, &run.absmax(columns.block)?);
+            let mut result = run.round(&table)?;
             store::set_groups(&mut result.encoded, &table);
             Ok(result)
         }
         Format::Fp8E4m3(ScaleAxis::Tensor) => {
-            let fixed = Some(tensor.fp8_scale()?);
-            tensor.round(&Fp8 { fixed })
+            let fixed = Some(run.fp8_scale()?);
+            run.round(&Fp8 { fixed })
         }
-        Format::Fp8E4m3(ScaleAxis::Channel) => tensor.round(&Fp8 { fixed: None }),
-        _ => tensor.round(&Integers::new(format)),
+        Format::Fp8E4m3(ScaleAxis::Channel) => run.round(&Fp8 { fixed: None }),
+        _ => run.round(&Integers::new(format)),
     }
 }
 
-struct Tensor<'a> {
+/// The rounding of one tensor.
+struct RoundingRun<'a> {
     source: &'a dyn RowSource,
     rows: usize,
     cols: usize,
-    rounding: &'a Rounding<'a>,
+    rounding: &'a RoundingSpec<'a>,
     columns: &'a Columns,
     factor: Option<&'a CholeskyFactor>,
 }
 
-impl Tensor<'_> {
-    fn round<B: Codebook>(&self, book: &B) -> Result<Compensated, EncodeError> {
-        let shared = Shared {
-            book,
+impl RoundingRun<'_> {
+    fn round<B: Codebook>(&self, codebook: &B) -> Result<RoundedTensor, EncodeError> {
+        let context = StripContext {
+            codebook,
             columns: self.columns,
             factor: self.factor.filter(|f| !f.upper.is_empty()),
-            factors: book.factors(self.rounding.search),
+            multiples: codebook.multiples(self.rounding.search),
             rows: self.rows,
         };
         let outliers = self.columns.kept.iter().flatten().count();
@@ -76,11 +123,11 @@ impl Tensor<'_> {
                 let first = task * task_rows;
                 let values = self.read(first, losses.len())?;
                 let mut strips: Vec<Strip> = (values.chunks(WIDE * self.cols).enumerate())
-                    .map(|(i, rows)| Strip::new(&shared, first + i * WIDE, rows))
+                    .map(|(i, rows)| Strip::new(&context, first + i * WIDE, rows))
                     .collect();
                 drop(values);
-                shared.round(&mut strips);
-                Ok(store::gather(&strips, (codes, scales, losses), outliers))
+                context.round(&mut strips);
+                Ok(store::gather(&strips, CellRows { codes, scales, losses }, outliers))
             })
             .collect();
         for part in kept {
@@ -88,7 +135,7 @@ impl Tensor<'_> {
         }
         self.check(&cells)?;
         let error = cells.losses.iter().sum();
-        Ok(Compensated { encoded: store::encoded(self.rounding, self.cols, &cells), error })
+        Ok(RoundedTensor { encoded: store::encoded(self.rounding, self.cols, &cells), error })
     }
 
     /// Some rows, all finite.
@@ -126,20 +173,20 @@ impl Tensor<'_> {
     /// The scale of the tensor: that with the least error of all rows together.
     fn fp8_scale(&self) -> Result<f32, EncodeError> {
         let absmax = self.absmax(self.cols)?.into_iter().fold(0.0, f32::max);
-        let factors = self.rounding.search.factors(false);
-        let candidates: Vec<f32> = factors.iter().map(|f| fp8_scale(f * absmax)).collect();
+        let multiples = self.rounding.search.multiples(false);
+        let candidates: Vec<f32> = multiples.iter().map(|m| fp8_scale(m * absmax)).collect();
         if absmax == 0.0 || candidates.len() == 1 {
             return Ok(fp8_scale(absmax));
         }
         let extents = [Extent { low: 0.0, high: absmax }; WIDE];
-        let by_place = |row: &[f32]| -> Vec<[f32; WIDE]> {
-            self.columns.order.iter().map(|&column| [row[column]; WIDE]).collect()
+        let permuted = |row: &[f32]| -> Vec<[f32; WIDE]> {
+            self.columns.perm.iter().map(|&column| [row[column]; WIDE]).collect()
         };
         let errors = self.measure(|row| {
-            let x = by_place(row);
+            let x = permuted(row);
             let error = |&fixed: &f32| {
-                let (book, scales) = (Fp8 { fixed: None }, [Scale { scale: fixed, tag: 0 }; WIDE]);
-                refine::errors(&book, &x, &self.columns.importance, (&scales, &extents))[0]
+                let (codebook, scales) = (Fp8 { fixed: None }, [Scale { scale: fixed, tag: 0 }; WIDE]);
+                scale_search::errors(&codebook, &x, &self.columns.importance, &scales, &extents)[0]
             };
             candidates.iter().map(error).collect()
         })?;

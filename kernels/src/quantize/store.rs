@@ -5,9 +5,10 @@ use half::f16;
 use rayon::prelude::*;
 use samp_abi::{Component, Format, Layout};
 
-use super::Rounding;
+use super::RoundingSpec;
 use super::codebook::{Scale, Table};
 use super::gptq::Strip;
+use super::matmul::WIDE;
 use crate::encoded::Encoded;
 use crate::format::pack;
 
@@ -34,17 +35,21 @@ impl Cells {
     }
 }
 
+/// Some rows of [`Cells`], to be written.
+pub(super) struct CellRows<'a> {
+    pub codes: &'a mut [u8],
+    pub scales: &'a mut [Scale],
+    pub losses: &'a mut [f64],
+}
+
 /// Writes some strips as rows; returns the values of outlier columns.
-pub(super) fn gather(
-    strips: &[Strip],
-    (codes, scales, losses): (&mut [u8], &mut [Scale], &mut [f64]),
-    outliers: usize,
-) -> Vec<f16> {
+pub(super) fn gather(strips: &[Strip], into: CellRows<'_>, outliers: usize) -> Vec<f16> {
+    let CellRows { codes, scales, losses } = into;
     let rows = losses.len();
     let (cols, blocks) = (codes.len() / rows, scales.len() / rows);
     let mut kept = Vec::with_capacity(rows * outliers);
     for row in 0..rows {
-        let (strip, i) = (&strips[row / super::matmul::WIDE], row % super::matmul::WIDE);
+        let (strip, i) = (&strips[row / WIDE], row % WIDE);
         copy_lane(&strip.codes, i, &mut codes[row * cols..][..cols]);
         copy_lane(&strip.scales, i, &mut scales[row * blocks..][..blocks]);
         kept.extend(strip.kept.iter().map(|lanes| lanes[i]));
@@ -58,7 +63,7 @@ fn copy_lane<T: Copy, const N: usize>(from: &[[T; N]], lane: usize, to: &mut [T]
 }
 
 /// Packs the arrays that `rounding.format` calls for; of nf4 and fp4 all but what [`set_groups`] adds.
-pub(super) fn encoded(rounding: &Rounding, cols: usize, cells: &Cells) -> Encoded {
+pub(super) fn encoded(rounding: &RoundingSpec, cols: usize, cells: &Cells) -> Encoded {
     let (format, rows) = (rounding.format, cells.losses.len());
     let outliers = cells.kept.len().checked_div(rows).unwrap_or(0);
     let mut encoded = Encoded::zeroed(format, Layout::RowMajor, rows, cols, outliers);

@@ -1,6 +1,6 @@
-//! Sixteen lanes in two AVX2 registers.
+//! Sixteen f32 lanes, or eight of f64, in two AVX2 registers.
 
-use super::{Job, LANES, Lanes};
+use super::{F64_LANES, F64x8, Job, LANES, Lanes};
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX2, FMA and F16C; made only by [`run`].
@@ -147,6 +147,33 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn gather(self, table: &[f32; 256], codes: &[u8; LANES]) -> Pair {
         both!(bytes(self, codes), b => _mm256_i32gather_ps::<4>(table.as_ptr(), _mm256_cvtepu8_epi32(b)))
+    }
+}
+
+impl F64x8 for Avx2 {
+    type D = [__m256d; 2];
+
+    #[inline(always)]
+    fn splat_f64(self, x: f64) -> Self::D {
+        intrinsics!([_mm256_set1_pd(x); 2])
+    }
+
+    #[inline(always)]
+    fn load_f64(self, from: &[f64; F64_LANES]) -> Self::D {
+        intrinsics!([_mm256_loadu_pd(from.as_ptr()), _mm256_loadu_pd(from.as_ptr().add(4))])
+    }
+
+    #[inline(always)]
+    fn store_f64(self, v: Self::D, to: &mut [f64; F64_LANES]) {
+        intrinsics!({
+            _mm256_storeu_pd(to.as_mut_ptr(), v[0]);
+            _mm256_storeu_pd(to.as_mut_ptr().add(4), v[1]);
+        })
+    }
+
+    #[inline(always)]
+    fn mul_add_f64(self, a: Self::D, b: Self::D, c: Self::D) -> Self::D {
+        intrinsics!([_mm256_fmadd_pd(a[0], b[0], c[0]), _mm256_fmadd_pd(a[1], b[1], c[1])])
     }
 }
 

@@ -1,6 +1,6 @@
-//! Sixteen lanes in one AVX-512 register.
+//! Sixteen f32 lanes, or eight of f64, in one AVX-512 register.
 
-use super::{Job, LANES, Lanes};
+use super::{F64_LANES, F64x8, Job, LANES, Lanes};
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX-512 F, BW and VL; made only by [`run`].
@@ -141,6 +141,30 @@ impl Lanes for Avx512 {
             let indices = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().cast()));
             _mm512_i32gather_ps::<4>(indices, table.as_ptr())
         })
+    }
+}
+
+impl F64x8 for Avx512 {
+    type D = __m512d;
+
+    #[inline(always)]
+    fn splat_f64(self, x: f64) -> __m512d {
+        intrinsics!(_mm512_set1_pd(x))
+    }
+
+    #[inline(always)]
+    fn load_f64(self, from: &[f64; F64_LANES]) -> __m512d {
+        intrinsics!(_mm512_loadu_pd(from.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn store_f64(self, v: __m512d, to: &mut [f64; F64_LANES]) {
+        intrinsics!(_mm512_storeu_pd(to.as_mut_ptr(), v))
+    }
+
+    #[inline(always)]
+    fn mul_add_f64(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        intrinsics!(_mm512_fmadd_pd(a, b, c))
     }
 }
 

@@ -1,6 +1,6 @@
-//! Vectors of 16 f32 lanes at three widths that give the same bits.
+//! Vectors of 16 f32 or 8 f64 lanes at three widths that give the same bits.
 //!
-//! A kernel is a [`Job`] written once over [`Lanes`]; [`run`] compiles it for each [`Width`]. Every operation is
+//! A kernel is a [`Job`] written once over [`Lanes`], which have the f64 lanes of [`F64x8`] beside those of f32; [`run`] compiles it for each [`Width`]. Every operation is
 //! one correctly rounded IEEE operation per lane and reductions follow one fixed tree, so that the width never
 //! changes a bit of a result.
 
@@ -8,8 +8,10 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub mod f64x8;
+mod f64x8;
 mod portable;
+
+pub(crate) use f64x8::{F64_LANES, F64x8};
 
 use std::sync::OnceLock;
 
@@ -61,8 +63,8 @@ impl Width {
 }
 
 /// Sixteen-lane arithmetic. A value of the implementing type proves that the machine has the instructions.
-pub(crate) trait Lanes: Copy + Send + Sync {
-    /// Vector registers of 16 lanes that the machine has, which bounds how much a kernel keeps in flight.
+pub(crate) trait Lanes: F64x8 + Send + Sync {
+    /// Vector registers of 16 f32 or 8 f64 that the machine has, which bounds how much a kernel keeps in flight.
     const REGISTERS: usize;
     /// Sixteen f32.
     type F: Copy;

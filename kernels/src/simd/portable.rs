@@ -1,6 +1,6 @@
-//! Sixteen lanes in plain Rust.
+//! Sixteen f32 lanes, or eight of f64, in plain Rust.
 
-use super::{LANES, Lanes, fp8_as_f16};
+use super::{F64_LANES, F64x8, LANES, Lanes, fp8_as_f16};
 use half::{bf16, f16};
 use std::array::from_fn;
 
@@ -108,5 +108,29 @@ impl Lanes for Portable {
     #[inline(always)]
     fn gather(self, table: &[f32; 256], codes: &[u8; LANES]) -> [f32; LANES] {
         codes.map(|c| table[usize::from(c)])
+    }
+}
+
+impl F64x8 for Portable {
+    type D = [f64; F64_LANES];
+
+    #[inline(always)]
+    fn splat_f64(self, x: f64) -> Self::D {
+        [x; F64_LANES]
+    }
+
+    #[inline(always)]
+    fn load_f64(self, from: &[f64; F64_LANES]) -> Self::D {
+        *from
+    }
+
+    #[inline(always)]
+    fn store_f64(self, v: Self::D, to: &mut [f64; F64_LANES]) {
+        *to = v;
+    }
+
+    #[inline(always)]
+    fn mul_add_f64(self, a: Self::D, b: Self::D, c: Self::D) -> Self::D {
+        from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
 }

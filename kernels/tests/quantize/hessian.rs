@@ -1,8 +1,8 @@
-//! The second moment and its factor.
+//! The Hessian and its factor.
 
-use samp_kernels::quantize::{CholeskyFactor, Damped, Damping, Hessian, HessianError, Order};
+use samp_kernels::quantize::{CholeskyFactor, ColumnOrder, Damped, Damping, Hessian, HessianError};
 
-use super::{Numbers, assert_near, moment, on_any_threads, reference};
+use super::{Numbers, assert_near, hessian, on_any_threads, reference};
 
 const WIDTHS: [usize; 8] = [1, 2, 15, 17, 64, 130, 200, 323];
 
@@ -12,12 +12,12 @@ fn upper(h: &Hessian) -> Vec<u64> {
 }
 
 #[test]
-fn the_moment_is_the_sum_in_the_order_of_tokens() {
+fn the_hessian_is_the_sum_in_the_order_of_tokens() {
     let mut numbers = Numbers::new(1);
     for cols in WIDTHS {
         let tokens = 2 * cols + 300;
         let x = numbers.activations(tokens, cols);
-        let h = on_any_threads("the moment", || upper(&moment(cols, &x)));
+        let h = on_any_threads("the hessian", || upper(&hessian(cols, &x)));
         let plain = |i: usize, j: usize| {
             x.chunks(cols).fold(0.0, |sum, x| f64::from(x[i]).mul_add(f64::from(x[j]), sum))
         };
@@ -33,11 +33,11 @@ fn the_moment_is_the_sum_in_the_order_of_tokens() {
 }
 
 #[test]
-fn parts_merge() {
+fn sums_merge() {
     let x = Numbers::new(2).activations(90, 33);
-    let (mut first, second) = (moment(33, &x[..40 * 33]), moment(33, &x[40 * 33..]));
+    let (mut first, second) = (hessian(33, &x[..40 * 33]), hessian(33, &x[40 * 33..]));
     first.merge(&second).unwrap();
-    let whole = moment(33, &x);
+    let whole = hessian(33, &x);
     assert_eq!(first.tokens(), 90);
     for i in 0..33 {
         for j in 0..33 {
@@ -65,18 +65,19 @@ fn inputs_that_are_not_finite_are_named() {
 #[test]
 fn the_factor_multiplies_back() {
     let mut numbers = Numbers::new(3);
-    let orders = [Order::Natural, Order::Descending { block: 1 }, Order::Descending { block: 64 }];
+    let orders =
+        [ColumnOrder::Natural, ColumnOrder::Descending { block: 1 }, ColumnOrder::Descending { block: 64 }];
     for cols in WIDTHS {
-        let h = moment(cols, &numbers.activations(2 * cols + 8, cols));
+        let h = hessian(cols, &numbers.activations(2 * cols + 8, cols));
         for order in orders {
             let damping = Damping { mean: 0.003, diagonal: 0.02 };
             let factor = CholeskyFactor::new(&h, order, damping);
             assert_eq!(factor.damped(), Damped::AsAsked);
             let added = |k| 0.003 * h.mean_diagonal() + 0.02 * h.at(k, k);
-            let expected = reference::dense(&h, factor.order(), added);
+            let expected = reference::dense(&h, factor.perm(), added);
             for i in 0..cols {
                 for j in i..cols {
-                    let terms = (j..cols).map(|k| factor.at(i, k) * factor.pivots()[k] * factor.at(j, k));
+                    let terms = (j..cols).map(|k| factor.at(i, k) * factor.diag()[k] * factor.at(j, k));
                     let size = (expected[i][i] * expected[j][j]).sqrt();
                     let error = (terms.sum::<f64>() - expected[i][j]).abs();
                     assert!(error < 1e-13 * size, "({i}, {j}) of {cols}: {error:e} of {size:e}");
@@ -90,53 +91,53 @@ fn the_factor_multiplies_back() {
 /// that its first pivots are read from.
 #[test]
 fn pivots_are_those_of_the_inverse() {
-    let h = moment(40, &Numbers::new(4).activations(120, 40));
-    let factor = CholeskyFactor::new(&h, Order::Natural, Damping { mean: 0.01, diagonal: 0.0 });
-    let dense = reference::dense(&h, factor.order(), |_| 0.01 * h.mean_diagonal());
+    let h = hessian(40, &Numbers::new(4).activations(120, 40));
+    let factor = CholeskyFactor::new(&h, ColumnOrder::Natural, Damping { mean: 0.01, diagonal: 0.0 });
+    let dense = reference::dense(&h, factor.perm(), |_| 0.01 * h.mean_diagonal());
     for k in 0..40 {
         let rest: reference::Matrix = (k..40).map(|i| dense[i][k..].to_vec()).collect();
         // The energy of column k that the columns after it do not explain.
-        assert_near(factor.pivots()[k], 1.0 / reference::inverse(&rest)[0][0], 1e-10, "pivot");
+        assert_near(factor.diag()[k], 1.0 / reference::inverse(&rest)[0][0], 1e-10, "pivot");
     }
 }
 
 #[test]
 fn columns_stay_together_in_blocks() {
     let cols = 256;
-    let h = moment(cols, &Numbers::new(5).activations(300, cols));
-    let by_block = CholeskyFactor::new(&h, Order::Descending { block: 64 }, Damping::default());
-    let freely = CholeskyFactor::new(&h, Order::Descending { block: 1 }, Damping::default());
+    let h = hessian(cols, &Numbers::new(5).activations(300, cols));
+    let by_block = CholeskyFactor::new(&h, ColumnOrder::Descending { block: 64 }, Damping::default());
+    let freely = CholeskyFactor::new(&h, ColumnOrder::Descending { block: 1 }, Damping::default());
     let energy = h.diagonal();
-    assert!(freely.order().is_sorted_by(|&i, &j| energy[i] >= energy[j]));
+    assert!(freely.perm().is_sorted_by(|&i, &j| energy[i] >= energy[j]));
     let sum = |block: &[usize]| block.iter().map(|&i| energy[i]).sum::<f64>();
-    let sums: Vec<f64> = by_block.order().chunks(64).map(sum).collect();
+    let sums: Vec<f64> = by_block.perm().chunks(64).map(sum).collect();
     assert!(sums.is_sorted_by(|a, b| a >= b));
-    for block in by_block.order().chunks(64) {
+    for block in by_block.perm().chunks(64) {
         assert!(block.iter().all(|c| c / 64 == block[0] / 64));
         assert!(block.is_sorted_by(|&i, &j| energy[i] >= energy[j]));
     }
 }
 
 #[test]
-fn a_singular_moment_is_damped_until_it_is_not() {
+fn a_singular_hessian_is_damped_until_it_is_not() {
     let mut numbers = Numbers::new(6);
     let (tokens, cols) = (20, 150);
-    let h = moment(cols, &numbers.activations(tokens, cols));
-    let factor = CholeskyFactor::new(&h, Order::Natural, Damping { mean: 0.0, diagonal: 0.0 });
+    let h = hessian(cols, &numbers.activations(tokens, cols));
+    let factor = CholeskyFactor::new(&h, ColumnOrder::Natural, Damping { mean: 0.0, diagonal: 0.0 });
     let Damped::Raised(share) = factor.damped() else { panic!("{:?}", factor.damped()) };
     assert!((1e-6..1e-2).contains(&share), "{share}");
-    assert!(factor.pivots().iter().all(|p| *p > 0.0 && p.is_finite()));
-    let silent = CholeskyFactor::new(&Hessian::new(cols), Order::Natural, Damping::default());
+    assert!(factor.diag().iter().all(|p| *p > 0.0 && p.is_finite()));
+    let silent = CholeskyFactor::new(&Hessian::new(cols), ColumnOrder::Natural, Damping::default());
     assert_eq!(silent.damped(), Damped::NoInput);
-    assert_eq!((silent.at(0, 1), silent.at(3, 3), silent.pivots()[0]), (0.0, 1.0, 0.0));
+    assert_eq!((silent.at(0, 1), silent.at(3, 3), silent.diag()[0]), (0.0, 1.0, 0.0));
 }
 
 #[test]
 fn the_factor_does_not_depend_on_threads() {
     let cols = 323;
-    let h = moment(cols, &Numbers::new(7).activations(400, cols));
+    let h = hessian(cols, &Numbers::new(7).activations(400, cols));
     on_any_threads("the factor", || {
-        let factor = CholeskyFactor::new(&h, Order::Descending { block: 1 }, Damping::default());
+        let factor = CholeskyFactor::new(&h, ColumnOrder::Descending { block: 1 }, Damping::default());
         (0..cols)
             .flat_map(|i| (0..cols).map(move |j| (i, j)))
             .map(|(i, j)| factor.at(i, j).to_bits())

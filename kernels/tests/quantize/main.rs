@@ -1,4 +1,4 @@
-//! Rounding with the second moment of the inputs: against plain loops, against itself on other numbers of threads, and
+//! Rounding with the Hessian of the inputs: against plain loops, against itself on other numbers of threads, and
 //! against what it claims.
 
 mod compensation;
@@ -12,7 +12,7 @@ use samp_abi::{Format, Group, ScaleAxis};
 use samp_kernels::{
     encoded::Encoded,
     format::decode_rows,
-    quantize::{Hessian, Rows},
+    quantize::{Hessian, MatrixRef},
     random::SplitMix64,
 };
 
@@ -71,14 +71,14 @@ impl Numbers {
     }
 }
 
-fn moment(cols: usize, activations: &[f32]) -> Hessian {
-    let mut moment = Hessian::new(cols);
-    moment.add(activations).unwrap();
-    moment
+fn hessian(cols: usize, activations: &[f32]) -> Hessian {
+    let mut hessian = Hessian::new(cols);
+    hessian.add(activations).unwrap();
+    hessian
 }
 
-fn rows(cols: usize, values: &[f32]) -> Rows<'_> {
-    Rows { cols, values }
+fn rows(cols: usize, values: &[f32]) -> MatrixRef<'_> {
+    MatrixRef { cols, values }
 }
 
 /// All rows of a tensor.

@@ -4,10 +4,12 @@ use half::bf16;
 use safetensors::SafeTensors;
 use samp_kernels::{
     format,
-    quantize::{CholeskyFactor, Damping, Order, Rounding, gptq, nearest, output_energy, output_error},
+    quantize::{
+        CholeskyFactor, ColumnOrder, Damping, RoundingSpec, gptq, nearest, output_energy, output_error,
+    },
 };
 
-use super::{FORMATS, Numbers, moment, rows};
+use super::{FORMATS, Numbers, hessian, rows};
 
 fn weight(name: &str) -> (usize, Vec<f32>) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/models/tiny-llama");
@@ -27,15 +29,16 @@ fn trained_weights_gain_from_search_and_compensation() {
     for name in ["layers.2.self_attn.q_proj", "layers.4.mlp.down_proj"] {
         let (cols, weights) = weight(&format!("model.{name}.weight"));
         let (source, count) = (rows(cols, &weights), weights.len() / cols);
-        let moment = moment(cols, &Numbers::new(40).activations(3 * cols, cols));
-        let factor = CholeskyFactor::new(&moment, Order::Natural, Damping::default());
-        let energy = output_energy(&source, count, &moment);
+        let hessian = hessian(cols, &Numbers::new(40).activations(3 * cols, cols));
+        let factor = CholeskyFactor::new(&hessian, ColumnOrder::Natural, Damping::default());
+        let energy = output_energy(&source, count, &hessian);
         for format in FORMATS {
             let share =
-                |t: &samp_kernels::encoded::Encoded| output_error(&source, t.view(), &moment) / energy;
+                |t: &samp_kernels::encoded::Encoded| output_error(&source, t.view(), &hessian) / energy;
             let plain = share(&format::encode(format, count, cols, &source, &[]).unwrap());
-            let refined = share(&nearest(&source, count, &moment.diagonal(), Rounding::to(format)).unwrap());
-            let result = gptq(&source, count, &factor, Rounding::to(format)).unwrap();
+            let refined =
+                share(&nearest(&source, count, &hessian.diagonal(), RoundingSpec::to(format)).unwrap());
+            let result = gptq(&source, count, &factor, RoundingSpec::to(format)).unwrap();
             let compensated = share(&result.encoded);
             println!("{name:>28} {format:>14} {plain:9.2e} {refined:9.2e} {compensated:9.2e}");
             assert!(refined <= plain * 1.001 && compensated < 0.7 * refined, "{name} in {format}");

@@ -11,7 +11,8 @@ use samp_kernels::{
     encoded::Encoded,
     format::{EncodeError, encode},
     quantize::{
-        CholeskyFactor, CrossHessian, Damped, Damping, Hessian, Order, Rounding, Rows, gptq, nearest,
+        CholeskyFactor, ColumnOrder, CrossHessian, Damped, Damping, Hessian, MatrixRef, RoundingSpec, gptq,
+        nearest,
     },
 };
 use samp_passes::transform::Transform;
@@ -275,7 +276,7 @@ fn settle(
 pub fn factor(moment: &Hessian, format: Format) -> CholeskyFactor {
     CholeskyFactor::new(
         moment,
-        Order::Descending { block: format.column_multiple() as usize },
+        ColumnOrder::Descending { block: format.column_multiple() as usize },
         Damping::default(),
     )
 }
@@ -283,12 +284,12 @@ pub fn factor(moment: &Hessian, format: Format) -> CholeskyFactor {
 /// `values` as `rounding` says, rounded as the transform `how` says under a second moment with its factor.
 pub fn rounded(
     values: &[f32],
-    rounding: Rounding<'_>,
+    rounding: RoundingSpec<'_>,
     how: Option<&Transform>,
     (moment, factor): (&Hessian, &CholeskyFactor),
 ) -> Result<Encoded, EncodeError> {
     let cols = moment.cols();
-    let (rows, source) = (values.len() / cols, Rows { cols, values });
+    let (rows, source) = (values.len() / cols, MatrixRef { cols, values });
     match how {
         Some(Transform::Compensate) => Ok(gptq(&source, rows, factor, rounding)?.encoded),
         Some(Transform::Refine) => nearest(&source, rows, &moment.diagonal(), rounding),

@@ -6,7 +6,7 @@ use samp_abi::Format;
 use samp_kernels::{
     encoded::Encoded,
     format::{EncodeError, encode},
-    quantize::{Rounding, Rows},
+    quantize::{MatrixRef, RoundingSpec},
 };
 use samp_passes::transform::Transform;
 
@@ -40,8 +40,8 @@ impl PlanTensorSlice<'_> {
     }
 
     /// What it is rounded to.
-    pub fn rounding(&self) -> Rounding<'_> {
-        Rounding { outlier_columns: self.tensor.kept_columns(), ..Rounding::to(self.tensor.format) }
+    pub fn rounding(&self) -> RoundingSpec<'_> {
+        RoundingSpec { outlier_columns: self.tensor.kept_columns(), ..RoundingSpec::to(self.tensor.format) }
     }
 
     pub fn corrects(&self) -> bool {
@@ -56,7 +56,7 @@ impl PlanTensorSlice<'_> {
     /// Its part of `values`, each rounded to the nearest of a format, some columns kept.
     pub fn nearest(&self, values: &[f32], format: Format, kept: &[u32]) -> Result<Encoded, CalibrationError> {
         let [rows, cols] = [self.tensor.rows, self.tensor.cols].map(|n| n as usize);
-        let source = Rows { cols, values: &values[self.values.clone()] };
+        let source = MatrixRef { cols, values: &values[self.values.clone()] };
         encode(format, rows, cols, &source, kept).map_err(|source| self.refused(source))
     }
 

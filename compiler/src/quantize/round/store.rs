@@ -81,7 +81,7 @@ impl EncodedWeights for RoundedStore {
 #[cfg(test)]
 mod tests {
     use samp_abi::Format;
-    use samp_kernels::{format::encode, quantize::Rows};
+    use samp_kernels::{format::encode, quantize::MatrixRef};
 
     use super::*;
 
@@ -90,7 +90,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = RoundedStore::new(dir.path());
         let values: Vec<f32> = (0..256).map(|i| i as f32 - 100.0).collect();
-        let encoded = encode(Format::Nf4, 2, 128, &Rows { cols: 128, values: &values }, &[]).unwrap();
+        let encoded = encode(Format::Nf4, 2, 128, &MatrixRef { cols: 128, values: &values }, &[]).unwrap();
         store.put("w", &encoded).unwrap();
         let spec = TensorSpec {
             name: "w".into(),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use samp_kernels::{
     encoded::Encoded,
-    quantize::{Hessian, Rows, output_energy},
+    quantize::{Hessian, MatrixRef, output_energy},
 };
 
 use super::WeightProbe;
@@ -36,7 +36,7 @@ impl<'a> Members<'a> {
         for member in &linear.members {
             let range = start..start + member.rows * cols;
             start = range.end;
-            let source = Rows { cols, values: &values[range.clone()] };
+            let source = MatrixRef { cols, values: &values[range.clone()] };
             parts.push((range, output_energy(&source, member.rows, moment).max(f64::MIN_POSITIVE)));
         }
         let profile = |m: &crate::quantize::Member| MemberProfile {
@@ -79,7 +79,7 @@ impl<'a> Members<'a> {
         let cols = self.moment.cols();
         let pairs = self.values[range.clone()].iter().zip(&rounded[range.clone()]);
         let difference: Vec<f32> = pairs.map(|(w, q)| w - q).collect();
-        output_energy(&Rows { cols, values: &difference }, difference.len() / cols, self.moment)
+        output_energy(&MatrixRef { cols, values: &difference }, difference.len() / cols, self.moment)
     }
 
     /// What the model loses with each member alone rounded.

@@ -11,7 +11,7 @@ use samp_abi::{Format, plan::TensorId};
 use samp_kernels::{
     encoded::Encoded,
     format::encode,
-    quantize::{self, Rows, output_energy, output_error},
+    quantize::{self, MatrixRef, output_energy, output_error},
 };
 use samp_passes::transform::{Rounding, Transform};
 
@@ -182,7 +182,7 @@ impl<'a> WeightProbe<'a> {
         let moment = &inputs.moment;
         let values = self.forward.weights().matrix(linear.weight);
         let (cols, rows) = (moment.cols(), values.len() / moment.cols());
-        let source = Rows { cols, values: &values };
+        let source = MatrixRef { cols, values: &values };
         let energy = output_energy(&source, rows, moment).max(f64::MIN_POSITIVE);
         // A table keeps its own values for every token: none makes up for another.
         let how = self.options.rounding.transform().filter(|_| !linear.tied);
@@ -194,7 +194,7 @@ impl<'a> WeightProbe<'a> {
             let factor = round::factor(moment, format);
             let how = rounds(format, how.as_ref());
             let rounding =
-                quantize::Rounding { outlier_columns: &outliers, ..quantize::Rounding::to(format) };
+                quantize::RoundingSpec { outlier_columns: &outliers, ..quantize::RoundingSpec::to(format) };
             let encoded = rounded(&values, rounding, how, (moment, &factor))
                 .map_err(|source| CalibrationError::Encode { tensor: linear.key.clone(), source })?;
             let error = output_error(&source, encoded.view(), moment) / energy;
@@ -209,7 +209,7 @@ impl<'a> WeightProbe<'a> {
     fn table(&mut self, table: &TableWeight<'_>) -> Result<WeightProfile, CalibrationError> {
         let values = self.forward.weights().matrix(table.id);
         let cols = self.forward.weights().cols(table.id);
-        let (rows, source) = (values.len() / cols, Rows { cols, values: &values });
+        let (rows, source) = (values.len() / cols, MatrixRef { cols, values: &values });
         let mut formats = vec![];
         for format in self.formats(cols, false) {
             let encoded = encode(format, rows, cols, &source, &[])

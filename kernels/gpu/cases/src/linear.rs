@@ -13,7 +13,7 @@ use samp_kernels::{
     kernel::LinearKind,
     layout::pack,
     linear::cuda::Linear,
-    quantize::Rows,
+    quantize::MatrixRef,
 };
 
 /// As many blocks as there are parts.
@@ -235,8 +235,8 @@ impl Problem {
         let sizes: Vec<f32> =
             (0..rows).map(|row| 2f32.powi(row as i32 % 7 - 3) / (cols as f32).sqrt()).collect();
         let values: Vec<f32> = (0..rows * cols).map(|i| numbers.normal(sizes[i / cols])).collect();
-        let plain =
-            encode(linear.format, rows, cols, &Rows { cols, values: &values }, &[]).expect("finite values");
+        let plain = encode(linear.format, rows, cols, &MatrixRef { cols, values: &values }, &[])
+            .expect("finite values");
         let mut weights = vec![0.0; rows * cols];
         decode_rows(plain.view(), 0, &mut weights);
         let packed = pack(plain.view(), Layout::MmaFragments);

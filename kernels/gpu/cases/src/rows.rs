@@ -39,7 +39,7 @@ fn kernel_case(name: String, source: Source, grid: Grid, args: Vec<Arg>) -> Kern
 fn embed(format: Format, layout: Layout) -> KernelCase {
     let (rows, cols) = (37, 640);
     let values = RandomValues::new(7).uniforms(rows * cols);
-    let plain = format::encode(format, rows, cols, &quantize::Rows { cols, values: &values }, &[])
+    let plain = format::encode(format, rows, cols, &quantize::MatrixRef { cols, values: &values }, &[])
         .expect("the table can be encoded");
     let table = layout::pack(plain.view(), layout);
     let ids = [0, 36, 5, 5, 17, 15, 24];

@@ -10,13 +10,13 @@ use samp_kernels::sample::{
 
 /// Rows of logits, each with the way its token is chosen and its 64 random bits.
 #[derive(Default)]
-pub struct Rows {
+pub struct SampleRows {
     logits: Vec<f32>,
     choices: Vec<SamplingParams>,
     draws: Vec<u64>,
 }
 
-impl Rows {
+impl SampleRows {
     /// One more, as long as the others.
     pub fn push(&mut self, logits: &[f32], choice: SamplingParams, draw: u64) {
         self.logits.extend(logits);
@@ -61,7 +61,7 @@ pub fn many() -> Vec<KernelCase> {
 
 fn by_all_filters(vocab: usize, turns: usize) -> KernelCase {
     let mut numbers = RandomValues::new(vocab as u64);
-    let mut rows = Rows::default();
+    let mut rows = SampleRows::default();
     for _ in 0..turns {
         for logits in logits(vocab, &mut numbers) {
             let choice = random_choice(vocab, &mut numbers);
@@ -75,7 +75,7 @@ fn by_all_filters(vocab: usize, turns: usize) -> KernelCase {
 pub fn large() -> Vec<KernelCase> {
     let (vocab, mut numbers) = (128_256, RandomValues::new(13));
     let plain = logits(vocab, &mut numbers).swap_remove(0);
-    let mut rows = Rows::default();
+    let mut rows = SampleRows::default();
     for (temperature, top_k, top_p, min_p) in [
         (0.0, 0, 1.0, 0.0),
         (0.7, 0, 0.9, 0.0),
@@ -118,8 +118,8 @@ fn random_draw(numbers: &mut RandomValues) -> u64 {
 }
 
 /// Rows without a token: a logit is NaN or positive infinity, or none is finite. The last has one: all are as large as can be.
-fn refused() -> Rows {
-    let mut rows = Rows::default();
+fn refused() -> SampleRows {
+    let mut rows = SampleRows::default();
     let warm = SamplingParams { temperature: 1.0, top_k: 5, ..SampleRequest::GREEDY.params };
     for (value, at) in [(f32::NAN, 0), (-f32::NAN, 7), (f32::INFINITY, 60)] {
         for choice in [SampleRequest::GREEDY.params, warm] {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn no_token_is_expected_of_logits_that_are_no_numbers() {
-        let Rows { logits, choices, draws } = refused();
+        let SampleRows { logits, choices, draws } = refused();
         let rows = logits.chunks_exact(61).zip(&choices).zip(&draws);
         let found: Vec<Option<u32>> = rows.map(|((row, choice), draw)| choose(row, choice, *draw)).collect();
         assert_eq!(found[..7], [None; 7]);

@@ -33,7 +33,7 @@ fn the_vocabulary_of_a_large_model() {
 
 /// A greedy row and two drawn ones, which between them take every way through the kernel.
 pub fn kernel_case() -> KernelCase {
-    let mut rows = sample::Rows::default();
+    let mut rows = sample::SampleRows::default();
     let logits = RandomValues::new(3).uniforms(517);
     let greedy = SampleRequest::GREEDY.params;
     let filtered = SamplingParams { temperature: 1.0, top_k: 40, top_p: 0.9, min_p: 0.0 };

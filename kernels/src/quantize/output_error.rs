@@ -1,4 +1,4 @@
-//! The output error of a rounded tensor under the second moment of its inputs.
+//! The output error of a rounded tensor under the Hessian of its inputs.
 
 use rayon::prelude::*;
 
@@ -40,7 +40,7 @@ fn quadratic(
     cols: usize,
     read: impl Fn(usize, &mut [f32]) -> Vec<f64> + Sync,
 ) -> f64 {
-    assert_eq!(h.cols(), cols, "the second moment is of another width");
+    assert_eq!(h.cols(), cols, "the Hessian is of another width");
     if cols == 0 {
         return 0.0;
     }
