@@ -1,6 +1,7 @@
 //! The CUDA sources: one file for each kernel, named by its stem, beside the headers that they share.
 //!
-//! A source is specialised by definitions alone: what a model fixes is a constant, what a step brings is an argument.
+//! A source is specialised by definitions alone: what a model fixes is a constant, what a step brings is an argument. A file
+//! defines its kernel as `KERNEL_NAME`: machine code, faults and profiles call it as the registry's row does.
 
 use samp_abi::ElementType;
 use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
@@ -17,8 +18,11 @@ pub struct Header {
 /// One kernel, ready to be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
-    /// Name of the kernel: of its file, its symbol, and of its variants in the registry.
+    /// Name of its file, without the ending.
     pub stem: &'static str,
+    /// What machine code, faults and profiles call the kernel: the name of the registry's row that it stands for, or the
+    /// file's where it stands for none.
+    pub symbol: &'static str,
     /// Text of the file; it includes only [`HEADERS`].
     pub text: Cow<'static, str>,
     /// Values of the constants that specialise it, by name.
@@ -26,17 +30,32 @@ pub struct Source {
 }
 
 impl Source {
+    /// A kernel in a file of its own, without constants.
+    pub const fn new(stem: &'static str, text: &'static str) -> Source {
+        Source { stem, symbol: stem, text: Cow::Borrowed(text), defines: BTreeMap::new() }
+    }
+
     /// The kernel or probe of this stem, without constants.
-    pub fn of(stem: &str) -> Option<Source> {
+    pub fn find(stem: &str) -> Option<Source> {
         let (stem, text) = KERNELS.iter().chain(PROBES).find(|(name, _)| *name == stem)?;
-        Some(Source { stem, text: Cow::Borrowed(text), defines: BTreeMap::new() })
+        Some(Source::new(stem, text))
+    }
+
+    /// The same, called `symbol`.
+    pub fn named(self, symbol: &'static str) -> Source {
+        Source { symbol, ..self }
     }
 
     /// Every text that the machine code follows from, constants included, each behind its name.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         let headers = HEADERS.iter().map(|header| (header.name, header.text));
+        [(self.stem, &*self.text)].into_iter().chain(headers).chain(self.macros())
+    }
+
+    /// Every macro that a compiler is given, with its value: the constants and the kernel's name.
+    pub fn macros(&self) -> impl Iterator<Item = (&str, &str)> {
         let constants = self.defines.iter().map(|(name, value)| (*name, value.as_str()));
-        [(self.stem, &*self.text)].into_iter().chain(headers).chain(constants)
+        constants.chain([("KERNEL_NAME", self.symbol)])
     }
 
     /// Whether the kernel waits by itself (`grid_wait` of `dev.cuh`) for the launch ahead of it. One that does not must not
@@ -80,7 +99,7 @@ pub enum Activation {
 
 impl Activation {
     /// The one of this type; `None` where kernels of GPUs do not take it.
-    pub fn of(dtype: ElementType) -> Option<Activation> {
+    pub fn from_element(dtype: ElementType) -> Option<Activation> {
         match dtype {
             ElementType::F16 => Some(Activation::F16),
             ElementType::Bf16 => Some(Activation::Bf16),
@@ -90,7 +109,7 @@ impl Activation {
 
     /// The kernel of this stem for such activations. Panics if there is no such kernel.
     pub(crate) fn source(self, stem: &str) -> Source {
-        let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
+        let source = Source::find(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
         if self == Activation::Bf16 { source.define("ACT_BF16", 1) } else { source }
     }
 }
@@ -152,6 +171,7 @@ headers![
     "silu.cuh",
     "stream_k.cuh",
     "tables.cuh",
+    "types.cuh",
     "weights.cuh",
 ];
 
@@ -219,11 +239,11 @@ mod tests {
     #[test]
     fn every_kernel_waits_and_of_probes_the_one_of_waiting() {
         for (stem, _) in KERNELS.iter().chain(PROBES) {
-            let waits = Source::of(stem).expect("a kernel or probe").waits_for_launch_before();
+            let waits = Source::find(stem).expect("a kernel or probe").waits_for_launch_before();
             assert_eq!(waits, !stem.starts_with("probe_") || *stem == "probe_handoff", "{stem}");
         }
         let without =
-            Source { text: "#include \"dev.cuh\"\n// grid_wait();\n".into(), ..Source::of("add").unwrap() };
+            Source { text: "#include \"dev.cuh\"\n// grid_wait();\n".into(), ..Source::find("add").unwrap() };
         assert!(!without.waits_for_launch_before(), "neither a remark nor the definition is a call");
     }
 }

@@ -49,8 +49,17 @@ pub struct Matrix {
 
 /// A kernel as a step needs it, ready to be compiled or launched.
 #[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LaunchSpec {
+    /// The row of the registry: what machine code and profiles call the kernel.
+    pub name: &'static str,
+    /// What is launched.
+    pub op: LaunchOp,
+}
+
+/// What is launched for an operation, with all that the plan fixes.
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the variants are those of `CudaKernel`")]
-pub enum LaunchSpec {
+pub enum LaunchOp {
     Embed {
         table: Matrix,
     },
@@ -72,73 +81,39 @@ pub enum LaunchSpec {
 }
 
 impl LaunchSpec {
-    /// What a program's sampler is. `None` if it is no such kernel of a GPU.
-    pub fn sampler(fixed: &PlanConstants<'_>) -> Option<LaunchSpec> {
-        let vocab = u32::try_from(fixed.model.vocab_size).ok()?;
-        let kernel = registry::find(&fixed.program.sampler)?;
-        (kernel.cuda == Some(CudaKernel::Sample) && sample::cuda::source(vocab).is_some())
-            .then_some(LaunchSpec::Sample(vocab))
-    }
-
     /// What `kernel` is for a step. `None` if it is not one of a GPU, is for another operation, or does not take what the
     /// step has.
-    pub fn of(kernel: &Kernel, step: &Step, fixed: &PlanConstants<'_>) -> Option<LaunchSpec> {
-        use {CudaKernel as K, LaunchSpec as S};
-        let out = fixed.buffer(step.op.writes()[0]);
-        let activation = fixed.activation(&step.op)?;
-        let rows = Rows { cols: out.1, activation };
-        let norm = Norm { cols: out.1, activation };
-        Some(match (kernel.cuda?, &step.op) {
-            (K::Embed, Op::Embed { weight, .. }) => {
-                let table = (fixed.matrix)(*weight);
-                embed::cuda::source(table.format, table.layout, table.cols as u32)?;
-                S::Embed { table }
-            }
-            (K::RmsNorm, Op::RmsNorm { .. }) => S::RmsNorm(norm),
-            (K::AddRmsNorm, Op::AddRmsNorm { .. }) => S::AddRmsNorm(norm),
-            (K::Add, Op::Add { a, b, .. }) => {
-                S::Add { rows, wide: [a, b].iter().all(|id| fixed.buffer(**id).0 == ElementType::F32) }
-            }
-            // Steps have no buffers for the scales of tokens.
-            (K::Linear(LinearKind::WgmmaFp8, _) | K::RmsNormFp8 | K::AddRmsNormFp8 | K::SiluMulFp8, _) => {
-                return None;
-            }
-            (K::Linear(kind, tokens), Op::Linear { weight, bias, .. }) => {
-                let matrix = (fixed.matrix)(*weight);
-                let shape = (u32::try_from(matrix.rows).ok()?, u32::try_from(matrix.cols).ok()?);
-                let linear = Linear::new(kind, matrix.format, shape, tokens)?.with(activation)?;
-                S::Linear(Linear { bias: bias.is_some(), f32_out: out.0 == ElementType::F32, ..linear })
-            }
-            (K::RopeAppend, Op::RopeAppend { .. }) => S::RopeAppend(fixed.attention(activation)?),
-            (K::Attention, Op::PagedAttention { .. }) => S::Attention(fixed.attention(activation)?),
-            (K::SiluMul, Op::SiluMul { .. }) => S::SiluMul(rows),
-            (K::Concat, Op::Concat { parts, .. }) => {
-                let widths: Vec<u32> = parts.iter().map(|part| fixed.buffer(*part).1).collect();
-                S::Concat(Concat::new(&widths)?)
-            }
-            (K::Gather, Op::Gather { .. }) => S::Gather(rows),
-            _ => return None,
-        })
+    pub fn new(kernel: &Kernel, step: &Step, constants: &PlanConstants<'_>) -> Option<LaunchSpec> {
+        Some(LaunchSpec { name: kernel.name, op: constants.launch_op(kernel.cuda?, &step.op)? })
     }
 
-    /// The sources with their constants, in the order in which they are launched.
+    /// What a program's sampler is. `None` if it is no such kernel of a GPU.
+    pub fn sampler(constants: &PlanConstants<'_>) -> Option<LaunchSpec> {
+        let vocab = u32::try_from(constants.model.vocab_size).ok()?;
+        let kernel = registry::find(&constants.program.sampler)?;
+        (kernel.cuda == Some(CudaKernel::Sample) && sample::cuda::source(vocab).is_some())
+            .then_some(LaunchSpec { name: kernel.name, op: LaunchOp::Sample(vocab) })
+    }
+
+    /// The sources with their constants, in the order in which they are launched. A kernel is called as its row is; the two
+    /// of attention end in what they are for.
     pub fn sources(&self) -> Vec<Source> {
-        let source = match self {
-            LaunchSpec::Embed { table } => {
+        let source = match &self.op {
+            LaunchOp::Embed { table } => {
                 embed::cuda::source(table.format, table.layout, table.cols as u32).expect("seen to exist")
             }
-            LaunchSpec::RmsNorm(norm) => norm.rms_norm(),
-            LaunchSpec::AddRmsNorm(norm) => norm.add_rms_norm(),
-            LaunchSpec::Add { rows, wide } => rows.add(*wide),
-            LaunchSpec::Linear(linear) => linear.source(),
-            LaunchSpec::RopeAppend(attention) => attention.rope_append(),
-            LaunchSpec::Attention(attention) => return vec![attention.decode(), attention.prefill()],
-            LaunchSpec::SiluMul(rows) => rows.silu_mul(),
-            LaunchSpec::Concat(concat) => concat.source(),
-            LaunchSpec::Gather(rows) => rows.gather(),
-            LaunchSpec::Sample(vocab) => sample::cuda::source(*vocab).expect("seen to exist"),
+            LaunchOp::RmsNorm(norm) => norm.rms_norm(),
+            LaunchOp::AddRmsNorm(norm) => norm.add_rms_norm(),
+            LaunchOp::Add { rows, wide } => rows.add(*wide),
+            LaunchOp::Linear(linear) => linear.source(),
+            LaunchOp::RopeAppend(attention) => attention.rope_append(),
+            LaunchOp::Attention(attention) => return vec![attention.decode(), attention.prefill()],
+            LaunchOp::SiluMul(rows) => rows.silu_mul(),
+            LaunchOp::Concat(concat) => concat.source(),
+            LaunchOp::Gather(rows) => rows.gather(),
+            LaunchOp::Sample(vocab) => sample::cuda::source(*vocab).expect("seen to exist"),
         };
-        vec![source]
+        vec![source.named(self.name)]
     }
 }
 
@@ -166,6 +141,44 @@ impl PlanConstants<'_> {
         }
     }
 
+    /// What a row's kernel is for an operation.
+    fn launch_op(&self, kernel: CudaKernel, op: &Op) -> Option<LaunchOp> {
+        use {CudaKernel as K, LaunchOp as L};
+        let out = self.buffer(op.writes()[0]);
+        let activation = self.activation(op)?;
+        let rows = Rows { cols: out.1, activation };
+        let norm = Norm { cols: out.1, activation };
+        Some(match (kernel, op) {
+            (K::Embed, Op::Embed { weight, .. }) => {
+                let table = (self.matrix)(*weight);
+                embed::cuda::source(table.format, table.layout, table.cols as u32)?;
+                L::Embed { table }
+            }
+            (K::RmsNorm, Op::RmsNorm { .. }) => L::RmsNorm(norm),
+            (K::AddRmsNorm, Op::AddRmsNorm { .. }) => L::AddRmsNorm(norm),
+            (K::Add, Op::Add { a, b, .. }) => {
+                L::Add { rows, wide: [a, b].iter().all(|id| self.buffer(**id).0 == ElementType::F32) }
+            }
+            // Steps have no buffers for the scales of tokens.
+            (K::Linear(LinearKind::WgmmaFp8, _), _) => return None,
+            (K::Linear(kind, tokens), Op::Linear { weight, bias, .. }) => {
+                let matrix = (self.matrix)(*weight);
+                let shape = (u32::try_from(matrix.rows).ok()?, u32::try_from(matrix.cols).ok()?);
+                let linear = Linear::new(kind, matrix.format, shape, tokens)?.with(activation)?;
+                L::Linear(Linear { bias: bias.is_some(), f32_out: out.0 == ElementType::F32, ..linear })
+            }
+            (K::RopeAppend, Op::RopeAppend { .. }) => L::RopeAppend(self.attention(activation)?),
+            (K::Attention, Op::PagedAttention { .. }) => L::Attention(self.attention(activation)?),
+            (K::SiluMul, Op::SiluMul { .. }) => L::SiluMul(rows),
+            (K::Concat, Op::Concat { parts, .. }) => {
+                let widths: Vec<u32> = parts.iter().map(|part| self.buffer(*part).1).collect();
+                L::Concat(Concat::new(&widths)?)
+            }
+            (K::Gather, Op::Gather { .. }) => L::Gather(rows),
+            _ => return None,
+        })
+    }
+
     /// Element type and width of a buffer.
     fn buffer(&self, id: BufferId) -> (ElementType, u32) {
         let buffer = &self.program.buffers[id.0 as usize];
@@ -174,7 +187,7 @@ impl PlanConstants<'_> {
 
     /// What the activations of an operation are stored as; `None` where kernels of GPUs do not take them.
     fn activation(&self, op: &Op) -> Option<Activation> {
-        let of = |id: BufferId| Activation::of(self.buffer(id).0);
+        let of = |id: BufferId| Activation::from_element(self.buffer(id).0);
         match *op {
             // Only f32 goes in and out.
             Op::Embed { .. } | Op::Gather { .. } => Some(Activation::F16),

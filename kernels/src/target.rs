@@ -43,6 +43,15 @@ pub struct Peaks {
     pub int8: f64,
 }
 
+/// The compute capability from which GPUs have Hopper's units and start a launch before the one ahead has ended.
+pub const HOPPER: (u32, u32) = (9, 0);
+
+/// Shared memory of a block on the GPUs that have the least of it, and on those that have the most, in bytes: the maximum
+/// amount per thread block of compute capability 8.0 and 9.0 in the CUDA C++ Programming Guide.
+pub const LEAST_SHARED_BYTES: u32 = 163 * 1024;
+/// See [`LEAST_SHARED_BYTES`].
+pub const MOST_SHARED_BYTES: u32 = 227 * 1024;
+
 impl Target {
     /// The row of `name`.
     pub fn of(name: TargetName) -> &'static Target {
@@ -52,6 +61,11 @@ impl Target {
             TargetName::H100 => &H100,
             TargetName::H200 => &H200,
         }
+    }
+
+    /// Whether it has Hopper's matrix units.
+    pub fn has_wgmma(&self) -> bool {
+        self.compute_capability >= Some(HOPPER)
     }
 
     /// What activations are stored as beside linears of these formats: as the first type that some weight is plainly stored in,
@@ -102,7 +116,7 @@ static A100: Target = Target {
     bandwidth: 2.039e12,
     peaks: Peaks { f32: 19.5e12, f16: 312e12, fp8: None, int8: 624e12 },
     units: 108,
-    shared_memory_bytes: 163 * 1024,
+    shared_memory_bytes: LEAST_SHARED_BYTES,
     compute_capability: Some((8, 0)),
     launch_ns: 3_000.0,
     activations: SIXTEEN_BITS,
@@ -116,8 +130,8 @@ static H100: Target = Target {
     bandwidth: 3.35e12,
     peaks: HOPPER_PEAKS,
     units: 132,
-    shared_memory_bytes: 227 * 1024,
-    compute_capability: Some((9, 0)),
+    shared_memory_bytes: MOST_SHARED_BYTES,
+    compute_capability: Some(HOPPER),
     launch_ns: 3_000.0,
     activations: SIXTEEN_BITS,
     source: "NVIDIA H100 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
@@ -130,8 +144,8 @@ static H200: Target = Target {
     bandwidth: 4.8e12,
     peaks: HOPPER_PEAKS,
     units: 132,
-    shared_memory_bytes: 227 * 1024,
-    compute_capability: Some((9, 0)),
+    shared_memory_bytes: MOST_SHARED_BYTES,
+    compute_capability: Some(HOPPER),
     launch_ns: 3_000.0,
     activations: SIXTEEN_BITS,
     source: "NVIDIA H200 Tensor Core GPU datasheet (SXM); CUDA C++ Programming Guide, compute capability 9.0",
@@ -155,6 +169,14 @@ mod tests {
         assert_eq!(beside(TargetName::H100, &[F::Nf4, F::Bf16]), E::Bf16);
         assert_eq!(beside(TargetName::A100, &[F::Bf16, F::F16]), E::F16, "the usual one of two");
         assert_eq!(beside(TargetName::Cpu, &[F::Bf16]), E::F32);
+    }
+
+    #[test]
+    fn shared_memory_lies_between_what_the_least_and_the_most_have() {
+        let gpus = TargetName::ALL.map(Target::of).into_iter().filter(|row| row.compute_capability.is_some());
+        let shared: Vec<u32> = gpus.map(|target| target.shared_memory_bytes).collect();
+        assert_eq!(shared.iter().min(), Some(&LEAST_SHARED_BYTES));
+        assert_eq!(shared.iter().max(), Some(&MOST_SHARED_BYTES));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use rayon::prelude::*;
-use samp_abi::{TargetName, plan::TensorId};
+use samp_abi::plan::TensorId;
 use samp_kernels::{
     cuda::Source,
     instantiate::{Matrix, PlanConstants},
@@ -44,13 +44,14 @@ impl MachineCode {
     /// Compiles every kernel that `spec` calls for on so many threads. What was compiled before, for whatever plan, comes
     /// from a cache.
     pub fn compile(spec: &PlanSpec, threads: usize) -> Result<MachineCode, CodeError> {
-        let Some(capability) = Target::of(spec.target).compute_capability else {
+        let target = Target::of(spec.target);
+        let (Some(capability), Some(arch)) = (target.compute_capability, Arch::for_target(target)) else {
             return Ok(MachineCode::default());
         };
         let sources = sources(&spec.specialized()?, capability);
         let nvrtc = Nvrtc::find()?.with_cache(Cache::at(&cache_dir("kernels")));
         let compile = |(path, source): (String, Source)| {
-            let cubin = nvrtc.compile(&source, arch(spec.target))?;
+            let cubin = nvrtc.compile(&source, arch)?;
             match cubin.report.faults() {
                 faults if !faults.is_empty() => Err(CodeError::Faulty { path, faults }),
                 _ => Ok(CubinFile { path, source, cubin }),
@@ -123,7 +124,7 @@ impl CodeReport<'_> {
         let report = &file.cubin.report;
         CodeReport {
             path: &file.path,
-            kernel: file.source.stem,
+            kernel: file.source.symbol,
             constants: &file.source.defines,
             registers: report.registers,
             spill_bytes: report.spill_bytes,
@@ -150,14 +151,5 @@ impl PlanSpec {
     pub(crate) fn matrix(&self, id: TensorId) -> Matrix {
         let tensor = &self.tensors[id.0 as usize];
         Matrix { format: tensor.format, layout: tensor.layout, rows: tensor.rows, cols: tensor.cols }
-    }
-}
-
-/// The architecture whose code a GPU runs.
-fn arch(target: TargetName) -> Arch {
-    match target {
-        TargetName::A100 => Arch::Sm80,
-        TargetName::H100 | TargetName::H200 => Arch::Sm90a,
-        TargetName::Cpu => unreachable!("a CPU has no compute capability"),
     }
 }

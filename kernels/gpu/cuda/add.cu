@@ -16,7 +16,7 @@ DEV float4 load4(const u16* x) { return load_act4(x); }
 #endif
 
 KERNEL(THREADS)
-add(const X* x, const float* residual, float* sum, int tokens) {
+KERNEL_NAME(const X* x, const float* residual, float* sum, int tokens) {
   const size_t at = ((size_t)blockIdx.x * THREADS + threadIdx.x) * 4;
   grid_wait();
   grid_launch();

@@ -5,26 +5,22 @@
 #include "row_norm.cuh"
 
 KERNEL(THREADS)
-add_rms_norm(const u16* x, const float* residual, const float* weight, float* sum, Out* out, int tokens, float eps
+KERNEL_NAME(const u16* x, const float* residual, const float* weight, float* sum, Out* out, int tokens, float eps
 #ifdef OUT_FP8
-             , float* scales
+            , float* scales
 #endif
 ) {
   SHARED(shared);
-  const int token = blockIdx.x;
-  if (token >= tokens) return;
-  grid_wait();
-  grid_launch();
+  const int token = token_of_block(tokens);
+  if (token < 0) return;
   Row row;
-#pragma unroll
-  for (int turn = 0; turn < TURNS; turn++) {
-    row[turn] = float4{0, 0, 0, 0};
-    if (column_of(turn) >= COLS) continue;
-    const size_t at = (size_t)token * COLS + column_of(turn);
+  load_row(row, [&](int column) {
+    const size_t at = (size_t)token * COLS + column;
     const float4 a = load_act4(x + at), b = *(const float4*)(residual + at);
-    row[turn] = float4{a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
-    *(float4*)(sum + at) = row[turn];
-  }
+    const float4 added = {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
+    *(float4*)(sum + at) = added;
+    return added;
+  });
   norm(row, weight, eps, (float*)shared);
 #ifdef OUT_FP8
   write_row(row, out + (size_t)token * COLS, scales + token, (float*)shared + THREADS / 32);

@@ -71,8 +71,8 @@ struct Split {
 };
 
 KERNEL(THREADS)
-attention_decode(const u16* q, const Kv* pool, const i32* positions, const i32* sequences, const i32* page_table,
-                 int max_pages, u16* out, float key_scale, float value_scale, float* parts, u32* arrived, int tokens) {
+KERNEL_NAME(const u16* q, const Kv* pool, const i32* positions, const i32* sequences, const i32* page_table,
+            int max_pages, u16* out, float key_scale, float value_scale, float* parts, u32* arrived, int tokens) {
   SHARED(shared);
   float* own_parts = (float*)shared;
   u32* flag = (u32*)(own_parts + WARPS * PART);
@@ -129,12 +129,12 @@ attention_decode(const u16* q, const Kv* pool, const i32* positions, const i32* 
   if (threadIdx.x == 0) {
     // One thread's fences serve all: the barrier before tells it of the others' parts, the one after tells them what it heard.
     fence_device();
-    const bool complete = atomic_add(arrived + slot, 1u) + 1 == (u32)split.splits;
-    if (complete) {
+    const bool is_last = atomic_add(arrived + slot, 1u) + 1 == (u32)split.splits;
+    if (is_last) {
       fence_device();
       arrived[slot] = 0;
     }
-    *flag = complete;
+    *flag = is_last;
   }
   block_sync();
   if (*flag == 0) return;

@@ -31,8 +31,8 @@ struct Tile {
 };
 
 KERNEL(THREADS)
-attention_prefill(const u16* q, const Kv* pool, const i32* positions, const i32* starts, int sequence_count,
-                  const i32* page_table, int max_pages, u16* out, float key_scale, float value_scale) {
+KERNEL_NAME(const u16* q, const Kv* pool, const i32* positions, const i32* starts, int sequence_count,
+            const i32* page_table, int max_pages, u16* out, float key_scale, float value_scale) {
   grid_wait();
   grid_launch();
   const Tile tile = Tile::of(blockIdx.x, starts, sequence_count);

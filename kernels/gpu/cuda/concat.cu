@@ -22,7 +22,7 @@ DEV void copy_vector(u16* to, const u16* from) {
 }
 
 KERNEL(THREADS)
-concat(const u16* part0, const u16* part1, const u16* part2, u16* out, int tokens) {
+KERNEL_NAME(const u16* part0, const u16* part1, const u16* part2, u16* out, int tokens) {
   const size_t at = ((size_t)blockIdx.x * THREADS + threadIdx.x) * VECTOR, token = at / COLS;
   const int column = (int)(at % COLS);
   grid_wait();

@@ -4,11 +4,7 @@
 // A pair of f16 values is a u32, the first in its low half. Addresses of shared memory are u32 (see `smem`).
 #pragma once
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef int i32;
+#include "types.cuh"
 
 #ifdef SAMP_EMULATE
 #include "emulate.h"

@@ -2,7 +2,7 @@
 #include "embed.cuh"
 
 KERNEL(THREADS)
-embed_bf16(const i32* token_ids, const u8* table, float* out, int tokens) {
+KERNEL_NAME(const i32* token_ids, const u8* table, float* out, int tokens) {
   embed(token_ids, out, tokens, [&](size_t row, int column) {
     const uint2 p = codes4<16>(table, row, column);
     return float4{from_bf16((u16)p.x), from_bf16((u16)(p.x >> 16)), from_bf16((u16)p.y), from_bf16((u16)(p.y >> 16))};

@@ -2,7 +2,7 @@
 #include "embed.cuh"
 
 KERNEL(THREADS)
-embed_f32(const i32* token_ids, const float* table, float* out, int tokens) {
+KERNEL_NAME(const i32* token_ids, const float* table, float* out, int tokens) {
   embed(token_ids, out, tokens, [&](size_t row, int column) {
     return *(const float4*)(table + row * COLS + column);
   });

@@ -3,7 +3,7 @@
 #include "embed.cuh"
 
 KERNEL(THREADS)
-embed_fp8(const i32* token_ids, const u8* table, const float* scales, float* out, int tokens) {
+KERNEL_NAME(const i32* token_ids, const u8* table, const float* scales, float* out, int tokens) {
   embed(token_ids, out, tokens, [&](size_t row, int column) {
 #ifdef TENSOR_SCALE
     const float scale = scales[0];

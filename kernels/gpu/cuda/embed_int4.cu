@@ -3,7 +3,7 @@
 #include "embed.cuh"
 
 KERNEL(THREADS)
-embed_int4(const i32* token_ids, const u8* table, const u16* scales, const u8* zero_points, float* out, int tokens) {
+KERNEL_NAME(const i32* token_ids, const u8* table, const u16* scales, const u8* zero_points, float* out, int tokens) {
   embed(token_ids, out, tokens, [&](size_t row, int column) {
     const u32 codes = codes4<4>(table, row, column).x;
     const size_t group = group_at<GROUP>(row, column);

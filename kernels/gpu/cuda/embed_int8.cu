@@ -2,7 +2,7 @@
 #include "embed.cuh"
 
 KERNEL(THREADS)
-embed_int8(const i32* token_ids, const u8* table, const float* scales, float* out, int tokens) {
+KERNEL_NAME(const i32* token_ids, const u8* table, const float* scales, float* out, int tokens) {
   embed(token_ids, out, tokens, [&](size_t row, int column) {
     const u32 codes = codes4<8>(table, row, column).x;
     const float scale = scales[row];

@@ -10,8 +10,8 @@
 #endif
 
 KERNEL(THREADS)
-embed_nf4(const i32* token_ids, const u8* table, const u8* absmax_codes, const float* absmax_scales,
-          const float* absmax_offset, float* out, int tokens) {
+KERNEL_NAME(const i32* token_ids, const u8* table, const u8* absmax_codes, const float* absmax_scales,
+            const float* absmax_offset, float* out, int tokens) {
   embed(token_ids, out, tokens, [&](size_t row, int column) {
     // Groups of absmax values follow the rows in every layout.
     const float group_scale = absmax_scales[(row * COLS + column) / 64 / 256];

@@ -7,7 +7,7 @@
 static_assert(COLS % 4 == 0, "COLS is a multiple of 4");
 
 KERNEL(THREADS)
-gather(const float* x, const i32* rows, float* out, int count) {
+KERNEL_NAME(const float* x, const i32* rows, float* out, int count) {
   const int i = blockIdx.x;
   if (i >= count) return;
   grid_wait();

@@ -6,7 +6,7 @@
 #endif
 
 KERNEL(THREADS)
-linear_bf16_gemv(const u16* x, const u8* values, const float* bias, void* out,
+KERNEL_NAME(const u16* x, const u8* values, const float* bias, void* out,
     int tokens) {
   linear_gemv(Values16(values), x, Output{out, bias}, tokens);
 }

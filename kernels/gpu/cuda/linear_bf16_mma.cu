@@ -6,7 +6,7 @@
 #endif
 
 KERNEL_OF_BLOCKS(THREADS, 2)
-linear_bf16_mma(const u16* x, const u8* values, const float* bias, void* out,
+KERNEL_NAME(const u16* x, const u8* values, const float* bias, void* out,
     int tokens, float* partial_sums, u32* arrived) {
   linear_mma(Values16(values), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
 }

@@ -6,7 +6,7 @@
 #endif
 
 KERNEL(THREADS)
-linear_bf16_wgmma(const u16* x, const u8* values, const float* bias, void* out,
+KERNEL_NAME(const u16* x, const u8* values, const float* bias, void* out,
     int tokens, float* partial_sums, u32* arrived) {
   linear_wgmma(Values16(values), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
 }

@@ -3,7 +3,7 @@
 #include "linear_wgmma.cuh"
 
 KERNEL(THREADS)
-linear_fp8_fp8_wgmma(const u8* x, const float* token_scales, const u8* values, const float* scales, const float* bias,
+KERNEL_NAME(const u8* x, const float* token_scales, const u8* values, const float* scales, const float* bias,
     void* out, int tokens, float* partial_sums, u32* arrived) {
   linear_wgmma(Fp8Codes(values, scales), x, Output{out, bias, token_scales}, tokens, Workspace{partial_sums, arrived});
 }

@@ -2,7 +2,7 @@
 #include "linear_gemv.cuh"
 
 KERNEL(THREADS)
-linear_fp8_gemv(const u16* x, const u8* values, const float* scales, const float* bias, void* out,
+KERNEL_NAME(const u16* x, const u8* values, const float* scales, const float* bias, void* out,
     int tokens) {
   linear_gemv(Fp8(values, scales), x, Output{out, bias}, tokens);
 }

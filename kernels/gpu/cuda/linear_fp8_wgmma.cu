@@ -2,7 +2,7 @@
 #include "linear_wgmma.cuh"
 
 KERNEL(THREADS)
-linear_fp8_wgmma(const u16* x, const u8* values, const float* scales, const float* bias, void* out,
+KERNEL_NAME(const u16* x, const u8* values, const float* scales, const float* bias, void* out,
     int tokens, float* partial_sums, u32* arrived) {
   linear_wgmma(Fp8(values, scales), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
 }

@@ -1,7 +1,7 @@
 // out[token][row] = channel(row) * sum over columns of weight * x, + bias: 1 to 8 tokens, with all of x in shared memory.
 //
 // A block of WARPS warps takes one tile of 16 rows at a time, every gridDim.x-th; its warps share out the tile's columns,
-// TURN_BLOCKS x 64 at a time each. Weights come through a ring of STAGES turns for each warp, which runs on from tile to tile
+// STAGE_BLOCKS x 64 at a time each. Weights come through a ring of STAGES stages for each warp, which runs on from tile to tile
 // without a barrier of the block. Sums are left to `mma`, with zeros for the tokens that are not there: one instruction for
 // 256 weights, where CUDA cores take a conversion and a multiply-add for each, and no sums to shuffle. Warps are added in a
 // fixed order.
@@ -14,16 +14,16 @@
 #ifndef WARPS
 #define WARPS 8
 #endif
-#ifndef TURN_BLOCKS
-#define TURN_BLOCKS 1
+#ifndef STAGE_BLOCKS
+#define STAGE_BLOCKS 1
 #endif
 constexpr int THREADS = WARPS * 32;
-// Turns of a warp in a tile; it may sit out the last.
-constexpr int TURNS = (BLOCKS / TURN_BLOCKS + WARPS - 1) / WARPS;
+// Iterations of a warp over a tile; it may sit out the last.
+constexpr int ITERS = (BLOCKS / STAGE_BLOCKS + WARPS - 1) / WARPS;
 constexpr int X_WORDS = COLS / 2;         // of a token
 constexpr int X_STRIDE = X_WORDS + 4;  // so that neighbouring tokens start in different banks
 static_assert(TOKENS >= 1 && TOKENS <= 8, "TOKENS is 1 to 8");
-static_assert(BLOCKS % TURN_BLOCKS == 0, "a turn has whole blocks");
+static_assert(BLOCKS % STAGE_BLOCKS == 0, "a stage has whole blocks");
 
 // x of one token as the lanes want it: for each block and t, the columns 2t, 2t + 1, 2t + 8 and 2t + 9 of its four steps.
 DEV void stage_x(u32* to, const u16* x, int tokens, int thread) {
@@ -79,20 +79,20 @@ template <class W> DEV void linear_gemv(const W& w, const u16* x, const Output& 
   u8* table = shared;
   u32* staged_x = (u32*)(table + W::TABLE);
   u8* rings = (u8*)(staged_x + TOKENS * X_STRIDE);
-  float* sums_of_warps = (float*)(rings + WARPS * STAGES * TURN_BLOCKS * Stage::BYTES);
+  float* sums_of_warps = (float*)(rings + WARPS * STAGES * STAGE_BLOCKS * Stage::BYTES);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  u8* ring = rings + warp * STAGES * TURN_BLOCKS * Stage::BYTES;
+  u8* ring = rings + warp * STAGES * STAGE_BLOCKS * Stage::BYTES;
   const int tiles = (TILES - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x;
 
-  const auto copy = [&](int turn) {
-    const int tile = blockIdx.x + turn / TURNS * gridDim.x, block = (turn % TURNS * WARPS + warp) * TURN_BLOCKS;
-    if (turn < tiles * TURNS && block < BLOCKS)
+  const auto copy = [&](int iter) {
+    const int tile = blockIdx.x + iter / ITERS * gridDim.x, block = (iter % ITERS * WARPS + warp) * STAGE_BLOCKS;
+    if (iter < tiles * ITERS && block < BLOCKS)
 #pragma unroll
-      for (int i = 0; i < TURN_BLOCKS; i++)
-        Stage::copy(w, smem(ring + (turn % STAGES * TURN_BLOCKS + i) * Stage::BYTES), tile, block + i, lane);
+      for (int i = 0; i < STAGE_BLOCKS; i++)
+        Stage::copy(w, smem(ring + (iter % STAGES * STAGE_BLOCKS + i) * Stage::BYTES), tile, block + i, lane);
     copy_commit();
   };
-  for (int turn = 0; turn < STAGES - 1; turn++) copy(turn);
+  for (int iter = 0; iter < STAGES - 1; iter++) copy(iter);
   w.fill(table, threadIdx.x, THREADS);
   // All before this is of weights alone, and goes on while the launch before this one ends.
   grid_wait();
@@ -101,21 +101,21 @@ template <class W> DEV void linear_gemv(const W& w, const u16* x, const Output& 
   block_sync();
 
   float sums[4] = {};
-  for (int turn = 0; turn < tiles * TURNS; turn++) {
-    const int tile = blockIdx.x + turn / TURNS * gridDim.x, block = (turn % TURNS * WARPS + warp) * TURN_BLOCKS;
+  for (int iter = 0; iter < tiles * ITERS; iter++) {
+    const int tile = blockIdx.x + iter / ITERS * gridDim.x, block = (iter % ITERS * WARPS + warp) * STAGE_BLOCKS;
     copy_wait<STAGES - 2>();
     warp_sync();  // the block's copies of every lane are done, and every lane is done with the stage copied to next
-    copy(turn + STAGES - 1);
+    copy(iter + STAGES - 1);
     if (block < BLOCKS)
 #pragma unroll
-      for (int i = 0; i < TURN_BLOCKS; i++) {
-        const u8* staged = ring + (turn % STAGES * TURN_BLOCKS + i) * Stage::BYTES;
+      for (int i = 0; i < STAGE_BLOCKS; i++) {
+        const u8* staged = ring + (iter % STAGES * STAGE_BLOCKS + i) * Stage::BYTES;
         const auto known = w.block(staged + Stage::CODES, table, tile, block + i, lane);
         add_block<W>(sums, staged, staged_x + (block + i) * 32, known, lane);
       }
-    if (turn % TURNS == TURNS - 1) {
+    if (iter % ITERS == ITERS - 1) {
       // Two buffers: no warp is more than one tile ahead of another.
-      float* buffer = sums_of_warps + turn / TURNS % 2 * WARPS * TILE_ROWS * TOKENS;
+      float* buffer = sums_of_warps + iter / ITERS % 2 * WARPS * TILE_ROWS * TOKENS;
       finish_tile(w, sums, buffer, out, tile, tokens);
     }
   }

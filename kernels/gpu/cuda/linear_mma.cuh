@@ -149,8 +149,8 @@ template <class W> DEV void linear_mma(const W& w, const u16* x, const Output& o
   float* k_sums = (float*)(stages + STAGES * Stage<W>::BYTES);
   u32* flag = (u32*)(k_sums + (K_WARPS - 1) * ROW_WARPS * SUMS * 32);
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first_token = blockIdx.y * TOKENS;
-  const Piece piece(GROUPS, PARTS);
-  const int begin = piece.begin(blockIdx.x), end = piece.end(blockIdx.x);
+  const WorkRange range(GROUPS, PARTS);
+  const int begin = range.begin(blockIdx.x), end = range.end(blockIdx.x);
 
   const auto copy = [&](int i, bool weights, bool activations) {
     if (i < end) {
@@ -182,7 +182,7 @@ template <class W> DEV void linear_mma(const W& w, const u16* x, const Output& o
     if (warp < ROW_WARPS) {
       const auto sync = [] { named_sync(1, ROW_WARPS * 32); };
       const int first_tile = group * GROUP_TILES + warp * TILES_PER_WARP;
-      if (complete<SUMS, ROW_WARPS * 32>(all, workspace, piece, group, threadIdx.x, flag, sync))
+      if (fixup<SUMS, ROW_WARPS * 32>(all, workspace, range, group, threadIdx.x, flag, sync))
 #pragma unroll
         for (int j = 0; j < TILES_PER_WARP; j++)
           write_tile(w, *(float (*)[TOKEN_TILES * 4])sums[j], out, first_tile + j, first_token, tokens, lane);

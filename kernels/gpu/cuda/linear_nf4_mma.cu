@@ -2,7 +2,7 @@
 #include "linear_mma.cuh"
 
 KERNEL_OF_BLOCKS(THREADS, 2)
-linear_nf4_mma(const u16* x, const u8* values, const u8* absmax_codes, const float* absmax_scales, const float* absmax_offset, const float* bias, void* out,
+KERNEL_NAME(const u16* x, const u8* values, const u8* absmax_codes, const float* absmax_scales, const float* absmax_offset, const float* bias, void* out,
     int tokens, float* partial_sums, u32* arrived) {
   linear_mma(Table4(values, absmax_codes, absmax_scales, absmax_offset), x, Output{out, bias}, tokens, Workspace{partial_sums, arrived});
 }

@@ -56,8 +56,8 @@ struct Ring {
   u64* empty;
 };
 
-DEV int stage_of(int turn) { return turn % STAGES; }
-DEV u32 parity_of(int turn) { return turn / STAGES % 2; }
+DEV int stage_of(int iter) { return iter % STAGES; }
+DEV u32 parity_of(int iter) { return iter / STAGES % 2; }
 
 // Starts the bulk copies of one part's weights, by one thread. The last group repeats the last tile.
 template <class W> DEV void copy_weights(const W& w, u8* stage, int group, int part, u64* full) {
@@ -86,33 +86,33 @@ DEV void copy_x(u8* stage, const XValue* x, int part, int first_token, int token
 template <class W>
 DEV void produce(const W& w, const XValue* x, u8* stages, const Ring& ring, int begin, int end, int first_token,
                  int tokens, int lane) {
-  const auto publish = [&](int turn) {
+  const auto publish = [&](int iter) {
     fence_async();
-    barrier_arrive(ring.full + stage_of(turn));
+    barrier_arrive(ring.full + stage_of(iter));
   };
-  const auto weights_of = [&](int turn) {
-    const int part = begin + turn;
-    u8* stage = stages + stage_of(turn) * Stage<W>::BYTES;
-    if (lane == 0) copy_weights(w, stage, part / PARTS, part % PARTS, ring.full + stage_of(turn));
+  const auto weights_of = [&](int iter) {
+    const int part = begin + iter;
+    u8* stage = stages + stage_of(iter) * Stage<W>::BYTES;
+    if (lane == 0) copy_weights(w, stage, part / PARTS, part % PARTS, ring.full + stage_of(iter));
   };
   // Weights do not depend on the launch before this one, which may still be running.
   const int ahead = end - begin < STAGES ? end - begin : STAGES;
-  for (int turn = 0; turn < ahead; turn++) weights_of(turn);
+  for (int iter = 0; iter < ahead; iter++) weights_of(iter);
   grid_wait();
   grid_launch();
-  for (int turn = 0; turn < end - begin; turn++) {
-    const int part = begin + turn;
-    u8* stage = stages + stage_of(turn) * Stage<W>::BYTES;
-    if (turn >= STAGES) {
-      barrier_wait(ring.empty + stage_of(turn), parity_of(turn) ^ 1);
-      weights_of(turn);
+  for (int iter = 0; iter < end - begin; iter++) {
+    const int part = begin + iter;
+    u8* stage = stages + stage_of(iter) * Stage<W>::BYTES;
+    if (iter >= STAGES) {
+      barrier_wait(ring.empty + stage_of(iter), parity_of(iter) ^ 1);
+      weights_of(iter);
     }
     copy_x(stage, x, part % PARTS, first_token, tokens, lane);
     copy_wait<LAG>();
-    if (turn >= LAG) publish(turn - LAG);
+    if (iter >= LAG) publish(iter - LAG);
   }
   copy_wait<0>();
-  for (int turn = end - begin > LAG ? end - begin - LAG : 0; turn < end - begin; turn++) publish(turn);
+  for (int iter = end - begin > LAG ? end - begin - LAG : 0; iter < end - begin; iter++) publish(iter);
 }
 
 // Adds a warp's products of one block of columns.
@@ -140,19 +140,19 @@ DEV void add_block(float (&sums)[SUMS], const u8* codes, const typename W::Block
     for (int i = 0; i < SUMS; i++) sums[i] += part[i] * known.scale[i / 2 % 2];
 }
 
-// Multiplies the parts begin..end of a warp's tile and writes what is complete.
+// Multiplies the parts begin..end of a warp's tile and writes what is whole.
 template <class W>
-DEV void consume(const W& w, const Output& out, int tokens, const Workspace& workspace, const Piece& piece, u8* stages,
+DEV void consume(const W& w, const Output& out, int tokens, const Workspace& workspace, const WorkRange& range, u8* stages,
                  const u8* table, const Ring& ring, u32* flag) {
   const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
-  const int begin = piece.begin(blockIdx.x), end = piece.end(blockIdx.x);
+  const int begin = range.begin(blockIdx.x), end = range.end(blockIdx.x);
   float sums[SUMS] = {};
   grid_wait();
   grid_launch();
   for (int i = begin; i < end; i++) {
-    const int turn = i - begin, group = i / PARTS, tile = group * GROUP_TILES + warp;
-    u8* stage = stages + stage_of(turn) * Stage<W>::BYTES;
-    barrier_wait(ring.full + stage_of(turn), parity_of(turn));
+    const int iter = i - begin, group = i / PARTS, tile = group * GROUP_TILES + warp;
+    u8* stage = stages + stage_of(iter) * Stage<W>::BYTES;
+    barrier_wait(ring.full + stage_of(iter), parity_of(iter));
 #pragma unroll
     for (int j = 0; j < STAGE_BLOCKS; j++) {
       const int block = i % PARTS * STAGE_BLOCKS + j;
@@ -160,11 +160,11 @@ DEV void consume(const W& w, const Output& out, int tokens, const Workspace& wor
       const auto known = w.block(extra, table, tile, block, lane);
       add_block<W>(sums, Stage<W>::codes(stage, warp) + j * Staged<W>::CODES, known, smem(stage + j * X_BYTES), lane);
     }
-    barrier_arrive(ring.empty + stage_of(turn));
+    barrier_arrive(ring.empty + stage_of(iter));
     if (i % PARTS != PARTS - 1 && i != end - 1) continue;
 
     const auto sync = [] { named_sync(1, CONSUMER_THREADS); };
-    if (complete<SUMS, CONSUMER_THREADS>(sums, workspace, piece, group, thread, flag, sync))
+    if (fixup<SUMS, CONSUMER_THREADS>(sums, workspace, range, group, thread, flag, sync))
       write_tile(w, sums, out, tile, blockIdx.y * TOKENS, tokens, lane);
 #pragma unroll
     for (int j = 0; j < SUMS; j++) sums[j] = 0;
@@ -187,11 +187,11 @@ DEV void linear_wgmma(const W& w, const XValue* x, const Output& out, int tokens
   }
   if (threadIdx.x < CONSUMER_THREADS) w.fill(table, threadIdx.x, CONSUMER_THREADS);
   block_sync();
-  const Piece piece(GROUPS, PARTS);
+  const WorkRange range(GROUPS, PARTS);
   if (threadIdx.x >= CONSUMER_THREADS) {
-    const int begin = piece.begin(blockIdx.x), end = piece.end(blockIdx.x);
+    const int begin = range.begin(blockIdx.x), end = range.end(blockIdx.x);
     produce(w, x, shared, ring, begin, end, blockIdx.y * TOKENS, tokens, threadIdx.x % 32);
   } else {
-    consume(w, out, tokens, workspace, piece, shared, table, ring, flag);
+    consume(w, out, tokens, workspace, range, shared, table, ring, flag);
   }
 }

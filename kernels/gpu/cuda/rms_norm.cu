@@ -5,22 +5,16 @@
 #include "row_norm.cuh"
 
 KERNEL(THREADS)
-rms_norm(const float* x, const float* weight, Out* out, int tokens, float eps
+KERNEL_NAME(const float* x, const float* weight, Out* out, int tokens, float eps
 #ifdef OUT_FP8
-         , float* scales
+            , float* scales
 #endif
 ) {
   SHARED(shared);
-  const int token = blockIdx.x;
-  if (token >= tokens) return;
-  grid_wait();
-  grid_launch();
+  const int token = token_of_block(tokens);
+  if (token < 0) return;
   Row row;
-#pragma unroll
-  for (int turn = 0; turn < TURNS; turn++) {
-    row[turn] = float4{0, 0, 0, 0};
-    if (column_of(turn) < COLS) row[turn] = *(const float4*)(x + (size_t)token * COLS + column_of(turn));
-  }
+  load_row(row, [&](int column) { return *(const float4*)(x + (size_t)token * COLS + column); });
   norm(row, weight, eps, (float*)shared);
 #ifdef OUT_FP8
   write_row(row, out + (size_t)token * COLS, scales + token, (float*)shared + THREADS / 32);

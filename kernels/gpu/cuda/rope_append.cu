@@ -1,6 +1,6 @@
-// Turns queries and keys by their position, writes queries to `q` and appends keys and values to the KV cache.
+// Rotates queries and keys by their position, writes queries to `q` and appends keys and values to the KV cache.
 //
-// qkv: [tokens][HEADS + 2 KV_HEADS][HEAD_DIM], activations, as is q. Channels i and i + HEAD_DIM / 2 of a head turn as a
+// qkv: [tokens][HEADS + 2 KV_HEADS][HEAD_DIM], activations, as is q. Channels i and i + HEAD_DIM / 2 of a head rotate as a
 // point in the plane, by `half_turns[i]` (angle / pi) for each position; f64, so that far positions stay exact.
 // gridDim.x counts tokens, gridDim.y groups of BLOCK_HEADS heads. Shared memory: HEAD_DIM floats.
 #include "kv_cache.cuh"
@@ -16,12 +16,12 @@ constexpr int ALL_HEADS = HEADS + 2 * KV_HEADS;
 static_assert(HEAD_DIM % 8 == 0, "HEAD_DIM is a multiple of 8");
 
 // Cosines, then sines, of a position's channels.
-DEV void fill_turns(float* turns, const double* half_turns, int position) {
+DEV void fill_rotation(float* rotation, const double* half_turns, int position) {
   for (int i = threadIdx.x; i < HALF; i += THREADS) {
     const double angle = position * half_turns[i];
     // Two half turns are none.
     const float rest = (float)(angle - 2.0 * round_even(angle * 0.5));
-    sincos_half_turns(rest, turns + HALF + i, turns + i);
+    sincos_half_turns(rest, rotation + HALF + i, rotation + i);
   }
 }
 
@@ -34,32 +34,32 @@ DEV void store_kv4(Kv* to, float4 v, float scale) {
 #endif
 }
 
-// Turns four channels of the first half and their partners.
-DEV void turn4(float4& a, float4& b, const float* turns, int i) {
-  const float4 c = *(const float4*)(turns + i), s = *(const float4*)(turns + HALF + i), first = a;
+// Rotates four channels of the first half and their partners.
+DEV void rotate4(float4& a, float4& b, const float* rotation, int i) {
+  const float4 c = *(const float4*)(rotation + i), s = *(const float4*)(rotation + HALF + i), first = a;
   a = {a.x * c.x - b.x * s.x, a.y * c.y - b.y * s.y, a.z * c.z - b.z * s.z, a.w * c.w - b.w * s.w};
   b = {b.x * c.x + first.x * s.x, b.y * c.y + first.y * s.y, b.z * c.z + first.z * s.z, b.w * c.w + first.w * s.w};
 }
 
 KERNEL(THREADS)
-rope_append(const u16* qkv, const double* half_turns, const i32* positions, const i32* sequences, const i32* page_table,
+KERNEL_NAME(const u16* qkv, const double* half_turns, const i32* positions, const i32* sequences, const i32* page_table,
             int max_pages, u16* q, Kv* pool, float key_scale, float value_scale, int tokens) {
   SHARED(shared);
-  float* turns = (float*)shared;
+  float* rotation = (float*)shared;
   const int token = blockIdx.x;
   if (token >= tokens) return;
   grid_wait();
   grid_launch();
   const int position = positions[token];
   const int page = Pages{page_table, max_pages}.of(sequences[token], position), slot = position % PAGE_TOKENS;
-  fill_turns(turns, half_turns, position);
+  fill_rotation(rotation, half_turns, position);
   block_sync();
   for (int item = threadIdx.x; item < BLOCK_HEADS * (HALF / 4); item += THREADS) {
     const int head = blockIdx.y * BLOCK_HEADS + item / (HALF / 4), i = item % (HALF / 4) * 4;
     if (head >= ALL_HEADS) return;
     const u16* x = qkv + ((size_t)token * ALL_HEADS + head) * HEAD_DIM + i;
     float4 a = load_act4(x), b = load_act4(x + HALF);
-    if (head < HEADS + KV_HEADS) turn4(a, b, turns, i);
+    if (head < HEADS + KV_HEADS) rotate4(a, b, rotation, i);
     if (head < HEADS) {
       u16* to = q + ((size_t)token * HEADS + head) * HEAD_DIM + i;
       store_act4(to, a);

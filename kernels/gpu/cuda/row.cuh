@@ -8,12 +8,28 @@
 #endif
 static_assert(COLS % 4 == 0, "COLS is a multiple of 4");
 static_assert(THREADS % 32 == 0, "a block is whole warps");
-constexpr int TURNS = (COLS / 4 + THREADS - 1) / THREADS;
+constexpr int VECS_PER_THREAD = (COLS / 4 + THREADS - 1) / THREADS;
 
 // The lane's own of a row; zeros beyond its end.
-typedef float4 Row[TURNS];
+typedef float4 Row[VECS_PER_THREAD];
 
-DEV int column_of(int turn) { return (turn * THREADS + threadIdx.x) * 4; }
+DEV int column_of(int iter) { return (iter * THREADS + threadIdx.x) * 4; }
+
+// The block's token, once what it reads is written; -1 for a block beyond the last token.
+DEV int token_of_block(int tokens) {
+  const int token = blockIdx.x;
+  if (token >= tokens) return -1;
+  grid_wait();
+  grid_launch();
+  return token;
+}
+
+// Fills a row with the four values from each column on that `load` gives.
+template <class Load> DEV void load_row(Row& row, Load load) {
+#pragma unroll
+  for (int iter = 0; iter < VECS_PER_THREAD; iter++)
+    row[iter] = column_of(iter) < COLS ? load(column_of(iter)) : float4{0, 0, 0, 0};
+}
 
 DEV float sum_of(float a, float b) { return a + b; }
 DEV float most_of(float a, float b) { return a > b ? a : b; }
@@ -49,8 +65,8 @@ DEV void store_pairs(Out* row, int column, u16 first, u16 second) {
 DEV void write_row(const Row& row, Out* out, float* scale, float* warps) {
   float most = 0;
 #pragma unroll
-  for (int turn = 0; turn < TURNS; turn++) {
-    const float values[4] = {row[turn].x, row[turn].y, row[turn].z, row[turn].w};
+  for (int iter = 0; iter < VECS_PER_THREAD; iter++) {
+    const float values[4] = {row[iter].x, row[iter].y, row[iter].z, row[iter].w};
 #pragma unroll
     for (int i = 0; i < 4; i++) most = most_of(most, float_of(bits_of(values[i]) & 0x7fffffff));
   }
@@ -59,11 +75,11 @@ DEV void write_row(const Row& row, Out* out, float* scale, float* warps) {
   if (threadIdx.x == 0) *scale = factor;
   const float inverse = 1.0f / factor;
 #pragma unroll
-  for (int turn = 0; turn < TURNS; turn++) {
-    if (column_of(turn) >= COLS) continue;
-    const float4 v = row[turn];
+  for (int iter = 0; iter < VECS_PER_THREAD; iter++) {
+    if (column_of(iter) >= COLS) continue;
+    const float4 v = row[iter];
     const auto pair = [&](float x, float y) { return (u16)(to_e4m3(x * inverse) | to_e4m3(y * inverse) << 8); };
-    store_pairs(out, column_of(turn), pair(v.x, v.y), pair(v.z, v.w));
+    store_pairs(out, column_of(iter), pair(v.x, v.y), pair(v.z, v.w));
   }
 }
 #else
@@ -71,7 +87,7 @@ typedef u16 Out;
 
 DEV void write_row(const Row& row, Out* out) {
 #pragma unroll
-  for (int turn = 0; turn < TURNS; turn++)
-    if (column_of(turn) < COLS) store_act4(out + column_of(turn), row[turn]);
+  for (int iter = 0; iter < VECS_PER_THREAD; iter++)
+    if (column_of(iter) < COLS) store_act4(out + column_of(iter), row[iter]);
 }
 #endif

@@ -6,15 +6,15 @@
 DEV void norm(Row& row, const float* weight, float eps, float* warps) {
   float squares = 0;
 #pragma unroll
-  for (int turn = 0; turn < TURNS; turn++) {
-    const float4 v = row[turn];
+  for (int iter = 0; iter < VECS_PER_THREAD; iter++) {
+    const float4 v = row[iter];
     squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
   }
   const float inverse = rsqrt_approx(combine(squares, warps, sum_of) * (1.0f / COLS) + eps);
 #pragma unroll
-  for (int turn = 0; turn < TURNS; turn++) {
-    if (column_of(turn) >= COLS) continue;
-    const float4 v = row[turn], w = *(const float4*)(weight + column_of(turn));
-    row[turn] = float4{v.x * inverse * w.x, v.y * inverse * w.y, v.z * inverse * w.z, v.w * inverse * w.w};
+  for (int iter = 0; iter < VECS_PER_THREAD; iter++) {
+    if (column_of(iter) >= COLS) continue;
+    const float4 v = row[iter], w = *(const float4*)(weight + column_of(iter));
+    row[iter] = float4{v.x * inverse * w.x, v.y * inverse * w.y, v.z * inverse * w.z, v.w * inverse * w.w};
   }
 }

@@ -79,7 +79,7 @@ DEV i32 drawn(const float* logits, Scratch& scratch, const Extremes& extremes, c
   u64 left;
   if (choice.top_k > 0 && choice.top_k < VOCAB) {
     const auto one = [](float) { return (u64)1; };
-    const Place last = place_of(logits, scratch, one, low, extremes.high, choice.top_k - 1);
+    const Threshold last = find_threshold(logits, scratch, one, low, extremes.high, choice.top_k - 1);
     low = last.key;
     left = total(logits, scratch, [&](float logit) { return key_of(logit) > low ? weights(logit) : 0; });
     left += (choice.top_k - last.above) * weights(logit_of(low));
@@ -88,7 +88,7 @@ DEV i32 drawn(const float* logits, Scratch& scratch, const Extremes& extremes, c
   }
   if (choice.top_p < 1.0f) {
     const u64 wanted = part_of(choice.top_p, left), target = wanted > 0 ? wanted - 1 : 0;
-    const Place last = place_of(logits, scratch, weights, low, extremes.high, target);
+    const Threshold last = find_threshold(logits, scratch, weights, low, extremes.high, target);
     low = last.key;
     const u64 weight = weights(logit_of(low));
     left = last.above + ((target - last.above) / weight + 1) * weight;
@@ -108,13 +108,13 @@ DEV i32 drawn(const float* logits, Scratch& scratch, const Extremes& extremes, c
   }
   const u64 target = mul_high(draw & ~0x7ffull, left);
   if (choice.top_k == 0 && choice.top_p >= 1.0f) return id_of(logits, scratch, kept, target);
-  const Place place = place_of(logits, scratch, kept, low, extremes.high, target);
-  const auto same = [&](float logit) { return (u64)(key_of(logit) == place.key ? 1 : 0); };
-  return id_of(logits, scratch, same, (target - place.above) / weights(logit_of(place.key)));
+  const Threshold threshold = find_threshold(logits, scratch, kept, low, extremes.high, target);
+  const auto same = [&](float logit) { return (u64)(key_of(logit) == threshold.key ? 1 : 0); };
+  return id_of(logits, scratch, same, (target - threshold.above) / weights(logit_of(threshold.key)));
 }
 
 KERNEL(THREADS)
-sample(const float* logits, const SamplingParams* choices, const u64* draws, i32* tokens, float* logprobs, int rows) {
+KERNEL_NAME(const float* logits, const SamplingParams* choices, const u64* draws, i32* tokens, float* logprobs, int rows) {
   SHARED(shared);
   Scratch& scratch = *(Scratch*)shared;
   const int row = blockIdx.x;

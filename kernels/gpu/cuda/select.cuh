@@ -89,7 +89,7 @@ DEV void find_bucket(Scratch& scratch, u64 above, u64 target) {
 }
 
 // A key, and the sum of all larger ones.
-struct Place {
+struct Threshold {
   u32 key;
   u64 above;
 };
@@ -97,7 +97,7 @@ struct Place {
 // The key at which the running sum of `measure(logit)`, from the largest key down, passes `target`. No key is larger than
 // `high`, and the sum passes the target at `low` at the latest.
 template <class Measure>
-DEV Place place_of(const float* logits, Scratch& scratch, Measure measure, u32 low, u32 high, u64 target) {
+DEV Threshold find_threshold(const float* logits, Scratch& scratch, Measure measure, u32 low, u32 high, u64 target) {
   u64 above = 0;
   while (low < high) {
     int shift = 0;
@@ -123,8 +123,8 @@ template <class Measure> DEV int id_of(const float* logits, Scratch& scratch, Me
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   int begin = 0, end = VOCAB;
   while (end - begin > 1) {
-    const int piece = (end - begin + WARPS - 1) / WARPS, first = begin + warp * piece;
-    const int last = first + piece < end ? first + piece : end;
+    const int share = (end - begin + WARPS - 1) / WARPS, first = begin + warp * share;
+    const int last = first + share < end ? first + share : end;
     u64 sum = 0;
     for (int id = first + lane; id < last; id += 32) sum += measure(logits[id]);
 #pragma unroll
@@ -134,8 +134,8 @@ template <class Measure> DEV int id_of(const float* logits, Scratch& scratch, Me
     int found = 0;
     while (found < WARPS - 1 && target >= scratch.warps[found]) target -= scratch.warps[found++];
     block_sync();
-    begin += found * piece;
-    end = begin + piece < end ? begin + piece : end;
+    begin += found * share;
+    end = begin + share < end ? begin + share : end;
   }
   return begin;
 }

@@ -9,7 +9,7 @@
 static_assert(COLS % 4 == 0, "COLS is a multiple of 4");
 
 KERNEL(THREADS)
-silu_mul(const u16* gate_up, u16* out, int tokens) {
+KERNEL_NAME(const u16* gate_up, u16* out, int tokens) {
   const size_t at = ((size_t)blockIdx.x * THREADS + threadIdx.x) * 4;
   grid_wait();
   grid_launch();

@@ -6,19 +6,14 @@
 #include "silu.cuh"
 
 KERNEL(THREADS)
-silu_mul_fp8(const u16* gate_up, u8* out, float* scales, int tokens) {
+KERNEL_NAME(const u16* gate_up, u8* out, float* scales, int tokens) {
   SHARED(shared);
-  const int token = blockIdx.x;
-  if (token >= tokens) return;
-  grid_wait();
-  grid_launch();
+  const int token = token_of_block(tokens);
+  if (token < 0) return;
   Row row;
-#pragma unroll
-  for (int turn = 0; turn < TURNS; turn++) {
-    row[turn] = float4{0, 0, 0, 0};
-    if (column_of(turn) >= COLS) continue;
-    const u16* gates = gate_up + (size_t)token * (2 * COLS) + column_of(turn);
-    row[turn] = silu_mul4(load_act4(gates), load_act4(gates + COLS));
-  }
+  load_row(row, [&](int column) {
+    const u16* gates = gate_up + (size_t)token * (2 * COLS) + column;
+    return silu_mul4(load_act4(gates), load_act4(gates + COLS));
+  });
   write_row(row, out + (size_t)token * COLS, scales + token, (float*)shared);
 }

@@ -21,7 +21,9 @@ fn main() {
     build.cpp(true).std("gnu++20").warnings(true).extra_warnings(true);
     // Optimised in every profile: it runs millions of emulated threads.
     build.opt_level(3).debug(false).flag("-ffp-contract=off");
+    build.include("../cuda");
     build.files(PARTS.iter().map(|part| format!("cpp/{part}.cpp")));
     build.compile("samp_emulator");
     println!("cargo:rerun-if-changed=cpp");
+    println!("cargo:rerun-if-changed=../cuda/types.cuh");
 }

@@ -68,7 +68,7 @@ impl Attention {
 
     /// One token of each sequence.
     pub fn decode(&self) -> Source {
-        self.attention("attention_decode")
+        self.attention("attention_decode").named("paged_attention_cuda_decode")
     }
 
     /// Blocks that share out the positions of a sequence of `longest`, so that all multiprocessors have work.
@@ -94,7 +94,7 @@ impl Attention {
 
     /// Many tokens of each sequence.
     pub fn prefill(&self) -> Source {
-        self.attention("attention_prefill")
+        self.attention("attention_prefill").named("paged_attention_cuda_prefill")
     }
 
     /// For so many tokens of so many sequences, however they are shared out.

@@ -88,7 +88,7 @@ impl Concat {
     /// The kernel. Without a third part its argument is null.
     pub fn source(&self) -> Source {
         let [first, second, third] = self.widths;
-        let source = Source::of("concat").expect("a kernel of this stem");
+        let source = Source::find("concat").expect("a kernel of this stem");
         source.define("WIDTH0", first).define("WIDTH1", second).define("WIDTH2", third)
     }
 

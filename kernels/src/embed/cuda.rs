@@ -21,7 +21,7 @@ pub fn source(format: Format, layout: Layout, cols: u32) -> Option<Source> {
         _ => return None,
     };
     let fits = layout != Layout::Rows16 && layout.holds(format, cols.into()) && cols.is_multiple_of(4);
-    let mut source = Source::of(stem).filter(|_| fits)?.define("COLS", cols);
+    let mut source = Source::find(stem).filter(|_| fits)?.define("COLS", cols);
     if let Some(group) = format.group() {
         source = source.define("GROUP", group.size());
     }

@@ -17,7 +17,7 @@ use samp_abi::{BLOCK, Format, Group, Layout, ScaleAxis, TILE_ROWS};
 use crate::{
     cuda::{Activation, Grid, Source},
     kernel::LinearKind,
-    target::Target,
+    target::{LEAST_SHARED_BYTES, Target},
 };
 
 /// Bytes of shared memory that every block takes beside what it asks for.
@@ -110,7 +110,7 @@ impl Linear {
             .define("STAGES", tiling.stages);
         source = match self.kind {
             LinearKind::Gemv => {
-                source.define("WARPS", tiling.row_warps).define("TURN_BLOCKS", tiling.stage_blocks)
+                source.define("WARPS", tiling.row_warps).define("STAGE_BLOCKS", tiling.stage_blocks)
             }
             LinearKind::Mma => source
                 .define("ROW_WARPS", tiling.row_warps)
@@ -256,9 +256,10 @@ fn tiling(kind: LinearKind, format: Format, cols: u32, tokens: u32) -> Tiling {
     let plain = Tiling { row_warps: 8, k_warps: 1, tiles_per_warp: 1, stage_blocks: 1, stages: 4 };
     match kind {
         LinearKind::Gemv => {
-            // Of 160 KiB, which every target has, what tables, x and sums leave.
+            // Of the whole 16 KiB that every GPU has, what tables, x and sums leave.
             let (codes, extra, table) = staged_bytes(kind, format);
-            let left = (160u32 << 10).saturating_sub(table + tokens * (cols * 2 + 16 + 1024));
+            let all = LEAST_SHARED_BYTES / (16 << 10) * (16 << 10);
+            let left = all.saturating_sub(table + tokens * (cols * 2 + 16 + 1024));
             let stages = |blocks: u32| (left / (8 * blocks * (codes + extra))).min(64 / (bits * blocks));
             let stage_blocks = if stages(pairs) > 2 { pairs } else { 1 };
             Tiling { stage_blocks, stages: stages(stage_blocks), ..plain }

@@ -79,7 +79,7 @@ fn accepts(kind: LinearKind, tokens: u32, shape: &OpShape, target: &Target) -> b
         let linear = Linear::new(kind, shape.format?, sizes, tokens)?;
         match kind {
             LinearKind::WgmmaFp8 => (shape.activations == ElementType::U8).then_some(linear),
-            _ => linear.with(Activation::of(shape.activations)?),
+            _ => linear.with(Activation::from_element(shape.activations)?),
         }
     };
     let tokens_fit = kind != LinearKind::Gemv || shape.tokens <= u64::from(tokens);

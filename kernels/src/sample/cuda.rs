@@ -13,7 +13,7 @@ const SHARED_BYTES: u32 = THREADS / 32 * 8 + 16 + 2 * THREADS * 8;
 /// The kernel for rows of `vocab` logits. `None` where their weights might not fit 64 bits together.
 pub fn source(vocab: u32) -> Option<Source> {
     let fits = (1..1 << 20).contains(&vocab);
-    let source = Source::of("sample").filter(|_| fits)?;
+    let source = Source::find("sample").filter(|_| fits)?;
     Some(source.define("VOCAB", vocab).define("THREADS", THREADS))
 }
 

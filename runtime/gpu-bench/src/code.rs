@@ -25,12 +25,12 @@ pub enum Code {
 pub enum CodeError {
     /// The folder does not have it.
     #[error(
-        "{} has no code of {stem} for {arch} with these constants: {defines}; fill it with `samp-gpu prepare` of this version",
+        "{} has no code of {kernel} for {arch} with these constants: {defines}; fill it with `samp-gpu prepare` of this version",
         folder.display()
     )]
     Missing {
         /// The kernel.
-        stem: &'static str,
+        kernel: &'static str,
         /// The constants that specialise it.
         defines: String,
         /// For what.
@@ -65,7 +65,7 @@ impl Code {
         let Code::Folder { folder, arch } = self else { return Ok(vec![]) };
         let found = Cache::at(folder).find(source, *arch);
         found.map(|cubin| cubin.bytes).ok_or_else(|| CodeError::Missing {
-            stem: source.stem,
+            kernel: source.symbol,
             defines: format!("{:?}", source.defines),
             arch: *arch,
             folder: folder.clone(),
@@ -75,11 +75,7 @@ impl Code {
 
 /// What the code of a target is compiled for.
 fn arch(target: TargetName) -> Result<Arch, CodeError> {
-    match Target::of(target).compute_capability {
-        Some((8, _)) => Ok(Arch::Sm80),
-        Some(_) => Ok(Arch::Sm90a),
-        None => Err(CodeError::Target(target)),
-    }
+    Arch::for_target(Target::of(target)).ok_or(CodeError::Target(target))
 }
 
 /// Compiles kernels for a target into a folder, in parallel. What is there is left as it is. Returns the bytes of code; an
@@ -96,7 +92,7 @@ pub fn prepare(
     let compile = |source: &Source| {
         let cubin = nvrtc.compile(source, arch)?;
         let faults = cubin.report.faults().join(", ");
-        let about = format!("{} with {:?}: {faults}", source.stem, source.defines);
+        let about = format!("{} with {:?}: {faults}", source.symbol, source.defines);
         Ok((cubin.bytes.len() as u64, (!faults.is_empty()).then_some(about)))
     };
     let compiled: Vec<_> = sources.par_iter().map(compile).collect::<Result<_, NvrtcError>>()?;

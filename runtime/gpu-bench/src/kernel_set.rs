@@ -49,7 +49,7 @@ pub fn tasks(shape: Shape, formats: &[Format], target: &Target) -> Vec<(Projecti
 /// Every source that a target is to have code of, each once.
 pub fn sources(target: &Target) -> Result<Vec<Source>, GpuError> {
     let mut all = vec![memory::fill_source(), memory::copy_source()];
-    let hopper = target.compute_capability >= Some((9, 0));
+    let hopper = target.has_wgmma();
     let cases = suite::conformance().into_iter().chain(suite::kernels());
     all.extend(cases.filter(|case| hopper || !case.hopper).map(|case| case.source));
     for shape in SHAPES {
@@ -61,10 +61,10 @@ pub fn sources(target: &Target) -> Result<Vec<Source>, GpuError> {
         all.extend(Pass::ALL.map(|pass| pass.source(&shape.sizes())));
         for (_, task) in tasks(shape, &FORMATS, target) {
             let candidates = TOKENS.iter().flat_map(|&tokens| task.candidates(target, tokens));
-            all.extend(candidates.map(|candidate| candidate.linear.source()));
+            all.extend(candidates.map(|candidate| candidate.source()));
         }
     }
     let mut seen = BTreeSet::new();
-    all.retain(|source| seen.insert((source.stem, source.defines.clone())));
+    all.retain(|source| seen.insert((source.symbol, source.defines.clone())));
     Ok(all)
 }

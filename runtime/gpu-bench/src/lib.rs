@@ -107,6 +107,6 @@ impl<D: Driver> Gpu<'_, D> {
 
     /// Whether it has what Hopper brought.
     pub fn is_hopper(&self) -> bool {
-        self.target.compute_capability >= Some((9, 0))
+        self.target.has_wgmma()
     }
 }

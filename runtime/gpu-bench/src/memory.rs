@@ -1,7 +1,5 @@
 //! Memory filled on the GPU itself: weights and activations for measurements, random but valid, without a file.
 
-use std::borrow::Cow;
-
 use samp_abi::{Component, ElementType, Format, Layout};
 use samp_kernels::cuda::{Grid, Source};
 use samp_runtime::device::gpu::{Arg, Driver, DriverError, Range};
@@ -18,7 +16,7 @@ const ALIGNMENT: u64 = 256;
 
 /// A kernel of this crate.
 fn own(stem: &'static str, text: &'static str) -> Source {
-    Source { stem, text: Cow::Borrowed(text), defines: Default::default() }
+    Source::new(stem, text)
 }
 
 /// Fills memory.

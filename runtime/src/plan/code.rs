@@ -28,7 +28,7 @@ pub fn code_path(source: &Source, capability: (u32, u32)) -> String {
     };
     source.texts().flat_map(|(name, text)| [name, text]).for_each(&mut add);
     let hash = hasher.finalize().to_hex();
-    format!("{CODE_FOLDER}/{}-sm{major}{minor}-{}.cubin", source.stem, &hash[..16])
+    format!("{CODE_FOLDER}/{}-sm{major}{minor}-{}.cubin", source.symbol, &hash[..16])
 }
 
 /// A step for which this build has no such kernel.
@@ -68,7 +68,7 @@ pub fn instantiate(constants: &PlanConstants<'_>) -> Result<PlanKernels, NoKerne
     let step = |step: &samp_abi::plan::Step| {
         let one = |choice: &samp_abi::plan::KernelChoice| {
             let kernel = registry::find(&choice.kernel);
-            let found = kernel.and_then(|kernel| LaunchSpec::of(kernel, step, constants));
+            let found = kernel.and_then(|kernel| LaunchSpec::new(kernel, step, constants));
             found.ok_or_else(|| NoKernel { step: step.label.clone(), kernel: choice.kernel.clone() })
         };
         step.kernels.iter().map(one).collect()

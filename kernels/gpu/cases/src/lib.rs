@@ -138,6 +138,6 @@ pub fn kernels() -> Vec<fn() -> Vec<KernelCase>> {
 
 /// A kernel or probe with constants.
 fn source(stem: &str, defines: &[(&'static str, usize)]) -> Source {
-    let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
+    let source = Source::find(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
     defines.iter().fold(source, |source, (name, value)| source.define(name, value))
 }

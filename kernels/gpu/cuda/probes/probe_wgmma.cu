@@ -38,12 +38,12 @@ probe_wgmma(const u16* a, const u16* b, float* out, int depth, int rows) {
   }
   block_sync();
 
-  const int turns = depth / 64;
+  const int iters = depth / 64;
   if (thread >= 128) {
-    for (int turn = 0; turn < turns; turn++) {
-      const int stage = turn % STAGES;
-      if (turn >= STAGES) barrier_wait(empty + stage, turn / STAGES % 2 ^ 1);
-      store_columns(shared + stage * STAGE_BYTES, b, turn * 64, depth, rows, thread - 128);
+    for (int iter = 0; iter < iters; iter++) {
+      const int stage = iter % STAGES;
+      if (iter >= STAGES) barrier_wait(empty + stage, iter / STAGES % 2 ^ 1);
+      store_columns(shared + stage * STAGE_BYTES, b, iter * 64, depth, rows, thread - 128);
       warp_sync();
       if (thread == 128) barrier_arrive(full + stage);
     }
@@ -52,19 +52,19 @@ probe_wgmma(const u16* a, const u16* b, float* out, int depth, int rows) {
   float sums[COLUMNS / 2];
   for (int i = 0; i < COLUMNS / 2; i++) sums[i] = 0;
   const int row = thread / 32 * 16 + thread % 32 / 4, pair = thread % 4 * 2;
-  for (int turn = 0; turn < turns; turn++) {
-    const int stage = turn % STAGES;
+  for (int iter = 0; iter < iters; iter++) {
+    const int stage = iter % STAGES;
     u32 left[4][4];
     for (int step = 0; step < 4; step++) {
       for (int i = 0; i < 4; i++) {
-        const int column = turn * 64 + step * 16 + pair + i / 2 * 8;
+        const int column = iter * 64 + step * 16 + pair + i / 2 * 8;
         left[step][i] = *(const u32*)(a + (size_t)(row + i % 2 * 8) * depth + column);
       }
     }
-    barrier_wait(full + stage, turn / STAGES % 2);
+    barrier_wait(full + stage, iter / STAGES % 2);
     wgmma_fence();
     for (int step = 0; step < 4; step++) {
-      MULTIPLY(sums, left[step], wgmma_rows(smem(shared + stage * STAGE_BYTES + step * 32)), turn + step > 0);
+      MULTIPLY(sums, left[step], wgmma_rows(smem(shared + stage * STAGE_BYTES + step * 32)), iter + step > 0);
     }
     wgmma_commit();
     wgmma_wait<0>();

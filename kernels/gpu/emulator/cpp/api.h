@@ -1,11 +1,8 @@
-// What a compiled kernel and the emulator's runtime know of each other. Both include it; it includes nothing.
+// What a compiled kernel and the emulator's runtime know of each other. Both include it.
 #pragma once
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef int i32;
+#include "types.cuh"
+
 typedef __SIZE_TYPE__ size_t;
 
 struct uint3 {

@@ -53,10 +53,10 @@ pub enum CompileError {
         source: io::Error,
     },
     /// The compiler refused the source.
-    #[error("{stem} does not compile for the host:\n{log}")]
+    #[error("{kernel} does not compile for the host:\n{log}")]
     Refused {
         /// The kernel.
-        stem: &'static str,
+        kernel: &'static str,
         /// What the compiler said.
         log: String,
     },
@@ -77,10 +77,10 @@ pub enum CompileError {
         source: io::Error,
     },
     /// The compiled kernel could not be loaded.
-    #[error("{stem} cannot be loaded: {source}")]
+    #[error("{kernel} cannot be loaded: {source}")]
     Load {
         /// The kernel.
-        stem: &'static str,
+        kernel: &'static str,
         /// What went wrong.
         source: libloading::Error,
     },
@@ -110,22 +110,22 @@ impl Emulator {
         edits: &[Edit<'_>],
         build: Build,
     ) -> Result<Kernel, CompileError> {
-        let stem = source.stem;
-        let unit = Unit { stem, build, flags: flags(source, build), files: unit::files(source, edits)? };
+        let kernel = source.symbol;
+        let unit = Unit { kernel, build, flags: flags(source, build), files: unit::files(source, edits)? };
         let compiler = compiler()?;
-        let path = self.cache.join(format!("{stem}-{}.so", unit.key(compiler)));
+        let path = self.cache.join(format!("{kernel}-{}.so", unit.key(compiler)));
         if !path.exists() {
             unit.compile(compiler, &self.cache, &path)?;
         }
         // What an edit takes away must be missed.
         let overlaps = source.waits_for_launch_before();
-        Kernel::load(stem, path, (build, overlaps)).map_err(|source| CompileError::Load { stem, source })
+        Kernel::load(kernel, path, (build, overlaps)).map_err(|source| CompileError::Load { kernel, source })
     }
 }
 
 fn flags(source: &Source, build: Build) -> Vec<OsString> {
     let mut flags: Vec<OsString> = FLAGS.iter().chain(native_flags()).map(OsString::from).collect();
-    flags.extend(source.defines.iter().map(|(name, value)| format!("-D{name}={value}").into()));
+    flags.extend(source.macros().map(|(name, value)| format!("-D{name}={value}").into()));
     if build == Build::Checked {
         flags.extend(["-fsanitize=thread", "-g1"].map(OsString::from));
     }
@@ -134,7 +134,7 @@ fn flags(source: &Source, build: Build) -> Vec<OsString> {
 
 /// All that one shared object is made of.
 struct Unit {
-    stem: &'static str,
+    kernel: &'static str,
     build: Build,
     flags: Vec<OsString>,
     files: Files,
@@ -165,7 +165,7 @@ impl Unit {
         if output.status.success() {
             Ok(())
         } else {
-            Err(CompileError::Refused { stem: self.stem, log: log() })
+            Err(CompileError::Refused { kernel: self.kernel, log: log() })
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
 
 /// A kernel compiled for the host. It may be launched from several host threads at once.
 pub struct Kernel {
-    stem: &'static str,
+    name: &'static str,
     build: Build,
     overlaps: bool,
     path: PathBuf,
@@ -121,7 +121,7 @@ pub struct Stats {
 impl Kernel {
     /// `overlaps` says whether launches may begin before those ahead have ended.
     pub(crate) fn load(
-        stem: &'static str,
+        name: &'static str,
         path: PathBuf,
         (build, overlaps): (Build, bool),
     ) -> Result<Kernel, libloading::Error> {
@@ -137,7 +137,7 @@ impl Kernel {
         let entry = unsafe { bind(ffi::samp_emu_api()) };
         drop(guard);
         let entry = NonNull::new(entry.cast_mut()).expect("the entry is a static of the object");
-        Ok(Kernel { stem, build, overlaps, path, entry, _library: library })
+        Ok(Kernel { name, build, overlaps, path, entry, _library: library })
     }
 
     fn entry(&self) -> &Entry {
@@ -181,11 +181,11 @@ impl Kernel {
             return Ok(stats);
         }
         let fault = Fault::read(&record, |instruction| line_of(&self.path, instruction));
-        Err(LaunchError::Fault { kernel: self.stem, fault })
+        Err(LaunchError::Fault { kernel: self.name, fault })
     }
 
     fn check(&self, launch: &Launch, args: &[Arg<'_>]) -> Result<(), LaunchError> {
-        let kernel = self.stem;
+        let kernel = self.name;
         let (expected, found) = (self.parameters(), args.iter().map(Arg::parameter).collect::<Vec<_>>());
         if expected != found {
             return Err(LaunchError::Arguments { kernel, expected, found });

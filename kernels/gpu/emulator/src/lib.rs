@@ -45,6 +45,6 @@ pub use launch::{AsyncMode, Kernel, Launch, Options, Stats};
 pub use unit::Edit;
 
 /// Most shared memory that a block can have on the GPUs that samp targets, in bytes.
-pub const MAX_SHARED_BYTES: usize = 227 << 10;
+pub const MAX_SHARED_BYTES: usize = samp_kernels::target::MOST_SHARED_BYTES as usize;
 /// Most threads that a block can have.
 pub const MAX_THREADS: u32 = 1024;

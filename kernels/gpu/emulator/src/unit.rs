@@ -41,7 +41,7 @@ fn all(source: &Source) -> Files {
         OWN_HEADERS.iter().chain([&INSTRUMENT]).map(|(name, text)| (name.to_string(), text.to_string()));
     let headers = HEADERS.iter().map(|header| (header.name.to_string(), header.text.to_string()));
     let kernel = format!("{}.cu", source.stem);
-    let unit = format!("#include \"{kernel}\"\n#include \"entry.h\"\nSAMP_EMU_EXPORT({})\n", source.stem);
+    let unit = format!("#include \"{kernel}\"\n#include \"entry.h\"\nSAMP_EMU_EXPORT({})\n", source.symbol);
     let rest = [(kernel, source.text.to_string()), (ROOT.to_owned(), unit)];
     own.chain(headers).chain(rest).collect()
 }

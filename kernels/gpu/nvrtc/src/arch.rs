@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use samp_kernels::target::{HOPPER, Target};
+
 /// A real architecture of NVIDIA's; its code runs on chips of the same major version only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arch {
@@ -16,6 +18,12 @@ pub enum Arch {
 impl Arch {
     /// Every architecture.
     pub const ALL: [Arch; 3] = [Arch::Sm80, Arch::Sm90, Arch::Sm90a];
+
+    /// What a GPU's code is compiled for, with its own matrix instructions; `None` for a CPU.
+    pub fn for_target(target: &Target) -> Option<Arch> {
+        let capability = target.compute_capability?;
+        Some(if capability >= HOPPER { Arch::Sm90a } else { Arch::Sm80 })
+    }
 
     /// The name that the compiler takes.
     pub const fn name(self) -> &'static str {

@@ -43,10 +43,10 @@ pub enum NvrtcError {
         reason: String,
     },
     /// The compiler refused a source.
-    #[error("kernel {stem} does not compile for {arch}: {reason}\n{log}")]
+    #[error("kernel {kernel} does not compile for {arch}: {reason}\n{log}")]
     Compile {
         /// The kernel.
-        stem: &'static str,
+        kernel: &'static str,
         /// For what.
         arch: Arch,
         /// What the compiler answered.
@@ -55,18 +55,18 @@ pub enum NvrtcError {
         log: String,
     },
     /// A source, name or constant holds a zero byte.
-    #[error("kernel {stem}: its text or a constant holds a zero byte")]
+    #[error("kernel {kernel}: its text or a constant holds a zero byte")]
     Text {
         /// The kernel.
-        stem: &'static str,
+        kernel: &'static str,
     },
     /// The cache could not be written.
     #[error(
-        "the compiled kernel {stem} could not be kept in the cache: {source}; free space or choose another folder"
+        "the compiled kernel {kernel} could not be kept in the cache: {source}; free space or choose another folder"
     )]
     Cache {
         /// The kernel.
-        stem: &'static str,
+        kernel: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -149,16 +149,18 @@ impl Nvrtc {
         if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.get(key)) {
             return Ok(kept);
         }
-        let texts = Texts::of(source, arch).map_err(|_| NvrtcError::Text { stem: source.stem })?;
-        let cubin = self.build(source.stem, arch, &texts)?;
+        let texts = Texts::of(source, arch).map_err(|_| NvrtcError::Text { kernel: source.symbol })?;
+        let cubin = self.build(source.symbol, arch, &texts)?;
         if let Some(cache) = &self.cache {
-            cache.put(key, &cubin).map_err(|error| NvrtcError::Cache { stem: source.stem, source: error })?;
+            cache
+                .put(key, &cubin)
+                .map_err(|error| NvrtcError::Cache { kernel: source.symbol, source: error })?;
         }
         Ok(cubin)
     }
 
-    fn build(&self, stem: &'static str, arch: Arch, texts: &Texts) -> Result<Cubin, NvrtcError> {
-        let failed = |reason: String, log: String| NvrtcError::Compile { stem, arch, reason, log };
+    fn build(&self, kernel: &'static str, arch: Arch, texts: &Texts) -> Result<Cubin, NvrtcError> {
+        let failed = |reason: String, log: String| NvrtcError::Compile { kernel, arch, reason, log };
         let headers: Vec<_> = texts.headers.iter().map(|(text, name)| (&**text, &**name)).collect();
         let program = self.api.program(&texts.text, &texts.name, &headers);
         let program = program.map_err(|answer| failed(answer, String::new()))?;
@@ -178,7 +180,7 @@ impl Nvrtc {
 
 fn options(source: &Source, arch: Arch) -> impl Iterator<Item = String> {
     let arch = format!("--gpu-architecture={arch}");
-    let defines = source.defines.iter().map(|(name, value)| format!("--define-macro={name}={value}"));
+    let defines = source.macros().map(|(name, value)| format!("--define-macro={name}={value}"));
     OPTIONS.into_iter().map(str::to_owned).chain([arch]).chain(defines)
 }
 

@@ -30,7 +30,7 @@ impl<'a, D: Driver> PlanSource<&'a D> for Generated<'a, D> {
 
     fn code(&self, _path: &str, source: &Source) -> Result<Cow<'_, [u8]>, DriverError> {
         let missing = |error: crate::code::CodeError| DriverError::Kernel {
-            stem: source.stem,
+            kernel: source.symbol,
             reason: error.to_string(),
         };
         Ok(self.gpu.code.of(source).map_err(missing)?.into())

@@ -91,7 +91,7 @@ impl Unit {
         match *self {
             Unit::Copy => "copy".into(),
             Unit::Pass(shape, pass, tokens) => {
-                format!("{} {} at {tokens}", of(shape), pass.source(&shape.sizes()).stem)
+                format!("{} {} at {tokens}", of(shape), pass.kernel())
             }
             Unit::Decode(shape, kv, Load { batch, context }) => {
                 format!("{} decode attention, {} cache, {batch} of {context}", of(shape), kv.name())

@@ -2,6 +2,7 @@
 
 use samp_abi::{ElementType, Format, Layout, plan::OpKind};
 use samp_kernels::{
+    cuda::Source,
     kernel::{CudaKernel, LinearKind, OpShape},
     linear::cuda::Linear,
     registry,
@@ -39,6 +40,13 @@ pub struct Candidate {
     pub name: &'static str,
     /// The kernel.
     pub linear: Linear,
+}
+
+impl Candidate {
+    /// Its source, called as its row is.
+    pub fn source(&self) -> Source {
+        self.linear.source().named(self.name)
+    }
 }
 
 impl Task {
@@ -184,7 +192,7 @@ impl<D: Driver> Gpu<'_, D> {
         let own = candidate.linear.grid(tokens, self.target).blocks[0];
         let mut all = vec![];
         for blocks in [own].into_iter().chain(others.iter().copied().filter(|blocks| *blocks != own)) {
-            let ready = self.ready_linear(&candidate.linear, tokens, blocks)?;
+            let ready = self.ready_linear(&candidate, tokens, blocks)?;
             let timing = self.time_linear(&ready, (task, &candidate.linear), operands, tokens)?;
             all.push(Measured { candidate, blocks, own: blocks == own, timing });
         }
@@ -201,13 +209,13 @@ impl<D: Driver> Gpu<'_, D> {
     /// A kernel for so many tokens on so many blocks along x.
     pub fn ready_linear(
         &self,
-        linear: &Linear,
+        candidate: &Candidate,
         tokens: u32,
         blocks: u32,
     ) -> Result<Ready<D::Kernel>, GpuError> {
-        let mut grid = linear.grid(tokens, self.target);
+        let mut grid = candidate.linear.grid(tokens, self.target);
         grid.blocks[0] = blocks;
-        self.ready(&linear.source(), grid)
+        self.ready(&candidate.source(), grid)
     }
 
     fn time_linear(

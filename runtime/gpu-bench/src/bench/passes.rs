@@ -57,10 +57,22 @@ impl Pass {
     pub const ALL: [Pass; 6] =
         [Pass::Embed, Pass::RmsNorm, Pass::AddRmsNorm, Pass::RopeAppend, Pass::SiluMul, Pass::Sample];
 
-    /// Its source for a model.
+    /// Its row of the registry.
+    pub fn kernel(self) -> &'static str {
+        match self {
+            Pass::Embed => "embed_cuda",
+            Pass::RmsNorm => "rms_norm_cuda",
+            Pass::AddRmsNorm => "add_rms_norm_cuda",
+            Pass::RopeAppend => "rope_append_cuda",
+            Pass::SiluMul => "silu_mul_cuda",
+            Pass::Sample => "sample_cuda",
+        }
+    }
+
+    /// Its source for a model, called as its row is.
     pub fn source(self, sizes: &Sizes) -> Source {
         let norm = norm(sizes);
-        match self {
+        let source = match self {
             Pass::Embed => embed::cuda::source(Format::F16, Layout::RowMajor, sizes.hidden)
                 .expect("models have such widths"),
             Pass::RmsNorm => norm.rms_norm(),
@@ -68,7 +80,8 @@ impl Pass {
             Pass::RopeAppend => attention::kernels(sizes, Kv::F16).rope_append(),
             Pass::SiluMul => activated(sizes).silu_mul(),
             Pass::Sample => sample::cuda::source(sizes.vocab).expect("models have so many tokens"),
-        }
+        };
+        source.named(self.kernel())
     }
 
     fn grid(self, sizes: &Sizes, tokens: u32) -> Grid {
@@ -117,7 +130,7 @@ impl<D: Driver> Gpu<'_, D> {
         let bytes = u64::from(tokens) * pass.bytes(sizes);
         let timing = self.measure(self.launches(bytes, 0.0, 1), &mut |_| self.launch(&ready, &args))?;
         let gbs = bytes as f64 / timing.microseconds / 1e3;
-        Ok(PassRow { model: sizes.name.into(), kernel: source.stem.into(), tokens, timing, gbs })
+        Ok(PassRow { model: sizes.name.into(), kernel: pass.kernel().into(), tokens, timing, gbs })
     }
 
     /// In the order of the sources.

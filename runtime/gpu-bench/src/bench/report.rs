@@ -193,7 +193,7 @@ impl AttentionRow {
 pub struct PassRow {
     /// Model whose widths it has.
     pub model: String,
-    /// Its source.
+    /// Its name in the registry.
     pub kernel: String,
     /// Rows.
     pub tokens: u32,

@@ -9,7 +9,7 @@ use samp_abi::{
 };
 use samp_kernels::{
     attention::KvGeometry,
-    instantiate::LaunchSpec,
+    instantiate::{LaunchOp, LaunchSpec},
     sample::{SampleRequest, SampledToken},
     target::Target,
 };
@@ -59,7 +59,7 @@ pub struct GpuDevice<D: Driver> {
 
 /// The kernel of a step in one bucket, and where the code of each of its sources is in [`GpuDevice::code`].
 pub(super) struct StepKernel {
-    pub kernel: LaunchSpec,
+    pub kernel: LaunchOp,
     pub code: Vec<usize>,
 }
 
@@ -282,9 +282,9 @@ fn load_code<D: Driver>(
         code.push(driver.load(&source, &plan_source.code(&path, &source)?)?);
         index.insert(source, code.len() - 1);
     }
-    let place = |kernel: LaunchSpec| {
-        let code = kernel.sources().iter().map(|source| index[source]).collect();
-        StepKernel { kernel, code }
+    let place = |spec: LaunchSpec| {
+        let code = spec.sources().iter().map(|source| index[source]).collect();
+        StepKernel { kernel: spec.op, code }
     };
     let sampler = place(kernels.sampler).code[0];
     let kernels = kernels.steps.into_iter().map(|step| step.into_iter().map(place).collect()).collect();
@@ -293,13 +293,13 @@ fn load_code<D: Driver>(
 
 /// What the most demanding launch needs. Fewer rows may take more, since more blocks share them out.
 fn max_workspace(plan: &Plan, kernels: &[Vec<StepKernel>], target: &Target) -> WorkspaceSize {
-    let mut distinct: Vec<(&LaunchSpec, u64)> = vec![];
+    let mut distinct: Vec<(&LaunchOp, u64)> = vec![];
     for (StepKernel { kernel, .. }, &bound) in
         kernels.iter().flat_map(|step| step.iter().zip(&plan.program.buckets))
     {
         let most_rows = match kernel {
-            LaunchSpec::Linear(_) => bound,
-            LaunchSpec::Attention(_) => bound.min(max_decode_sequences(plan)),
+            LaunchOp::Linear(_) => bound,
+            LaunchOp::Attention(_) => bound.min(max_decode_sequences(plan)),
             _ => 0,
         };
         if !distinct.contains(&(kernel, most_rows)) {

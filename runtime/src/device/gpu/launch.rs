@@ -2,7 +2,7 @@
 
 use samp_abi::plan::{BufferId, Op, RowDim, TensorId};
 use samp_kernels::{
-    attention::cuda::Attention, cuda::Grid, embed, instantiate::LaunchSpec, kernel::LinearKind, sample,
+    attention::cuda::Attention, cuda::Grid, embed, instantiate::LaunchOp, kernel::LinearKind, sample,
 };
 
 use super::{
@@ -42,7 +42,7 @@ impl<D: Driver> GpuDevice<D> {
         }
         let launch = Launch { device: self, shape, rows };
         match (kernel, &step.op) {
-            (LaunchSpec::Attention(attention), &Op::PagedAttention { q, layer, out }) => {
+            (LaunchOp::Attention(attention), &Op::PagedAttention { q, layer, out }) => {
                 self.launch_attention(&launch, attention, code, AttentionStep { q, layer, out })
             }
             (kernel, op) => {
@@ -89,11 +89,11 @@ impl<D: Driver> GpuDevice<D> {
 
 impl<'a, D: Driver> Launch<'a, D> {
     /// What a step other than attention is launched with.
-    fn grid_and_args(&self, kernel: &LaunchSpec, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
+    fn grid_and_args(&self, kernel: &LaunchOp, op: &Op) -> (Grid, Vec<Arg<'a, D::Memory>>) {
         let (device, rows) = (self.device, self.rows);
         let count = Arg::I32(rows as i32);
         match (*kernel, op) {
-            (LaunchSpec::Embed { table }, &Op::Embed { weight, out }) => {
+            (LaunchOp::Embed { table }, &Op::Embed { weight, out }) => {
                 let table = device.weights.matrix(weight, table.format);
                 let ids = [self.array(Array::TokenIds)];
                 (
@@ -101,25 +101,25 @@ impl<'a, D: Driver> Launch<'a, D> {
                     ids.into_iter().chain(table).chain([self.buffer(out), count]).collect(),
                 )
             }
-            (LaunchSpec::RmsNorm(norm), &Op::RmsNorm { x, weight, eps, out }) => {
+            (LaunchOp::RmsNorm(norm), &Op::RmsNorm { x, weight, eps, out }) => {
                 let weight = device.weights.vector(weight);
                 let eps = Arg::F32(eps as f32);
                 (norm.grid(rows), vec![self.buffer(x), weight, self.buffer(out), count, eps])
             }
-            (LaunchSpec::AddRmsNorm(norm), &Op::AddRmsNorm { x, residual, weight, eps, sum, out }) => {
+            (LaunchOp::AddRmsNorm(norm), &Op::AddRmsNorm { x, residual, weight, eps, sum, out }) => {
                 let [x, residual] = self.narrow_first(x, residual);
                 let weight = device.weights.vector(weight);
                 let (sum, out, eps) = (self.buffer(sum), self.buffer(out), Arg::F32(eps as f32));
                 (norm.grid(rows), vec![x, residual, weight, sum, out, count, eps])
             }
-            (LaunchSpec::Add { rows: width, .. }, &Op::Add { a, b, out }) => {
+            (LaunchOp::Add { rows: width, .. }, &Op::Add { a, b, out }) => {
                 let [a, b] = self.narrow_first(a, b);
                 (width.grid(rows), vec![a, b, self.buffer(out), count])
             }
-            (LaunchSpec::Linear(_), &Op::Linear { x, weight, bias, out }) => {
+            (LaunchOp::Linear(_), &Op::Linear { x, weight, bias, out }) => {
                 self.linear(kernel, [x, out], weight, bias)
             }
-            (LaunchSpec::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
+            (LaunchOp::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
                 let mut args = vec![self.buffer(qkv), self.half_turns()];
                 args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array)));
                 args.extend(self.page_table());
@@ -128,16 +128,16 @@ impl<'a, D: Driver> Launch<'a, D> {
                 args.push(count);
                 (attention.rope_append_grid(rows), args)
             }
-            (LaunchSpec::SiluMul(width), &Op::SiluMul { gate_up, out }) => {
+            (LaunchOp::SiluMul(width), &Op::SiluMul { gate_up, out }) => {
                 (width.grid(rows), vec![self.buffer(gate_up), self.buffer(out), count])
             }
-            (LaunchSpec::Concat(concat), Op::Concat { parts, out }) => {
+            (LaunchOp::Concat(concat), Op::Concat { parts, out }) => {
                 let mut args: Vec<Arg<'a, D::Memory>> = parts.iter().map(|&part| self.buffer(part)).collect();
                 args.resize_with(3, || Arg::Null);
                 args.extend([self.buffer(*out), count]);
                 (concat.grid(rows), args)
             }
-            (LaunchSpec::Gather(width), &Op::Gather { x, out }) => {
+            (LaunchOp::Gather(width), &Op::Gather { x, out }) => {
                 let x = device.rows(x, self.shape.tokens);
                 (width.gather_grid(rows), vec![x, self.array(Array::OutputRows), self.buffer(out), count])
             }
@@ -147,12 +147,12 @@ impl<'a, D: Driver> Launch<'a, D> {
 
     fn linear(
         &self,
-        kernel: &LaunchSpec,
+        kernel: &LaunchOp,
         [x, out]: [BufferId; 2],
         weight: TensorId,
         bias: Option<TensorId>,
     ) -> (Grid, Vec<Arg<'a, D::Memory>>) {
-        let LaunchSpec::Linear(linear) = kernel else { unreachable!("called for linears") };
+        let LaunchOp::Linear(linear) = kernel else { unreachable!("called for linears") };
         let device = self.device;
         let mut args = vec![self.buffer(x)];
         args.extend(device.weights.matrix(weight, linear.format));

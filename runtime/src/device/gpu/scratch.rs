@@ -1,6 +1,6 @@
 //! Memory that kernels size while they run: partial sums, and counters that are zero between launches.
 
-use samp_kernels::{instantiate::LaunchSpec, target::Target};
+use samp_kernels::{instantiate::LaunchOp, target::Target};
 
 use super::{Arg, Driver, DriverError};
 
@@ -19,13 +19,13 @@ pub(super) struct WorkspaceSize {
 
 impl WorkspaceSize {
     /// What a kernel takes for so many rows, of sequences of `longest` positions at most.
-    pub fn for_launch(kernel: &LaunchSpec, rows: u32, longest: u32, target: &Target) -> WorkspaceSize {
+    pub fn for_launch(kernel: &LaunchOp, rows: u32, longest: u32, target: &Target) -> WorkspaceSize {
         let (sums, counters) = match kernel {
-            LaunchSpec::Linear(linear) => {
+            LaunchOp::Linear(linear) => {
                 let [blocks, tiles, _] = linear.grid(rows, target).blocks;
                 linear.workspace(blocks, tiles)
             }
-            LaunchSpec::Attention(attention) => {
+            LaunchOp::Attention(attention) => {
                 attention.decode_workspace(rows, attention.decode_splits(rows, longest, target))
             }
             _ => (0, 0),

@@ -16,7 +16,7 @@ pub fn emulator() -> Emulator {
 
 /// A kernel or probe of `samp_kernels::cuda` with constants.
 pub fn source(stem: &str, defines: &[(&'static str, usize)]) -> Source {
-    let source = Source::of(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
+    let source = Source::find(stem).unwrap_or_else(|| panic!("no kernel is called {stem}"));
     defines.iter().fold(source, |source, (name, value)| source.define(name, value))
 }
 

@@ -54,7 +54,7 @@ fn bulk(kernel: &Kernel, options: Options) -> Result<(), LaunchError> {
 fn bulk_copies_without_barriers_are_caught() {
     let file = "probe_bulk.cu";
     for (from, to, kind) in [
-        ("    barrier_wait(barrier, turn % 2);\n", "", FaultKind::Race),
+        ("    barrier_wait(barrier, iter % 2);\n", "", FaultKind::Race),
         ("barrier_expect(barrier, BYTES);", "barrier_expect(barrier, BYTES + 16);", FaultKind::Deadlock),
         ("    barrier_init(barrier, 1);\n", "", FaultKind::Misuse),
         ("from + BYTES / 4, BYTES", "from + BYTES / 4 + 16, BYTES", FaultKind::Bounds),
@@ -84,7 +84,7 @@ fn wgmma(kernel: &Kernel, options: Options) -> Result<(), LaunchError> {
 fn warpgroup_products_without_barriers_are_caught() {
     let file = "probe_wgmma.cu";
     for (from, to) in [
-        ("    barrier_wait(full + stage, turn / STAGES % 2);\n", ""),
+        ("    barrier_wait(full + stage, iter / STAGES % 2);\n", ""),
         ("    wgmma_wait<0>();\n    barrier_arrive", "    barrier_arrive"),
     ] {
         let (kind, message) = caught(file, (from, to), wgmma);

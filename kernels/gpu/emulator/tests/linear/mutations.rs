@@ -32,7 +32,7 @@ fn noticed(kind: LinearKind, (file, from, to): (&str, &str, &str), wanted: Fault
 fn waits_for_too_little_are_noticed() {
     let (gemv, mma, race) = ("linear_gemv.cuh", "linear_mma.cuh", FaultKind::Race);
     noticed(LinearKind::Gemv, (gemv, "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"), race);
-    noticed(LinearKind::Gemv, (gemv, "turn / TURNS % 2 *", "0 *"), race);
+    noticed(LinearKind::Gemv, (gemv, "iter / ITERS % 2 *", "0 *"), race);
     noticed(LinearKind::Mma, (mma, "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"), race);
     noticed(LinearKind::Wgmma, ("linear_wgmma.cuh", "copy_wait<LAG>();", "copy_wait<LAG + 1>();"), race);
 }

@@ -161,7 +161,7 @@ const HOPPER: [&str; 4] = ["probe_bulk", "probe_fence", "probe_wgmma", "probe_wg
 fn probes_compile() {
     let mut jobs = vec![];
     for (stem, _) in PROBES {
-        let source = Source::of(stem).expect("a probe");
+        let source = Source::find(stem).expect("a probe");
         jobs.push(compiled(source.clone(), Arch::Sm90a));
         jobs.extend((!HOPPER.contains(stem)).then(|| compiled(source, Arch::Sm80)));
     }

@@ -50,6 +50,12 @@ fn wrong(instructions: &str, written_for: &[String]) -> Vec<String> {
     local.chain(missing.map(|name| format!("no{}", name.trim_end()))).collect()
 }
 
+/// Whether machine code holds a kernel of this name: its instructions lie in the section `.text.NAME`.
+pub fn exports(cubin: &[u8], symbol: &str) -> bool {
+    let section = format!("\0.text.{symbol}\0");
+    cubin.windows(section.len()).any(|bytes| bytes == section.as_bytes())
+}
+
 /// What is wrong with the code of kernels. The code is kept between runs of the tests.
 pub fn faults(jobs: &[Job]) -> Vec<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-kernels");
@@ -59,6 +65,9 @@ pub fn faults(jobs: &[Job]) -> Vec<String> {
         let cubin = nvrtc.compile(&job.source, job.arch).unwrap_or_else(|error| panic!("{error}"));
         let registers = cubin.report.registers;
         let mut faults = cubin.report.faults();
+        if !exports(&cubin.bytes, job.source.symbol) {
+            faults.push(format!("no kernel called {}", job.source.symbol));
+        }
         if registers > job.most_registers {
             faults.push(format!("{registers} registers of {}", job.most_registers));
         }
@@ -82,7 +91,7 @@ const SPOILT: &str = "#include \"dev.cuh\"
 
 #[test]
 fn spoilt_code_is_noticed() {
-    let source = Source { text: SPOILT.into(), ..Source::of("probe_warp").expect("a probe") };
+    let source = Source { text: SPOILT.into(), ..Source::find("probe_warp").expect("a probe") };
     let written_for = vec![" LDG.E.128".to_owned()];
     let found = faults(&[Job { source, arch: Arch::Sm80, most_registers: 8, written_for }]).join("\n");
     assert!(found.contains("a stack frame of 128 bytes") && found.contains("registers of 8"), "{found}");

@@ -1,10 +1,11 @@
 //! Every linear kernel in the specialisations that large models take.
 
-use samp_abi::Format;
+use samp_abi::{Format, TargetName};
 use samp_kernels::{
     cuda::{Activation, Source},
     kernel::LinearKind,
     linear::cuda::Linear,
+    target::Target,
 };
 use samp_nvrtc::Arch;
 
@@ -116,7 +117,10 @@ fn linears_of_a_smaller_model_keep_to_registers() {
 #[test]
 fn launches_fit_the_shared_memory_of_their_targets() {
     for (linear, arch) in of_larger().into_iter().chain(of_smaller()) {
-        let most = if arch == Arch::Sm80 { 163 * 1024 } else { 227 * 1024 };
+        let of_arch = |target: &&Target| Arch::for_target(target) == Some(arch);
+        let targets = TargetName::ALL.map(Target::of).into_iter().filter(of_arch);
+        let most =
+            targets.map(|target| target.shared_memory_bytes).min().expect("a target of the architecture");
         let bytes = linear.shared_bytes();
         assert!(bytes <= most, "{} for {arch}: {bytes} bytes of {most}", linear.source().stem);
     }

@@ -16,7 +16,7 @@ fn nvrtc() -> Nvrtc {
 
 /// A kernel that compiles quickly.
 fn small() -> Source {
-    let source = Source::of("linear_f16_gemv").expect("a kernel");
+    let source = Source::find("linear_f16_gemv").expect("a kernel");
     source.define("ROWS", 64).define("COLS", 64).define("TOKENS", 1).define("STAGES", 3)
 }
 

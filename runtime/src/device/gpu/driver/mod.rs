@@ -47,10 +47,10 @@ pub enum DriverError {
         free: u64,
     },
     /// The code does not load or run.
-    #[error("kernel {stem}: {reason}")]
+    #[error("kernel {kernel}: {reason}")]
     Kernel {
-        /// Stem of the kernel's source.
-        stem: &'static str,
+        /// Its name: that of its row in the registry.
+        kernel: &'static str,
         /// What the driver answered.
         reason: String,
     },

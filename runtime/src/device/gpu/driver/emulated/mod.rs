@@ -43,8 +43,9 @@ impl Emulated {
         grid: Grid,
         args: &[Arg<'_, EmulatedMemory>],
     ) -> Result<(), DriverError> {
-        let stem = kernel.source.stem;
-        let failed = |error: &dyn std::error::Error| DriverError::Kernel { stem, reason: error.to_string() };
+        let name = kernel.source.symbol;
+        let failed =
+            |error: &dyn std::error::Error| DriverError::Kernel { kernel: name, reason: error.to_string() };
         let compiled = match kernel.compiled.get() {
             Some(compiled) => compiled,
             None => {

@@ -21,10 +21,10 @@ pub(super) fn launch(
     grid: Grid,
     args: &[Arg<'_, CudaMemory>],
 ) -> Result<(), DriverError> {
-    let stem = kernel.stem;
+    let name = kernel.name;
     let mut packed: Vec<Packed> = args.iter().map(|arg| pack(arg, CudaMemory::address)).collect();
     if let Some(reason) = mismatch(&packed, &kernel.parameters) {
-        return Err(DriverError::Kernel { stem, reason });
+        return Err(DriverError::Kernel { kernel: name, reason });
     }
     let mut pointers: Vec<*mut c_void> =
         packed.iter_mut().map(|packed| ptr::from_mut(&mut packed.value).cast()).collect();
@@ -37,7 +37,10 @@ pub(super) fn launch(
     // copies the values, the configuration and its attribute before it returns.
     unsafe { cuLaunchKernelEx(&config, kernel.function, pointers.as_mut_ptr(), ptr::null_mut()) }
         .result()
-        .map_err(|error| DriverError::Kernel { stem, reason: format!("{} at {grid:?}", reason(error)) })
+        .map_err(|error| DriverError::Kernel {
+            kernel: name,
+            reason: format!("{} at {grid:?}", reason(error)),
+        })
 }
 
 /// An argument's bytes, the first of which the driver copies.

@@ -6,7 +6,7 @@ use cudarc::driver::{
     result::{self, function, module},
     sys::{self, CUfunction, CUfunction_attribute as Attribute, CUmodule, CUresult},
 };
-use samp_kernels::cuda::Source;
+use samp_kernels::{cuda::Source, target::HOPPER};
 
 use super::{super::DriverError, context::Context, cubin, error::reason};
 
@@ -14,7 +14,7 @@ use super::{super::DriverError, context::Context, cubin, error::reason};
 pub struct CudaKernel {
     module: Module,
     pub(super) function: CUfunction,
-    pub(super) stem: &'static str,
+    pub(super) name: &'static str,
     /// Sizes of its parameters in bytes.
     pub(super) parameters: Vec<usize>,
     /// Whether it may begin before the launch ahead of it has ended.
@@ -30,8 +30,8 @@ impl CudaKernel {
         source: &Source,
         code: &[u8],
     ) -> Result<CudaKernel, DriverError> {
-        let stem = source.stem;
-        let failed = |reason: String| DriverError::Kernel { stem, reason };
+        let name = source.symbol;
+        let failed = |reason: String| DriverError::Kernel { kernel: name, reason };
         if let Some(flaw) = cubin::flaw(code) {
             return Err(failed(format!("its code of {} bytes {flaw}; compile the model again", code.len())));
         }
@@ -40,14 +40,14 @@ impl CudaKernel {
         // SAFETY: the code is whole, as was just seen, and the context is current.
         let module = unsafe { module::load_data(code.as_ptr().cast()) }.map_err(refused)?;
         let module = Module { context: context.clone(), module };
-        let symbol = CString::new(stem).map_err(|_| failed("its name holds a zero byte".into()))?;
+        let symbol = CString::new(name).map_err(|_| failed("its name holds a zero byte".into()))?;
         // SAFETY: the module was just loaded.
         let function = unsafe { module::get_function(module.module, symbol) }.map_err(refused)?;
         allow_all_shared_memory(context, function).map_err(refused)?;
         let parameters = parameter_sizes(function).map_err(refused)?;
         // Only Hopper and what follows it start a launch before the one ahead has ended.
-        let overlaps = context.info.compute_capability.0 >= 9 && source.waits_for_launch_before();
-        Ok(CudaKernel { module, function, stem, parameters, overlaps })
+        let overlaps = context.info.compute_capability >= HOPPER && source.waits_for_launch_before();
+        Ok(CudaKernel { module, function, name, parameters, overlaps })
     }
 
     /// The context that it was loaded into.
