@@ -10,6 +10,7 @@ use samp_ir::{Context, Diagnostic, Module, Phase};
 use samp_passes::{QuantOptions, Selection, Sensitivities, recipe::Recipe};
 use samp_runtime::{DeviceKind, Engine, EngineOptions, Outputs, Silent};
 
+use crate::error_code;
 use crate::{
     certificate::Certificate,
     emit::{DEFAULT_BUDGET, EmitOptions, Emitted, ProbeError, emit},
@@ -194,7 +195,7 @@ fn pipeline_inputs(
     ] {
         if value == 0 || value > u64::from(u32::MAX) {
             let message = format!("{flag}: expected 1 to {}, found {value}", u32::MAX);
-            return Err(Diagnostic::bad_input("E0901", message));
+            return Err(Diagnostic::bad_input(error_code::LIMIT_OUT_OF_RANGE, message));
         }
     }
     let recipe: Recipe = options.recipe.recipe.clone();
@@ -219,7 +220,7 @@ fn is_fp8(kv: Format) -> bool {
 
 fn uncalibrated_kv() -> Diagnostic {
     Diagnostic::unsupported(
-        "E0903",
+        error_code::UNCALIBRATED_KV,
         "keys and values are kept in fp8 with scale 1, since nothing was calibrated",
     )
     .warning()
@@ -239,7 +240,7 @@ pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<Option<Diagnostic>, 
         let message = format!(
             "the plan's weights need {weights}, the budget is {room}: {excess} too much; running takes {least} or more"
         );
-        let finding = table(Diagnostic::bad_input("E0902", message));
+        let finding = table(Diagnostic::bad_input(error_code::OVER_BUDGET, message));
         return Err(finding.hint("choose smaller formats with --recipe, or raise --budget"));
     }
     if least.0 <= budget {
@@ -254,7 +255,7 @@ pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<Option<Diagnostic>, 
     );
     let hint = "if the budget is all the memory there is: --kv-cache-dtype, --max-model-len and \
                 --max-num-batched-tokens take less";
-    Ok(Some(Diagnostic::bad_input("E0904", message).warning().hint(hint)))
+    Ok(Some(Diagnostic::bad_input(error_code::TIGHT_BUDGET, message).warning().hint(hint)))
 }
 
 /// The device of this machine's CPU that runs plans of `target`: what was compiled for other hardware, the reference

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use samp_ir::Diagnostic;
 
+use crate::error_code;
+
 /// The stratum of a record that names none.
 pub const NO_STRATUM: &str = "all";
 
@@ -11,12 +13,13 @@ pub const NO_STRATUM: &str = "all";
 pub fn read_text(path: &Path) -> Result<String, Diagnostic> {
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| {
-        Diagnostic::bad_input("E0801", format!("the data file cannot be read: {e}")).in_file(&file)
+        Diagnostic::bad_input(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"))
+            .in_file(&file)
     })?;
     let mut text = String::from_utf8(bytes).map_err(|e| {
         let offset = e.utf8_error().valid_up_to();
         let message = format!("expected UTF-8, found an invalid byte at offset {offset}");
-        Diagnostic::bad_input("E0802", message).in_file(&file).hint("convert the file to UTF-8")
+        Diagnostic::bad_input(error_code::NOT_UTF8, message).in_file(&file).hint("convert the file to UTF-8")
     })?;
     if text.starts_with('\u{feff}') {
         text.remove(0);
@@ -43,10 +46,10 @@ pub fn parse_lines<T>(
 
 /// The error for a line or row that is no record.
 pub fn not_a_record(file: &str, number: usize, message: String, hint: &str) -> Diagnostic {
-    Diagnostic::bad_input("E0803", message).in_file(format!("{file}:{number}")).hint(hint)
+    Diagnostic::bad_input(error_code::NOT_A_RECORD, message).in_file(format!("{file}:{number}")).hint(hint)
 }
 
 /// The error for a file without records.
 pub fn no_record(file: &str) -> Diagnostic {
-    Diagnostic::bad_input("E0804", "expected at least one record, found none").in_file(file)
+    Diagnostic::bad_input(error_code::NO_RECORDS, "expected at least one record, found none").in_file(file)
 }

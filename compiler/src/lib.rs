@@ -5,6 +5,7 @@
 pub mod certificate;
 pub mod compile;
 pub mod emit;
+pub mod error_code;
 pub mod eval;
 pub mod export;
 pub mod import;

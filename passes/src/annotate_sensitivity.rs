@@ -11,6 +11,7 @@ use samp_abi::Format;
 use samp_ir::{Diagnostic, Module, OpId, WeightOp};
 
 use crate::Changed;
+use crate::error_code;
 
 /// What a measurement says of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,9 +65,6 @@ pub struct FormatCost {
     pub strata: Vec<f64>,
 }
 
-/// A measurement names a weight that the graph does not have.
-pub const UNKNOWN_WEIGHT: &str = "E0409";
-
 /// Annotates every measured weight.
 pub fn annotate_sensitivity(module: &mut Module, known: &Sensitivities) -> Result<Changed, Diagnostic> {
     let weights: Vec<(OpId, String)> =
@@ -74,7 +72,7 @@ pub fn annotate_sensitivity(module: &mut Module, known: &Sensitivities) -> Resul
     for measured in &known.weights {
         let Some((weight, _)) = weights.iter().find(|(_, key)| *key == measured.key) else {
             let message = format!("expected a weight of the graph, found `{}` in the profile", measured.key);
-            return Err(Diagnostic::bad_input(UNKNOWN_WEIGHT, message)
+            return Err(Diagnostic::bad_input(error_code::UNKNOWN_WEIGHT, message)
                 .hint("measure this model again; the profile is of another one"));
         };
         let formats: Vec<(Format, f64)> = measured.formats.iter().map(|f| (f.format, f.nats)).collect();

@@ -14,6 +14,7 @@ use samp_abi::Format;
 use samp_ir::{Diagnostic, Module, WeightOp};
 use samp_kernels::cost::Nanos;
 
+use crate::error_code;
 use crate::{
     FormatCost, Selection, Sensitivities,
     assign_recipe::projection_key,
@@ -125,9 +126,6 @@ impl Decision {
     }
 }
 
-/// No assignment satisfies the constraints.
-pub const INFEASIBLE: &str = "E0410";
-
 /// Solves for the formats of every matrix.
 pub fn assign_precision(
     module: &Module,
@@ -222,7 +220,7 @@ impl Solver<'_> {
 fn refuse(error: assignment::Error) -> Diagnostic {
     let text = error.to_string();
     let mut lines = text.lines();
-    let finding = Diagnostic::bad_input(INFEASIBLE, lines.next().unwrap_or_default());
+    let finding = Diagnostic::bad_input(error_code::INFEASIBLE, lines.next().unwrap_or_default());
     lines.fold(finding, |finding, line| finding.note(line)).hint("widen a limit, or allow more formats")
 }
 

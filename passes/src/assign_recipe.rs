@@ -11,6 +11,7 @@
 use samp_abi::Format;
 use samp_ir::{Diagnostic, Module, OpId, Shape, WeightOp};
 
+use crate::error_code;
 use crate::{Changed, recipe::Recipe};
 
 /// Sets the format of every weight. The warning, if there is one, names rules that have no effect.
@@ -68,7 +69,7 @@ fn agree(module: &Module, projection: &Projection, first: Format, format: Format
     }
     let fused = module.op(projection.weight).label();
     Err(Diagnostic::compiler_bug(
-        "E0405",
+        error_code::MEMBERS_DISAGREE,
         format!(
             "the members of `{fused}` are one tensor: expected {first} for `{}` too, found {format}",
             projection.key
@@ -84,7 +85,7 @@ fn storable(module: &Module, weight: OpId, format: Format) -> Result<Format, Dia
     let (cols, multiple) = (weight.tensor_type().width(), format.column_multiple());
     if !cols.is_multiple_of(multiple) {
         let message = format!("{format} needs a multiple of {multiple} input channels, found {cols}");
-        return Err(Diagnostic::unsupported("E0406", message)
+        return Err(Diagnostic::unsupported(error_code::COLUMN_MULTIPLE, message)
             .at_op(weight.key())
             .hint("choose a format without blocks (f16, bf16, fp8_e4m3, int8) for this projection"));
     }

@@ -4,6 +4,7 @@ use samp_abi::{Format, TargetName};
 use samp_ir::Diagnostic;
 use samp_kernels::cost::Nanos;
 
+use crate::error_code;
 use crate::{
     FormatCost, Selection, Sensitivities,
     assignment::{Alternative, Choice, Costs, Group, GroupChoice, Member, Problem, Resource, Solution},
@@ -31,9 +32,6 @@ pub struct Formulation {
     /// members were measured can also be held split.
     pub problem: Problem,
 }
-
-/// A matrix of the graph was not measured.
-pub const UNMEASURED: &str = "E0411";
 
 /// The group of the KV cache, which also counts what no choice changes; it is a problem's last.
 pub(crate) const KV: &str = "KV cache";
@@ -146,11 +144,13 @@ fn not_runnable(key: &str, known: &Sensitivities, target: TargetName) -> Diagnos
         [] => format!("`{key}` was measured in no format"),
         _ => format!("target {target} has no kernel for `{key}` in any of {}", formats.join(", ")),
     };
-    Diagnostic::bad_input(UNMEASURED, message).at_op(key).hint("give other --formats, and measure them")
+    Diagnostic::bad_input(error_code::UNMEASURED, message)
+        .at_op(key)
+        .hint("give other --formats, and measure them")
 }
 
 fn unmeasured(key: &str) -> Diagnostic {
-    Diagnostic::bad_input(UNMEASURED, format!("the profile has no measurement of `{key}`"))
+    Diagnostic::bad_input(error_code::UNMEASURED, format!("the profile has no measurement of `{key}`"))
         .at_op(key)
         .hint("merge the profiles of all layers, or measure the whole model")
 }

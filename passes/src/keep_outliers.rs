@@ -10,13 +10,11 @@
 use samp_abi::Format;
 use samp_ir::{Diagnostic, Module, OpId, WeightOp};
 
+use crate::error_code;
 use crate::{
     Changed, Sensitivities,
     transform::{Transform, append},
 };
-
-/// Nothing is known of a weight's outlier columns.
-pub const NO_OUTLIERS: &str = "E0407";
 
 /// Marks every weight in int8 with outliers.
 pub fn keep_outliers(module: &mut Module, known: Option<&Sensitivities>) -> Result<Changed, Diagnostic> {
@@ -32,7 +30,7 @@ fn kept(weight: &WeightOp<'_>, known: Option<&Sensitivities>) -> Result<(OpId, T
         let format = Format::INT8_OUTLIERS;
         let message =
             format!("{format} needs to know the outlier columns of the input, and none were measured");
-        return Err(Diagnostic::unsupported(NO_OUTLIERS, message)
+        return Err(Diagnostic::unsupported(error_code::NO_OUTLIERS, message)
             .at_op(weight.key())
             .hint(format!("use int8, or decide by measurements: --calib DATA with {format} in --formats")));
     }

@@ -19,6 +19,7 @@ use samp_ir::{AddRmsNormOp, Diagnostic, Module, OpId};
 use samp_kernels::registry;
 
 use crate::Changed;
+use crate::error_code;
 
 /// The kinds of operation that `target` has kernels for.
 pub fn legal_ops(target: TargetName) -> BTreeSet<OpKind> {
@@ -40,11 +41,12 @@ pub fn legalize(
     let illegal = module.ops().find(|op| op.kind().plan_kind().is_some_and(|kind| !legal.contains(&kind)));
     match illegal {
         None => Ok(Changed(changed)),
-        Some(op) => {
-            Err(Diagnostic::unsupported("E0501", format!("target {target} has no kernel for {}", op.kind()))
-                .at_op(op.label())
-                .hint("compile for another target; `samp doctor` lists those that this build knows"))
-        }
+        Some(op) => Err(Diagnostic::unsupported(
+            error_code::NO_KERNEL_FOR_OP,
+            format!("target {target} has no kernel for {}", op.kind()),
+        )
+        .at_op(op.label())
+        .hint("compile for another target; `samp doctor` lists those that this build knows")),
     }
 }
 

@@ -13,9 +13,7 @@ use samp_ir::{AddRmsNormOp, Diagnostic, Dtype, LinearOp, Module, OpKind, ValueId
 use samp_kernels::target::Target;
 
 use crate::Changed;
-
-/// Weights of linears are plainly stored in two types, of which activations can have only one.
-pub const MIXED: &str = "E0505";
+use crate::error_code;
 
 /// Sets the element type of every activation for `target`.
 pub fn narrow_activations(module: &mut Module, target: TargetName) -> Result<Changed, Diagnostic> {
@@ -50,7 +48,7 @@ fn mixed(weights: [&WeightOp<'_>; 2], target: TargetName) -> Diagnostic {
         "target {target}: expected one of {} and {} for all linears, found `{}` in {} and `{}` in {}",
         first.1, second.1, first.0, first.1, second.0, second.1
     );
-    Diagnostic::unsupported(MIXED, message)
+    Diagnostic::unsupported(error_code::MIXED_ACTIVATIONS, message)
         .at_op(second.0)
         .note(
             "activations are of one type throughout a model, and such a weight is exact only beside its own",

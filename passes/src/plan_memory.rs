@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use samp_abi::plan::Limits;
 use samp_ir::{AddRmsNormOp, Dataflow, Diagnostic, LiveRange, Module, OpId, ValueId, WeightOp};
 
+use crate::error_code;
 use crate::{
     Changed,
     arena::{Life, place},
@@ -97,8 +98,11 @@ fn bytes(module: &Module, value: ValueId, max_tokens: u64) -> Result<u64, Diagno
     row.and_then(|row| row.checked_mul(max_tokens)).ok_or_else(|| {
         let op: Option<OpId> = module.defining_op(value).map(|op| op.id());
         let label = op.map_or("an input", |op| module.op(op).label());
-        Diagnostic::bad_input("E0601", format!("{ty} of {max_tokens} tokens does not fit 64-bit addresses"))
-            .at_op(label)
-            .hint("lower --max-num-batched-tokens")
+        Diagnostic::bad_input(
+            error_code::ADDRESS_OVERFLOW,
+            format!("{ty} of {max_tokens} tokens does not fit 64-bit addresses"),
+        )
+        .at_op(label)
+        .hint("lower --max-num-batched-tokens")
     })
 }

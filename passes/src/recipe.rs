@@ -3,6 +3,8 @@
 use samp_abi::{Format, ScaleAxis};
 use samp_ir::Diagnostic;
 
+use crate::error_code;
+
 /// A recipe as the pass `assign_recipe` takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
@@ -24,12 +26,6 @@ pub struct Rule {
     pub format: Format,
 }
 
-/// No rule matches a projection.
-pub const UNMATCHED: &str = "E0401";
-/// A rule matches no projection.
-pub const UNUSED: &str = "E0402";
-/// A rule matches projections, but later rules decide for all of them.
-pub const OVERRIDDEN: &str = "E0408";
 /// More keys than this are counted, not listed.
 const LISTED: usize = 10;
 
@@ -77,12 +73,20 @@ impl Recipe {
         let decide = |key: &&str| self.deciding(key).map(|rule| self.rules[rule].format);
         let formats: Vec<Option<Format>> = keys.iter().map(decide).collect();
         let unmatched = keys.iter().zip(&formats).filter(|(_, f)| f.is_none()).map(|(key, _)| *key);
-        self.refuse_if_any(UNMATCHED, "a rule for every projection, found none for", unmatched)
-            .map_err(|d| d.hint("a first rule with the pattern \"*\" decides for everything that is left"))?;
+        self.refuse_if_any(
+            error_code::UNMATCHED_PROJECTION,
+            "a rule for every projection, found none for",
+            unmatched,
+        )
+        .map_err(|d| d.hint("a first rule with the pattern \"*\" decides for everything that is left"))?;
         let unused = self.rules.iter().map(|r| r.pattern.as_str());
         let unused = unused.filter(|pattern| !keys.iter().any(|key| matches(pattern, key)));
-        self.refuse_if_any(UNUSED, "every rule to match a projection, found no match for", unused)
-            .map_err(|d| self.with_examples(d, keys))?;
+        self.refuse_if_any(
+            error_code::UNUSED_RULE,
+            "every rule to match a projection, found no match for",
+            unused,
+        )
+        .map_err(|d| self.with_examples(d, keys))?;
         Ok(formats.into_iter().flatten().collect())
     }
 
@@ -95,7 +99,7 @@ impl Recipe {
         let idle = self.rules.iter().enumerate().filter(idle);
         let named = idle.map(|(index, rule)| format!("`{}` (rule {})", rule.pattern, index + 1)).collect();
         let what = "every rule to decide for a projection, found that later rules override all matches of";
-        let finding = self.finding(OVERRIDDEN, what, named)?;
+        let finding = self.finding(error_code::OVERRIDDEN_RULE, what, named)?;
         Some(finding.warning().hint("the last match wins: move the rule down, or remove it"))
     }
 
@@ -201,10 +205,13 @@ mod tests {
     fn unmatched_and_unused_are_reported() {
         let recipe = Recipe::of("r", &[("layers.*", Format::Nf4), ("lm_head", Format::F16)]);
         let finding = recipe.resolve(&KEYS).unwrap_err();
-        assert_eq!((finding.code, finding.message.contains("`embed_tokens`")), (UNMATCHED, true));
+        assert_eq!(
+            (finding.code, finding.message.contains("`embed_tokens`")),
+            (error_code::UNMATCHED_PROJECTION, true)
+        );
         let recipe = Recipe::of("r", &[("*", Format::Nf4), ("layer.*", Format::F16)]);
         let finding = recipe.resolve(&KEYS).unwrap_err();
-        assert_eq!((finding.code, finding.message.contains("`layer.*`")), (UNUSED, true));
+        assert_eq!((finding.code, finding.message.contains("`layer.*`")), (error_code::UNUSED_RULE, true));
     }
 
     #[test]
@@ -213,7 +220,10 @@ mod tests {
         let nf4 = Format::Nf4;
         let warning = recipe(&[("*", nf4), ("layers.0.*", Format::F16), ("lm_head", nf4), ("layers.*", nf4)]);
         let warning = warning.expect("a warning");
-        assert_eq!((warning.code, warning.severity), (OVERRIDDEN, samp_ir::Severity::Warning));
+        assert_eq!(
+            (warning.code, warning.severity),
+            (error_code::OVERRIDDEN_RULE, samp_ir::Severity::Warning)
+        );
         assert!(warning.message.ends_with("`layers.0.*` (rule 2)"), "{warning}");
         // The same pattern twice: the first never wins.
         let warning = recipe(&[("*", Format::F16), ("*", nf4)]).expect("a warning");

@@ -20,15 +20,13 @@ use samp_ir::{
     PagedAttentionOp, RmsNormOp, ValueId, View, WeightOp,
 };
 
+use crate::error_code;
 use crate::{
     Changed,
     equalize::{self, match_attention},
     fold_norms::{self, match_norm, rewrite_norm},
     transform::{Rotation, Transform, append},
 };
-
-/// The residual stream cannot be rotated.
-pub const UNROTATED: &str = "E0504";
 
 /// Marks everything that meets the stream, and every pair of values and `o_proj`. The warning, if there is one, says what
 /// stood against it; nothing is marked then.
@@ -76,7 +74,7 @@ fn obstacle(tied: bool) -> Diagnostic {
         )
     };
     let message = format!("nothing is rotated: expected {expected}, found {found}");
-    Diagnostic::unsupported(UNROTATED, message)
+    Diagnostic::unsupported(error_code::UNROTATED, message)
         .hint("leave out rotate; equalize evens out channels without it")
 }
 

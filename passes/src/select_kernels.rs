@@ -23,6 +23,7 @@ use samp_kernels::{
 };
 
 use crate::Changed;
+use crate::error_code;
 
 /// What selection needs to know besides the graph.
 #[derive(Clone, Debug)]
@@ -202,7 +203,9 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
             labels.join(", "),
             selection.target
         );
-        Diagnostic::unsupported("E0502", message).at_op(weight.label()).hint("choose another format for it")
+        Diagnostic::unsupported(error_code::NO_LAYOUT, message)
+            .at_op(weight.label())
+            .hint("choose another format for it")
     })
 }
 
@@ -216,7 +219,9 @@ fn choose_sampler(vocab: u64, selection: &Selection) -> Result<Explanation, Diag
             .collect();
     if candidates.is_empty() {
         let message = format!("target {} cannot choose among {vocab} tokens", selection.target);
-        return Err(Diagnostic::unsupported("E0503", message).hint("choose another target"));
+        return Err(
+            Diagnostic::unsupported(error_code::NO_KERNEL_FOR_SHAPE, message).hint("choose another target")
+        );
     }
     Ok(Explanation { label: "sampler".into(), max_tokens, candidates })
 }
@@ -231,7 +236,7 @@ fn choose_kernels(
         let ranked = need.ranked(max_tokens, layout, selection.target);
         if ranked.is_empty() {
             let message = format!("target {} has no kernel for {:?}", selection.target, need.shape);
-            return Err(Diagnostic::unsupported("E0503", message)
+            return Err(Diagnostic::unsupported(error_code::NO_KERNEL_FOR_SHAPE, message)
                 .at_op(op.label())
                 .hint("choose another format for it, or another target"));
         }

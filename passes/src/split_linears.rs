@@ -16,6 +16,7 @@ use samp_ir::{
     View, WeightOp,
 };
 
+use crate::error_code;
 use crate::{
     Changed,
     assign_recipe::{projection_key, projections},
@@ -116,7 +117,7 @@ fn members(module: &Module, fused: OpId, rows: &[u64]) -> Result<Vec<Member>, Di
     let parse = |text: &str| {
         let unknown = |UnknownTransform(text)| {
             let message = format!("expected transforms that samp knows, found `{text}`");
-            Diagnostic::unsupported("E0412", message).at_op(weight.key())
+            Diagnostic::unsupported(error_code::UNKNOWN_TRANSFORM, message).at_op(weight.key())
         };
         text.parse::<Transform>().map_err(unknown)
     };

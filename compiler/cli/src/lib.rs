@@ -4,6 +4,7 @@
 
 pub mod commands;
 mod device_args;
+mod error_code;
 mod logits_file;
 mod output;
 mod plan_model;

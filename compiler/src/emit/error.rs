@@ -7,6 +7,8 @@ use samp_kernels::format::EncodeError;
 use samp_nvrtc::NvrtcError;
 use samp_runtime::{EngineError, PlanError, plan::code::NoKernel};
 
+use crate::error_code;
+
 const NOT_BEGUN: &str = "nothing was written; make room, or choose another output";
 const KEPT: &str =
     "no output was made; the finished tensors are kept: make room, and the same command continues from them";
@@ -152,22 +154,22 @@ impl EmitError {
     /// Stable code for people, `E07` and two digits; a finding that comes from elsewhere keeps its own.
     pub fn code(&self) -> &'static str {
         match self {
-            EmitError::Exists(_) => "E0710",
-            EmitError::NotReplaceable { .. } => "E0711",
-            EmitError::BadTarget(..) => "E0712",
-            EmitError::Locked(_) => "E0713",
-            EmitError::NoSpace { .. } => "E0714",
-            EmitError::Mismatch { .. } => "E0715",
-            EmitError::OutlierStatistics(_) => "E0716",
-            EmitError::Encode { .. } => "E0717",
+            EmitError::Exists(_) => error_code::OUTPUT_EXISTS,
+            EmitError::NotReplaceable { .. } => error_code::NOT_REPLACEABLE,
+            EmitError::BadTarget(..) => error_code::BAD_OUTPUT,
+            EmitError::Locked(_) => error_code::LOCKED,
+            EmitError::NoSpace { .. } => error_code::NO_SPACE,
+            EmitError::Mismatch { .. } => error_code::TENSOR_MISMATCH,
+            EmitError::OutlierStatistics(_) => error_code::OUTLIER_STATISTICS,
+            EmitError::Encode { .. } => error_code::ENCODE,
             EmitError::Import(finding) => finding.code,
-            EmitError::Probe(_) => "E0718",
-            EmitError::Interrupted => "E0719",
-            EmitError::Io { .. } => "E0720",
-            EmitError::Plan(_) => "E0721",
-            EmitError::NotExportable { .. } => "E0722",
-            EmitError::Code(_) => "E0723",
-            EmitError::NotRounded(_) => "E0723",
+            EmitError::Probe(_) => error_code::PROBE,
+            EmitError::Interrupted => error_code::INTERRUPTED,
+            EmitError::Io { .. } => error_code::IO,
+            EmitError::Plan(_) => error_code::UNOPENABLE_PLAN,
+            EmitError::NotExportable { .. } => error_code::NOT_EXPORTABLE,
+            EmitError::Code(_) => error_code::MACHINE_CODE,
+            EmitError::NotRounded(_) => error_code::NOT_ROUNDED,
         }
     }
 

@@ -3,9 +3,10 @@
 use samp_ir::Diagnostic;
 
 use super::{
-    checkpoint::Checkpoint, code, config::ModelConfig, findings::Findings, source_rows::is_float,
+    checkpoint::Checkpoint, config::ModelConfig, findings::Findings, source_rows::is_float,
     tensor_view::TensorView,
 };
+use crate::error_code;
 
 /// Bytes of two mapped tensors that are resident while they are compared, in each.
 const COMPARED_AT_ONCE: usize = 16 << 20;
@@ -96,7 +97,7 @@ pub fn bind(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Vec<Diagnos
     }
     findings
         .into_result(
-            code::BINDING,
+            error_code::BINDING,
             "config.json",
             "expected the checkpoint to hold the tensors of its config.json",
         )
@@ -192,7 +193,7 @@ fn warnings(left_out: &[(&str, &str)]) -> Vec<Diagnostic> {
         let names: Vec<&str> = left_out.iter().filter(|(_, w)| w == why).map(|(name, _)| *name).collect();
         let count = if names.len() == 1 { "1 tensor".into() } else { format!("{} tensors", names.len()) };
         let message = format!("expected nothing beside the model's parameters, left out {count}: {why}");
-        Diagnostic::bad_input(code::LEFT_OUT, message).warning().at_tensor(names[0])
+        Diagnostic::bad_input(error_code::UNREAD_TENSORS, message).warning().at_tensor(names[0])
     };
     reasons.iter().map(warning).collect()
 }

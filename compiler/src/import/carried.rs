@@ -12,7 +12,8 @@ use samp_runtime::{
 };
 use serde::de::IgnoredAny;
 
-use super::{code, config::token_ids, json::Object};
+use super::{config::token_ids, json::Object};
+use crate::error_code;
 
 /// Names that are carried, in the order in which they are listed.
 pub const CARRIED_FILES: [&str; 9] = [
@@ -59,7 +60,7 @@ pub(super) fn carried_files(
     }
     check_text(&|name| contents.get(name).map(Vec::as_slice), vocab)?;
     let warning = (!files.iter().any(|f| f.name == TOKENIZER)).then(|| {
-        Diagnostic::bad_input(code::CARRIED, "expected a tokenizer beside the weights, found none")
+        Diagnostic::bad_input(error_code::CARRIED, "expected a tokenizer beside the weights, found none")
             .warning()
             .in_file(TOKENIZER)
             .note("the plan will take token ids only, no text")
@@ -69,7 +70,7 @@ pub(super) fn carried_files(
 }
 
 fn check(name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
-    let refuse = |message: String| Err(Diagnostic::bad_input(code::CARRIED, message).in_file(name));
+    let refuse = |message: String| Err(Diagnostic::bad_input(error_code::CARRIED, message).in_file(name));
     if name == SENTENCEPIECE {
         return Ok(());
     }
@@ -88,7 +89,8 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
 /// Builds the tokenizer and the chat template from the files that `file` gives by name, as serving will. A tokenizer may
 /// have fewer ids than the vocabulary `vocab`, never others.
 pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Result<(), Diagnostic> {
-    let refuse = |name: &str, message: String| Diagnostic::bad_input(code::CARRIED, message).in_file(name);
+    let refuse =
+        |name: &str, message: String| Diagnostic::bad_input(error_code::CARRIED, message).in_file(name);
     if let Some(bytes) = file(TOKENIZER) {
         let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| {
             let reason = match error {
@@ -115,7 +117,7 @@ pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Re
 /// Reads a whole small file; `name` is for messages.
 pub(super) fn read(path: &Path, name: &str) -> Result<Vec<u8>, Diagnostic> {
     let refuse = |found: String| {
-        Diagnostic::bad_input(code::UNREADABLE, format!("expected a readable file, found: {found}"))
+        Diagnostic::bad_input(error_code::UNREADABLE, format!("expected a readable file, found: {found}"))
             .in_file(name)
             .hint("give the directory of a Hugging Face checkpoint")
     };

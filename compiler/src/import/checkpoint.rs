@@ -10,13 +10,13 @@ use samp_ir::Diagnostic;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    code,
     findings::Findings,
     json::UniqueMap,
     shard::{FileIdentity, Shard, TensorEntry},
     source_rows::SourceRows,
     tensor_view::TensorView,
 };
+use crate::error_code;
 
 /// The file of an unsharded checkpoint.
 pub const SINGLE_FILE: &str = "model.safetensors";
@@ -38,13 +38,15 @@ impl Checkpoint {
     pub fn open(dir: &Path) -> Result<Checkpoint, Diagnostic> {
         let missing = |hint: &str| {
             let message = format!("expected {SINGLE_FILE} or {INDEX_FILE}, found neither");
-            Err(Diagnostic::bad_input(code::WEIGHTS, message).in_file(dir.display().to_string()).hint(hint))
+            Err(Diagnostic::bad_input(error_code::WEIGHTS, message)
+                .in_file(dir.display().to_string())
+                .hint(hint))
         };
         match (dir.join(SINGLE_FILE).exists(), dir.join(INDEX_FILE).exists()) {
             (true, true) => {
                 let message =
                     format!("expected one set of weights, found both {SINGLE_FILE} and {INDEX_FILE}");
-                Err(Diagnostic::bad_input(code::WEIGHTS, message)
+                Err(Diagnostic::bad_input(error_code::WEIGHTS, message)
                     .in_file(dir.display().to_string())
                     .hint("remove the one that is not meant"))
             }
@@ -87,7 +89,7 @@ impl Checkpoint {
             }
         }
         findings
-            .into_result(code::INDEX, INDEX_FILE, "expected the index to agree with the shards")
+            .into_result(error_code::INDEX, INDEX_FILE, "expected the index to agree with the shards")
             .map_err(|d| d.hint("shards and index may come from different downloads; fetch them again"))?;
         Ok(Checkpoint { shards, tensors })
     }
@@ -123,7 +125,7 @@ impl Checkpoint {
                 let name = name.as_ref();
                 self.tensor(name).ok_or_else(|| {
                     let message = "expected a tensor of the checkpoint, found none of this name";
-                    Diagnostic::bad_input(code::BINDING, message).at_tensor(name)
+                    Diagnostic::bad_input(error_code::BINDING, message).at_tensor(name)
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -159,7 +161,7 @@ impl Checkpoint {
             None => Ok(()),
             Some(shard) => {
                 let message = "expected the file as it was when it was opened, found it changed";
-                Err(Diagnostic::bad_input(code::CHANGED, message)
+                Err(Diagnostic::bad_input(error_code::CHANGED, message)
                     .in_file(&shard.identity.name)
                     .hint("compile again once nothing writes to the checkpoint"))
             }
@@ -177,7 +179,7 @@ struct Index {
 }
 
 fn read_index(dir: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
-    let refuse = |message: String| Diagnostic::bad_input(code::INDEX, message).in_file(INDEX_FILE);
+    let refuse = |message: String| Diagnostic::bad_input(error_code::INDEX, message).in_file(INDEX_FILE);
     let path = dir.join(INDEX_FILE);
     let unreadable = |e: std::io::Error| refuse(format!("expected a readable index, found: {e}"));
     let size = fs::metadata(&path).map_err(unreadable)?.len();
@@ -189,7 +191,7 @@ fn read_index(dir: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
 
 /// Reads an index: tensor name → shard, each shard a plain file name. Never panics, whatever the bytes.
 pub fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, Diagnostic> {
-    let refuse = |message: String| Diagnostic::bad_input(code::INDEX, message).in_file(INDEX_FILE);
+    let refuse = |message: String| Diagnostic::bad_input(error_code::INDEX, message).in_file(INDEX_FILE);
     let Index { weight_map: UniqueMap(map), .. } = serde_json::from_slice(bytes)
         .map_err(|e| refuse(format!("expected an index with a weight_map, found malformed JSON: {e}")))?;
     if map.is_empty() {

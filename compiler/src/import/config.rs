@@ -9,12 +9,12 @@ use samp_ir::Diagnostic;
 use serde_json::Value;
 
 use super::{
-    code,
     dimensions::{MAX_POSITIONS, dimensions, required},
     json::{Object, shown},
     rope::{RopeConfig, RopeScaling},
     rope_config::rope_config,
 };
+use crate::error_code;
 
 /// A file of more bytes than this is no `config.json`.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -82,7 +82,7 @@ impl ModelConfig {
         let message = format!(
             "expected a context of at most {trained} positions (max_position_embeddings), found {max_context}"
         );
-        let warning = Diagnostic::bad_input(code::CONTEXT, message).warning().in_file("config.json");
+        let warning = Diagnostic::bad_input(error_code::CONTEXT, message).warning().in_file("config.json");
         Some(match self.rope.scaling {
             RopeScaling::Dynamic { .. } => warning.note(format!(
                 "dynamic rotary scaling: the frequencies are computed once for {max_context} positions, so shorter \
@@ -98,7 +98,7 @@ impl ModelConfig {
 pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic> {
     if bytes.len() > MAX_CONFIG_BYTES {
         let message = format!("expected at most {MAX_CONFIG_BYTES} bytes, found {}", bytes.len());
-        return Err(Diagnostic::bad_input(code::JSON, message).in_file(file));
+        return Err(Diagnostic::bad_input(error_code::JSON, message).in_file(file));
     }
     let mut keys = Object::parse(bytes, file)?;
     let architecture = architecture(&mut keys)?;

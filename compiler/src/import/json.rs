@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::code;
+use crate::error_code;
 
 /// An object whose keys are taken one by one; [`Object::finish`] refuses what is left.
 pub(super) struct Object<'a> {
@@ -97,18 +97,18 @@ impl<'a> Object<'a> {
 
     pub(super) fn wrong(&self, key: &str, expected: &str, found: &Value) -> Diagnostic {
         let message = format!("`{}{key}`: expected {expected}, found {}", self.prefix, shown(found));
-        Diagnostic::bad_input(code::CONFIG_VALUE, message).in_file(self.file)
+        Diagnostic::bad_input(error_code::CONFIG_VALUE, message).in_file(self.file)
     }
 
     /// The value is right for another model, but not one that samp compiles.
     pub(super) fn unsupported(&self, key: &str, expected: &str, found: &Value) -> Diagnostic {
         let message = format!("`{}{key}`: expected {expected}, found {}", self.prefix, shown(found));
-        Diagnostic::unsupported(code::UNSUPPORTED, message).in_file(self.file)
+        Diagnostic::unsupported(error_code::UNSUPPORTED, message).in_file(self.file)
     }
 
     pub(super) fn missing(&self, key: &str, expected: &str) -> Diagnostic {
         Diagnostic::bad_input(
-            code::CONFIG_MISSING,
+            error_code::CONFIG_MISSING,
             format!("`{}{key}` is missing: expected {expected}", self.prefix),
         )
         .in_file(self.file)
@@ -126,14 +126,14 @@ impl<'a> Object<'a> {
             return Ok(());
         }
         let message = format!("expected only keys that samp knows, found {}", unread.join(", "));
-        Err(Diagnostic::unsupported(code::CONFIG_KEY, message).in_file(self.file).hint(
+        Err(Diagnostic::unsupported(error_code::CONFIG_KEY, message).in_file(self.file).hint(
             "a key that samp does not know may change the mathematics; if it does not, remove it from the file",
         ))
     }
 }
 
 pub(super) fn malformed(file: &str, why: &dyn fmt::Display) -> Diagnostic {
-    Diagnostic::bad_input(code::JSON, format!("expected a JSON object, found malformed text: {why}"))
+    Diagnostic::bad_input(error_code::JSON, format!("expected a JSON object, found malformed text: {why}"))
         .in_file(file)
 }
 

@@ -7,7 +7,6 @@
 mod bind;
 mod carried;
 mod checkpoint;
-pub mod code;
 mod config;
 mod dimensions;
 mod findings;

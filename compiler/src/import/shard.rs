@@ -18,7 +18,8 @@ use serde::{
     de::{Error, IntoDeserializer, MapAccess, Visitor, value::Error as ValueError},
 };
 
-use super::{code, json::UniqueMap};
+use super::json::UniqueMap;
+use crate::error_code;
 
 /// Bytes before the header.
 const PREFIX_BYTES: usize = 8;
@@ -68,12 +69,12 @@ impl Shard {
         let path = dir.join(name);
         let unreadable = |e: std::io::Error| {
             let message = format!("expected a readable weights file, found: {e}");
-            Diagnostic::bad_input(code::UNREADABLE, message).in_file(name)
+            Diagnostic::bad_input(error_code::UNREADABLE, message).in_file(name)
         };
         let metadata = fs::metadata(&path).map_err(unreadable)?;
         if !metadata.is_file() {
             let message = "expected a weights file, found a directory or a special file";
-            return Err(Diagnostic::bad_input(code::UNREADABLE, message).in_file(name));
+            return Err(Diagnostic::bad_input(error_code::UNREADABLE, message).in_file(name));
         }
         let file = fs::File::open(&path).map_err(unreadable)?;
         // SAFETY: the map is read-only and private to this process. Whoever shrinks the file while a compile reads it
@@ -120,7 +121,7 @@ fn header_len(file: &[u8]) -> u64 {
 
 /// Reads and checks the header of a whole safetensors file; `name` is for messages. Never panics, whatever the bytes.
 pub fn parse_safetensors(file: &[u8], name: &str) -> Result<BTreeMap<String, TensorEntry>, Diagnostic> {
-    let refuse = |message: String| Diagnostic::bad_input(code::SAFETENSORS, message).in_file(name);
+    let refuse = |message: String| Diagnostic::bad_input(error_code::SAFETENSORS, message).in_file(name);
     if file.len() < PREFIX_BYTES {
         return Err(refuse(format!("expected a safetensors file, found {} bytes", file.len())));
     }

@@ -5,7 +5,8 @@ use safetensors::Dtype;
 use samp_ir::Diagnostic;
 use samp_kernels::format::RowSource;
 
-use super::{code, tensor_view::TensorView};
+use super::tensor_view::TensorView;
+use crate::error_code;
 
 /// One or several tensors as one `[rows, cols]` matrix: matrices of equal width one below the other, vectors one
 /// after the other in a single row.
@@ -22,10 +23,13 @@ impl<'a> SourceRows<'a> {
     pub fn new(tensors: Vec<TensorView<'a>>) -> Result<SourceRows<'a>, Diagnostic> {
         let refuse = |tensor: &TensorView<'_>, expected: &str| {
             let message = format!("expected {expected}, found {:?} {:?}", tensor.dtype, tensor.shape);
-            Diagnostic::bad_input(code::BINDING, message).in_file(tensor.file).at_tensor(tensor.name)
+            Diagnostic::bad_input(error_code::BINDING, message).in_file(tensor.file).at_tensor(tensor.name)
         };
         let Some(first) = tensors.first() else {
-            return Err(Diagnostic::compiler_bug(code::BINDING, "expected a tensor to read, found none"));
+            return Err(Diagnostic::compiler_bug(
+                error_code::BINDING,
+                "expected a tensor to read, found none",
+            ));
         };
         let (mut rows, mut cols) = (0, 0);
         for tensor in &tensors {

@@ -15,6 +15,7 @@ use samp_ir::{
 };
 use samp_passes::transform::Transform;
 
+use crate::error_code;
 use crate::import::{CarriedFile, Checkpoint};
 use crate::lower::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};
 
@@ -237,7 +238,7 @@ fn transforms(weight: WeightOp<'_>) -> Result<Vec<Transform>, Diagnostic> {
     let refuse = |found: &str| {
         let message =
             format!("expected one source, or several and `concat`, and known transforms, found {found}");
-        Diagnostic::unsupported("E0702", message).at_op(weight.key())
+        Diagnostic::unsupported(error_code::TRANSFORMS, message).at_op(weight.key())
     };
     let parse = |text: &str| text.parse().map_err(|_| refuse(text));
     let mut transforms: Vec<Transform> =
@@ -267,5 +268,5 @@ fn missing(name: &str) -> Diagnostic {
 }
 
 fn bug(message: &str) -> Diagnostic {
-    Diagnostic::compiler_bug("E0701", message)
+    Diagnostic::compiler_bug(error_code::LOWERING_BUG, message)
 }

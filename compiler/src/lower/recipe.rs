@@ -9,14 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::error_code;
 use crate::quantize::passes::{QualityPass, chosen};
 
-/// The text cannot be read as a recipe.
-pub const MALFORMED: &str = "E0403";
-/// There is no recipe of this name.
-pub const UNKNOWN: &str = "E0404";
-/// The recipe says what is not decided by it: quality passes without calibration, or formats with it.
-pub const MISPLACED: &str = "E0412";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A recipe with the text that it was made from.
@@ -38,12 +33,14 @@ pub fn load(spec: &str) -> Result<LoadedRecipe, Diagnostic> {
     if let Some(format) = spec.strip_prefix("uniform:") {
         return match format.parse() {
             Ok(format) => builtin(Recipe::uniform(format)),
-            Err(e) => refuse(UNKNOWN, format!("expected uniform:FORMAT, found `{spec}`: {e}")),
+            Err(e) => {
+                refuse(error_code::UNKNOWN_RECIPE, format!("expected uniform:FORMAT, found `{spec}`: {e}"))
+            }
         };
     }
     if !Path::new(spec).is_file() {
         let message = format!("expected `samp`, `uniform:FORMAT` or the path of a TOML file, found `{spec}`");
-        return refuse(UNKNOWN, message);
+        return refuse(error_code::UNKNOWN_RECIPE, message);
     }
     let source = read(spec)?;
     Ok(LoadedRecipe { recipe: parse_recipe(&source, spec)?, source })
@@ -65,7 +62,7 @@ pub fn load_measured(path: &str) -> Result<MeasuredRecipe, Diagnostic> {
             "with --calib measurements decide the formats: expected the path of a TOML file of `quality` and `kv`, \
              found `{path}`"
         );
-        return Err(Diagnostic::bad_input(UNKNOWN, message));
+        return Err(Diagnostic::bad_input(error_code::UNKNOWN_RECIPE, message));
     }
     parse_measured(&read(path)?, path)
 }
@@ -76,12 +73,13 @@ pub fn parse_measured(text: &str, file: &str) -> Result<MeasuredRecipe, Diagnost
     if let Some(rule) = recipe.rule.iter().flatten().next() {
         let message = "expected no rules with --calib, since measurements decide the formats; found one";
         return Err(source
-            .refuse(MISPLACED, message.into(), Some(rule.pattern.span().start))
+            .refuse(error_code::MISPLACED_RECIPE, message.into(), Some(rule.pattern.span().start))
             .hint("remove the rules, or compile without --calib; --formats limits what is chosen from"));
     }
     if let Some(passes) = &recipe.quality {
         let at = Some(passes.span().start);
-        chosen(passes.get_ref(), 0).map_err(|why| source.refuse(MALFORMED, format!("quality: {why}"), at))?;
+        chosen(passes.get_ref(), 0)
+            .map_err(|why| source.refuse(error_code::MALFORMED_RECIPE, format!("quality: {why}"), at))?;
     }
     Ok(MeasuredRecipe { kv: recipe.kv.format(), quality: recipe.quality.map(Spanned::into_inner) })
 }
@@ -92,7 +90,7 @@ fn read(path: &str) -> Result<String, Diagnostic> {
         bytes => Err(std::io::Error::other(format!("{bytes} bytes, more than a recipe has"))),
     });
     let message = |e| format!("expected a readable recipe, found: {e}");
-    read.map_err(|e| Diagnostic::bad_input(MALFORMED, message(e)).in_file(path))
+    read.map_err(|e| Diagnostic::bad_input(error_code::MALFORMED_RECIPE, message(e)).in_file(path))
 }
 
 /// Reads a TOML recipe; `file` is its name in messages, which add line and column. Never panics, whatever the text.
@@ -101,12 +99,12 @@ pub fn parse_recipe(text: &str, file: &str) -> Result<Recipe, Diagnostic> {
     if let Some(passes) = &recipe.quality {
         let message = "expected calibration data for quality passes, found none";
         return Err(source
-            .refuse(MISPLACED, message.into(), Some(passes.span().start))
+            .refuse(error_code::MISPLACED_RECIPE, message.into(), Some(passes.span().start))
             .hint("decide by measurements with --calib DATA, or remove `quality`"));
     }
     let Some(rules) = recipe.rule else {
         let message = "expected a recipe, found: missing field `rule`";
-        return Err(source.refuse(MALFORMED, message.into(), Some(0)));
+        return Err(source.refuse(error_code::MALFORMED_RECIPE, message.into(), Some(0)));
     };
     let rule = |r: RuleEntry| Rule { pattern: r.pattern.into_inner(), format: r.format };
     let rules = rules.into_iter().map(rule).collect();
@@ -130,7 +128,7 @@ impl SourceText<'_> {
 /// A recipe of either kind, whose name and patterns are not empty.
 fn parse(text: &str, file: &str) -> Result<RecipeFile, Diagnostic> {
     let source = SourceText { text, file };
-    let refuse = |message: String, at| source.refuse(MALFORMED, message, at);
+    let refuse = |message: String, at| source.refuse(error_code::MALFORMED_RECIPE, message, at);
     let recipe: RecipeFile = toml::from_str(text).map_err(|e| {
         refuse(format!("expected a recipe, found: {}", e.message().trim()), e.span().map(|s| s.start))
     })?;

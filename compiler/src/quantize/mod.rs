@@ -29,8 +29,8 @@ pub use round::{
     Change, EFFECT_TOKENS, ErrorFactor, PassEffect, ProgramPair, RoundedStore, Shape, round, rounded,
 };
 pub use sensitivity::{
-    Divergence, HeadRange, InputStatistics, LinearInputs, MeasureOptions, MemberProfile, OTHER_DATA, PROFILE,
-    PROFILE_VERSION, Profile, Sensitivity, SensitivityMode, TableWeight, Tokens, Wanted, WeightProfile,
-    at_least, by_stratum, layer_of, measure, tried,
+    Divergence, HeadRange, InputStatistics, LinearInputs, MeasureOptions, MemberProfile, PROFILE_VERSION,
+    Profile, Sensitivity, SensitivityMode, TableWeight, Tokens, Wanted, WeightProfile, at_least, by_stratum,
+    layer_of, measure, tried,
 };
 pub use spill::SpilledTensor;

@@ -5,6 +5,7 @@ use samp_kernels::{format::RowSource, quantize::HadamardRotation};
 use samp_passes::transform::{Rotation, Transform};
 
 use super::EqualizationScales;
+use crate::error_code;
 use crate::{import::Checkpoint, lower::TensorSpec};
 
 /// The values of a tensor after all its transforms but rounding, row-major.
@@ -60,16 +61,13 @@ pub(super) fn after(
     Ok(values)
 }
 
-/// A weight that cannot be calibrated.
-pub const NOT_FINITE: &str = "E1104";
-
 fn check_finite(tensor: &TensorSpec, values: &[f32]) -> Result<(), Diagnostic> {
     let Some(at) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
     let (row, col) = (at / tensor.cols as usize, at % tensor.cols as usize);
     let names: Vec<&str> = tensor.sources.iter().map(|source| source.name.as_str()).collect();
     let message =
         format!("expected finite weights, found {} in row {row}, column {col} of them together", values[at]);
-    Err(Diagnostic::bad_input(NOT_FINITE, message)
+    Err(Diagnostic::bad_input(error_code::NOT_FINITE, message)
         .at_tensor(names.join(" + "))
         .hint("the checkpoint is damaged or its training diverged: fetch or save it again"))
 }

@@ -49,6 +49,7 @@ mod dataflow;
 mod diagnostic;
 mod edit;
 #[cfg(feature = "filetest")]
+pub mod error_code;
 pub mod filetest;
 mod module;
 mod op;

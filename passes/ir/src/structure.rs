@@ -3,6 +3,7 @@
 
 use melior::ir::{BlockLike, Module as MlirModule, Type, ValueLike, operation::OperationLike};
 
+use crate::error_code;
 use crate::{
     Diagnostic, Location, Module, OpKind, OpRef, TensorType, WeightOp, attribute, module::FUNCTION, raw,
 };
@@ -32,7 +33,7 @@ pub(crate) fn check_depth(text: &str) -> Result<(), Diagnostic> {
         }
         if depth > MAX_DEPTH {
             let message = format!("expected brackets at most {MAX_DEPTH} deep, found deeper ones");
-            return Err(Diagnostic::bad_input("E0107", message));
+            return Err(Diagnostic::bad_input(error_code::NESTING, message));
         }
     }
     Ok(())
@@ -42,9 +43,9 @@ pub(crate) fn check_depth(text: &str) -> Result<(), Diagnostic> {
 pub(crate) fn refusal(messages: Vec<raw::Message>) -> Diagnostic {
     let mut messages = messages.into_iter();
     let Some(first) = messages.next() else {
-        return Diagnostic::bad_input("E0101", "the text is not a graph");
+        return Diagnostic::bad_input(error_code::NOT_A_GRAPH, "the text is not a graph");
     };
-    let mut finding = Diagnostic::bad_input("E0101", first.text);
+    let mut finding = Diagnostic::bad_input(error_code::NOT_A_GRAPH, first.text);
     *finding.location = first.location;
     finding.notes = first.notes;
     messages.fold(finding, |finding, m| finding.note(m.text))
@@ -57,8 +58,11 @@ pub(crate) fn check_function(
 ) -> Result<(), Diagnostic> {
     let bad = |found: String| {
         let inputs = input_types(context).map(|t| t.to_string()).join(", ");
-        Diagnostic::bad_input("E0102", format!("expected one function @{FUNCTION}, found {found}"))
-            .hint(format!("a graph is `func.func @{FUNCTION}({inputs}) -> tensor<?xVxf32>` with one block"))
+        Diagnostic::bad_input(
+            error_code::NOT_ONE_FUNCTION,
+            format!("expected one function @{FUNCTION}, found {found}"),
+        )
+        .hint(format!("a graph is `func.func @{FUNCTION}({inputs}) -> tensor<?xVxf32>` with one block"))
     };
     let ops: Vec<_> = std::iter::successors(raw::first_op(module.body()), |op| op.next_in_block()).collect();
     let [function] = ops[..] else {
@@ -102,7 +106,7 @@ pub(crate) fn check_ops(module: &Module) -> Vec<Diagnostic> {
 
 fn foreign_op(op: raw::Operation) -> Diagnostic {
     let mut finding = Diagnostic::bad_input(
-        "E0103",
+        error_code::FOREIGN_OP,
         format!("expected ops of the samp dialect, found `{}`", raw::name(&op)),
     );
     *finding.location = raw::place(op.location());
@@ -125,7 +129,7 @@ fn check_attributes(op: OpRef<'_>) -> Vec<Diagnostic> {
             }
             Some(_) => continue,
         };
-        findings.push(at(op, Diagnostic::bad_input("E0104", message)));
+        findings.push(at(op, Diagnostic::bad_input(error_code::ATTRIBUTE, message)));
     }
     findings
 }
@@ -140,7 +144,7 @@ fn check_types(op: OpRef<'_>) -> Option<Diagnostic> {
     let message = format!(
         "expected tensor<?>, tensor<?xN>, tensor<N> or tensor<NxM> of f32, f16, bf16 or i32, found {found}"
     );
-    Some(at(op, Diagnostic::bad_input("E0105", message)))
+    Some(at(op, Diagnostic::bad_input(error_code::TENSOR_TYPE, message)))
 }
 
 /// Weight operands come from `samp.weight`, and activations do not.
@@ -159,5 +163,5 @@ fn check_weights(op: OpRef<'_>) -> Option<Diagnostic> {
     let expected = if slots.contains(&index) { "a samp.weight" } else { "an activation" };
     let found = op.module().defining_op(value).map_or_else(|| value.to_string(), |d| d.describe());
     let message = format!("operand {index} of {}: expected {expected}, found {found}", op.kind());
-    Some(at(op, Diagnostic::bad_input("E0106", message)))
+    Some(at(op, Diagnostic::bad_input(error_code::WEIGHT_OPERAND, message)))
 }

@@ -24,6 +24,8 @@ use samp_compiler::{
     quantize::{Profile, search::sensitivities},
 };
 
+use crate::error_code;
+
 /// What a plan takes and what it is predicted to lose.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
@@ -159,6 +161,9 @@ fn exchange_rate(problem: &Problem, chosen: Point) -> Result<f64, Diagnostic> {
 }
 
 fn unsolved(error: samp_passes::assignment::Error) -> Diagnostic {
-    Diagnostic::bad_input("E1201", format!("the certificate's measurements give no front: {error}"))
-        .hint("compile the plan again with --calib")
+    Diagnostic::bad_input(
+        error_code::NO_FRONT,
+        format!("the certificate's measurements give no front: {error}"),
+    )
+    .hint("compile the plan again with --calib")
 }

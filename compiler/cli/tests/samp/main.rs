@@ -5,6 +5,7 @@ mod checkpoints;
 mod code;
 mod commands;
 mod conditions;
+mod error_codes;
 mod export;
 mod faults;
 mod gpu;

@@ -9,10 +9,8 @@ use samp_runtime::{
     tokenizer::TOKENIZER_FILE,
 };
 
-use super::{
-    code,
-    records::{Content, SourceRecord},
-};
+use super::records::{Content, SourceRecord};
+use crate::error_code;
 use crate::import::CarriedFile;
 
 const MEND: &str = "mend the record, or leave it out";
@@ -44,12 +42,16 @@ impl Encoder {
         let files: Vec<(&CarriedFile, Vec<u8>)> = files.iter().map(read).collect::<Result<_, _>>()?;
         let file = |name: &str| files.iter().find(|f| f.0.name == name).map(|f| f.1.as_slice());
         let json = file(TOKENIZER_FILE).ok_or_else(|| {
-            Diagnostic::bad_input(code::TOKENIZER, "expected a tokenizer beside the weights, found none")
-                .in_file(TOKENIZER_FILE)
-                .hint("calibration turns texts into tokens: save the tokenizer with the checkpoint")
+            Diagnostic::bad_input(
+                error_code::TOKENIZER,
+                "expected a tokenizer beside the weights, found none",
+            )
+            .in_file(TOKENIZER_FILE)
+            .hint("calibration turns texts into tokens: save the tokenizer with the checkpoint")
         })?;
-        let tokenizer = Tokenizer::from_bytes(json)
-            .map_err(|e| Diagnostic::bad_input(code::TOKENIZER, e.to_string()).in_file(TOKENIZER_FILE))?;
+        let tokenizer = Tokenizer::from_bytes(json).map_err(|e| {
+            Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).in_file(TOKENIZER_FILE)
+        })?;
         // A template that cannot be used matters only to conversations.
         Ok(Encoder { tokenizer, template: ChatTemplate::from_files(&file), most })
     }
@@ -91,7 +93,7 @@ impl Encoder {
             let message =
                 format!("{cut} of {total} records are longer than {} tokens and were cut", self.most);
             warnings.push(warn(
-                code::CUT,
+                error_code::CUT_RECORDS,
                 message,
                 "raise --record-tokens and --max-model-len, or split the records",
             ));
@@ -100,7 +102,7 @@ impl Encoder {
         if skipped > 0 {
             let message =
                 format!("{skipped} of {total} records have fewer than 2 tokens and were passed over");
-            warnings.push(warn(code::SKIPPED, message, "give longer records"));
+            warnings.push(warn(error_code::SKIPPED_RECORDS, message, "give longer records"));
         }
         Ok((kept, warnings))
     }
@@ -115,17 +117,17 @@ impl Encoder {
             }
         };
         let refused =
-            |e: TokenizerError| at(Diagnostic::bad_input(code::TOKENIZER, e.to_string()).hint(MEND));
+            |e: TokenizerError| at(Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).hint(MEND));
         let tokens = encoded.map_err(refused)?;
         Ok(DataRecord { tokens, stratum: record.stratum, weight: record.weight, chat })
     }
 
     /// The text of a conversation.
     fn conversation(&self, messages: &[Message]) -> Result<String, Diagnostic> {
-        let unusable = |e: &ChatError| Diagnostic::bad_input(code::TEMPLATE, e.to_string());
+        let unusable = |e: &ChatError| Diagnostic::bad_input(error_code::CHAT_TEMPLATE, e.to_string());
         let template = self.template.as_ref().map_err(unusable)?.as_ref().ok_or_else(|| {
             let message = "`messages` need a chat template, and the checkpoint has none";
-            Diagnostic::bad_input(code::NO_TEMPLATE, message)
+            Diagnostic::bad_input(error_code::NO_CHAT_TEMPLATE, message)
                 .hint("give the conversations as `text`, or add chat_template.jinja to the checkpoint")
         })?;
         let answered = messages.last().is_some_and(|message| message.role == "assistant");
@@ -143,6 +145,7 @@ impl Encoder {
 
 fn read(file: &CarriedFile) -> Result<Vec<u8>, Diagnostic> {
     fs::read(&file.path).map_err(|e| {
-        Diagnostic::bad_input(code::TOKENIZER, format!("the file cannot be read: {e}")).in_file(&file.name)
+        Diagnostic::bad_input(error_code::TOKENIZER, format!("the file cannot be read: {e}"))
+            .in_file(&file.name)
     })
 }

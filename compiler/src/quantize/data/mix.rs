@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use samp_ir::Diagnostic;
 
-use super::{DataRecord, Strata, code};
+use super::{DataRecord, Strata};
+use crate::error_code;
 
 /// Parts of the strata, each at least 0 and together 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +18,7 @@ impl Mix {
     /// Reads `code=0.7,json=0.2,prose=0.1`: numbers above 0, in any unit, each stratum once.
     pub fn parse(text: &str) -> Result<Mix, Diagnostic> {
         let refused = |message: String| {
-            Diagnostic::bad_input(code::MIX, format!("--mix: {message}"))
+            Diagnostic::bad_input(error_code::MIX, format!("--mix: {message}"))
                 .hint("write strata and parts, such as --mix code=0.7,json=0.2,prose=0.1")
         };
         let mut parts = BTreeMap::new();
@@ -50,12 +51,12 @@ impl Mix {
         if let Some(unknown) = self.parts.keys().find(|name| !strata.contains_key(*name)) {
             let message = format!("--mix names the stratum `{unknown}`, which the data does not have");
             let hint = format!("the data has the strata {}", known.join(", "));
-            return Err(Diagnostic::bad_input(code::MIX, message).in_file(file).hint(hint));
+            return Err(Diagnostic::bad_input(error_code::MIX, message).in_file(file).hint(hint));
         }
         let left_out: Vec<&str> = known.into_iter().filter(|name| !self.parts.contains_key(*name)).collect();
         let warning = (!left_out.is_empty()).then(|| {
             let message = format!("--mix leaves out {}: nothing of it is calibrated on", left_out.join(", "));
-            Diagnostic::bad_input(code::LEFT_OUT, message)
+            Diagnostic::bad_input(error_code::STRATA_LEFT_OUT, message)
                 .warning()
                 .in_file(file)
                 .hint("the plan is judged on it all the same; name it in --mix if it is served")
@@ -124,7 +125,7 @@ mod tests {
             "a=1e308,b=1e308",
         ] {
             let error = Mix::parse(text).unwrap_err();
-            assert!(error.code == code::MIX && error.hint.is_some(), "{text}: {error}");
+            assert!(error.code == error_code::MIX && error.hint.is_some(), "{text}: {error}");
         }
     }
 

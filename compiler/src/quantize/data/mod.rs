@@ -6,7 +6,6 @@
 //!
 //! Never: the model's weights, or a measurement.
 
-pub mod code;
 mod encode;
 mod fingerprint;
 mod mix;
@@ -26,6 +25,8 @@ pub use fingerprint::{Fingerprint, StratumSize};
 pub use mix::Mix;
 pub use overlap::{Overlap, overlap};
 pub use sample::{Strata, hold_out, sample, shuffled};
+
+use crate::error_code;
 
 /// Fewer held-out records than this make a bootstrap interval that says little.
 const FEW: usize = 30;
@@ -101,7 +102,7 @@ fn too_few(calibration: usize, held_out: usize, file: &str) -> Diagnostic {
     let message = format!(
         "expected records to calibrate on and records to hold out, found {calibration} and {held_out} of at least 2 tokens"
     );
-    Diagnostic::bad_input(code::TOO_FEW, message)
+    Diagnostic::bad_input(error_code::TOO_FEW_RECORDS, message)
         .in_file(file)
         .hint("give more records, more --calib-tokens, or records to judge on with --audit")
 }
@@ -117,7 +118,7 @@ fn few_held_out(names: &[String], held_out: &[DataRecord], file: &str) -> Option
         return None;
     }
     let message = format!("strata with fewer than {FEW} held-out records: their intervals say little");
-    let finding = Diagnostic::bad_input(code::FEW_HELD_OUT, message).warning().in_file(file);
+    let finding = Diagnostic::bad_input(error_code::FEW_HELD_OUT, message).warning().in_file(file);
     let notes = counts.into_iter().map(|(name, count)| format!("`{name}`: {count}"));
     Some(notes.fold(finding, Diagnostic::note).hint("give more records, or more to judge on with --audit"))
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use samp_ir::Diagnostic;
 
-use super::{DataRecord, code};
+use super::DataRecord;
+use crate::error_code;
 
 /// Tokens of a run that two unrelated texts do not share by chance.
 const RUN: usize = 64;
@@ -45,7 +46,7 @@ pub fn warning(found: Overlap, held_out: usize, file: &str) -> Option<Diagnostic
     (found != Overlap::default()).then(|| {
         let count = found.equal + found.partly;
         let message = format!("{count} of {held_out} held-out records overlap the calibration records");
-        Diagnostic::bad_input(code::OVERLAP, message)
+        Diagnostic::bad_input(error_code::OVERLAP, message)
             .warning()
             .in_file(file)
             .note(format!(

@@ -10,20 +10,19 @@ use ::parquet::{
 use samp_ir::Diagnostic;
 use samp_runtime::catch_library_panic;
 
-use super::{
-    code,
-    records::{HINT, Line, SourceRecord},
-};
+use super::records::{HINT, Line, SourceRecord};
+use crate::error_code;
 use crate::jsonl::{no_record, not_a_record};
 
 /// Reads the rows of a file. `messages` is a column of JSON texts, or of lists of `role` and `content`.
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
     let file = path.display().to_string();
     let opened = File::open(path).map_err(|e| {
-        Diagnostic::bad_input("E0801", format!("the data file cannot be read: {e}")).in_file(&file)
+        Diagnostic::bad_input(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"))
+            .in_file(&file)
     })?;
     let rows = catch_library_panic("parquet", || rows(opened)).map_err(|found| {
-        Diagnostic::bad_input(code::PARQUET, format!("expected a sound parquet file, found: {found}"))
+        Diagnostic::bad_input(error_code::PARQUET, format!("expected a sound parquet file, found: {found}"))
             .in_file(&file)
             .hint("write the file again, with snappy, zstd or no compression")
     })?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de::IntoDeserializer};
 
 #[cfg(feature = "parquet")]
 use super::parquet::read_parquet;
+use crate::error_code;
 use crate::jsonl::{NO_STRATUM, no_record, parse_lines, read_text};
 
 /// What a record is, for hints.
@@ -82,7 +83,7 @@ pub fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
 #[cfg(not(feature = "parquet"))]
 fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
     let message = "this samp was built without parquet";
-    Err(Diagnostic::unsupported(super::code::PARQUET, message)
+    Err(Diagnostic::unsupported(error_code::PARQUET, message)
         .in_file(path.display().to_string())
         .hint("build it with --features parquet, or write the records as JSON lines"))
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use samp_ir::Diagnostic;
 
-use super::{DataRecord, Mix, code, mix::tokens};
+use super::{DataRecord, Mix, mix::tokens};
+use crate::error_code;
 
 /// The records of each stratum.
 pub type Strata = BTreeMap<String, Vec<DataRecord>>;
@@ -114,7 +115,7 @@ fn short(strata: &Strata, mix: &Mix, share: &dyn Fn(&str) -> usize) -> Option<Di
         return None;
     }
     let message = "strata with fewer tokens than --mix asks for: the sample does not have that mix";
-    let finding = Diagnostic::bad_input(code::SHORT, message).warning();
+    let finding = Diagnostic::bad_input(error_code::SHORT_STRATA, message).warning();
     let notes = few.into_iter().map(|(name, own, share)| format!("`{name}`: {own} of {share} tokens"));
     Some(notes.fold(finding, Diagnostic::note).hint("give more records of them, or lower --calib-tokens"))
 }

@@ -6,6 +6,7 @@ use samp_runtime::{AddSpecial, ChatTemplate, Message, Tokenizer};
 use tempfile::TempDir;
 
 use super::*;
+use crate::error_code;
 use crate::import::CarriedFile;
 
 fn tiny_llama(names: &[&str]) -> Vec<CarriedFile> {
@@ -86,7 +87,7 @@ fn conversations_need_a_template_that_takes_them() {
     let path = folder.write("chat.jsonl", chat);
     let failed = |encoder: &Encoder| encoder.encode(&path, records::read(&path).unwrap()).unwrap_err();
     let found = failed(&Encoder::open(&tiny_llama(&["tokenizer.json"]), 99).unwrap());
-    assert_eq!(found.code, code::NO_TEMPLATE);
+    assert_eq!(found.code, error_code::NO_CHAT_TEMPLATE);
     assert!(found.location.file.as_ref().unwrap().ends_with("chat.jsonl:2") && found.hint.is_some());
     for (template, expected) in
         [("{{ raise_exception('no system') }}", "no system"), ("{% if %}", "cannot be used")]
@@ -95,11 +96,11 @@ fn conversations_need_a_template_that_takes_them() {
         let path = folder.write("chat_template.jinja", template);
         files.push(CarriedFile { name: "chat_template.jinja".into(), path });
         let found = failed(&Encoder::open(&files, 99).unwrap());
-        assert_eq!(found.code, code::TEMPLATE);
+        assert_eq!(found.code, error_code::CHAT_TEMPLATE);
         let shown = found.to_string();
         assert!(shown.contains("chat.jsonl:2") && shown.contains(expected), "{shown}");
     }
-    assert_eq!(Encoder::open(&[], 99).err().unwrap().code, code::TOKENIZER);
+    assert_eq!(Encoder::open(&[], 99).err().unwrap().code, error_code::TOKENIZER);
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn long_records_are_cut_and_short_ones_passed_over_with_one_warning_each() {
     let path = folder.write("a.jsonl", &(texts("code", 0, 20) + "{\"text\": \"\"}\n{\"text\": \"a\"}\n"));
     let (records, warnings) = encoder(4).encode(&path, records::read(&path).unwrap()).unwrap();
     assert!(records.len() == 21 && records.iter().all(|r| (2..=4).contains(&r.tokens.len())));
-    assert_eq!(codes(&warnings), [code::CUT, code::SKIPPED]);
+    assert_eq!(codes(&warnings), [error_code::CUT_RECORDS, error_code::SKIPPED_RECORDS]);
     assert!(
         warnings[0].message.starts_with("20 of 22 records") && warnings[1].message.starts_with("1 of 22")
     );
@@ -123,7 +124,7 @@ fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
     let data =
         load(&DataOptions { mix: Some("code=3,json=1"), tokens: 2000, ..options(&path) }, &encoder).unwrap();
     let print = &data.fingerprint;
-    assert_eq!(codes(&data.warnings), [code::LEFT_OUT]);
+    assert_eq!(codes(&data.warnings), [error_code::STRATA_LEFT_OUT]);
     let tokens = |name: &str| print.strata[name].tokens;
     assert!((1470..=1515).contains(&tokens("code")) && (470..=515).contains(&tokens("json")), "{print:?}");
     assert_eq!((print.mix["prose"], print.strata.get("prose")), (0.0, None));
@@ -133,9 +134,9 @@ fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
     assert_eq!(&again.fingerprint, print);
     let scarce =
         load(&DataOptions { mix: Some("code=9,json=1,prose=1"), ..options(&path) }, &encoder).unwrap();
-    assert_eq!(codes(&scarce.warnings), [code::SHORT]);
+    assert_eq!(codes(&scarce.warnings), [error_code::SHORT_STRATA]);
     let error = load(&DataOptions { mix: Some("code=1,xml=1"), ..options(&path) }, &encoder).unwrap_err();
-    assert_eq!(error.code, code::MIX);
+    assert_eq!(error.code, error_code::MIX);
     assert!(
         error.to_string().contains("`xml`") && error.to_string().contains("code, json, prose"),
         "{error}"
@@ -164,7 +165,7 @@ fn what_the_data_cannot_show_is_said() {
     let path = folder.write("a.jsonl", &(texts("code", 0, 100) + &texts("json", 0, 100)));
     let copied = folder.write("b.jsonl", &(texts("code", 95, 40) + &texts("json", 300, 7)));
     let data = load(&DataOptions { audit: Some(&copied), ..options(&path) }, &encoder(2048)).unwrap();
-    assert_eq!(codes(&data.warnings), [code::OVERLAP, code::FEW_HELD_OUT]);
+    assert_eq!(codes(&data.warnings), [error_code::OVERLAP, error_code::FEW_HELD_OUT]);
     assert!(data.warnings[0].message.starts_with("5 of 47"), "{}", data.warnings[0]);
     assert_eq!(data.warnings[1].notes, ["`json`: 7"]);
 
@@ -172,13 +173,14 @@ fn what_the_data_cannot_show_is_said() {
     let traffic = traffic.collect::<String>() + &texts("json", 500, 60) + &texts("chat", 0, 3);
     let traffic = folder.write("traffic.jsonl", &traffic);
     let data = load(&DataOptions { traffic: Some(&traffic), ..options(&path) }, &encoder(2048)).unwrap();
-    let found: Vec<&Diagnostic> = data.warnings.iter().filter(|w| w.code == code::TRAFFIC).collect();
+    let found: Vec<&Diagnostic> =
+        data.warnings.iter().filter(|w| w.code == error_code::UNLIKE_TRAFFIC).collect();
     assert!(found[0].message.contains("`code`") && found[0].notes.len() == 5, "{}", found[0]);
     assert!(found[0].notes.iter().any(|note| note.contains("\"ser\"")), "{}", found[0]);
     assert!(found.last().unwrap().message.ends_with("not calibrated on: chat"));
 
     let one = folder.write("one.jsonl", "{\"text\": \"The only record\"}");
-    assert_eq!(load(&options(&one), &encoder(2048)).unwrap_err().code, code::TOO_FEW);
+    assert_eq!(load(&options(&one), &encoder(2048)).unwrap_err().code, error_code::TOO_FEW_RECORDS);
 }
 
 #[cfg(feature = "parquet")]

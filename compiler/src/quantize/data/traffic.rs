@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use samp_ir::Diagnostic;
 use samp_kernels::random::SplitMix64;
 
-use super::{DataRecord, Encoder, code};
+use super::{DataRecord, Encoder};
+use crate::error_code;
 use crate::jsonl::NO_STRATUM;
 
 /// How often the records are dealt out anew; a difference by chance alone exceeds all of them once in a hundred.
@@ -65,7 +66,7 @@ pub fn compare(
     let missing: Vec<&str> = theirs.difference(&own).map(String::as_str).collect();
     if !missing.is_empty() {
         let message = format!("the traffic has strata that are not calibrated on: {}", missing.join(", "));
-        let finding = Diagnostic::bad_input(code::TRAFFIC, message).warning().in_file(file);
+        let finding = Diagnostic::bad_input(error_code::UNLIKE_TRAFFIC, message).warning().in_file(file);
         warnings.push(finding.hint("add records of them to the calibration data"));
     }
     warnings
@@ -79,7 +80,7 @@ fn warning(what: &str, found: &Difference, encoder: &Encoder, file: &str) -> Opt
         "{what} is unlike the traffic: the Jensen–Shannon divergence of their tokens is {:.3} nats, by chance at most {:.3}",
         found.nats, found.by_chance
     );
-    let finding = Diagnostic::bad_input(code::TRAFFIC, message).warning().in_file(file);
+    let finding = Diagnostic::bad_input(error_code::UNLIKE_TRAFFIC, message).warning().in_file(file);
     let named = found.tokens.iter().map(|&(id, own, theirs)| {
         let text = encoder.decode(id);
         format!("{text:?}: {:.2} % of its tokens, {:.2} % of the traffic's", 100.0 * own, 100.0 * theirs)

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use samp_ir::Diagnostic;
 use samp_passes::Constraints;
 
-use super::{MISSED, NO_STRATUM};
 use crate::certificate::{HeldOut, Round};
+use crate::error_code;
 
 /// Most growth of perplexity, such as 0.005, with 95 % confidence.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +29,8 @@ impl LossLimits {
         known.sort();
         known.dedup();
         let message = format!("--max-loss: expected a stratum of the held-out records, found `{name}`");
-        Err(Diagnostic::bad_input(NO_STRATUM, message).note(format!("there are {}", known.join(", "))))
+        Err(Diagnostic::bad_input(error_code::UNKNOWN_STRATUM, message)
+            .note(format!("there are {}", known.join(", "))))
     }
 
     /// How many times the allowed loss the audit found, where more than once: overall or in any stratum.
@@ -57,7 +58,7 @@ impl LossLimits {
             let allowed = self.of(name).map_or(String::new(), |growth| format!(" of {}", percentage(growth)));
             format!("{name}: {grown:.3} %, at most {most:.3} %{allowed}, {} records", q.records)
         });
-        strata.fold(Diagnostic::bad_input(MISSED, message), Diagnostic::note).hint(
+        strata.fold(Diagnostic::bad_input(error_code::MISSED_LIMITS, message), Diagnostic::note).hint(
             "allow a larger --max-loss (every goal but quality keeps 1 % unless told otherwise), more bytes, or give \
              more held-out records (their number sets the interval)",
         )

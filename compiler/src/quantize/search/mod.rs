@@ -32,6 +32,7 @@ use profiling::Profiling;
 pub use profiling::{MeasureRequest, profile};
 use solve::Search;
 
+use crate::error_code;
 use crate::{
     certificate::{HeldOut, QualityEvidence},
     compile::{CompileOptions, Lowered, Source, lower_model},
@@ -91,14 +92,6 @@ pub struct Routed {
     /// What to know before relying on it.
     pub warnings: Vec<Diagnostic>,
 }
-
-/// The demands cannot be met, as the audit found.
-pub const MISSED: &str = "E1102";
-/// A stratum of the audit was not calibrated on.
-pub const UNSEEN: &str = "E1103";
-
-/// A loss limit names a stratum that is not held out.
-pub const NO_STRATUM: &str = "E1105";
 
 /// Routes a checkpoint. `work` is a folder for what survives an interruption; `say` hears what is done.
 pub fn route(
@@ -165,7 +158,7 @@ fn unseen_strata(calibration: &Records, held_out: &HeldOut) -> Option<Diagnostic
     let seen = held_out.strata.iter().filter(|(name, _)| calibration.strata.contains(name));
     let best = seen.map(|(_, quality)| quality.kl_nats).fold(f64::INFINITY, f64::min);
     let finding = Diagnostic::bad_input(
-        UNSEEN,
+        error_code::UNSEEN_STRATUM,
         format!(
             "expected every stratum of the audit among the calibration's, found none of {}",
             unseen.join(", ")

@@ -18,10 +18,9 @@ use samp_passes::transform::{Rounding, Transform};
 pub use inputs::LinearInputs;
 use members::Members;
 pub use profile::{
-    Divergence, HeadRange, InputStatistics, MemberProfile, PROFILE, PROFILE_VERSION, Profile, Sensitivity,
+    Divergence, HeadRange, InputStatistics, MemberProfile, PROFILE_VERSION, Profile, Sensitivity,
     WeightProfile, layer_of, tried,
 };
-pub use reuse::OTHER_DATA;
 
 use super::{
     Baseline, CalibrationError, Forward, LinearStep, RecordDivergence, State, TokenBatch, baseline::decoded,

@@ -10,6 +10,8 @@ use samp_kernels::format::FP8_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error_code;
+
 /// Version of the profile's schema.
 pub const PROFILE_VERSION: Version = Version { major: 1, minor: 2, patch: 0 };
 
@@ -164,9 +166,6 @@ impl Divergence {
     }
 }
 
-/// A profile is not what was expected.
-pub const PROFILE: &str = "E1101";
-
 impl Profile {
     /// A profile of nothing.
     pub fn empty() -> Profile {
@@ -185,7 +184,7 @@ impl Profile {
 
     /// Reads a profile and checks its version.
     pub fn parse(text: &str, file: &str) -> Result<Profile, Diagnostic> {
-        let refuse = |message: String| Diagnostic::bad_input(PROFILE, message).in_file(file);
+        let refuse = |message: String| Diagnostic::bad_input(error_code::PROFILE, message).in_file(file);
         let profile: Profile =
             serde_json::from_str(text).map_err(|e| refuse(format!("not a profile: {e}")))?;
         if profile.schema.major != PROFILE_VERSION.major {
@@ -200,7 +199,8 @@ impl Profile {
     pub fn read(path: &Path) -> Result<Profile, Diagnostic> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| {
-            Diagnostic::bad_input(PROFILE, format!("expected a readable profile, found: {e}")).in_file(&file)
+            Diagnostic::bad_input(error_code::PROFILE, format!("expected a readable profile, found: {e}"))
+                .in_file(&file)
         })?;
         Profile::parse(&text, &file)
     }
@@ -220,7 +220,7 @@ impl Profile {
     /// The weights of several profiles of the same measurement, split by layers, in one, layer by layer.
     pub fn merge(parts: Vec<Profile>) -> Result<Profile, Diagnostic> {
         let mut parts = parts.into_iter();
-        let refuse = |message: String| Diagnostic::bad_input(PROFILE, message);
+        let refuse = |message: String| Diagnostic::bad_input(error_code::PROFILE, message);
         let mut whole =
             parts.next().ok_or_else(|| refuse("expected a profile to merge, found none".into()))?;
         for part in parts {

@@ -2,10 +2,8 @@
 
 use samp_ir::Diagnostic;
 
-use crate::quantize::{PROFILE, Profile};
-
-/// A profile was measured on other data, or does not say under which conditions.
-pub const OTHER_DATA: &str = "E1106";
+use crate::error_code;
+use crate::quantize::Profile;
 
 impl Profile {
     /// Refuses what `before`, an earlier profile, measured of another checkpoint or of weights shaped or rounded otherwise
@@ -13,7 +11,7 @@ impl Profile {
     pub fn check_reuse(&self, before: &Profile) -> Result<Option<Diagnostic>, Diagnostic> {
         let refuse = |what: &str, [expected, found]: [&str; 2]| {
             let message = format!("{what}: expected {expected}, found {found}");
-            Diagnostic::bad_input(PROFILE, message)
+            Diagnostic::bad_input(error_code::PROFILE, message)
         };
         if before.model != self.model {
             return Err(refuse("the profile's checkpoint", [&self.model, &before.model])
@@ -34,7 +32,7 @@ impl Profile {
             )
             .hint("measure again with the same --quality as is compiled with"));
         }
-        let warning = |message| Diagnostic::bad_input(OTHER_DATA, message).warning();
+        let warning = |message| Diagnostic::bad_input(error_code::OTHER_DATA, message).warning();
         if earlier.is_none() {
             let message = format!(
                 "expected a profile that says its quality passes, found one of version {}",
@@ -77,7 +75,7 @@ mod tests {
         assert!(refused(&other).contains("checkpoint"));
         assert_eq!(own.check_reuse(&own), Ok(None));
         let elsewhere = measured(&["fold", "rotate(7)"], "gptq", "e");
-        assert_eq!(own.check_reuse(&elsewhere).unwrap().map(|w| w.code), Some(OTHER_DATA));
+        assert_eq!(own.check_reuse(&elsewhere).unwrap().map(|w| w.code), Some(error_code::OTHER_DATA));
         let old = Profile { quality: None, data: None, ..own.clone() };
         assert!(own.check_reuse(&old).unwrap().unwrap().to_string().contains("quality passes"));
     }

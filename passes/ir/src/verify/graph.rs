@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use samp_abi::plan::RowDim;
 
 use super::{Findings, GraphRule};
+use crate::error_code;
 use crate::{
     AttentionOp, Dataflow, Dtype, Module, OpKind, OpRef, PagedAttentionOp, Phase, RopeAppendOp, Shape, View,
 };
 
 pub(super) const RULES: &[GraphRule] = &[
-    rule("E0212", "labels of ops, and keys of weights, are unique", unique_names),
-    rule("E0213", "an op's operands count the same rows, and gather goes from tokens to outputs", same_rows),
-    rule("E0214", "each layer's cache is appended to once, and read after that", caches),
-    rule("E0215", "the graph returns f32 logits of the outputs", output),
+    rule(error_code::DUPLICATE_NAME, "labels of ops, and keys of weights, are unique", unique_names),
+    rule(
+        error_code::ROW_COUNT,
+        "an op's operands count the same rows, and gather goes from tokens to outputs",
+        same_rows,
+    ),
+    rule(error_code::CACHE_ORDER, "each layer's cache is appended to once, and read after that", caches),
+    rule(error_code::GRAPH_RESULT, "the graph returns f32 logits of the outputs", output),
 ];
 
 const fn rule(code: &'static str, states: &'static str, check: fn(&Module) -> Findings) -> GraphRule {

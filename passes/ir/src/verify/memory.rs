@@ -1,6 +1,7 @@
 //! Rules about the arena: every tensor has a place, and none lies on another that is alive.
 
 use super::{Findings, GraphRule, OpRule, Outcome, demand, equal, phases};
+use crate::error_code;
 use crate::{AddRmsNormOp, Dataflow, LiveRange, Module, OpId, OpRef, Phase, ValueId, attribute};
 
 /// Bytes that every offset is a multiple of.
@@ -8,7 +9,7 @@ const ALIGNMENT: u64 = 64;
 
 pub(super) const RULES: &[OpRule] = &[
     OpRule {
-        code: "E0230",
+        code: error_code::OFFSETS,
         states: "ops have no offsets yet",
         ops: phases::COMPUTE,
         from: Phase::Model,
@@ -16,7 +17,7 @@ pub(super) const RULES: &[OpRule] = &[
         check: |op| phases::absent(op, "offsets"),
     },
     OpRule {
-        code: "E0230",
+        code: error_code::OFFSETS,
         states: "every tensor result has an offset",
         ops: phases::COMPUTE,
         from: Phase::Planned,
@@ -26,7 +27,7 @@ pub(super) const RULES: &[OpRule] = &[
 ];
 
 pub(super) const GRAPH_RULES: &[GraphRule] = &[GraphRule {
-    code: "E0231",
+    code: error_code::ARENA,
     states: "tensors lie within samp.arena_bytes at samp.max_tokens rows, and apart while alive",
     from: Phase::Planned,
     until: Phase::Planned,

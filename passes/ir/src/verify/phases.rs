@@ -3,6 +3,7 @@
 use samp_abi::{Format, Layout};
 
 use super::{Findings, GraphRule, OpRule, Outcome, demand, equal};
+use crate::error_code;
 use crate::{
     Dtype, Module, OpKind, OpRef, Phase, Shape,
     attribute::{self, text},
@@ -32,20 +33,56 @@ pub(super) const COMPUTE: &[OpKind] = &[
 ];
 
 pub(super) const RULES: &[OpRule] = &[
-    only("E0201", "no op that fusion makes", FUSED, Phase::Model, illegal),
-    from("E0201", "no op that fusion replaces", UNFUSED, Phase::Fused, illegal),
-    until("E0201", "no op that splitting makes", SPLIT, Phase::Annotated, illegal),
-    only("E0201", "gate and up are two operands", &[OpKind::SiluMul], Phase::Model, |op| operands(op, 2)),
-    from("E0201", "gate and up are one operand", &[OpKind::SiluMul], Phase::Fused, |op| operands(op, 1)),
-    until("E0211", "activations are f32", COMPUTE, Phase::Annotated, all_f32),
-    until("E0224", "weights have no sensitivity yet", WEIGHT, Phase::Fused, |op| absent(op, "sensitivity")),
-    from("E0224", "a sensitivity is formats with their loss", WEIGHT, Phase::Annotated, sensitivity),
-    until("E0220", "weights have no format yet", WEIGHT, Phase::Annotated, |op| absent(op, "format")),
-    from("E0220", "every weight has a format; vectors are f32", WEIGHT, Phase::Typed, format),
-    until("E0221", "weights have no layout yet", WEIGHT, Phase::Typed, |op| absent(op, "layout")),
-    from("E0221", "every weight has a layout", WEIGHT, Phase::Selected, layout),
-    until("E0222", "ops have no kernels yet", COMPUTE, Phase::Typed, |op| absent(op, "kernels")),
-    from("E0222", "every op has a kernel for each token bucket", COMPUTE, Phase::Selected, kernels),
+    only(error_code::ILLEGAL_IN_PHASE, "no op that fusion makes", FUSED, Phase::Model, illegal),
+    from(error_code::ILLEGAL_IN_PHASE, "no op that fusion replaces", UNFUSED, Phase::Fused, illegal),
+    until(error_code::ILLEGAL_IN_PHASE, "no op that splitting makes", SPLIT, Phase::Annotated, illegal),
+    only(
+        error_code::ILLEGAL_IN_PHASE,
+        "gate and up are two operands",
+        &[OpKind::SiluMul],
+        Phase::Model,
+        |op| operands(op, 2),
+    ),
+    from(
+        error_code::ILLEGAL_IN_PHASE,
+        "gate and up are one operand",
+        &[OpKind::SiluMul],
+        Phase::Fused,
+        |op| operands(op, 1),
+    ),
+    until(error_code::ACTIVATION_TYPE, "activations are f32", COMPUTE, Phase::Annotated, all_f32),
+    until(error_code::SENSITIVITY, "weights have no sensitivity yet", WEIGHT, Phase::Fused, |op| {
+        absent(op, "sensitivity")
+    }),
+    from(
+        error_code::SENSITIVITY,
+        "a sensitivity is formats with their loss",
+        WEIGHT,
+        Phase::Annotated,
+        sensitivity,
+    ),
+    until(error_code::WEIGHT_FORMAT, "weights have no format yet", WEIGHT, Phase::Annotated, |op| {
+        absent(op, "format")
+    }),
+    from(
+        error_code::WEIGHT_FORMAT,
+        "every weight has a format; vectors are f32",
+        WEIGHT,
+        Phase::Typed,
+        format,
+    ),
+    until(error_code::WEIGHT_LAYOUT, "weights have no layout yet", WEIGHT, Phase::Typed, |op| {
+        absent(op, "layout")
+    }),
+    from(error_code::WEIGHT_LAYOUT, "every weight has a layout", WEIGHT, Phase::Selected, layout),
+    until(error_code::KERNELS, "ops have no kernels yet", COMPUTE, Phase::Typed, |op| absent(op, "kernels")),
+    from(
+        error_code::KERNELS,
+        "every op has a kernel for each token bucket",
+        COMPUTE,
+        Phase::Selected,
+        kernels,
+    ),
 ];
 
 type Kinds = &'static [OpKind];
@@ -64,7 +101,7 @@ const fn until(code: &'static str, states: &'static str, ops: Kinds, phase: Phas
 }
 
 pub(super) const GRAPH_RULES: &[GraphRule] = &[GraphRule {
-    code: "E0223",
+    code: error_code::TOKEN_BUCKETS,
     states: "all ops have the same token buckets",
     from: Phase::Selected,
     until: Phase::Planned,

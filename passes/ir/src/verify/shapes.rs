@@ -1,6 +1,7 @@
 //! Rules about shapes and element types of single ops.
 
 use super::{OpRule, Outcome, demand, equal};
+use crate::error_code;
 use crate::{
     AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, ConcatOp, EmbedOp, GatherOp, LinearOp, OpKind, OpRef,
     PagedAttentionOp, Phase, RmsNormOp, RopeAppendOp, RopeOp, Shape, SiluMulOp, TensorType, ValueId, View,
@@ -8,44 +9,59 @@ use crate::{
 };
 
 pub(super) const RULES: &[OpRule] = &[
-    rule("E0202", "a weight is a named matrix or vector of floats with sources", &[OpKind::Weight], weight),
-    rule("E0203", "an embedding turns token ids into rows of its table", &[OpKind::Embed], embed),
-    rule("E0204", "a norm has one weight per channel and keeps the shape", &[OpKind::RmsNorm], rms_norm),
     rule(
-        "E0204",
+        error_code::WEIGHT,
+        "a weight is a named matrix or vector of floats with sources",
+        &[OpKind::Weight],
+        weight,
+    ),
+    rule(error_code::EMBED, "an embedding turns token ids into rows of its table", &[OpKind::Embed], embed),
+    rule(
+        error_code::NORM,
+        "a norm has one weight per channel and keeps the shape",
+        &[OpKind::RmsNorm],
+        rms_norm,
+    ),
+    rule(
+        error_code::NORM,
         "a norm has one weight per channel and keeps the shape",
         &[OpKind::AddRmsNorm],
         add_rms_norm,
     ),
     rule(
-        "E0205",
+        error_code::LINEAR,
         "weight columns are the width of x, rows the width of the result",
         &[OpKind::Linear],
         linear,
     ),
-    rule("E0206", "rope turns heads of even width and keeps the shape", &[OpKind::Rope], rope),
-    rule("E0207", "widths are heads times head_dim, kv_heads divides heads", &[OpKind::Attention], attention),
+    rule(error_code::ROPE, "rope turns heads of even width and keeps the shape", &[OpKind::Rope], rope),
     rule(
-        "E0207",
+        error_code::ATTENTION,
+        "widths are heads times head_dim, kv_heads divides heads",
+        &[OpKind::Attention],
+        attention,
+    ),
+    rule(
+        error_code::ATTENTION,
         "widths are heads times head_dim, kv_heads divides heads",
         &[OpKind::RopeAppend],
         rope_append,
     ),
     rule(
-        "E0207",
+        error_code::ATTENTION,
         "widths are heads times head_dim, kv_heads divides heads",
         &[OpKind::PagedAttention],
         paged,
     ),
     rule(
-        "E0208",
+        error_code::SILU_MUL,
         "gate, up and result have one shape, or gate and up lie side by side",
         &[OpKind::SiluMul],
         silu_mul,
     ),
-    rule("E0216", "parts lie side by side in the result", &[OpKind::Concat], concat),
-    rule("E0209", "summands and sum have one shape", &[OpKind::Add], add),
-    rule("E0210", "gather takes row numbers and keeps the width", &[OpKind::Gather], gather),
+    rule(error_code::CONCAT, "parts lie side by side in the result", &[OpKind::Concat], concat),
+    rule(error_code::ADD, "summands and sum have one shape", &[OpKind::Add], add),
+    rule(error_code::GATHER, "gather takes row numbers and keeps the width", &[OpKind::Gather], gather),
 ];
 
 const fn rule(

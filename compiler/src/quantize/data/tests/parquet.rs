@@ -10,6 +10,7 @@ use ::parquet::{
 };
 
 use super::{super::records::Content, *};
+use crate::error_code;
 
 const SCHEMA: &str = "message rows {
     optional binary text (UTF8);
@@ -84,6 +85,6 @@ fn faults_have_a_row_and_damage_never_panics() {
         let _ = records::read(&path);
         fs::write(&path, &whole[..at]).unwrap();
         let found = records::read(&path).unwrap_err();
-        assert!(found.code == code::PARQUET, "{at}: {found}");
+        assert!(found.code == error_code::PARQUET, "{at}: {found}");
     }
 }
