@@ -20,12 +20,14 @@ demo: setup
 	$$samp inspect $$plan; \
 	$$samp run $$plan -p "The parser reads" -n 48 --temperature 0.7 --seed 1
 
-# cargo-nextest runs the same tests in parallel processes where it is installed.
+# cargo-nextest runs the same tests in parallel processes where it is installed. `FEATURES=samp-cli/parquet` tests reading
+# parquet as well.
+FEATURES :=
 test: setup
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	  cargo nextest run --workspace --locked; \
+	  cargo nextest run --workspace --locked --features "$(FEATURES)"; \
 	else \
-	  cargo test --workspace --locked --lib --bins --tests; \
+	  cargo test --workspace --locked --lib --bins --tests --features "$(FEATURES)"; \
 	fi
 
 setup:

@@ -1,4 +1,4 @@
-//! The `samp` command end to end, on the shipped checkpoint: what the README promises.
+//! The `samp` command end to end, on the shipped checkpoint: what its pages promise.
 
 mod calibration;
 mod checkpoints;
@@ -8,12 +8,14 @@ mod conditions;
 mod error_codes;
 mod export;
 mod faults;
+mod glossary;
 mod gpu;
 mod harness;
 mod limits;
 mod logits;
 mod outlier_checkpoint;
 mod outliers;
+mod readme;
 mod rebuild;
 mod report;
 mod routing;
