@@ -37,7 +37,9 @@ fn faults(cell: &str) -> Vec<String> {
             continue;
         }
         let text = if names.is_empty() { String::new() } else { text_under(&path) };
-        wrong.extend(names.drain(..).filter(|name| !holds(&text, name)).map(|n| format!("{n} is not in {word}")));
+        wrong.extend(
+            names.drain(..).filter(|name| !holds(&text, name)).map(|n| format!("{n} is not in {word}")),
+        );
     }
     wrong.extend(names.into_iter().map(|name| format!("{name} stands in no path")));
     wrong
