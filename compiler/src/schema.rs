@@ -1,7 +1,6 @@
 //! The published JSON Schemas: `docs/plan.schema.json`, `docs/certificate.schema.json` and `docs/profile.schema.json`.
 
-use crate::certificate::Certificate;
-use crate::quantize::Profile;
+use crate::certificate::{Certificate, Profile};
 
 /// JSON Schema of `plan.json`.
 pub fn plan_schema() -> String {

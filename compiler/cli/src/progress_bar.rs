@@ -5,42 +5,53 @@ use std::{ops::ControlFlow, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use samp_runtime::Progress;
 
-/// A bar on standard error, with bytes, rate and remaining time; nothing where that is not a terminal.
+/// A bar on standard error, with bytes, rate and remaining time; nothing where that is not a terminal. Notes are lines of
+/// their own there, terminal or not.
 #[derive(Debug)]
-pub struct Bar(ProgressBar);
+pub struct Bar {
+    bar: ProgressBar,
+    notes: bool,
+}
 
 impl Bar {
-    /// A bar, or with `quiet` none.
+    /// A bar with notes, or with `quiet` neither.
     pub fn new(quiet: bool) -> Bar {
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Bar::with_notes(quiet, quiet)
+    }
+
+    /// A bar unless `hidden`, with notes unless `quiet`.
+    pub fn with_notes(hidden: bool, quiet: bool) -> Bar {
+        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target);
         let style =
             "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left  {wide_msg}";
         bar.set_style(ProgressStyle::with_template(style).expect("the template is constant"));
-        Bar(bar)
+        Bar { bar, notes: !quiet }
     }
 }
 
 impl Progress for Bar {
     fn begin(&self, stage: &str, units: u64) {
-        self.0.set_message(stage.to_owned());
+        self.bar.set_message(stage.to_owned());
         if units > 0 {
-            self.0.set_length(units);
-            self.0.enable_steady_tick(Duration::from_millis(200));
+            self.bar.set_length(units);
+            self.bar.enable_steady_tick(Duration::from_millis(200));
         }
     }
 
     fn advance(&self, item: &str, units: u64) -> ControlFlow<()> {
-        self.0.set_message(item.to_owned());
-        self.0.inc(units);
+        self.bar.set_message(item.to_owned());
+        self.bar.inc(units);
         ControlFlow::Continue(())
     }
 
     fn note(&self, text: &str) {
-        self.0.println(text);
+        if self.notes {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
     }
 
     fn end(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

@@ -1,14 +1,24 @@
 //! `certificate.json`: what is known of the plan's precision. Without calibration that is the assignment and its size;
 //! nothing is claimed about quality that was not measured.
 
+mod data_fingerprint;
+mod pass_effect;
+mod profile;
+
 use std::collections::BTreeMap;
 
 use samp_abi::{Format, Layout, plan::Version};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use data_fingerprint::{Fingerprint, StratumSize};
+pub use pass_effect::{ErrorFactor, PassEffect};
+pub use profile::{
+    Divergence, HeadRange, InputStatistics, MemberProfile, PROFILE_VERSION, Profile,
+    ProfileWriteError, Sensitivity, WeightProfile, layer_of, tried_formats,
+};
+
 use crate::lower::{PlanSpec, TensorSpec};
-use crate::quantize::{Divergence, PassEffect, Profile, data::Fingerprint};
 
 /// Version of the certificate's schema.
 pub const CERTIFICATE_VERSION: Version = Version { major: 1, minor: 4, patch: 0 };

@@ -3,16 +3,14 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use rayon::prelude::*;
-use samp_abi::plan::TensorId;
 use samp_kernels::{
     cuda::Source,
-    instantiate::{Matrix, PlanConstants},
     target::Target,
 };
 use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc};
 use samp_runtime::{
     cache_dir::cache_dir,
-    plan::code::{CODE_FOLDER, NoKernel, PlanKernels, instantiate, sources},
+    plan::code::{CODE_FOLDER, instantiate, sources},
 };
 use serde::Serialize;
 
@@ -48,7 +46,8 @@ impl MachineCode {
         let (Some(capability), Some(arch)) = (target.compute_capability, Arch::for_target(target)) else {
             return Ok(MachineCode::default());
         };
-        let sources = sources(&spec.specialized()?, capability);
+        let matrix = |id| spec.matrix(id);
+        let sources = sources(&instantiate(&spec.plan_constants(&matrix))?, capability);
         let nvrtc = Nvrtc::find()?.with_cache(Cache::at(&cache_dir("kernels")));
         let compile = |(path, source): (String, Source)| {
             let cubin = nvrtc.compile(&source, arch)?;
@@ -132,24 +131,5 @@ impl CodeReport<'_> {
             shared_bytes: report.shared_bytes,
             warnings: &report.warnings,
         }
-    }
-}
-
-impl PlanSpec {
-    /// The kernels that the plan will call for.
-    fn specialized(&self) -> Result<PlanKernels, NoKernel> {
-        let matrix = |id| self.matrix(id);
-        instantiate(&self.fixed(&matrix))
-    }
-
-    /// What the plan fixes for its kernels; `matrix` is that of [`PlanSpec::matrix`].
-    pub(crate) fn fixed<'a>(&'a self, matrix: &'a dyn Fn(TensorId) -> Matrix) -> PlanConstants<'a> {
-        PlanConstants { model: &self.model, kv: &self.kv, program: &self.program, matrix }
-    }
-
-    /// How a tensor is stored.
-    pub(crate) fn matrix(&self, id: TensorId) -> Matrix {
-        let tensor = &self.tensors[id.0 as usize];
-        Matrix { format: tensor.format, layout: tensor.layout, rows: tensor.rows, cols: tensor.cols }
     }
 }

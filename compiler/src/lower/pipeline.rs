@@ -77,6 +77,17 @@ pub struct Trace {
     pub explanations: Vec<Explanation>,
     /// Warnings of the passes.
     pub warnings: Vec<Diagnostic>,
+    /// The graph at each phase where it was to be kept.
+    pub graphs: Vec<PhaseGraph>,
+}
+
+/// The graph at a phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseGraph {
+    /// The phase that it satisfies.
+    pub phase: Phase,
+    /// Its MLIR text.
+    pub mlir: String,
 }
 
 /// A pipeline under way.
@@ -179,18 +190,21 @@ const PIPELINE: &[Row] = &[
     },
 ];
 
-/// Lowers a model-phase graph to `until`. `reached` sees the graph at each phase on the way, the model phase first. The verifier
-/// runs after every pass; what it finds then is a bug of that pass.
+/// Lowers a model-phase graph to `until` and keeps its text at each phase of `keep` on the way, the model phase first. The
+/// verifier runs after every pass; what it finds then is a bug of that pass.
 pub fn lower(
     module: &mut Module,
     inputs: &PipelineInputs,
     until: Phase,
-    reached: &mut dyn FnMut(Phase, &Module),
+    keep: &[Phase],
 ) -> Result<Trace, Diagnostic> {
     verify(module, Phase::Model)?;
-    reached(Phase::Model, module);
+    let (mut phase, mut passes, mut graphs) = (Phase::Model, vec![], vec![]);
+    let mut reached = |phase, module: &Module| {
+        graphs.extend(keep.contains(&phase).then(|| PhaseGraph { phase, mlir: module.to_string() }));
+    };
+    reached(phase, module);
     let mut state = State { inputs, explanations: vec![], warnings: vec![] };
-    let (mut phase, mut passes) = (Phase::Model, vec![]);
     for (index, row) in PIPELINE.iter().enumerate().filter(|(_, row)| row.phase <= until) {
         passes.push((row.name, (row.pass)(module, &mut state)?));
         let complete = PIPELINE.get(index + 1).is_none_or(|next| next.phase > row.phase);
@@ -202,5 +216,5 @@ pub fn lower(
             reached(phase, module);
         }
     }
-    Ok(Trace { passes, explanations: state.explanations, warnings: state.warnings })
+    Ok(Trace { passes, explanations: state.explanations, warnings: state.warnings, graphs })
 }

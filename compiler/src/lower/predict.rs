@@ -12,7 +12,7 @@ use samp_passes::Selection;
 use samp_runtime::{device::gpu::RESERVED_BYTES, plan::code};
 use serde::Serialize;
 
-use crate::lower::{PlanSpec, pipeline::typical_context, size::SizeTable};
+use super::{pipeline::typical_context, size::SizeTable, spec::PlanSpec};
 
 /// A plan as far as prediction looks at it.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ pub fn program_time(plan: &Plan, tokens: u64) -> Option<Nanos> {
 /// The same of a plan that is not made yet.
 fn spec_time(spec: &PlanSpec, tokens: u64) -> Option<Nanos> {
     let matrix = |id| spec.matrix(id);
-    Predicted { target: spec.target, fixed: spec.fixed(&matrix), limits: &spec.limits }.program_time(tokens)
+    Predicted { target: spec.target, fixed: spec.plan_constants(&matrix), limits: &spec.limits }.program_time(tokens)
 }
 
 fn of_plan(plan: &Plan, time: &dyn Fn(Predicted<'_>) -> Option<Nanos>) -> Option<Nanos> {

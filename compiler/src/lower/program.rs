@@ -15,9 +15,11 @@ use samp_ir::{
 };
 use samp_passes::transform::Transform;
 
-use crate::error_code;
-use crate::import::{CarriedFile, Checkpoint};
-use crate::lower::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};
+use super::spec::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};
+use crate::{
+    error_code,
+    import::{CarriedFile, Checkpoint},
+};
 
 /// What a plan holds besides its graph.
 #[derive(Clone, Debug)]

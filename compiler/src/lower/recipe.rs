@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error_code;
-use crate::quantize::passes::{QualityPass, chosen};
+use super::quality_pass::{QualityPass, quant_options};
 
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -23,12 +23,19 @@ pub struct LoadedRecipe {
     pub source: String,
 }
 
+impl LoadedRecipe {
+    /// The built-in recipe `samp`.
+    pub fn samp() -> LoadedRecipe {
+        LoadedRecipe { recipe: Recipe::samp(), source: "samp".into() }
+    }
+}
+
 /// Loads `samp`, `uniform:FORMAT` or the TOML file at a path.
 pub fn load(spec: &str) -> Result<LoadedRecipe, Diagnostic> {
     let refuse = |code, message: String| Err(Diagnostic::bad_input(code, message));
     let builtin = |recipe| Ok(LoadedRecipe { recipe, source: spec.to_owned() });
     if spec == "samp" {
-        return builtin(Recipe::samp());
+        return Ok(LoadedRecipe::samp());
     }
     if let Some(format) = spec.strip_prefix("uniform:") {
         return match format.parse() {
@@ -78,7 +85,7 @@ pub fn parse_measured(text: &str, file: &str) -> Result<MeasuredRecipe, Diagnost
     }
     if let Some(passes) = &recipe.quality {
         let at = Some(passes.span().start);
-        chosen(passes.get_ref(), 0)
+        quant_options(passes.get_ref(), 0)
             .map_err(|why| source.refuse(error_code::MALFORMED_RECIPE, format!("quality: {why}"), at))?;
     }
     Ok(MeasuredRecipe { kv: recipe.kv.format(), quality: recipe.quality.map(Spanned::into_inner) })

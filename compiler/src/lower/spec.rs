@@ -2,8 +2,9 @@
 
 use samp_abi::{
     ElementType, Format, Layout, TargetName,
-    plan::{KvCache, Limits, Model, Op, Program},
+    plan::{KvCache, Limits, Model, Op, Program, TensorId},
 };
+use samp_kernels::instantiate::{Matrix, PlanConstants};
 use samp_passes::transform::Transform;
 use serde::{Serialize, Serializer};
 
@@ -116,6 +117,28 @@ impl TensorSpec {
 }
 
 impl PlanSpec {
+    /// What the plan fixes for its kernels; `matrix` is that of [`PlanSpec::matrix`].
+    pub(crate) fn plan_constants<'a>(
+        &'a self,
+        matrix: &'a dyn Fn(TensorId) -> Matrix,
+    ) -> PlanConstants<'a> {
+        PlanConstants { model: &self.model, kv: &self.kv, program: &self.program, matrix }
+    }
+
+    /// How a tensor is stored.
+    pub(crate) fn matrix(&self, id: TensorId) -> Matrix {
+        let tensor = &self.tensors[id.0 as usize];
+        Matrix { format: tensor.format, layout: tensor.layout, rows: tensor.rows, cols: tensor.cols }
+    }
+
+    /// Bits per weight over the decoder's linears, every scale counted.
+    pub fn bits_per_weight(&self) -> f64 {
+        let linears = self.decoder_linears();
+        let tensors = || self.tensors.iter().zip(&linears).filter(|(_, linear)| **linear).map(|(t, _)| t);
+        let weights: u64 = tensors().map(|t| t.elements()).sum();
+        8.0 * tensors().map(|t| t.stored_bytes()).sum::<u64>() as f64 / weights.max(1) as f64
+    }
+
     /// Whether each tensor is the weight of a linear layer inside the decoder: what bits per weight are counted over.
     pub fn decoder_linears(&self) -> Vec<bool> {
         let mut linears = vec![false; self.tensors.len()];

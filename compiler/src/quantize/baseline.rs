@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use rayon::prelude::*;
 use samp_abi::{Format, Layout, plan::TensorId};
 use samp_kernels::{
@@ -13,7 +12,9 @@ use samp_kernels::{
 };
 use samp_runtime::Weights;
 
-use super::{CalibrationError, EqualizationScales, SpilledTensor, values::transformed};
+use super::{
+    equalization::EqualizationScales, error::QuantizeError, spill::SpilledTensor, values::transformed,
+};
 use crate::{
     import::Checkpoint,
     lower::{PlanSpec, TensorSpec},
@@ -35,15 +36,18 @@ impl BaselineWeights {
         checkpoint: &Checkpoint,
         equalization: &EqualizationScales,
         dir: &Path,
-    ) -> anyhow::Result<BaselineWeights> {
+    ) -> Result<BaselineWeights, QuantizeError> {
         let load = |tensor: &TensorSpec| {
             let values = transformed(tensor, checkpoint, equalization)?;
             tensor.sources.iter().for_each(|source| checkpoint.release(&source.name));
             let stored = stored(&values, tensor.cols as usize, tensor.layout);
-            SpilledTensor::spilled(stored, dir)
-                .with_context(|| format!("writing the f32 weights of {} to {}", tensor.name, dir.display()))
+            SpilledTensor::spill(stored, dir).map_err(|source| QuantizeError::Spill {
+                tensor: tensor.name.clone(),
+                dir: dir.into(),
+                source,
+            })
         };
-        let tensors = spec.tensors.par_iter().map(load).collect::<anyhow::Result<_>>()?;
+        let tensors = spec.tensors.par_iter().map(load).collect::<Result<_, QuantizeError>>()?;
         Ok(BaselineWeights { tensors, dir: dir.into() })
     }
 
@@ -69,10 +73,10 @@ impl BaselineWeights {
     }
 
     /// Puts values, row-major, in a tensor's place, for good.
-    pub fn settle(&mut self, id: TensorId, values: &[f32]) -> Result<(), CalibrationError> {
+    pub fn commit(&mut self, id: TensorId, values: &[f32]) -> Result<(), QuantizeError> {
         let changed = self.stored_as(id, values);
-        let held = SpilledTensor::spilled(changed, &self.dir).map_err(CalibrationError::Store)?;
-        self.restore(id, held);
+        let spilled = SpilledTensor::spill(changed, &self.dir).map_err(QuantizeError::Store)?;
+        self.restore(id, spilled);
         Ok(())
     }
 

@@ -1,9 +1,16 @@
 //! `KL(original ‖ changed)` over calibration tokens, with the original's logits kept.
 
-use rayon::prelude::*;
-use samp_kernels::divergence::{Divergence, divergence};
+use std::collections::BTreeMap;
 
-use super::{CalibrationError, Forward, State, TokenBatch};
+use rayon::prelude::*;
+use samp_kernels::divergence::{Divergence as TokenDivergence, divergence};
+
+use super::{
+    error::QuantizeError,
+    forward::{Forward, State},
+    token_batch::TokenBatch,
+};
+use crate::certificate::Divergence;
 
 /// The original's predictions for some batches.
 pub struct Baseline {
@@ -13,13 +20,13 @@ pub struct Baseline {
 
 impl Baseline {
     /// Runs every batch from its beginning with the weights that `forward` holds now.
-    pub fn record(forward: &mut Forward, batches: &[TokenBatch]) -> Result<Baseline, CalibrationError> {
+    pub fn record(forward: &mut Forward, batches: &[TokenBatch]) -> Result<Baseline, QuantizeError> {
         let mut all = Vec::with_capacity(batches.len());
         for batch in batches {
             let logits = forward.logits(batch, &State::default()).to_vec();
             if let Some(at) = logits.iter().position(|l| !l.is_finite()) {
                 let record = batch.record_of(at / forward.vocab());
-                return Err(CalibrationError::Logits { record });
+                return Err(QuantizeError::Logits { record });
             }
             all.push(logits);
         }
@@ -33,23 +40,23 @@ impl Baseline {
         forward: &mut Forward,
         batches: &[TokenBatch],
         states: &[State],
-    ) -> Result<Vec<RecordDivergence>, CalibrationError> {
+    ) -> Result<Vec<RecordDivergence>, QuantizeError> {
         let vocab = forward.vocab();
         let mut all = vec![];
         for ((batch, state), original) in batches.iter().zip(states).zip(&self.logits) {
             let changed = forward.logits(batch, state);
             let rows = original.par_chunks_exact(vocab).zip(changed.par_chunks_exact(vocab));
             let next = batch.next_tokens();
-            let each: Vec<Divergence> =
+            let each: Vec<TokenDivergence> =
                 rows.zip(&next).map(|((p, q), &next)| divergence(p, q, next as usize)).collect();
             let mut at = 0;
             for (&length, &record) in batch.lengths.iter().zip(&batch.records) {
                 let own = &each[at..at + length - 1];
                 at += own.len();
                 if own.iter().any(|each| !each.nats.is_finite()) {
-                    return Err(CalibrationError::Logits { record });
+                    return Err(QuantizeError::Logits { record });
                 }
-                let sum = |pick: fn(&Divergence) -> f64| own.iter().map(pick).sum();
+                let sum = |pick: fn(&TokenDivergence) -> f64| own.iter().map(pick).sum();
                 all.push(RecordDivergence {
                     record,
                     nats: sum(|each| each.nats),
@@ -80,4 +87,14 @@ pub fn mean(records: &[RecordDivergence]) -> f64 {
     let nats: f64 = records.iter().map(|r| r.nats).sum();
     let tokens: usize = records.iter().map(|r| r.tokens).sum();
     nats / tokens.max(1) as f64
+}
+
+/// The mean divergence over all records and over those of each stratum; `strata` are those of the records.
+pub fn by_stratum(records: &[RecordDivergence], strata: &[String]) -> Divergence {
+    let mut parts: BTreeMap<String, Vec<RecordDivergence>> = BTreeMap::new();
+    for record in records {
+        parts.entry(strata[record.record].clone()).or_default().push(*record);
+    }
+    let strata = parts.into_iter().map(|(name, records)| (name, mean(&records))).collect();
+    Divergence { measured: true, nats: mean(records), strata }
 }

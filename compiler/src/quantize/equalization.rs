@@ -1,4 +1,4 @@
-//! The scales by which pairs of linears are evened out.
+//! The scales by which pairs of linears are equalized.
 
 use std::collections::BTreeMap;
 
@@ -40,24 +40,24 @@ impl EqualizationScales {
         let scales = columns.into_iter().filter_map(|(pair, columns)| {
             let rows = rows.get(pair)?;
             let rows = &rows[rows.len() - columns.len()..];
-            Some((pair.into(), rows.iter().zip(columns).map(|(&row, columns)| even(row, columns)).collect()))
+            Some((pair.into(), rows.iter().zip(columns).map(|(&row, columns)| balance(row, columns)).collect()))
         });
         Ok(EqualizationScales(scales.collect()))
     }
 
-    /// The scales of a pair, if it is evened out.
+    /// The scales of a pair, if it is equalized.
     pub fn scales(&self, pair: &Pair) -> Option<&[f32]> {
         self.0.get(&pair.name).map(Vec::as_slice)
     }
 }
 
-/// The values that a tensor has before it is evened out.
+/// The values that a tensor has before it is equalized.
 fn before(tensor: &TensorSpec, index: usize, checkpoint: &Checkpoint) -> Result<Vec<f32>, Diagnostic> {
     values::after(tensor, &tensor.transforms[..index], checkpoint, &EqualizationScales::default())
 }
 
 /// The scale between a row's mean square and that of the columns that read it; 1 where either is zero.
-fn even(row: f64, columns: f64) -> f32 {
+fn balance(row: f64, columns: f64) -> f32 {
     let scale = (row / columns).powf(0.25) as f32;
     if scale.is_normal() { scale } else { 1.0 }
 }

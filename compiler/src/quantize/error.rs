@@ -1,12 +1,15 @@
-//! What calibration refuses.
+//! What measuring, rounding and auditing refuse.
 
+use std::{io, path::PathBuf};
+
+use samp_ir::Diagnostic;
 use samp_kernels::{format::EncodeError, quantize::HessianError};
 use samp_runtime::DeviceError;
 
-/// Why calibration stopped.
+/// Why there are no quantized weights.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
-pub enum CalibrationError {
+pub enum QuantizeError {
     #[error(
         "the inputs of {linear} cannot be used: {source}; check the checkpoint for NaN or overflowing weights"
     )]
@@ -18,13 +21,21 @@ pub enum CalibrationError {
     #[error("the logits of record {record} are not finite; the checkpoint overflows on this text")]
     Logits { record: usize },
     #[error("noting a measured weight: {0}")]
-    Journal(std::io::Error),
+    Journal(io::Error),
     #[error("keeping a rounded weight: {0}")]
-    Store(std::io::Error),
+    Store(io::Error),
+    #[error("writing the f32 weights of {tensor} to {dir}")]
+    Spill { tensor: String, dir: PathBuf, source: io::Error },
+    #[error("making {path}")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("calibration needs weights: a config.json has none, give the checkpoint's directory")]
+    NoWeights,
+    #[error(transparent)]
+    Finding(#[from] Diagnostic),
 }
 
-impl CalibrationError {
-    pub(super) fn inputs(linear: &str, source: HessianError) -> CalibrationError {
-        CalibrationError::Inputs { linear: linear.into(), source }
+impl QuantizeError {
+    pub(super) fn inputs(linear: &str, source: HessianError) -> QuantizeError {
+        QuantizeError::Inputs { linear: linear.into(), source }
     }
 }

@@ -24,8 +24,8 @@ const SMALL: usize = 1 << 16;
 
 impl SpilledTensor {
     /// Writes the tensor's values to a file in `dir`, unless it is small.
-    pub fn spilled(mut tensor: Encoded, dir: &Path) -> io::Result<SpilledTensor> {
-        assert_eq!(tensor.format, Format::F32, "masters are f32");
+    pub fn spill(mut tensor: Encoded, dir: &Path) -> io::Result<SpilledTensor> {
+        assert_eq!(tensor.format, Format::F32, "baseline weights are f32");
         let values = std::mem::take(&mut tensor.parts);
         let [(Component::Values, bytes)] = &values[..] else { unreachable!("f32 has values alone") };
         if bytes.len() < SMALL {
@@ -62,16 +62,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for rows in [1, 1000] {
             let values: Vec<f32> = (0..64 * rows).map(|i| i as f32).collect();
-            let tensor =
-                encode(Format::F32, rows, 64, &MatrixRef { cols: 64, values: &values }, &[]).unwrap();
-            let held = SpilledTensor::spilled(tensor.clone(), dir.path()).unwrap();
-            assert_eq!(matches!(held, SpilledTensor::Disk(..)), rows == 1000);
+            let tensor = encode(Format::F32, rows, 64, &MatrixRef { cols: 64, values: &values }, &[]).unwrap();
+            let spilled = SpilledTensor::spill(tensor.clone(), dir.path()).unwrap();
+            assert_eq!(matches!(spilled, SpilledTensor::Disk(..)), rows == 1000);
             let bytes = |view: EncodedRef<'_>| view.part(Component::Values).to_vec();
-            assert_eq!(bytes(held.clone().view()), bytes(tensor.view()));
-            assert_eq!(held.view().check(), Ok(()));
+            assert_eq!(bytes(spilled.clone().view()), bytes(tensor.view()));
+            assert_eq!(spilled.view().check(), Ok(()));
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let tensor = Encoded::zeroed(Format::F32, samp_abi::Layout::RowMajor, 512, 64, 0);
-        assert!(SpilledTensor::spilled(tensor, &dir.path().join("none")).is_err());
+        assert!(SpilledTensor::spill(tensor, &dir.path().join("none")).is_err());
     }
 }

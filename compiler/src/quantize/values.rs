@@ -4,9 +4,8 @@ use samp_ir::Diagnostic;
 use samp_kernels::{format::RowSource, quantize::HadamardRotation};
 use samp_passes::transform::{Rotation, Transform};
 
-use super::EqualizationScales;
-use crate::error_code;
-use crate::{import::Checkpoint, lower::TensorSpec};
+use super::equalization::EqualizationScales;
+use crate::{error_code, import::Checkpoint, lower::TensorSpec};
 
 /// The values of a tensor after all its transforms but rounding, row-major.
 pub(super) fn transformed(

@@ -1,8 +1,10 @@
 use samp_abi::{Format, ScaleAxis};
 use samp_compiler::{
     import::{import_config, parameters},
-    lower::recipe::{load, load_measured, parse_measured, parse_recipe, recipe_schema},
-    quantize::passes::QualityPass,
+    lower::{
+        QualityPass,
+        recipe::{load, load_measured, parse_measured, parse_recipe, recipe_schema},
+    },
 };
 use samp_ir::Diagnostic;
 

@@ -48,8 +48,8 @@ mod context;
 mod dataflow;
 mod diagnostic;
 mod edit;
-#[cfg(feature = "filetest")]
 pub mod error_code;
+#[cfg(feature = "filetest")]
 pub mod filetest;
 mod module;
 mod op;

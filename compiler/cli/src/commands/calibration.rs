@@ -2,17 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::anyhow;
 use samp_abi::{Format, Group, ScaleAxis};
 use samp_passes::{QuantOptions, transform::Rounding};
 
 use samp_compiler::{
-    compile::Source,
+    lower::{DEFAULT_QUALITY, QualityPass, quant_options},
     quantize::{
         MeasureOptions, SensitivityMode,
-        data::{CalibrationData, DataOptions, DataRecord, Encoder, load},
-        passes::{QUALITY, QualityPass, chosen},
-        search::Records,
+        data::{DEFAULT_RECORD_TOKENS, DEFAULT_TOKENS, DataRequest},
     },
 };
 
@@ -40,10 +38,10 @@ pub struct DataArgs {
     #[arg(long, value_name = "STRATUM=PART,…", requires = "calib")]
     pub mix: Option<String>,
     /// Most calibration tokens, shared over the strata by the mix
-    #[arg(long, value_name = "N", requires = "calib", default_value_t = 131_072)]
+    #[arg(long, value_name = "N", requires = "calib", default_value_t = DEFAULT_TOKENS)]
     pub calib_tokens: usize,
     /// Most tokens of a record; longer ones, and those over the model's context, are cut to their first tokens
-    #[arg(long, value_name = "N", requires = "calib", default_value_t = 2048)]
+    #[arg(long, value_name = "N", requires = "calib", default_value_t = DEFAULT_RECORD_TOKENS)]
     pub record_tokens: usize,
     /// Seed of sampling, of what is held out, of the rotation, and of the bootstrap
     #[arg(long, value_name = "N", requires = "calib", default_value_t = 0)]
@@ -80,72 +78,35 @@ const FORMATS: [Format; 8] = [
     Format::F16,
 ];
 
-/// Predictions that tell a divergence, at least so many: fast, exact.
-const JUDGED_TOKENS: [usize; 2] = [4096, 8192];
-/// Tokens behind an output error.
-const MOMENT_TOKENS: [usize; 2] = [16_384, usize::MAX];
-/// Tokens that the final weights are rounded under.
-const ROUND_TOKENS: [usize; 2] = [32_768, usize::MAX];
-
 impl DataArgs {
-    /// Reads and samples the data for a checkpoint; `max_context` is the plan's, the model's own if `None`.
-    pub fn load(&self, source: &Source, max_context: Option<u64>) -> anyhow::Result<CalibrationData> {
-        let Source::Checkpoint(import) = source else {
-            bail!("calibration needs weights: a config.json has none, give the checkpoint's directory");
-        };
-        let context = max_context.unwrap_or(import.config.max_position_embeddings);
-        let encoder = Encoder::open(&import.files, self.record_tokens.min(context as usize))?;
-        let options = DataOptions {
-            calibration: self.calib.as_deref().context("expected --calib FILE")?,
-            audit: self.audit.as_deref(),
-            traffic: self.traffic.as_deref(),
-            mix: self.mix.as_deref(),
+    /// The data to calibrate on, if there is any.
+    pub fn request(&self) -> Option<DataRequest> {
+        Some(DataRequest {
+            calibration: self.calib.clone()?,
+            audit: self.audit.clone(),
+            traffic: self.traffic.clone(),
+            mix: self.mix.clone(),
             tokens: self.calib_tokens,
+            record_tokens: self.record_tokens,
             seed: self.seed,
-        };
-        Ok(load(&options, &encoder)?)
+        })
     }
 }
 
 impl MeasureArgs {
-    /// Most tokens that the final weights are rounded under.
-    pub fn round_tokens(&self) -> usize {
-        self.tokens(ROUND_TOKENS)
-    }
-
     /// The quality passes that run: those named here, else the recipe's, else all but rotation. Rotations belong to `seed`.
     pub fn quality(&self, seed: u64, recipe: Option<&[QualityPass]>) -> anyhow::Result<QuantOptions> {
         let passes = match self.quality.as_slice() {
-            [] => recipe.unwrap_or(&QUALITY),
+            [] => recipe.unwrap_or(&DEFAULT_QUALITY),
             own => own,
         };
-        chosen(passes, seed).map_err(|why| anyhow!("--quality: {why}"))
-    }
-
-    /// The number for fast or for exact measurements.
-    fn tokens(&self, [fast, exact]: [usize; 2]) -> usize {
-        match self.sensitivity {
-            SensitivityMode::Fast => fast,
-            SensitivityMode::Exact => exact,
-        }
+        quant_options(passes, seed).map_err(|why| anyhow!("--quality: {why}"))
     }
 
     /// As the measurement takes it, for weights that are rounded so.
     pub fn options(&self, rounding: Rounding) -> MeasureOptions {
-        MeasureOptions {
-            formats: self.formats.clone(),
-            rounding,
-            mode: self.sensitivity,
-            judged_tokens: self.tokens(JUDGED_TOKENS),
-            moment_tokens: self.tokens(MOMENT_TOKENS),
-        }
+        MeasureOptions::new(self.sensitivity, self.formats.clone(), rounding)
     }
-}
-
-/// Sampled records as routing takes them.
-pub fn records(records: Vec<DataRecord>) -> Records {
-    let (tokens, strata) = records.into_iter().map(|record| (record.tokens, record.stratum)).unzip();
-    Records { tokens, strata }
 }
 
 #[cfg(test)]

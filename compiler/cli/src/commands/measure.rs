@@ -1,17 +1,15 @@
 //! `samp measure`: what each format costs each weight, as a file of its own.
 
-use std::{fs, ops::Range, path::PathBuf, str::FromStr};
+use std::{ops::Range, path::PathBuf, str::FromStr};
 
 use anyhow::Context;
-use samp_abi::TargetName;
 
-use super::calibration::{DataArgs, MeasureArgs, records};
-use crate::output::{Outcome, print};
-use samp_compiler::{
-    compile::{CompileOptions, Source},
-    lower::recipe,
-    quantize::search::{MeasureRequest, profile},
+use super::calibration::{DataArgs, MeasureArgs};
+use crate::{
+    output::{Outcome, print},
+    progress_bar::Bar,
 };
+use samp_compiler::compile::{MeasureRequest, MeasureTask};
 
 /// Measure what each format costs each weight; compiles take the result with --profile
 ///
@@ -56,29 +54,21 @@ impl FromStr for Layers {
 
 /// Measures and writes the profile.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let source = Source::open(&args.model)?;
-    let data = args.data.load(&source, args.max_model_len)?;
-    source.warnings().iter().chain(&data.warnings).for_each(|warning| eprintln!("{warning}"));
-    let options = CompileOptions {
-        max_context: args.max_model_len,
-        quality: args.measure.quality(args.data.seed, None)?,
-        ..CompileOptions::new(TargetName::Cpu, recipe::load("samp")?)
-    };
-    let say = |text: &str| {
-        if !args.quiet {
-            eprintln!("{text}");
-        }
-    };
+    let data = args.data.request().context("expected --calib FILE")?;
+    let quality = args.measure.quality(data.seed, None)?;
     let mut work = args.output.clone().into_os_string();
     work.push(".partial");
-    let work = PathBuf::from(work);
-    fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
-    let layers = args.layers.as_ref().map(|layers| layers.0.clone());
-    let records = records(data.calibration);
-    let measure = args.measure.options(options.quality.rounding);
-    let part = MeasureRequest { records: &records, measure: &measure, layers };
-    profile(&source, &options, &part, &work, &say)?.write(&args.output)?;
-    fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
+    let task = MeasureTask::open(MeasureRequest {
+        model: args.model.clone(),
+        data,
+        measure: args.measure.options(quality.rounding),
+        quality,
+        max_context: args.max_model_len,
+        layers: args.layers.as_ref().map(|layers| layers.0.clone()),
+        work: work.into(),
+    })?;
+    task.warnings().for_each(|warning| eprintln!("{warning}"));
+    task.run(&args.output, &Bar::with_notes(true, args.quiet))?;
     print(&format!("{}\n", args.output.display()))?;
     Ok(Outcome::Clean)
 }

@@ -49,7 +49,7 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Compile(args) => compile::run(*args),
+        Command::Compile(args) => compile::run(&args),
         Command::Measure(args) => measure::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Run(args) => run::run(&args),
@@ -76,10 +76,18 @@ pub fn main() -> ExitCode {
 /// Diagnostics are already whole sentences with their own prefix; other errors print their chain of causes, with
 /// their code if they have one.
 fn explain(error: &anyhow::Error) {
-    use samp_compiler::emit::EmitError;
-    match (error.downcast_ref::<samp_ir::Diagnostic>(), error.downcast_ref::<EmitError>()) {
-        (Some(diagnostic), _) | (None, Some(EmitError::Import(diagnostic))) => eprintln!("{diagnostic}"),
-        (None, Some(emission)) => eprintln!("error[{}]: {error:#}", emission.code()),
+    use samp_compiler::{compile::CompileError, emit::EmitError};
+    let compile = error.downcast_ref::<CompileError>();
+    let emission = error.downcast_ref::<EmitError>();
+    let import = emission.and_then(|emission| match emission {
+        EmitError::Import(finding) => Some(finding),
+        _ => None,
+    });
+    let finding = error.downcast_ref::<samp_ir::Diagnostic>().or(import);
+    let code = compile.and_then(CompileError::code).or(emission.map(EmitError::code));
+    match (finding.or(compile.and_then(CompileError::finding)), code) {
+        (Some(finding), _) => eprintln!("{finding}"),
+        (None, Some(code)) => eprintln!("error[{code}]: {error:#}"),
         (None, None) => eprintln!("error: {error:#}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::output::{Outcome, print};
-use samp_compiler::quantize::Profile;
+use samp_compiler::certificate::Profile;
 
 /// Work with what `samp measure` wrote
 #[derive(clap::Args)]

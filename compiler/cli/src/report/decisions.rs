@@ -15,7 +15,7 @@ use super::{
         cell, number, row, table,
     },
 };
-use samp_compiler::{lower::size::Bytes, quantize::Sensitivity};
+use samp_compiler::{certificate::Sensitivity, lower::size::Bytes};
 
 /// The decision list.
 pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
@@ -24,7 +24,7 @@ pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
         let tensor = inputs.plan.tensors.iter().find(|t| t.name == matrix.key);
         let profile = inputs.quality().map(|q| &q.profile);
         let known = profile.and_then(|p| {
-            let outliers = p.whole(&matrix.key)?.outlier_columns().len();
+            let outliers = p.weight_of(&matrix.key)?.outlier_columns().len();
             Some((p.formats_of(&matrix.key)?, outliers))
         });
         let tensor = tensor.expect("the matrices are the plan's own");

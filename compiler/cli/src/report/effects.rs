@@ -8,7 +8,7 @@ use super::{
         cell, number, row, table,
     },
 };
-use samp_compiler::quantize::PassEffect;
+use samp_compiler::certificate::PassEffect;
 
 /// The measured effects; `None` where none was measured.
 pub fn effects(effects: &[PassEffect]) -> Option<Element> {

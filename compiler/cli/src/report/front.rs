@@ -19,10 +19,7 @@ use samp_passes::{
 };
 
 use super::{ReportInputs, layer_names::distinct};
-use samp_compiler::{
-    lower::predict,
-    quantize::{Profile, search::sensitivities},
-};
+use samp_compiler::{certificate::Profile, lower::predict, quantize::search::sensitivities};
 
 use crate::error_code;
 
@@ -103,7 +100,7 @@ pub fn matrices(plan: &Plan) -> Vec<Matrix> {
 fn fused(matrices: Vec<Matrix>, profile: &Profile) -> Vec<Matrix> {
     let mut all: Vec<Matrix> = vec![];
     for matrix in matrices {
-        match profile.whole(&matrix.key) {
+        match profile.weight_of(&matrix.key) {
             Some(whole) if all.last().is_some_and(|last| last.key == whole.key) => {}
             Some(whole) => all.push(Matrix { key: whole.key.clone(), rows: whole.rows, ..matrix }),
             None => all.push(matrix),

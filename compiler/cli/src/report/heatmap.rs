@@ -11,7 +11,7 @@ use super::{
     section::{Section, section},
     table::scrolling,
 };
-use samp_compiler::quantize::{Profile, Sensitivity};
+use samp_compiler::certificate::{Profile, Sensitivity};
 
 /// Shades of the scale; the style sheet has as many.
 const SHADES: usize = 9;

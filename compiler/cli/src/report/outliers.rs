@@ -9,7 +9,7 @@ use super::{
         cell, number, row, table,
     },
 };
-use samp_compiler::quantize::{InputStatistics, WeightProfile};
+use samp_compiler::certificate::{InputStatistics, WeightProfile};
 
 /// Outlier channels that are named, of each linear.
 const NAMED: usize = 12;

@@ -11,6 +11,7 @@ mod faults;
 mod glossary;
 mod gpu;
 mod harness;
+mod library;
 mod limits;
 mod logits;
 mod outlier_checkpoint;

@@ -7,12 +7,9 @@ use samp_abi::{
     plan::{Plan, Tensor, unseal},
 };
 use samp_cli::report::{Price, ReportInputs, page};
-use samp_compiler::{
-    certificate::{Certificate, HeldOut, QualityEvidence, Round, StratumQuality, Uniform},
-    quantize::{
-        Divergence, ErrorFactor, InputStatistics, PROFILE_VERSION, PassEffect, Profile, Sensitivity,
-        WeightProfile, data::Fingerprint,
-    },
+use samp_compiler::certificate::{
+        Certificate, Divergence, ErrorFactor, Fingerprint, HeldOut, InputStatistics, PROFILE_VERSION, PassEffect,
+        Profile, QualityEvidence, Round, Sensitivity, StratumQuality, Uniform, WeightProfile,
 };
 
 use crate::harness::{Bench, fails, ok, samp};

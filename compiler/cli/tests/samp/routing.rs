@@ -9,11 +9,9 @@ use std::{
 
 use samp_abi::{Format, TargetName};
 use samp_compiler::{
-    compile::{CompileOptions, Source, lower_model},
-    lower::{PlanSpec, recipe::LoadedRecipe},
+    lower::{LowerOptions, Measurements, ModelSource, PlanSpec, lower_to_spec, recipe::LoadedRecipe},
     quantize::{BaselineWeights, EqualizationScales, Forward, State, TokenBatch},
 };
-use samp_ir::Phase;
 use samp_passes::{
     QuantOptions,
     recipe::Recipe,
@@ -29,13 +27,13 @@ use crate::{
 
 /// The f32 program of a checkpoint after some transforms, and its logits.
 fn logits(model: &Path, quality: QuantOptions, ids: &[Vec<u32>]) -> (PlanSpec, Vec<f32>) {
-    let source = Source::open(model).unwrap();
+    let source = ModelSource::open(model).unwrap();
     let recipe = Recipe::uniform(Format::F32);
     let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
     let options =
-        CompileOptions { quality, kv: Some(Format::F32), ..CompileOptions::new(TargetName::Cpu, recipe) };
-    let spec = lower_model(&source, &options, Phase::Planned, &mut |_, _| {}).unwrap().spec.unwrap();
-    let Source::Checkpoint(import) = &source else { panic!("a checkpoint") };
+        LowerOptions { quality, kv: Some(Format::F32), ..LowerOptions::new(TargetName::Cpu, recipe) };
+    let spec = lower_to_spec(&source, &options, &Measurements::default()).unwrap();
+    let import = source.import().unwrap();
     let equalization = EqualizationScales::by_rms(&spec, &import.checkpoint).unwrap();
     let weights =
         BaselineWeights::load(&spec, &import.checkpoint, &equalization, &std::env::temp_dir()).unwrap();

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use samp_abi::TargetName;
 use samp_compiler::{
-    compile::{CompileOptions, Lowered, Source, check_budget, lower_model},
-    lower::{recipe, size::SizeTable},
+    lower::{
+        LowerOptions, Lowered, Measurements, ModelSource, check_budget, lower_model, recipe, size::SizeTable,
+    },
 };
 use samp_ir::Phase;
 
@@ -15,10 +16,11 @@ fn config(name: &str) -> PathBuf {
     root().join("testdata/configs").join(name)
 }
 
-fn lowered(config: &Path, recipe: &str, reached: &mut dyn FnMut(Phase, String)) -> Lowered {
-    let source = Source::open(config).expect("a known shape");
-    let options = CompileOptions::new(TargetName::Cpu, recipe::load(recipe).expect("a recipe"));
-    lower_model(&source, &options, Phase::Planned, &mut |phase, module| reached(phase, module.to_string()))
+/// The model lowered to the end, with the graph of every phase.
+fn lowered(config: &Path, recipe: &str) -> Lowered {
+    let source = ModelSource::open(config).expect("a known shape");
+    let options = LowerOptions::new(TargetName::Cpu, recipe::load(recipe).expect("a recipe"));
+    lower_model(&source, &options, &Measurements::default(), Phase::Planned, &Phase::ALL)
         .expect("shapes lower")
 }
 
@@ -40,17 +42,18 @@ fn without_inner_layers(text: &str, layers: u64) -> String {
 
 #[test]
 fn every_phase_of_a_two_layer_model() {
-    lowered(&config("two-layers.json"), "samp", &mut |phase, text| {
-        insta::assert_snapshot!(format!("two-layers-{phase}"), text);
-    });
+    for graph in lowered(&config("two-layers.json"), "samp").trace.graphs {
+        insta::assert_snapshot!(format!("two-layers-{}", graph.phase), graph.mlir);
+    }
 }
 
 #[test]
 fn every_phase_of_llama_3_8b_and_70b() {
     for (name, layers) in [("llama-3-8b", 32), ("llama-3-70b", 80)] {
-        lowered(&config(&format!("{name}.json")), "samp", &mut |phase, text| {
-            insta::assert_snapshot!(format!("{name}-{phase}"), without_inner_layers(&text, layers));
-        });
+        for graph in lowered(&config(&format!("{name}.json")), "samp").trace.graphs {
+            let shown = without_inner_layers(&graph.mlir, layers);
+            insta::assert_snapshot!(format!("{name}-{}", graph.phase), shown);
+        }
     }
 }
 
@@ -58,8 +61,8 @@ fn every_phase_of_llama_3_8b_and_70b() {
 fn sizes_of_llama_3_70b() {
     let path = config("llama-3-70b.json");
     let sizes = |recipe: &str| {
-        let spec = lowered(&path, recipe, &mut |_, _| {}).spec.expect("planned");
-        (SizeTable::of(&spec), spec)
+        let spec = lowered(&path, recipe).spec.expect("planned");
+        (SizeTable::new(&spec), spec)
     };
     let (samp, spec) = sizes("samp");
     insta::assert_snapshot!("llama-3-70b-samp-sizes", samp);

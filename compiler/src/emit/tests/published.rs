@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    quantize::Profile,
+    certificate::Profile,
     schema::{certificate_schema, plan_schema, profile_schema},
 };
 

@@ -7,7 +7,7 @@ mod bytes;
 pub use bytes::Bytes;
 use serde::Serialize;
 
-use crate::lower::{PlanSpec, TensorSpec};
+use crate::lower::spec::{PlanSpec, TensorSpec};
 
 /// Bytes of a plan, known before any weight is read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,7 +57,7 @@ fn part_of(tensor: &TensorSpec) -> &'static str {
 
 impl SizeTable {
     /// The sizes of a plan.
-    pub fn of(spec: &PlanSpec) -> SizeTable {
+    pub fn new(spec: &PlanSpec) -> SizeTable {
         let parts = PARTS.iter().filter_map(|&part| {
             let tensors: Vec<&TensorSpec> = spec.tensors.iter().filter(|t| part_of(t) == part).collect();
             let mut formats: Vec<&str> = vec![];

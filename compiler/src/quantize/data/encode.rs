@@ -1,6 +1,6 @@
 //! Records as the model sees them in serving: tokens, with the chat template and the token that begins a text.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use rayon::prelude::*;
 use samp_ir::Diagnostic;
@@ -9,15 +9,14 @@ use samp_runtime::{
     tokenizer::TOKENIZER_FILE,
 };
 
-use super::records::{Content, SourceRecord};
-use crate::error_code;
-use crate::import::CarriedFile;
+use super::source_record::{Content, SourceRecord};
+use crate::{error_code, import::CarriedFile};
 
 const MEND: &str = "mend the record, or leave it out";
 
 /// A record as tokens.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DataRecord {
+pub struct TokenRecord {
     /// At least two.
     pub tokens: Vec<u32>,
     /// The part of the data that it belongs to.
@@ -26,6 +25,15 @@ pub struct DataRecord {
     pub weight: f64,
     /// Whether the chat template wrote it.
     pub chat: bool,
+}
+
+/// The records of each stratum.
+pub(super) type Strata = BTreeMap<String, Vec<TokenRecord>>;
+
+impl AsRef<[u32]> for TokenRecord {
+    fn as_ref(&self) -> &[u32] {
+        &self.tokens
+    }
 }
 
 /// Turns records into tokens.
@@ -70,10 +78,10 @@ impl Encoder {
         &self,
         file: &Path,
         records: Vec<SourceRecord>,
-    ) -> Result<(Vec<DataRecord>, Vec<Diagnostic>), Diagnostic> {
+    ) -> Result<(Vec<TokenRecord>, Vec<Diagnostic>), Diagnostic> {
         let file = file.display().to_string();
         let total = records.len();
-        let encoded: Vec<Result<DataRecord, Diagnostic>> =
+        let encoded: Vec<Result<TokenRecord, Diagnostic>> =
             records.into_par_iter().map(|record| self.encode_one(&file, record)).collect();
         let mut kept = Vec::with_capacity(total);
         let mut cut = 0;
@@ -107,7 +115,7 @@ impl Encoder {
         Ok((kept, warnings))
     }
 
-    fn encode_one(&self, file: &str, record: SourceRecord) -> Result<DataRecord, Diagnostic> {
+    fn encode_one(&self, file: &str, record: SourceRecord) -> Result<TokenRecord, Diagnostic> {
         let at = |finding: Diagnostic| finding.in_file(format!("{file}:{}", record.number));
         let chat = matches!(record.content, Content::Chat(_));
         let encoded = match &record.content {
@@ -119,7 +127,7 @@ impl Encoder {
         let refused =
             |e: TokenizerError| at(Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).hint(MEND));
         let tokens = encoded.map_err(refused)?;
-        Ok(DataRecord { tokens, stratum: record.stratum, weight: record.weight, chat })
+        Ok(TokenRecord { tokens, stratum: record.stratum, weight: record.weight, chat })
     }
 
     /// The text of a conversation.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use samp_ir::Diagnostic;
 
-use super::{DataRecord, Strata};
+use super::encode::{Strata, TokenRecord};
 use crate::error_code;
 
 /// Parts of the strata, each at least 0 and together 1.
@@ -40,7 +40,7 @@ impl Mix {
     }
 
     /// The mix that the data has, by tokens.
-    pub fn of(strata: &Strata) -> Mix {
+    pub fn of_data(strata: &Strata) -> Mix {
         let parts = strata.iter().map(|(name, records)| (name.clone(), tokens(records) as f64));
         Mix { parts: normalised(parts.collect()), declared: false }
     }
@@ -99,7 +99,7 @@ fn normalised(mut parts: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
 }
 
 /// Tokens of some records.
-pub(super) fn tokens(records: &[DataRecord]) -> usize {
+pub(super) fn tokens(records: &[TokenRecord]) -> usize {
     records.iter().map(|record| record.tokens.len()).sum()
 }
 

@@ -1,8 +1,9 @@
 //! Calibration data: records of a file become a seeded sample of tokens that follows the mix of production, a part held
 //! out, and a fingerprint that the plan remembers.
 //!
-//! [`records`] reads, [`Encoder`] turns records into tokens as serving does, [`sample()`] draws by the [`Mix`], [`overlap()`]
-//! and [`traffic`] warn of data that cannot show what it is to show.
+//! `records` reads, `encode` turns records into tokens as serving does, `sample` draws by the `mix`, `overlap` and
+//! `traffic` warn of data that cannot show what it is to show. A record is a `SourceRecord` in its file, then a
+//! [`TokenRecord`]; [`CalibrationData`] holds those that are calibrated on and those held out.
 //!
 //! Never: the model's weights, or a measurement.
 
@@ -12,89 +13,127 @@ mod mix;
 mod overlap;
 #[cfg(feature = "parquet")]
 mod parquet;
-pub mod records;
+mod records;
 mod sample;
-pub mod traffic;
+mod source_record;
+mod traffic;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use samp_ir::Diagnostic;
 
-pub use encode::{DataRecord, Encoder};
-pub use fingerprint::{Fingerprint, StratumSize};
-pub use mix::Mix;
-pub use overlap::{Overlap, overlap};
-pub use sample::{Strata, hold_out, sample, shuffled};
+use self::{
+    encode::Encoder,
+    fingerprint::fingerprint,
+    mix::Mix,
+    overlap::overlap,
+    sample::{hold_out, sample, shuffled},
+};
+use crate::{certificate::Fingerprint, error_code, import::CarriedFile};
 
-use crate::error_code;
+pub use encode::TokenRecord;
 
+/// Most calibration tokens unless told otherwise.
+pub const DEFAULT_TOKENS: usize = 131_072;
+/// Most tokens of a record unless told otherwise.
+pub const DEFAULT_RECORD_TOKENS: usize = 2048;
 /// Fewer held-out records than this make a bootstrap interval that says little.
 const FEW: usize = 30;
 
-/// Which data, and how much of it.
-#[derive(Clone, Copy, Debug)]
-pub struct DataOptions<'a> {
+/// Which data to calibrate on, and how much of it.
+#[derive(Clone, Debug)]
+pub struct DataRequest {
     /// Records to calibrate on.
-    pub calibration: &'a Path,
-    /// Records to judge on; an eighth of each calibration stratum where there are none.
-    pub audit: Option<&'a Path>,
+    pub calibration: PathBuf,
+    /// Records to audit the plan on; an eighth of each calibration stratum where there are none.
+    pub audit: Option<PathBuf>,
     /// A sample of what is served, to compare with.
-    pub traffic: Option<&'a Path>,
+    pub traffic: Option<PathBuf>,
     /// The mix as it was written; the data's own where there is none.
-    pub mix: Option<&'a str>,
+    pub mix: Option<String>,
     /// Most calibration tokens.
     pub tokens: usize,
-    /// Seed of the sampling.
+    /// Most tokens of a record; longer ones are cut to their first tokens.
+    pub record_tokens: usize,
+    /// Seed of the sampling, of what is held out, and of the bootstrap.
     pub seed: u64,
+}
+
+impl DataRequest {
+    /// All of a file's records of usual length, as far as there are usually enough.
+    pub fn new(calibration: PathBuf) -> DataRequest {
+        DataRequest {
+            calibration,
+            audit: None,
+            traffic: None,
+            mix: None,
+            tokens: DEFAULT_TOKENS,
+            record_tokens: DEFAULT_RECORD_TOKENS,
+            seed: 0,
+        }
+    }
 }
 
 /// Data ready to calibrate with.
 #[derive(Clone, Debug)]
 pub struct CalibrationData {
     /// Records to calibrate on: any first part of them has about the mix of the whole.
-    pub calibration: Vec<DataRecord>,
-    /// Records to judge on.
-    pub held_out: Vec<DataRecord>,
+    pub calibration: Vec<TokenRecord>,
+    /// Records to audit the plan on.
+    pub held_out: Vec<TokenRecord>,
     /// What the plan remembers of the calibration records.
     pub fingerprint: Fingerprint,
     /// What someone should know.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads, samples and checks the data.
+/// Reads, samples and checks the data, with the tokenizer and chat template among the `files` of a checkpoint. Records are
+/// cut to `max_context` tokens, too.
 ///
 /// # Errors
 /// Files that cannot be read, lines that are no records, messages that the chat template refuses, a mix that does not fit the
 /// data, and fewer records than one to calibrate on and one to hold out.
-pub fn load(options: &DataOptions<'_>, encoder: &Encoder) -> Result<CalibrationData, Diagnostic> {
-    let file = options.calibration.display().to_string();
-    let mix = options.mix.map(Mix::parse).transpose()?;
+pub fn load(
+    request: &DataRequest,
+    files: &[CarriedFile],
+    max_context: u64,
+) -> Result<CalibrationData, Diagnostic> {
+    let encoder = Encoder::open(files, request.record_tokens.min(max_context as usize))?;
+    sampled(request, &encoder)
+}
+
+fn sampled(request: &DataRequest, encoder: &Encoder) -> Result<CalibrationData, Diagnostic> {
+    let file = request.calibration.display().to_string();
+    let mix = request.mix.as_deref().map(Mix::parse).transpose()?;
     let mut warnings = vec![];
     let mut read = |path: &Path| {
         let (records, found) = encoder.encode(path, records::read(path)?)?;
         warnings.extend(found);
         Ok::<_, Diagnostic>(records)
     };
-    let mut strata = shuffled(read(options.calibration)?, options.seed);
+    let mut strata = shuffled(read(&request.calibration)?, request.seed);
     let names: Vec<String> = strata.keys().cloned().collect();
-    let audit = options.audit.map(&mut read).transpose()?;
-    let traffic = options.traffic.map(&mut read).transpose()?;
+    let audit = request.audit.as_deref().map(&mut read).transpose()?;
+    let traffic = request.traffic.as_deref().map(&mut read).transpose()?;
     let declared = mix.map(|mix| mix.over(&strata, &file)).transpose()?;
-    let held_out = audit.unwrap_or_else(|| hold_out(&mut strata, options.seed));
-    let (mix, left_out) = declared.unwrap_or_else(|| (Mix::of(&strata), None));
-    let (calibration, short) = sample(strata, &mix, options.tokens);
+    let held_out = audit.unwrap_or_else(|| hold_out(&mut strata, request.seed));
+    let (mix, left_out) = declared.unwrap_or_else(|| (Mix::of_data(&strata), None));
+    let (calibration, short) = sample(strata, &mix, request.tokens);
     if calibration.is_empty() || held_out.is_empty() {
         return Err(too_few(calibration.len(), held_out.len(), &file));
     }
     warnings.extend(left_out.into_iter().chain(short.map(|warning| warning.in_file(&file))));
-    let judged = options.audit.unwrap_or(options.calibration).display().to_string();
-    warnings.extend(overlap::warning(overlap(&calibration, &held_out), held_out.len(), &judged));
-    warnings.extend(few_held_out(&names, &held_out, &judged));
-    if let (Some(traffic), Some(path)) = (traffic, options.traffic) {
+    let audited = request.audit.as_ref().unwrap_or(&request.calibration).display().to_string();
+    warnings.extend(overlap::warning(overlap(&calibration, &held_out), held_out.len(), &audited));
+    warnings.extend(few_held_out(&names, &held_out, &audited));
+    if let (Some(traffic), Some(path)) = (traffic, &request.traffic) {
         let place = path.display().to_string();
-        warnings.extend(traffic::compare(&calibration, &traffic, encoder, (&place, options.seed)));
+        warnings.extend(traffic::compare(&calibration, &traffic, encoder, &place, request.seed));
     }
-    let fingerprint = Fingerprint::of(&calibration, &mix, options.seed, encoder.template());
+    let fingerprint = fingerprint(&calibration, &mix, request.seed, encoder.template());
     Ok(CalibrationData { calibration, held_out, fingerprint, warnings })
 }
 
@@ -108,7 +147,7 @@ fn too_few(calibration: usize, held_out: usize, file: &str) -> Diagnostic {
 }
 
 /// Warns of the strata, of calibration or held out, with fewer held-out records than make an interval.
-fn few_held_out(names: &[String], held_out: &[DataRecord], file: &str) -> Option<Diagnostic> {
+fn few_held_out(names: &[String], held_out: &[TokenRecord], file: &str) -> Option<Diagnostic> {
     let mut counts: BTreeMap<&str, usize> = names.iter().map(|name| (name.as_str(), 0)).collect();
     for record in held_out {
         *counts.entry(&record.stratum).or_default() += 1;

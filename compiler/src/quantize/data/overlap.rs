@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use samp_ir::Diagnostic;
 
-use super::DataRecord;
+use super::encode::TokenRecord;
 use crate::error_code;
 
 /// Tokens of a run that two unrelated texts do not share by chance.
@@ -23,7 +23,7 @@ pub struct Overlap {
 }
 
 /// Counts the held-out records that overlap the calibration records.
-pub fn overlap(calibration: &[DataRecord], held_out: &[DataRecord]) -> Overlap {
+pub fn overlap(calibration: &[TokenRecord], held_out: &[TokenRecord]) -> Overlap {
     let whole: BTreeSet<&[u32]> = calibration.iter().map(|record| record.tokens.as_slice()).collect();
     let mut known: Vec<u64> = calibration.iter().flat_map(|record| runs(&record.tokens)).collect();
     known.sort_unstable();
@@ -81,8 +81,8 @@ mod tests {
     use super::*;
     use samp_kernels::random::SplitMix64;
 
-    fn record(tokens: &[u32]) -> DataRecord {
-        DataRecord { tokens: tokens.to_vec(), stratum: "a".into(), weight: 1.0, chat: false }
+    fn record(tokens: &[u32]) -> TokenRecord {
+        TokenRecord { tokens: tokens.to_vec(), stratum: "a".into(), weight: 1.0, chat: false }
     }
 
     #[test]

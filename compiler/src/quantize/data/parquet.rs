@@ -10,9 +10,11 @@ use ::parquet::{
 use samp_ir::Diagnostic;
 use samp_runtime::catch_library_panic;
 
-use super::records::{HINT, Line, SourceRecord};
-use crate::error_code;
-use crate::jsonl::{no_record, not_a_record};
+use super::source_record::{HINT, Line, SourceRecord};
+use crate::{
+    error_code,
+    jsonl::{no_record, not_a_record},
+};
 
 /// Reads the rows of a file. `messages` is a column of JSON texts, or of lists of `role` and `content`.
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {

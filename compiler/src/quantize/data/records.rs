@@ -3,68 +3,12 @@
 use std::path::Path;
 
 use samp_ir::Diagnostic;
-use samp_runtime::Message;
-use serde::{Deserialize, Deserializer, de::IntoDeserializer};
 
 #[cfg(feature = "parquet")]
 use super::parquet::read_parquet;
+use super::source_record::{Content, HINT, Line, SourceRecord};
 use crate::error_code;
 use crate::jsonl::{NO_STRATUM, no_record, parse_lines, read_text};
-
-/// What a record is, for hints.
-pub(super) const HINT: &str = "each record has `text`, or `messages` with a `role` and a `content` each; `stratum` and a \
-                               `weight` above 0 are optional";
-
-/// A record as it stands in a file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SourceRecord {
-    /// Text or conversation.
-    pub content: Content,
-    /// The part of the data that it belongs to.
-    pub stratum: String,
-    /// How likely it is drawn within its stratum, relative to the others; finite and above 0.
-    pub weight: f64,
-    /// Its line, row or document, from 1.
-    pub number: usize,
-}
-
-/// What a record holds.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Content {
-    /// Text as it is.
-    Text(String),
-    /// A conversation, for the chat template.
-    Chat(Vec<Message>),
-}
-
-/// A line or a row. Other keys are passed over.
-#[derive(Deserialize)]
-pub(super) struct Line {
-    text: Option<String>,
-    #[serde(default, deserialize_with = "messages")]
-    messages: Option<Vec<Message>>,
-    stratum: Option<String>,
-    weight: Option<f64>,
-}
-
-/// A list, or as columns of strings hold it, a JSON text of one.
-fn messages<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Message>>, D::Error> {
-    use serde::de::Error;
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Stored {
-        Text(String),
-        List(Vec<serde_json::Value>),
-    }
-    let stored = Option::<Stored>::deserialize(from)
-        .map_err(|_| D::Error::custom("messages: expected a list, or a JSON text of one"))?;
-    let list = match stored {
-        None => return Ok(None),
-        Some(Stored::Text(text)) => serde_json::from_str(&text),
-        Some(Stored::List(list)) => Vec::deserialize(list.into_deserializer()),
-    };
-    list.map(Some).map_err(|e| D::Error::custom(format!("messages: {e}")))
-}
 
 /// Reads the records of a file: `.txt` is plain text, whose documents end at blank lines; `.parquet` has columns named
 /// as the keys of a line; everything else is JSON lines.
@@ -109,33 +53,10 @@ fn documents(file: &str, text: &str) -> Result<Vec<SourceRecord>, Diagnostic> {
     if records.is_empty() { Err(no_record(file)) } else { Ok(records) }
 }
 
-impl Line {
-    /// The record on line or row `number`, or what is wrong with it.
-    pub(super) fn record(self, number: usize) -> Result<SourceRecord, String> {
-        let content = match (self.text, self.messages) {
-            (Some(text), None) => Content::Text(text),
-            (None, Some(messages)) if messages.is_empty() => {
-                return Err("messages: expected at least one, found none".into());
-            }
-            (None, Some(messages)) => Content::Chat(messages),
-            (None, None) => return Err("expected `text` or `messages`, found neither".into()),
-            (Some(_), Some(_)) => return Err("expected `text` or `messages`, found both".into()),
-        };
-        let weight = self.weight.unwrap_or(1.0);
-        if !(weight.is_finite() && weight > 0.0) {
-            return Err(format!("weight: expected a finite number above 0, found {weight}"));
-        }
-        Ok(SourceRecord {
-            content,
-            stratum: self.stratum.unwrap_or_else(|| NO_STRATUM.into()),
-            weight,
-            number,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use samp_runtime::Message;
+
     use super::*;
 
     fn parse(name: &str, bytes: &[u8]) -> Result<Vec<SourceRecord>, Diagnostic> {

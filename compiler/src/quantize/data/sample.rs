@@ -8,23 +8,23 @@ use std::collections::{BTreeMap, VecDeque};
 
 use samp_ir::Diagnostic;
 
-use super::{DataRecord, Mix, mix::tokens};
+use super::{
+    encode::{Strata, TokenRecord},
+    mix::{Mix, tokens},
+};
 use crate::error_code;
-
-/// The records of each stratum.
-pub type Strata = BTreeMap<String, Vec<DataRecord>>;
 
 /// One record in so many is held out.
 const HELD_OUT: usize = 8;
 
 /// Puts the records of each stratum into a random order in which those of more weight tend to come first: any first part
 /// of it is a sample without replacement (Efraimidis and Spirakis, 2006).
-pub fn shuffled(records: Vec<DataRecord>, seed: u64) -> Strata {
-    let mut strata: BTreeMap<String, Vec<(f64, DataRecord)>> = BTreeMap::new();
+pub fn shuffled(records: Vec<TokenRecord>, seed: u64) -> Strata {
+    let mut strata: BTreeMap<String, Vec<(f64, TokenRecord)>> = BTreeMap::new();
     for record in records {
         strata.entry(record.stratum.clone()).or_default().push((place(&record, seed), record));
     }
-    let order = |(name, mut records): (String, Vec<(f64, DataRecord)>)| {
+    let order = |(name, mut records): (String, Vec<(f64, TokenRecord)>)| {
         records.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.tokens.cmp(&b.1.tokens)));
         (name, records.into_iter().map(|(_, record)| record).collect())
     };
@@ -32,12 +32,12 @@ pub fn shuffled(records: Vec<DataRecord>, seed: u64) -> Strata {
 }
 
 /// Where a record comes: exponentially distributed, at a rate of its weight.
-fn place(record: &DataRecord, seed: u64) -> f64 {
+fn place(record: &TokenRecord, seed: u64) -> f64 {
     let uniform = (hashed(record, "order", seed) >> 11) as f64 + 0.5;
     -(uniform / (1u64 << 53) as f64).ln() / record.weight
 }
 
-fn hashed(record: &DataRecord, purpose: &str, seed: u64) -> u64 {
+fn hashed(record: &TokenRecord, purpose: &str, seed: u64) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(purpose.as_bytes()).update(&seed.to_le_bytes());
     hasher.update(bytemuck::cast_slice(&record.tokens));
@@ -47,7 +47,7 @@ fn hashed(record: &DataRecord, purpose: &str, seed: u64) -> u64 {
 }
 
 /// Takes an eighth of each stratum's records, but at least one and never the only one. Weights make no difference here.
-pub fn hold_out(strata: &mut Strata, seed: u64) -> Vec<DataRecord> {
+pub fn hold_out(strata: &mut Strata, seed: u64) -> Vec<TokenRecord> {
     let mut held_out = vec![];
     for records in strata.values_mut().filter(|records| records.len() > 1) {
         let count = ((records.len() + HELD_OUT / 2) / HELD_OUT).max(1);
@@ -68,7 +68,7 @@ pub fn hold_out(strata: &mut Strata, seed: u64) -> Vec<DataRecord> {
 /// have), until it would exceed the budget; a stratum that has its share, or no more records, gives none. So any first part
 /// of the sample follows the mix, each stratum exceeds its share by less than a record, and the whole stays within a
 /// record of the budget unless records run out. Only a single record may exceed the budget: the first, rather than none.
-pub fn sample(strata: Strata, mix: &Mix, budget: usize) -> (Vec<DataRecord>, Option<Diagnostic>) {
+pub fn sample(strata: Strata, mix: &Mix, budget: usize) -> (Vec<TokenRecord>, Option<Diagnostic>) {
     let shares = mix.share(budget);
     let share = |name: &str| shares.get(name).copied().unwrap_or(0);
     let warning = short(&strata, mix, &share);
@@ -76,7 +76,7 @@ pub fn sample(strata: Strata, mix: &Mix, budget: usize) -> (Vec<DataRecord>, Opt
         .into_iter()
         .map(|(name, records)| Queue { rest: records.into(), drawn: 0, share: share(&name) })
         .collect();
-    let (mut all, mut left): (Vec<DataRecord>, usize) = (vec![], budget);
+    let (mut all, mut left): (Vec<TokenRecord>, usize) = (vec![], budget);
     loop {
         let open = queues.iter_mut().filter(|queue| queue.drawn < queue.share);
         let next = open.filter(|queue| !queue.rest.is_empty()).min_by_key(|queue| queue.part());
@@ -95,7 +95,7 @@ pub fn sample(strata: Strata, mix: &Mix, budget: usize) -> (Vec<DataRecord>, Opt
 
 /// A stratum that is drawn from.
 struct Queue {
-    rest: VecDeque<DataRecord>,
+    rest: VecDeque<TokenRecord>,
     drawn: usize,
     share: usize,
 }
@@ -128,12 +128,12 @@ mod tests {
 
     const NAMES: [&str; 4] = ["chat", "code", "json", "prose"];
 
-    fn record(stratum: usize, length: usize, first: u32, weight: f64) -> DataRecord {
+    fn record(stratum: usize, length: usize, first: u32, weight: f64) -> TokenRecord {
         let tokens = (0..length as u32).map(|i| first.wrapping_add(i)).collect();
-        DataRecord { tokens, stratum: NAMES[stratum].into(), weight, chat: false }
+        TokenRecord { tokens, stratum: NAMES[stratum].into(), weight, chat: false }
     }
 
-    fn records() -> impl Strategy<Value = Vec<DataRecord>> {
+    fn records() -> impl Strategy<Value = Vec<TokenRecord>> {
         let one =
             (0..NAMES.len(), 2..60usize, any::<u32>(), prop::sample::select(vec![0.01, 1.0, 1.0, 50.0]));
         prop::collection::vec(one.prop_map(|(s, l, f, w)| record(s, l, f, w)), 1..120)
@@ -144,7 +144,7 @@ mod tests {
         let named = strata.keys().zip(parts).filter(|(_, part)| **part > 0);
         let text: Vec<String> = named.map(|(name, part)| format!("{name}={part}")).collect();
         if text.is_empty() {
-            Mix::of(strata)
+            Mix::of_data(strata)
         } else {
             Mix::parse(&text.join(",")).unwrap().over(strata, "a").unwrap().0
         }
@@ -183,7 +183,7 @@ mod tests {
         fn any_first_part_follows_the_mix(records in records(), cut in 0..120usize) {
             let longest = records.iter().map(|r| r.tokens.len()).max().unwrap_or(0) as f64;
             let strata = shuffled(records, 1);
-            let mix = Mix::of(&strata);
+            let mix = Mix::of_data(&strata);
             let budget = strata.values().map(|records| tokens(records)).sum();
             let (all, _) = sample(strata, &mix, budget);
             let first = &all[..cut.min(all.len())];
@@ -202,7 +202,7 @@ mod tests {
             let (mut a, mut b) = (shuffled(records.clone(), seed), shuffled(backwards, seed));
             prop_assert_eq!(&a, &b);
             prop_assert_eq!(hold_out(&mut a, seed), hold_out(&mut b, seed));
-            let mix = Mix::of(&a);
+            let mix = Mix::of_data(&a);
             prop_assert_eq!(sample(a, &mix, 500), sample(b, &mix, 500));
         }
 
@@ -217,7 +217,7 @@ mod tests {
                 prop_assert_eq!(kept.len() + held, size);
                 prop_assert!(!kept.is_empty() && (held as f64 - size as f64 / 8.0).abs() <= 1.0);
             }
-            let mix = Mix::of(&strata);
+            let mix = Mix::of_data(&strata);
             let budget = strata.values().map(|r| tokens(r)).sum();
             let (all, warning) = sample(strata, &mix, budget);
             prop_assert_eq!((all.len() + held_out.len(), warning), (count, None));
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn records_of_more_weight_come_first_more_often() {
-        let strata: Vec<DataRecord> =
+        let strata: Vec<TokenRecord> =
             (0..2000).map(|i| record(0, 8, 1000 * i, if i % 2 == 0 { 3.0 } else { 1.0 })).collect();
         let ordered = shuffled(strata, 7).remove("chat").unwrap();
         let heavy = ordered[..200].iter().filter(|r| r.weight > 1.0).count();

@@ -6,8 +6,6 @@ use samp_runtime::{AddSpecial, ChatTemplate, Message, Tokenizer};
 use tempfile::TempDir;
 
 use super::*;
-use crate::error_code;
-use crate::import::CarriedFile;
 
 fn tiny_llama(names: &[&str]) -> Vec<CarriedFile> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/models/tiny-llama");
@@ -33,8 +31,8 @@ impl Folder {
     }
 }
 
-fn options(calibration: &Path) -> DataOptions<'_> {
-    DataOptions { calibration, audit: None, traffic: None, mix: None, tokens: 1 << 17, seed: 0 }
+fn request(calibration: &Path) -> DataRequest {
+    DataRequest::new(calibration.into())
 }
 
 /// Texts of a stratum, each different from all others.
@@ -122,20 +120,20 @@ fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
         folder.write("a.jsonl", &(texts("code", 0, 300) + &texts("json", 0, 300) + &texts("prose", 0, 300)));
     let encoder = encoder(2048);
     let data =
-        load(&DataOptions { mix: Some("code=3,json=1"), tokens: 2000, ..options(&path) }, &encoder).unwrap();
+        sampled(&DataRequest { mix: Some("code=3,json=1".into()), tokens: 2000, ..request(&path) }, &encoder).unwrap();
     let print = &data.fingerprint;
     assert_eq!(codes(&data.warnings), [error_code::STRATA_LEFT_OUT]);
     let tokens = |name: &str| print.strata[name].tokens;
     assert!((1470..=1515).contains(&tokens("code")) && (470..=515).contains(&tokens("json")), "{print:?}");
     assert_eq!((print.mix["prose"], print.strata.get("prose")), (0.0, None));
     assert_eq!(data.held_out.iter().filter(|r| r.stratum == "prose").count(), 38);
-    let again = load(&DataOptions { mix: Some("json=10,code=30"), tokens: 2000, ..options(&path) }, &encoder)
+    let again = sampled(&DataRequest { mix: Some("json=10,code=30".into()), tokens: 2000, ..request(&path) }, &encoder)
         .unwrap();
     assert_eq!(&again.fingerprint, print);
     let scarce =
-        load(&DataOptions { mix: Some("code=9,json=1,prose=1"), ..options(&path) }, &encoder).unwrap();
+        sampled(&DataRequest { mix: Some("code=9,json=1,prose=1".into()), ..request(&path) }, &encoder).unwrap();
     assert_eq!(codes(&scarce.warnings), [error_code::SHORT_STRATA]);
-    let error = load(&DataOptions { mix: Some("code=1,xml=1"), ..options(&path) }, &encoder).unwrap_err();
+    let error = sampled(&DataRequest { mix: Some("code=1,xml=1".into()), ..request(&path) }, &encoder).unwrap_err();
     assert_eq!(error.code, error_code::MIX);
     assert!(
         error.to_string().contains("`xml`") && error.to_string().contains("code, json, prose"),
@@ -147,10 +145,10 @@ fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
 fn without_a_mix_all_records_are_used_or_as_many_as_the_budget_allows() {
     let folder = Folder::new();
     let path = folder.write("a.jsonl", &(texts("code", 0, 240) + &texts("json", 0, 480)));
-    let all = load(&options(&path), &encoder(2048)).unwrap();
+    let all = sampled(&request(&path), &encoder(2048)).unwrap();
     assert_eq!((all.calibration.len(), all.held_out.len()), (630, 90));
     assert_eq!((codes(&all.warnings), all.fingerprint.chat_template_blake3), (vec![], None));
-    let part = load(&DataOptions { tokens: 1000, seed: 1, ..options(&path) }, &encoder(2048)).unwrap();
+    let part = sampled(&DataRequest { tokens: 1000, seed: 1, ..request(&path) }, &encoder(2048)).unwrap();
     for (name, part_of) in &part.fingerprint.mix {
         let wanted = 1000.0 * part_of;
         let found = part.fingerprint.strata[name].tokens as f64;
@@ -164,7 +162,7 @@ fn what_the_data_cannot_show_is_said() {
     let folder = Folder::new();
     let path = folder.write("a.jsonl", &(texts("code", 0, 100) + &texts("json", 0, 100)));
     let copied = folder.write("b.jsonl", &(texts("code", 95, 40) + &texts("json", 300, 7)));
-    let data = load(&DataOptions { audit: Some(&copied), ..options(&path) }, &encoder(2048)).unwrap();
+    let data = sampled(&DataRequest { audit: Some(copied.clone()), ..request(&path) }, &encoder(2048)).unwrap();
     assert_eq!(codes(&data.warnings), [error_code::OVERLAP, error_code::FEW_HELD_OUT]);
     assert!(data.warnings[0].message.starts_with("5 of 47"), "{}", data.warnings[0]);
     assert_eq!(data.warnings[1].notes, ["`json`: 7"]);
@@ -172,15 +170,14 @@ fn what_the_data_cannot_show_is_said() {
     let traffic = (0..60).map(|i| format!("{{\"text\": \"flush the parser {i}\", \"stratum\": \"code\"}}\n"));
     let traffic = traffic.collect::<String>() + &texts("json", 500, 60) + &texts("chat", 0, 3);
     let traffic = folder.write("traffic.jsonl", &traffic);
-    let data = load(&DataOptions { traffic: Some(&traffic), ..options(&path) }, &encoder(2048)).unwrap();
-    let found: Vec<&Diagnostic> =
-        data.warnings.iter().filter(|w| w.code == error_code::UNLIKE_TRAFFIC).collect();
+    let data = sampled(&DataRequest { traffic: Some(traffic.clone()), ..request(&path) }, &encoder(2048)).unwrap();
+    let found: Vec<&Diagnostic> = data.warnings.iter().filter(|w| w.code == error_code::UNLIKE_TRAFFIC).collect();
     assert!(found[0].message.contains("`code`") && found[0].notes.len() == 5, "{}", found[0]);
     assert!(found[0].notes.iter().any(|note| note.contains("\"ser\"")), "{}", found[0]);
     assert!(found.last().unwrap().message.ends_with("not calibrated on: chat"));
 
     let one = folder.write("one.jsonl", "{\"text\": \"The only record\"}");
-    assert_eq!(load(&options(&one), &encoder(2048)).unwrap_err().code, error_code::TOO_FEW_RECORDS);
+    assert_eq!(sampled(&request(&one), &encoder(2048)).unwrap_err().code, error_code::TOO_FEW_RECORDS);
 }
 
 #[cfg(feature = "parquet")]

@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use samp_ir::Diagnostic;
 use samp_kernels::random::SplitMix64;
 
-use super::{DataRecord, Encoder};
-use crate::error_code;
-use crate::jsonl::NO_STRATUM;
+use super::encode::{Encoder, TokenRecord};
+use crate::{error_code, jsonl::NO_STRATUM};
 
 /// How often the records are dealt out anew; a difference by chance alone exceeds all of them once in a hundred.
 const DEALS: usize = 99;
@@ -40,22 +39,23 @@ impl Difference {
 /// Warns of each stratum that differs from the traffic, and of traffic that no stratum stands for. All records are compared
 /// as one where either side has no strata.
 pub fn compare(
-    calibration: &[DataRecord],
-    traffic: &[DataRecord],
+    calibration: &[TokenRecord],
+    traffic: &[TokenRecord],
     encoder: &Encoder,
-    (file, seed): (&str, u64),
+    file: &str,
+    seed: u64,
 ) -> Vec<Diagnostic> {
-    let strata = |records: &[DataRecord]| -> BTreeSet<String> {
+    let strata = |records: &[TokenRecord]| -> BTreeSet<String> {
         records.iter().map(|record| record.stratum.clone()).collect()
     };
     let (own, theirs) = (strata(calibration), strata(traffic));
     let none = |strata: &BTreeSet<String>| strata.iter().all(|name| name == NO_STRATUM);
     if none(&own) || none(&theirs) {
-        let all = |records: &[DataRecord]| records.iter().map(|r| r.tokens.clone()).collect::<Vec<_>>();
+        let all = |records: &[TokenRecord]| records.iter().map(|r| r.tokens.clone()).collect::<Vec<_>>();
         let found = difference(&all(calibration), &all(traffic), seed);
         return warning("the calibration data", &found, encoder, file).into_iter().collect();
     }
-    let of = |records: &[DataRecord], name: &str| -> Vec<Vec<u32>> {
+    let of = |records: &[TokenRecord], name: &str| -> Vec<Vec<u32>> {
         records.iter().filter(|r| r.stratum == name).map(|r| r.tokens.clone()).collect()
     };
     let each = own.intersection(&theirs).filter_map(|name| {

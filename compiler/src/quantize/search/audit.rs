@@ -2,64 +2,69 @@
 
 use std::collections::BTreeMap;
 
+use samp_kernels::random::SplitMix64;
+
+use super::profiling::data_blake3;
 use crate::{
     certificate::{HeldOut, StratumQuality},
-    quantize::{Baseline, CalibrationError, Forward, RecordDivergence, State, TokenBatch},
+    quantize::{
+        data::TokenRecord,
+        divergence::{Baseline, RecordDivergence},
+        error::QuantizeError,
+        forward::{Forward, State},
+        token_batch::TokenBatch,
+    },
 };
-use samp_kernels::random::SplitMix64;
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2000;
 /// The one-sided bounds hold with this probability.
 const CONFIDENCE: f64 = 0.95;
 
-/// HeldOut-out records, and what the unquantized model says of them.
-pub struct Audit<'a> {
+/// Held-out records, and what the unquantized model says of them.
+pub(super) struct Audit {
     batches: Vec<TokenBatch>,
-    strata: &'a [String],
+    /// The stratum of each record.
+    strata: Vec<String>,
     baseline: Baseline,
     fingerprint: String,
     seed: u64,
 }
 
-impl<'a> Audit<'a> {
+impl Audit {
     /// Records the unquantized model's predictions; `forward` holds its weights.
     pub fn new(
         forward: &mut Forward,
-        records: &[Vec<u32>],
-        strata: &'a [String],
-        (max_tokens, page_tokens): (usize, usize),
+        records: &[TokenRecord],
+        max_tokens: usize,
+        page_tokens: usize,
         seed: u64,
-    ) -> Result<Audit<'a>, CalibrationError> {
+    ) -> Result<Audit, QuantizeError> {
         let batches = TokenBatch::pack(records, max_tokens, page_tokens);
         let baseline = Baseline::record(forward, &batches)?;
-        let mut hasher = blake3::Hasher::new();
-        for record in records {
-            hasher.update(&(record.len() as u64).to_le_bytes()).update(bytemuck::cast_slice(record));
-        }
-        let fingerprint = hasher.finalize().to_hex().to_string();
-        Ok(Audit { batches, strata, baseline, fingerprint, seed })
+        let strata = records.iter().map(|record| record.stratum.clone()).collect();
+        Ok(Audit { batches, strata, baseline, fingerprint: data_blake3(records), seed })
     }
 
     /// What the weights that `forward` holds lose.
-    pub fn run(&self, forward: &mut Forward) -> Result<HeldOut, CalibrationError> {
+    pub fn run(&self, forward: &mut Forward) -> Result<HeldOut, QuantizeError> {
         let starts = vec![State::default(); self.batches.len()];
         let records = self.baseline.divergences(forward, &self.batches, &starts)?;
         let mut strata: BTreeMap<String, Vec<RecordDivergence>> = BTreeMap::new();
         for record in &records {
             strata.entry(self.strata[record.record].clone()).or_default().push(*record);
         }
-        let judge = |(name, records): (String, Vec<_>)| (name, judged(&records, self.seed));
+        let quality = |(name, records): (String, Vec<_>)| (name, bootstrap(&records, self.seed));
         Ok(HeldOut {
             fingerprint: self.fingerprint.clone(),
-            overall: judged(&records, self.seed),
-            strata: strata.into_iter().map(judge).collect(),
+            overall: bootstrap(&records, self.seed),
+            strata: strata.into_iter().map(quality).collect(),
         })
     }
 }
 
 /// Means over all tokens, and their upper bounds.
-fn judged(records: &[RecordDivergence], seed: u64) -> StratumQuality {
+fn bootstrap(records: &[RecordDivergence], seed: u64) -> StratumQuality {
     let all: Vec<usize> = (0..records.len()).collect();
     let (kl, excess) = means(records, &all);
     let mut random = SplitMix64::new(seed);
@@ -106,11 +111,11 @@ mod tests {
             excess: 0.5,
             tokens: 100,
         };
-        let few = judged(&(0..10).map(record).collect::<Vec<_>>(), 1);
-        let many = judged(&(0..1000).map(record).collect::<Vec<_>>(), 1);
+        let few = bootstrap(&(0..10).map(record).collect::<Vec<_>>(), 1);
+        let many = bootstrap(&(0..1000).map(record).collect::<Vec<_>>(), 1);
         assert!((few.kl_nats - 0.02).abs() < 1e-12 && few.kl_nats_at_most > many.kl_nats_at_most);
         assert!(many.kl_nats_at_most > 0.02 && many.kl_nats_at_most < 0.0206);
         assert!((many.perplexity_ratio - 0.005f64.exp()).abs() < 1e-12);
-        assert_eq!(few, judged(&(0..10).map(record).collect::<Vec<_>>(), 1));
+        assert_eq!(few, bootstrap(&(0..10).map(record).collect::<Vec<_>>(), 1));
     }
 }

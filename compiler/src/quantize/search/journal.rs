@@ -13,8 +13,8 @@ use samp_abi::Format;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    certificate::CacheLoss,
-    quantize::{CalibrationError, WeightProfile},
+    certificate::{CacheLoss, WeightProfile},
+    quantize::error::QuantizeError,
 };
 
 /// File name in the work folder.
@@ -68,7 +68,7 @@ pub fn open(work: &Path, fingerprint: &str) -> io::Result<Journal> {
 
 impl Journal {
     /// Notes a finished weight.
-    pub fn note_weight(&self, weight: &WeightProfile) -> Result<(), CalibrationError> {
+    pub fn note_weight(&self, weight: &WeightProfile) -> Result<(), QuantizeError> {
         self.append(&Entry::Weight(weight.clone()))
     }
 
@@ -79,13 +79,13 @@ impl Journal {
     }
 
     /// Notes what a cache with these scales loses.
-    pub fn note_cache(&self, loss: &CacheLoss, scales: Option<&[[f32; 2]]>) -> Result<(), CalibrationError> {
+    pub fn note_cache(&self, loss: &CacheLoss, scales: Option<&[[f32; 2]]>) -> Result<(), QuantizeError> {
         self.append(&Entry::Cache(Cache { scales: scales.map(<[_]>::to_vec), loss: loss.clone() }))
     }
 
-    fn append(&self, entry: &Entry) -> Result<(), CalibrationError> {
+    fn append(&self, entry: &Entry) -> Result<(), QuantizeError> {
         let mut file = self.file.borrow_mut();
-        file.write_all(line(entry).as_bytes()).map_err(CalibrationError::Journal)
+        file.write_all(line(entry).as_bytes()).map_err(QuantizeError::Journal)
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     use samp_abi::ScaleAxis;
 
     use super::*;
-    use crate::quantize::Divergence;
+    use crate::certificate::Divergence;
 
     #[test]
     fn caches_are_known_by_their_scales_and_a_torn_line_is_let_go() {

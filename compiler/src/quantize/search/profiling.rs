@@ -1,63 +1,74 @@
 //! Measuring a checkpoint on records, continuing what an interrupted run, or another machine, had measured.
 
-use std::{ops::Range, path::Path};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
-use anyhow::anyhow;
 use samp_abi::plan::TensorId;
 use samp_ir::Diagnostic;
+use samp_passes::QuantOptions;
+use samp_runtime::Progress;
 
 use super::{
-    BaselineModel, Records,
+    baseline_model::BaselineModel,
     journal::{self, Journal},
 };
 use crate::{
-    compile::{CompileOptions, Source},
-    import::Import,
+    certificate::{PROFILE_VERSION, Profile, layer_of},
+    lower::{LowerOptions, ModelSource},
     quantize::{
-        Forward, MeasureOptions, PROFILE_VERSION, Profile, TableWeight, TokenBatch, Tokens, Wanted, layer_of,
-        measure,
+        calibration_tokens::CalibrationTokens,
+        data::TokenRecord,
+        error::QuantizeError,
+        forward::Forward,
+        sensitivity::{MeasureOptions, MeasureScope, Measurement, SensitivityMode, TableWeight},
     },
 };
 
-/// What is to be measured.
-pub struct MeasureRequest<'a> {
-    /// On these records.
-    pub records: &'a Records,
-    /// How.
-    pub measure: &'a MeasureOptions,
+/// What a measurement of a checkpoint, or of a part of it, starts from.
+pub struct ProfileTask {
+    /// The checkpoint.
+    pub source: ModelSource,
+    /// What it will be compiled for, as far as a measurement depends on that.
+    pub options: LowerOptions,
+    /// What is measured on.
+    pub records: Vec<TokenRecord>,
+    /// How it is measured.
+    pub measure: MeasureOptions,
     /// These layers alone; the embedding goes with the first, the head with the last.
     pub layers: Option<Range<u64>>,
+    /// A folder for what survives an interruption.
+    pub work: PathBuf,
 }
 
-/// Measures a part of a checkpoint. `work` is a folder for what survives an interruption; `say` hears what is done.
-pub fn profile(
-    source: &Source,
-    options: &CompileOptions,
-    part: &MeasureRequest<'_>,
-    work: &Path,
-    say: &dyn Fn(&str),
-) -> anyhow::Result<Profile> {
-    let Source::Checkpoint(import) = source else {
-        return Err(anyhow!("measuring needs weights: give the checkpoint's directory, not its config.json"));
-    };
-    let longest = part.records.tokens.iter().map(Vec::len).max().unwrap_or(0) as u64;
-    let master = BaselineModel::of(source, import, options, longest)?;
-    master.warnings.iter().for_each(|warning| say(&warning.to_string()));
-    let page = master.spec.kv.page_tokens as usize;
-    let batches = TokenBatch::pack(&part.records.tokens, master.pass_tokens(), page);
-    let tokens = Tokens::of(&batches, part.measure, &part.records.strata);
-    let profiling = Profiling { master: &master, import, options, part, work, say };
-    Ok(profiling.run(&mut master.forward(work)?, &tokens, None)?.profile)
+impl ProfileTask {
+    /// Measures.
+    pub fn run(self, progress: &dyn Progress) -> Result<Profile, QuantizeError> {
+        let model = BaselineModel::new(self.source, self.options, &[&self.records])?;
+        model.warnings.iter().for_each(|warning| progress.note(&warning.to_string()));
+        let (pass, page) = (model.pass_tokens(), model.page_tokens());
+        let tokens = CalibrationTokens::new(&self.records, pass, page, &self.measure);
+        let profiling = Profiling {
+            model: &model,
+            records: &self.records,
+            options: &self.measure,
+            layers: self.layers.clone(),
+            work: &self.work,
+        };
+        let mut forward = model.forward(&model.spec, &self.work)?;
+        Ok(profiling.run(&mut forward, &tokens, None, progress)?.profile)
+    }
 }
 
 /// One measurement.
 pub(super) struct Profiling<'a> {
-    pub master: &'a BaselineModel<'a>,
-    pub import: &'a Import,
-    pub options: &'a CompileOptions,
-    pub part: &'a MeasureRequest<'a>,
+    pub model: &'a BaselineModel,
+    /// All records that the tokens are of.
+    pub records: &'a [TokenRecord],
+    pub options: &'a MeasureOptions,
+    pub layers: Option<Range<u64>>,
     pub work: &'a Path,
-    pub say: &'a dyn Fn(&str),
 }
 
 /// What a measurement found.
@@ -75,81 +86,129 @@ impl Profiling<'_> {
     pub fn run(
         &self,
         forward: &mut Forward,
-        tokens: &Tokens<'_>,
+        tokens: &CalibrationTokens,
         before: Option<&Profile>,
-    ) -> anyhow::Result<Profiled> {
-        let options = self.part.measure;
-        let model = self.import.checkpoint.content_blake3();
-        let fingerprint = self.fingerprint(&model, tokens);
-        let mut journal = journal::open(self.work, &fingerprint)?;
+        progress: &dyn Progress,
+    ) -> Result<Profiled, QuantizeError> {
+        let mut profile = self.unmeasured(tokens);
+        let mut journal = journal::open(self.work, &profile.fingerprint).map_err(QuantizeError::Journal)?;
         let mut known = std::mem::take(&mut journal.weights);
-        let mut profile = Profile {
-            schema: PROFILE_VERSION,
-            model,
-            fingerprint,
-            data: Some(data_blake3(&self.part.records.tokens)),
-            quality: Some(self.options.quality.shaping()),
-            rounding: options.rounding.transform().map_or("nearest".into(), |t| t.to_string()),
-            moment_tokens: tokens.batches.iter().map(|b| b.token_ids.len() as u64).sum(),
-            divergence_tokens: tokens.judged().iter().map(|b| b.outputs() as u64).sum(),
-            weights: vec![],
-        };
         let reused = before.map_or(Ok(None), |before| profile.check_reuse(before))?;
         let earlier = before.map_or(&[][..], |before| &before.weights);
         known.extend(earlier.iter().map(|weight| (weight.key.clone(), weight.clone())));
-        let tables: Vec<TableWeight<'_>> = self.tables(forward);
-        let layers = self.master.spec.model.layers;
-        let inside = |key: &str| {
-            let layer = layer_of(key).unwrap_or(if key == "lm_head" { layers - 1 } else { 0 });
-            self.part.layers.as_ref().is_none_or(|range| range.contains(&layer))
-        };
-        let labels: Vec<String> = forward.linears().into_iter().map(|linear| linear.key).collect();
-        let keys = tables.iter().map(|t| t.key).chain(labels.iter().map(String::as_str));
-        let keys: Vec<&str> = keys.filter(|key| inside(key)).collect();
-        let mut done = keys.iter().filter(|key| known.contains_key(**key)).count();
-        let wanted = Wanted { keys: &inside, known: &known };
+        let tables = self.tables(forward);
+        let contains = |key: &str| self.contains(key);
+        let linears: Vec<String> = forward.linears().into_iter().map(|linear| linear.key).collect();
+        let keys = tables.iter().map(|table| &table.key).chain(&linears);
+        let keys: Vec<&str> = keys.map(String::as_str).filter(|key| contains(key)).collect();
         if let Some(before) = before.filter(|_| keys.iter().all(|key| earlier.iter().any(|w| w.key == *key)))
         {
             profile = Profile { schema: PROFILE_VERSION, ..before.clone() };
         }
-        profile.weights = measure(forward, &tables, tokens, options, &wanted, &mut |weight| {
-            done += 1;
-            (self.say)(&format!("measured {done} of {}: {}", keys.len(), weight.key));
+        let mut finished = keys.iter().filter(|key| known.contains_key(**key)).count();
+        let scope = MeasureScope { contains: &contains, known: &known };
+        let measurement = Measurement { tokens, options: self.options, scope };
+        profile.weights = measurement.run(forward, &tables, &mut |weight| {
+            finished += 1;
+            progress.note(&format!("measured {finished} of {}: {}", keys.len(), weight.key));
             journal.note_weight(weight)
         })?;
         Ok(Profiled { profile, reused, journal })
     }
 
+    /// The profile of this measurement before any weight is measured.
+    fn unmeasured(&self, tokens: &CalibrationTokens) -> Profile {
+        let model = self.model.checkpoint().content_blake3();
+        Profile {
+            schema: PROFILE_VERSION,
+            fingerprint: self.fingerprint(&model, tokens),
+            model,
+            data: Some(data_blake3(self.records)),
+            quality: Some(self.model.options.quality.shaping()),
+            rounding: self.options.rounding.transform().map_or("nearest".into(), |t| t.to_string()),
+            moment_tokens: tokens.for_hessians().iter().map(|b| b.tokens() as u64).sum(),
+            divergence_tokens: tokens.for_divergence().iter().map(|b| b.outputs() as u64).sum(),
+            weights: vec![],
+        }
+    }
+
+    /// Whether the weight of this name is measured.
+    fn contains(&self, key: &str) -> bool {
+        let last = self.model.spec.model.layers - 1;
+        let layer = layer_of(key).unwrap_or(if key == "lm_head" { last } else { 0 });
+        self.layers.as_ref().is_none_or(|range| range.contains(&layer))
+    }
+
     /// Matrices that no linear reads.
-    fn tables(&self, forward: &Forward) -> Vec<TableWeight<'_>> {
-        let (linears, tensors) = (forward.linears(), &self.master.spec.tensors);
+    fn tables(&self, forward: &Forward) -> Vec<TableWeight> {
+        let (linears, tensors) = (forward.linears(), &self.model.spec.tensors);
         let ids = (0..tensors.len()).map(|index| TensorId(index as u32));
         let read = |id: TensorId| linears.iter().any(|linear| linear.weight == id);
         ids.zip(tensors)
             .filter(|(id, tensor)| tensor.rows > 1 && !read(*id))
-            .map(|(id, tensor)| TableWeight { id, key: &tensor.name })
+            .map(|(id, tensor)| TableWeight { id, key: tensor.name.clone() })
             .collect()
     }
 
-    fn fingerprint(&self, model: &str, tokens: &Tokens<'_>) -> String {
+    fn fingerprint(&self, model: &str, tokens: &CalibrationTokens) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(model.as_bytes());
-        for batch in tokens.batches {
+        for batch in tokens.for_hessians() {
             hasher.update(bytemuck::cast_slice(&batch.token_ids));
             for length in &batch.lengths {
                 hasher.update(&(*length as u64).to_le_bytes());
             }
         }
-        let rest = format!("{} {:?} {:?}", tokens.judged, self.options.quality, self.part.measure);
+        let rest = conditions(tokens.for_divergence().len(), self.model.options.quality, self.options);
         hasher.update(rest.as_bytes()).finalize().to_hex().to_string()
     }
 }
 
+/// The conditions of a measurement as its fingerprint takes them. Profiles are known by this text, so that it stays as it
+/// is, whatever the types that it is made of are called.
+fn conditions(divergence_batches: usize, quality: QuantOptions, options: &MeasureOptions) -> String {
+    let QuantOptions { fold_norms, equalize, rotate, correct, rounding } = quality;
+    let MeasureOptions { formats, rounding: measured, mode, divergence_tokens, hessian_tokens } = options;
+    let mode = match mode {
+        SensitivityMode::Fast => "Fast",
+        SensitivityMode::Exact => "Exact",
+    };
+    format!(
+        "{divergence_batches} Quality {{ fold_norms: {fold_norms:?}, equalize: {equalize:?}, rotate: {rotate:?}, \
+         correct: {correct:?}, rounding: {rounding:?} }} MeasureOptions {{ formats: {formats:?}, \
+         rounding: {measured:?}, thoroughness: {mode}, judged_tokens: {divergence_tokens}, \
+         moment_tokens: {hessian_tokens} }}"
+    )
+}
+
 /// Names records by their tokens.
-fn data_blake3(records: &[Vec<u32>]) -> String {
+pub(super) fn data_blake3(records: &[TokenRecord]) -> String {
     let mut hasher = blake3::Hasher::new();
     for record in records {
-        hasher.update(&(record.len() as u64).to_le_bytes()).update(bytemuck::cast_slice(record));
+        let length = record.tokens.len() as u64;
+        hasher.update(&length.to_le_bytes()).update(bytemuck::cast_slice(&record.tokens));
     }
     hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use samp_abi::{Format, Group};
+    use samp_passes::transform::Rounding;
+
+    use super::*;
+
+    /// Profiles of earlier versions are continued: their fingerprints were made with this very text.
+    #[test]
+    fn the_conditions_of_a_measurement_are_written_as_ever() {
+        let formats = vec![Format::Nf4, Format::Int4 { group: Group::G64, zero_point: true }, Format::F16];
+        let options = MeasureOptions::new(SensitivityMode::Fast, formats, Rounding::Compensate);
+        let quality = QuantOptions { rotate: Some(7), ..QuantOptions::ALL };
+        assert_eq!(
+            conditions(3, quality, &options),
+            "3 Quality { fold_norms: true, equalize: true, rotate: Some(7), correct: true, rounding: Compensate } \
+             MeasureOptions { formats: [Nf4, Int4 { group: G64, zero_point: true }, F16], rounding: Compensate, \
+             thoroughness: Fast, judged_tokens: 4096, moment_tokens: 16384 }"
+        );
+    }
 }

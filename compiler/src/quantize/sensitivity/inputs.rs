@@ -4,12 +4,19 @@ use samp_abi::plan::{BufferId, Op, Step};
 use samp_kernels::{format::FP8_MAX, quantize::Hessian};
 use samp_runtime::{BufferView, Observer};
 
-use crate::quantize::{CalibrationError, Forward, HeadRange, InputStatistics, LinearStep, State, TokenBatch};
+use crate::{
+    certificate::{HeadRange, InputStatistics},
+    quantize::{
+        error::QuantizeError,
+        forward::{Forward, LinearStep, State},
+        token_batch::TokenBatch,
+    },
+};
 
 /// The inputs of one linear over some batches.
 pub struct LinearInputs {
     /// Sums of their products.
-    pub moment: Hessian,
+    pub hessian: Hessian,
     /// Their largest magnitude.
     pub absmax: f32,
     /// The keys and values appended since the linear before, by head; none where none were.
@@ -28,15 +35,15 @@ impl LinearInputs {
         batches: &[TokenBatch],
         states: &mut [State],
         linear: &LinearStep,
-    ) -> Result<LinearInputs, CalibrationError> {
-        let moment = Hessian::new(forward.weights().cols(linear.weight));
-        let mut inputs = LinearInputs { moment, absmax: 0.0, heads: vec![] };
+    ) -> Result<LinearInputs, QuantizeError> {
+        let hessian = Hessian::new(forward.weights().cols(linear.weight));
+        let mut inputs = LinearInputs { hessian, absmax: 0.0, heads: vec![] };
         let mut appended = linear.appended.map(|step| Appended::new(step, forward.kv_heads()));
         for (batch, state) in batches.iter().zip(states) {
             let observer = appended.as_mut().map(|appended| appended as &mut dyn Observer);
             *state = forward.advance(batch, state, linear.step, observer);
             let x = state.get(linear.x);
-            inputs.moment.add(x).map_err(|source| CalibrationError::inputs(&linear.key, source))?;
+            inputs.hessian.add(x).map_err(|source| QuantizeError::inputs(&linear.key, source))?;
             inputs.absmax = x.iter().fold(inputs.absmax, |most, x| most.max(x.abs()));
         }
         inputs.heads = appended.map_or(vec![], |appended| appended.heads);
@@ -45,10 +52,10 @@ impl LinearInputs {
 
     /// As the profile keeps them.
     pub fn statistics(&self) -> InputStatistics {
-        let tokens = self.moment.tokens().max(1) as f64;
+        let tokens = self.hessian.tokens().max(1) as f64;
         let channels: Vec<f64> =
-            self.moment.diagonal().iter().map(|energy| (energy / tokens).sqrt()).collect();
-        let rms = (self.moment.mean_diagonal() / tokens).sqrt();
+            self.hessian.diagonal().iter().map(|energy| (energy / tokens).sqrt()).collect();
+        let rms = (self.hessian.mean_diagonal() / tokens).sqrt();
         let outliers = channels.iter().enumerate().filter(|(_, channel)| **channel > OUTLIER * rms);
         let absmax = f64::from(self.absmax);
         let [fp8_scale, int8_scale] = [f64::from(FP8_MAX), INT8_LARGEST].map(|largest| absmax / largest);

@@ -2,8 +2,7 @@
 
 use samp_ir::Diagnostic;
 
-use crate::error_code;
-use crate::quantize::Profile;
+use crate::{certificate::Profile, error_code};
 
 impl Profile {
     /// Refuses what `before`, an earlier profile, measured of another checkpoint or of weights shaped or rounded otherwise

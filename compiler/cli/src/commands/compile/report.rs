@@ -7,12 +7,15 @@ use samp_ir::Diagnostic;
 use samp_passes::{Changed, Reason};
 use serde::Serialize;
 
-use super::Args;
 use crate::table::Table;
 use samp_compiler::{
-    certificate::{HeldOut, QualityEvidence, ShadowPrice, StratumQuality},
-    lower::{pipeline::Trace, predict::DecodeStep, size::SizeTable},
-    quantize::{PassEffect, search::Routed},
+    certificate::{HeldOut, PassEffect, QualityEvidence, ShadowPrice, StratumQuality},
+    compile::Calibrated,
+    lower::{
+        pipeline::{PhaseGraph, Trace},
+        predict::DecodeStep,
+        size::SizeTable,
+    },
 };
 
 /// Result of a compile, of a dry run, or of lowering to some phase.
@@ -24,12 +27,12 @@ pub struct Report<'a> {
     /// Absent when lowering stopped before memory was planned.
     #[serde(flatten)]
     pub cost: Option<Cost>,
-    pub warnings: &'a [Diagnostic],
+    pub warnings: Vec<Diagnostic>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensors_resumed: Option<usize>,
     /// What the audit of a calibrated plan found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<&'a HeldOut>,
+    pub held_out: Option<HeldOut>,
     /// What `--print-after` and `--stop-after` ask for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub graphs: Vec<Graph>,
@@ -38,16 +41,17 @@ pub struct Report<'a> {
     pub trace: Option<Explained>,
     /// What `--explain` asks for where the formats were decided by measurements.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decided: Option<Decided>,
+    pub decided: Option<Decisions>,
 }
 
 impl<'a> Report<'a> {
-    pub fn new(args: &'a Args) -> Report<'a> {
+    /// Nothing but where the plan goes, if anywhere.
+    pub fn new(target: TargetName, plan: Option<&'a Path>) -> Report<'a> {
         Report {
-            plan: args.output.as_deref().filter(|_| args.stop_after.is_none()),
-            target: args.target,
+            plan,
+            target,
             cost: None,
-            warnings: &[],
+            warnings: vec![],
             tensors_resumed: None,
             held_out: None,
             graphs: vec![],
@@ -98,6 +102,12 @@ pub struct Graph {
     pub mlir: String,
 }
 
+impl From<PhaseGraph> for Graph {
+    fn from(graph: PhaseGraph) -> Graph {
+        Graph { phase: graph.phase.to_string(), mlir: graph.mlir }
+    }
+}
+
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "// {}\n{}", self.phase, self.mlir)
@@ -106,7 +116,7 @@ impl fmt::Display for Graph {
 
 /// Why each weight and the KV cache have their format, and what higher limits would buy.
 #[derive(Serialize)]
-pub struct Decided {
+pub struct Decisions {
     formats: Vec<Chosen>,
     limits: Vec<ShadowPrice>,
 }
@@ -129,23 +139,24 @@ struct Next {
     nats_less: f64,
 }
 
-impl Decided {
-    pub fn of(routed: &Routed) -> Decided {
+impl Decisions {
+    /// Of the plan that was searched for.
+    pub fn new(calibrated: &Calibrated) -> Decisions {
         let chosen = |reason: Reason| Chosen {
             row: reason.to_string(),
             key: reason.key,
             format: reason.format,
             next: reason.next.map(|n| Next { format: n.format, bytes_more: n.bytes, nats_less: n.nats }),
         };
-        let last = routed.quality.rounds.last();
-        Decided {
-            formats: routed.decision.reasons().into_iter().map(chosen).collect(),
+        let last = calibrated.evidence.rounds.last();
+        Decisions {
+            formats: calibrated.decision.reasons().into_iter().map(chosen).collect(),
             limits: last.map_or_else(Vec::new, |round| round.prices.clone()),
         }
     }
 }
 
-impl fmt::Display for Decided {
+impl fmt::Display for Decisions {
     /// A row for each format, then a sentence for each limit.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.formats.iter().try_for_each(|chosen| writeln!(f, "{}", chosen.row))?;
@@ -187,7 +198,7 @@ struct Candidate {
 
 impl Explained {
     /// Of a calibrated compile with the effects that were measured.
-    pub fn of(trace: &Trace, effects: &[PassEffect]) -> Explained {
+    pub fn new(trace: &Trace, effects: &[PassEffect]) -> Explained {
         let effect = |name: &str| effects.iter().find(|effect| effect.pass == name).cloned();
         let pass = |&(name, Changed(places))| Pass { name, places, effect: effect(name) };
         let passes = trace.passes.iter().map(pass);

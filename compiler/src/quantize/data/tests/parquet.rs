@@ -9,8 +9,7 @@ use ::parquet::{
     schema::parser::parse_message_type,
 };
 
-use super::{super::records::Content, *};
-use crate::error_code;
+use super::{super::source_record::Content, *};
 
 const SCHEMA: &str = "message rows {
     optional binary text (UTF8);

@@ -1,9 +1,12 @@
 //! The profile: what each format costs each weight, as measured. A file of its own, so that one measurement serves many
 //! compiles and several machines can share the work.
 
-use std::{collections::BTreeMap, io::Write, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context;
 use samp_abi::{Format, plan::Version};
 use samp_ir::Diagnostic;
 use samp_kernels::format::FP8_MAX;
@@ -105,7 +108,7 @@ impl InputStatistics {
 
 /// The formats that are tried on a weight where `formats` are asked for: int8 with outliers is plain int8 where there are
 /// none. Each stands once.
-pub fn tried(formats: &[Format], outliers: bool) -> Vec<Format> {
+pub fn tried_formats(formats: &[Format], outliers: bool) -> Vec<Format> {
     let mut tried: Vec<Format> = vec![];
     for &format in formats {
         let format = if format == Format::INT8_OUTLIERS && !outliers { Format::INT8 } else { format };
@@ -166,6 +169,18 @@ impl Divergence {
     }
 }
 
+/// Why a profile was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {path}")]
+pub struct ProfileWriteError {
+    /// What was tried, such as `writing`.
+    pub action: &'static str,
+    /// On which file or folder.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
 impl Profile {
     /// A profile of nothing.
     pub fn empty() -> Profile {
@@ -206,14 +221,18 @@ impl Profile {
     }
 
     /// Writes the profile as a whole: a reader finds the old file or the new one.
-    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub fn write(&self, path: &Path) -> Result<(), ProfileWriteError> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)
-            .with_context(|| format!("making a file in {}", folder.display()))?;
-        let text = serde_json::to_string_pretty(self)? + "\n";
-        file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
-        file.as_file().sync_all()?;
-        file.persist(path).with_context(|| format!("writing {}", path.display()))?;
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| ProfileWriteError { action, path, source }
+        };
+        let mut file =
+            tempfile::NamedTempFile::new_in(folder).map_err(failed("making a file in", folder))?;
+        let text = serde_json::to_string_pretty(self).expect("finite numbers and string keys") + "\n";
+        file.write_all(text.as_bytes()).map_err(failed("writing", path))?;
+        file.as_file().sync_all().map_err(failed("syncing", path))?;
+        file.persist(path).map_err(|e| failed("writing", path)(e.error))?;
         Ok(())
     }
 
@@ -243,7 +262,7 @@ impl Profile {
     /// Keeps alone what is tried where these formats are asked for.
     pub fn keep(&mut self, formats: &[Format]) {
         for weight in &mut self.weights {
-            let tried = tried(formats, !weight.outlier_columns().is_empty());
+            let tried = tried_formats(formats, !weight.outlier_columns().is_empty());
             let keep = |known: &mut Vec<Sensitivity>| known.retain(|s| tried.contains(&s.format));
             keep(&mut weight.formats);
             weight.parts.iter_mut().for_each(|part| keep(&mut part.formats));
@@ -271,15 +290,15 @@ impl Profile {
     }
 
     /// The weight of this name, or the one that the member of this name is of.
-    pub fn whole(&self, key: &str) -> Option<&WeightProfile> {
+    pub fn weight_of(&self, key: &str) -> Option<&WeightProfile> {
         self.weights.iter().find(|w| w.key == key || w.parts.iter().any(|part| part.key == key))
     }
 
     /// What was measured of a weight, or of a member of one.
     pub fn formats_of(&self, key: &str) -> Option<&[Sensitivity]> {
-        let whole = self.whole(key)?;
-        let part = whole.parts.iter().find(|part| part.key == key);
-        Some(part.map_or(&whole.formats, |part| &part.formats))
+        let weight = self.weight_of(key)?;
+        let member = weight.parts.iter().find(|member| member.key == key);
+        Some(member.map_or(&weight.formats, |member| &member.formats))
     }
 }
 
@@ -298,7 +317,7 @@ fn place(key: &str) -> (u8, u64) {
 
 #[cfg(test)]
 mod tests {
-    use crate::quantize::*;
+    use super::*;
 
     fn part(fingerprint: &str, keys: &[&str]) -> Profile {
         let weight = |key: &&str| WeightProfile {

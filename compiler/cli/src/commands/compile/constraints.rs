@@ -1,27 +1,19 @@
-//! What a calibrated compile is asked for, and the way from there to a routed plan.
+//! What the formats of a calibrated compile have to keep: flags become the constraints of the search.
 
-use std::{fs, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
-use anyhow::Context;
 use samp_kernels::cost::Nanos;
 use samp_passes::{Constraints, LatencyLimit, Objective};
 
-use super::Args;
-use crate::commands::calibration::records;
 use samp_compiler::{
-    compile::{CompileOptions, DEFAULT_MAX_SEQUENCES, Source},
-    lower::size::Bytes,
-    quantize::{
-        Profile,
-        data::{CalibrationData, Fingerprint},
-        search::{LossLimits, RouteOptions, Routed, route},
-    },
+    lower::{DEFAULT_MAX_SEQUENCES, size::Bytes},
+    quantize::search::LossLimits,
 };
 
 /// What the formats have to keep
 #[derive(clap::Args)]
 #[command(next_help_heading = "Constraints")]
-pub struct DemandArgs {
+pub struct ConstraintArgs {
     /// Most bits per weight over the decoder's linears, scales counted
     #[arg(long, value_name = "BITS", requires = "calib")]
     pub max_bits: Option<f64>,
@@ -115,18 +107,18 @@ pub enum Goal {
 const IMPLIED_LOSS: f64 = 0.01;
 
 impl Goal {
-    /// Sequences alive at once unless told otherwise.
+    /// Maximum concurrent sequences unless told otherwise.
     pub fn sequences(self) -> u64 {
         if self == Goal::Edge { 1 } else { DEFAULT_MAX_SEQUENCES }
     }
 
-    /// What is minimised by a plan for steps of these limits.
-    fn objective(self, options: &CompileOptions) -> Objective {
+    /// What is minimised by a plan for steps that decode at most so many sequences at once.
+    fn objective(self, sequences: u64) -> Objective {
         match self {
             Goal::Quality => Objective::Quality,
             Goal::Memory | Goal::Edge => Objective::DeviceBytes,
             Goal::Latency => Objective::Time(1),
-            Goal::Cost => Objective::Time(options.max_sequences.min(options.max_tokens)),
+            Goal::Cost => Objective::Time(sequences),
         }
     }
 }
@@ -143,76 +135,38 @@ impl std::fmt::Display for Goal {
     }
 }
 
-/// How much perplexity may grow; of several limits on the same the least holds.
-fn promise(limits: &[LossLimit], goal: Goal) -> LossLimits {
-    let mut promise = LossLimits::default();
-    for LossLimit { stratum, growth } in limits {
+impl ConstraintArgs {
+    /// Limits and objective, for steps that decode at most so many sequences at once; the limits on losses come from
+    /// [`ConstraintArgs::loss_limits`].
+    pub fn constraints(&self, sequences: u64) -> Constraints {
+        Constraints {
+            objective: self.optimize_for.objective(sequences),
+            device_bytes: self.max_memory.map(|bytes| bytes.0 as f64),
+            bits_per_weight: self.max_bits,
+            latency: self.max_latency.iter().map(|l| LatencyLimit { tokens: l.tokens, most: Nanos(l.nanos) }).collect(),
+            ..Constraints::default()
+        }
+    }
+
+    /// How much perplexity may grow; of several limits on the same the least holds.
+    pub fn loss_limits(&self) -> LossLimits {
+        loss_limits(&self.max_loss, self.optimize_for)
+    }
+}
+
+fn loss_limits(flags: &[LossLimit], goal: Goal) -> LossLimits {
+    let mut limits = LossLimits::default();
+    for LossLimit { stratum, growth } in flags {
         match stratum {
-            None => promise.overall = Some(promise.overall.map_or(*growth, |most| most.min(*growth))),
+            None => limits.overall = Some(limits.overall.map_or(*growth, |most| most.min(*growth))),
             Some(name) => {
-                let most = promise.strata.entry(name.clone()).or_insert(*growth);
+                let most = limits.strata.entry(name.clone()).or_insert(*growth);
                 *most = most.min(*growth);
             }
         }
     }
     let implied = (goal != Goal::Quality).then_some(IMPLIED_LOSS);
-    LossLimits { overall: promise.overall.or(implied), ..promise }
-}
-
-/// Decides the plan by the data.
-pub fn routed(
-    args: &Args,
-    source: &Source,
-    options: &CompileOptions,
-    data: CalibrationData,
-) -> anyhow::Result<Routed> {
-    let work = work_folder(args).context("expected -o PLAN")?;
-    fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
-    let quiet = args.quiet;
-    let say = |text: &str| {
-        if !quiet {
-            eprintln!("{text}");
-        }
-    };
-    let (calibration, held_out) = (records(data.calibration), records(data.held_out));
-    let asked = route_options(args, options, data.fingerprint)?;
-    route(source, options, (&calibration, &held_out), &asked, &work, &say)
-}
-
-/// The folder that holds what survives an interruption of a calibrated compile.
-pub fn work_folder(args: &Args) -> Option<PathBuf> {
-    let mut work = args.output.as_ref()?.clone().into_os_string();
-    work.push(".calibration.partial");
-    Some(work.into())
-}
-
-fn route_options(
-    args: &Args,
-    options: &CompileOptions,
-    calibration: Fingerprint,
-) -> anyhow::Result<RouteOptions> {
-    let own = &args.demands;
-    Ok(RouteOptions {
-        demands: Constraints {
-            objective: own.optimize_for.objective(options),
-            device_bytes: own.max_memory.map(|bytes| bytes.0 as f64),
-            weight_bytes: args.budget.map(|bytes| bytes.0 as f64),
-            bits_per_weight: own.max_bits,
-            latency: own
-                .max_latency
-                .iter()
-                .map(|l| LatencyLimit { tokens: l.tokens, most: Nanos(l.nanos) })
-                .collect(),
-            ..Constraints::default()
-        },
-        promise: promise(&own.max_loss, own.optimize_for),
-        measure: args.measure.options(options.quality.rounding),
-        round_tokens: args.measure.round_tokens(),
-        profile: own.profile.as_deref().map(Profile::read).transpose()?,
-        seed: args.data.seed,
-        calibration,
-        trials: own.trials,
-    })
+    LossLimits { overall: limits.overall.or(implied), ..limits }
 }
 
 #[cfg(test)]
@@ -223,10 +177,10 @@ mod tests {
     fn loss_limits_are_read_by_stratum() {
         let read = |text: &str| text.parse::<LossLimit>();
         let limits = ["0.5%", "code=0.3 %", "code=0.2%"].map(|text| read(text).unwrap());
-        let kept = promise(&limits, Goal::Memory);
+        let kept = loss_limits(&limits, Goal::Memory);
         assert_eq!((kept.overall, kept.strata["code"]), (Some(0.005), 0.002));
-        assert_eq!(promise(&limits[1..], Goal::Memory).overall, Some(IMPLIED_LOSS));
-        assert_eq!(promise(&limits[1..], Goal::Quality).overall, None);
+        assert_eq!(loss_limits(&limits[1..], Goal::Memory).overall, Some(IMPLIED_LOSS));
+        assert_eq!(loss_limits(&limits[1..], Goal::Quality).overall, None);
         for wrong in ["", "0.5", "-1%", "nan%", "=1%", "code=", "code=0%"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -1,4 +1,4 @@
-//! QuantOptions passes as people name them, with `--quality` and in recipes.
+//! Quality passes as people name them, with `--quality` and in recipes.
 
 use std::fmt;
 
@@ -27,9 +27,22 @@ pub enum QualityPass {
     Gptq,
 }
 
-/// What is done unless told otherwise: [`QuantOptions::ALL`].
-pub const QUALITY: [QualityPass; 4] =
+/// The passes that run unless told otherwise: those of [`QuantOptions::ALL`].
+pub const DEFAULT_QUALITY: [QualityPass; 4] =
     [QualityPass::Fold, QualityPass::Equalize, QualityPass::Correct, QualityPass::Gptq];
+
+/// Why a list of quality passes cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QualityPassError {
+    /// The list says no way of rounding, or so many.
+    #[error("expected one of nearest, refine and gptq, found {0}: say how weights are rounded")]
+    Roundings(usize),
+    /// Weights are to be rotated and norms not folded.
+    #[error(
+        "expected fold with rotate, found rotate alone: add fold, since only norms of ones let rotations through"
+    )]
+    RotateAlone,
+}
 
 impl QualityPass {
     fn rounding(self) -> Option<Rounding> {
@@ -48,20 +61,13 @@ impl fmt::Display for QualityPass {
     }
 }
 
-/// What a list of passes asks for; rotations belong to `seed`. The error says what the list lacks or has too much of.
-pub fn chosen(passes: &[QualityPass], seed: u64) -> Result<QuantOptions, String> {
+/// The options that a list of passes stands for; rotations belong to `seed`.
+pub fn quant_options(passes: &[QualityPass], seed: u64) -> Result<QuantOptions, QualityPassError> {
     let has = |pass| passes.contains(&pass);
     let roundings: Vec<Rounding> = passes.iter().filter_map(|pass| pass.rounding()).collect();
-    let &[rounding] = roundings.as_slice() else {
-        let found = roundings.len();
-        return Err(format!(
-            "expected one of nearest, refine and gptq, found {found}: say how weights are rounded"
-        ));
-    };
+    let &[rounding] = roundings.as_slice() else { return Err(QualityPassError::Roundings(roundings.len())) };
     if has(QualityPass::Rotate) && !has(QualityPass::Fold) {
-        return Err("expected fold with rotate, found rotate alone: add fold, since only norms of ones let \
-                    rotations through"
-            .into());
+        return Err(QualityPassError::RotateAlone);
     }
     Ok(QuantOptions {
         fold_norms: has(QualityPass::Fold),

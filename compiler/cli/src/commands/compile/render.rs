@@ -1,0 +1,58 @@
+//! What a compile made, or would make, as text.
+
+use std::path::Path;
+
+use samp_compiler::{
+    compile::Compiled,
+    emit::{Forecast, MachineCode},
+    lower::{PlanSpec, pipeline::typical_context, predict::DecodeStep, size::Bytes},
+};
+use samp_runtime::plan::code::CODE_FOLDER;
+
+/// The machine code of kernels in a folder.
+pub fn code(folder: &Path, code: &MachineCode) -> String {
+    let most = code.report().iter().map(|report| report.registers).max().unwrap_or(0);
+    format!(
+        "{}: {} kernels, {} in all, at most {most} registers, no spills\n",
+        folder.join(CODE_FOLDER).display(),
+        code.0.len(),
+        Bytes(code.bytes())
+    )
+}
+
+/// What a plan will take to make.
+pub fn forecast(forecast: &Forecast) -> String {
+    format!(
+        "plan on disk       {}\npeak memory        {} packing, {} probing (its weights mapped)\n",
+        Bytes(forecast.disk_bytes),
+        Bytes(forecast.memory.packing),
+        Bytes(forecast.memory.probe)
+    )
+}
+
+/// Steps that decode one token of each sequence, by the cost model.
+pub fn prediction(spec: &PlanSpec, steps: &[DecodeStep]) -> String {
+    let mut text = format!(
+        "predicted          a token of each sequence, {} positions read; device memory for their longest\n",
+        typical_context(&spec.limits)
+    );
+    for &DecodeStep { sequences, milliseconds, tokens_per_second, device_bytes } in steps {
+        let memory = Bytes(device_bytes).to_string();
+        let of = if sequences == 1 { "sequence" } else { "sequences" };
+        text += &format!(
+            "{sequences:>6} {of:<11} {milliseconds:>9.2} ms  {tokens_per_second:>9.1} tok/s  {memory:>10}\n"
+        );
+    }
+    text
+}
+
+/// A plan on disk.
+pub fn compiled(output: &Path, compiled: &Compiled) -> String {
+    let resumed = match compiled.resumed {
+        0 => String::new(),
+        n => format!(", {n} tensors taken over from an interrupted run"),
+    };
+    let bits = compiled.plan.decoder_bits_per_weight().map_or("–".into(), |b| format!("{b:.3}"));
+    let bytes = Bytes(compiled.bytes);
+    format!("{}: {bytes} in all, {bits} bits per decoder weight{resumed}\n", output.display())
+}

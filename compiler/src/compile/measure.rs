@@ -1,0 +1,76 @@
+//! Measuring alone: what each format costs each weight, without a plan.
+
+use std::{fs, ops::Range, path::{Path, PathBuf}};
+
+use samp_abi::TargetName;
+use samp_ir::Diagnostic;
+use samp_passes::QuantOptions;
+use samp_runtime::Progress;
+
+use super::{error::CompileError, stages::load_data};
+use crate::{
+    certificate::Profile,
+    lower::{LowerOptions, ModelSource, recipe::LoadedRecipe},
+    quantize::{
+        MeasureOptions,
+        data::{CalibrationData, DataRequest},
+        search::ProfileTask,
+    },
+};
+
+/// A checkpoint and what is to be measured of it.
+#[derive(Clone, Debug)]
+pub struct MeasureRequest {
+    /// The checkpoint's directory.
+    pub model: PathBuf,
+    /// What to measure on.
+    pub data: DataRequest,
+    /// How to measure.
+    pub measure: MeasureOptions,
+    /// The quality passes that will run.
+    pub quality: QuantOptions,
+    /// Positions of one sequence, as they will be compiled for; `None` is what the model was trained for.
+    pub max_context: Option<u64>,
+    /// These layers alone; the embedding goes with the first, the head with the last.
+    pub layers: Option<Range<u64>>,
+    /// A folder for what survives an interruption; it is removed afterwards.
+    pub work: PathBuf,
+}
+
+/// A checkpoint that is ready to be measured.
+pub struct MeasureTask {
+    source: ModelSource,
+    data: CalibrationData,
+    request: MeasureRequest,
+}
+
+impl MeasureTask {
+    /// Opens the request's checkpoint and reads its data.
+    pub fn open(request: MeasureRequest) -> Result<MeasureTask, CompileError> {
+        let source = ModelSource::open(&request.model)?;
+        let data = load_data(&source, &request.data, request.max_context)?;
+        Ok(MeasureTask { source, data, request })
+    }
+
+    /// What import and the data warn of.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.source.warnings().iter().chain(&self.data.warnings)
+    }
+
+    /// Measures and writes the profile. What an interrupted run had measured is taken over.
+    pub fn run(self, output: &Path, progress: &dyn Progress) -> Result<Profile, CompileError> {
+        let MeasureRequest { measure, quality, max_context, layers, work, .. } = self.request;
+        let options = LowerOptions {
+            max_context,
+            quality,
+            ..LowerOptions::new(TargetName::Cpu, LoadedRecipe::samp())
+        };
+        let (source, records) = (self.source, self.data.calibration);
+        let task = ProfileTask { source, options, records, measure, layers, work: work.clone() };
+        let profile = task.run(progress)?;
+        profile.write(output)?;
+        let removed = fs::remove_dir_all(&work);
+        removed.map_err(|source| CompileError::Folder { action: "removing", path: work, source })?;
+        Ok(profile)
+    }
+}

@@ -1,0 +1,184 @@
+//! What is asked of a compile.
+
+use std::path::PathBuf;
+
+use samp_abi::{Format, TargetName};
+use samp_passes::{Constraints, QuantOptions};
+
+use super::error::CompileError;
+use crate::{
+    emit::DEFAULT_BUDGET,
+    lower::{DEFAULT_MAX_SEQUENCES, LowerOptions, pipeline::default_max_tokens, recipe::LoadedRecipe},
+    quantize::{
+        MeasureOptions, SensitivityMode,
+        data::DataRequest,
+        search::{LossLimits, SearchRequest},
+    },
+};
+
+/// A checkpoint and what it is to become. Several targets take several requests.
+#[derive(Clone, Debug)]
+pub struct CompileRequest {
+    /// A checkpoint's directory; a `config.json` alone serves everything short of weights.
+    pub model: PathBuf,
+    /// The machine that the plan is for.
+    pub target: TargetName,
+    /// How the formats are decided.
+    pub precision: Precision,
+    /// Format of the KV cache; `None` leaves it to the recipe, then to the target, or to the search where that is
+    /// constrained by what the device holds.
+    pub kv: Option<Format>,
+    /// Positions of one sequence; `None` is what the model was trained for.
+    pub max_context: Option<u64>,
+    /// Most sequences that are decoded concurrently.
+    pub max_sequences: u64,
+    /// Most tokens of one step; `None` is what suits the target.
+    pub max_tokens: Option<u64>,
+    /// Most bytes of all weights: a plan with more is refused, one that does not run beside them is warned of.
+    pub weight_budget: Option<u64>,
+    /// Where the plan goes, and how.
+    pub emission: EmissionRequest,
+}
+
+/// How the formats of the weights are decided.
+#[derive(Clone, Debug)]
+pub enum Precision {
+    /// By fixed rules.
+    Recipe(LoadedRecipe),
+    /// By measurements on calibration data, within constraints.
+    Calibrated(Box<CalibrationRequest>),
+}
+
+/// What is measured, and what the formats have to keep.
+#[derive(Clone, Debug)]
+pub struct CalibrationRequest {
+    /// The data.
+    pub data: DataRequest,
+    /// What is measured of it.
+    pub measure: MeasureOptions,
+    /// The quality passes that run.
+    pub quality: QuantOptions,
+    /// Limits and objective; limits on losses come from `loss_limits`.
+    pub constraints: Constraints,
+    /// How much perplexity may grow.
+    pub loss_limits: LossLimits,
+    /// A profile of what was measured before; only weights that it lacks are measured.
+    pub profile: Option<PathBuf>,
+    /// Random assignments to audit before deciding, which tell how far measured losses add up.
+    pub additivity_samples: usize,
+}
+
+/// Where a plan is written, and with how much of the machine.
+#[derive(Clone, Debug)]
+pub struct EmissionRequest {
+    /// The plan directory to make; `None` where nothing is to be written.
+    pub output: Option<PathBuf>,
+    /// Replace a plan that is already there.
+    pub force: bool,
+    /// Threads that encode weights; no byte of the plan depends on it. `None` is all.
+    pub threads: Option<usize>,
+    /// Most bytes of tensors in flight.
+    pub memory_budget: u64,
+}
+
+impl CompileRequest {
+    /// The defaults for a model and a target.
+    pub fn new(model: impl Into<PathBuf>, target: TargetName, precision: Precision) -> CompileRequest {
+        CompileRequest {
+            model: model.into(),
+            target,
+            precision,
+            kv: None,
+            max_context: None,
+            max_sequences: DEFAULT_MAX_SEQUENCES,
+            max_tokens: None,
+            weight_budget: None,
+            emission: EmissionRequest::default(),
+        }
+    }
+
+    /// The same, written to a plan directory.
+    pub fn into_plan(mut self, output: impl Into<PathBuf>) -> CompileRequest {
+        self.emission.output = Some(output.into());
+        self
+    }
+
+    pub(super) fn lower_options(&self) -> LowerOptions {
+        let (recipe, quality) = match &self.precision {
+            Precision::Recipe(recipe) => (recipe.clone(), QuantOptions::NONE),
+            Precision::Calibrated(calibration) => (LoadedRecipe::samp(), calibration.quality),
+        };
+        LowerOptions {
+            target: self.target,
+            recipe,
+            kv: self.kv,
+            max_context: self.max_context,
+            max_sequences: self.max_sequences,
+            max_tokens: self.max_tokens.unwrap_or(default_max_tokens(self.target)),
+            quality,
+        }
+    }
+}
+
+impl CalibrationRequest {
+    /// The defaults for some data: the best plan by fast measurements of `formats`, without any constraint.
+    pub fn new(data: DataRequest, formats: Vec<Format>) -> CalibrationRequest {
+        let quality = QuantOptions::ALL;
+        CalibrationRequest {
+            data,
+            measure: MeasureOptions::new(SensitivityMode::Fast, formats, quality.rounding),
+            quality,
+            constraints: Constraints::default(),
+            loss_limits: LossLimits::default(),
+            profile: None,
+            additivity_samples: 0,
+        }
+    }
+
+    /// As the search takes it; the weights' budget is a constraint, too.
+    pub(super) fn search_request(
+        &self,
+        weight_budget: Option<u64>,
+    ) -> Result<SearchRequest, CompileError> {
+        let profile = self.profile.as_deref().map(crate::certificate::Profile::read).transpose()?;
+        let mut constraints = self.constraints.clone();
+        constraints.weight_bytes = constraints.weight_bytes.or(weight_budget.map(|bytes| bytes as f64));
+        Ok(SearchRequest {
+            constraints,
+            loss_limits: self.loss_limits.clone(),
+            measure: self.measure.clone(),
+            profile,
+            seed: self.data.seed,
+            additivity_samples: self.additivity_samples,
+        })
+    }
+}
+
+impl Default for EmissionRequest {
+    fn default() -> EmissionRequest {
+        EmissionRequest { output: None, force: false, threads: None, memory_budget: DEFAULT_BUDGET }
+    }
+}
+
+impl EmissionRequest {
+    /// The plan directory.
+    pub(super) fn output(&self) -> Result<&PathBuf, CompileError> {
+        self.output.as_ref().ok_or(CompileError::NoOutput)
+    }
+
+    /// Threads that encode weights.
+    pub(super) fn threads(&self) -> Result<usize, CompileError> {
+        match self.threads {
+            Some(0) => Err(CompileError::NoThreads),
+            Some(threads) => Ok(threads),
+            None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        }
+    }
+
+    /// The folder that holds what survives an interruption of a calibrated compile.
+    pub(super) fn work_folder(&self) -> Result<PathBuf, CompileError> {
+        let mut work = self.output()?.clone().into_os_string();
+        work.push(".calibration.partial");
+        Ok(work.into())
+    }
+}

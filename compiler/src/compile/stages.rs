@@ -1,0 +1,212 @@
+//! The stages at both ends of a compile: a model is loaded, and a plan that is ready is emitted. With calibration data the
+//! stages of [`crate::quantize::search`] lie between them; with a recipe the formats are known at once.
+
+use std::{fs, path::PathBuf};
+
+use samp_abi::plan::Plan;
+use samp_ir::{Diagnostic, Phase};
+use samp_passes::Decision;
+use samp_runtime::Progress;
+
+use super::{
+    error::CompileError,
+    probe::probe,
+    request::{CompileRequest, EmissionRequest, Precision},
+};
+use crate::{
+    certificate::{Certificate, QualityEvidence},
+    emit::{EmitOptions, EncodedWeights, Forecast, MachineCode, emit, forecast},
+    lower::{
+        LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, check_budget, lower_model,
+        lower_to_spec, pipeline::Trace,
+    },
+    quantize::{
+        QuantizeError, RoundedStore,
+        data::{self, CalibrationData},
+        search::{CertifiedPlan, Measured, SearchTask},
+    },
+};
+
+/// A model that was opened, with calibration data where the formats are to be measured.
+pub struct Loaded<'a> {
+    request: &'a CompileRequest,
+    source: ModelSource,
+    options: LowerOptions,
+    data: Option<CalibrationData>,
+}
+
+impl<'a> Loaded<'a> {
+    /// Opens the request's model and reads its calibration data.
+    pub fn open(request: &'a CompileRequest) -> Result<Loaded<'a>, CompileError> {
+        let source = ModelSource::open(&request.model)?;
+        let data = match &request.precision {
+            Precision::Recipe(_) => None,
+            Precision::Calibrated(calibration) => {
+                Some(load_data(&source, &calibration.data, request.max_context)?)
+            }
+        };
+        Ok(Loaded { request, source, options: request.lower_options(), data })
+    }
+
+    /// What import and the calibration data warn of.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.source.warnings().iter().chain(self.data.iter().flat_map(|data| &data.warnings))
+    }
+
+    /// Lowers the model by the request's recipe to a phase and keeps the text of its graph at each phase of `keep`. What is
+    /// over the weights' budget is refused, whatever the phase.
+    pub fn lower(&self, until: Phase, keep: &[Phase]) -> Result<Lowered, CompileError> {
+        let nothing = Measurements::default();
+        let mut lowered = lower_model(&self.source, &self.options, &nothing, until, keep)?;
+        if let Some(budget) = self.request.weight_budget {
+            let warning = match &lowered.spec {
+                Some(spec) => check_budget(spec, budget)?,
+                None => check_budget(&lower_to_spec(&self.source, &self.options, &nothing)?, budget)?,
+            };
+            lowered.warnings.extend(warning);
+        }
+        Ok(lowered)
+    }
+
+    /// The plan by the request's recipe, ready to be emitted.
+    pub fn plan(self) -> Result<Planned, CompileError> {
+        let lowered = self.lower(Phase::Planned, &[])?;
+        Ok(self.into_planned(lowered).expect("lowered to the end"))
+    }
+
+    /// The plan that a model lowered to the planned phase is; `None` of one that was lowered to another.
+    pub fn into_planned(self, lowered: Lowered) -> Option<Planned> {
+        let Lowered { spec, trace, warnings, .. } = lowered;
+        let warnings = self.warnings().cloned().chain(warnings).collect();
+        let model = self.request.model.clone();
+        Some(Planned { model, source: self.source, spec: spec?, trace, warnings, calibrated: None })
+    }
+
+    /// The plan that a search by measurements finds, ready to be emitted: measures, decides, quantizes and audits until the
+    /// constraints are kept.
+    pub fn search(self, progress: &dyn Progress) -> Result<Planned, CompileError> {
+        let mut warnings: Vec<Diagnostic> = self.warnings().cloned().collect();
+        let model = self.request.model.clone();
+        let found = self.measure(progress)?.search(progress)?.certify(progress)?;
+        let CertifiedPlan { source, spec, weights, evidence, decision, trace, warnings: own } = found;
+        warnings.extend(own);
+        let calibrated = Some(Calibrated { weights, evidence, decision });
+        Ok(Planned { model, source, spec, trace, warnings, calibrated })
+    }
+
+    /// Measures what each format costs each weight on the calibration data: the first stage of a search.
+    pub fn measure(self, progress: &dyn Progress) -> Result<Measured, CompileError> {
+        let (Precision::Calibrated(calibration), Some(data)) = (&self.request.precision, self.data) else {
+            return Err(CompileError::NoData);
+        };
+        let work = self.request.emission.work_folder()?;
+        let request = calibration.search_request(self.request.weight_budget)?;
+        let task = SearchTask { source: self.source, options: self.options, request, data, work };
+        Ok(task.measure(progress)?)
+    }
+}
+
+/// Reads calibration data for a model; `max_context` is the plan's, the model's own if `None`.
+pub(super) fn load_data(
+    source: &ModelSource,
+    request: &data::DataRequest,
+    max_context: Option<u64>,
+) -> Result<CalibrationData, CompileError> {
+    let import = source.import().ok_or(QuantizeError::NoWeights)?;
+    let context = max_context.unwrap_or(import.config.max_position_embeddings);
+    Ok(data::load(request, &import.files, context)?)
+}
+
+/// A plan that is ready to be emitted.
+pub struct Planned {
+    model: PathBuf,
+    source: ModelSource,
+    /// The plan without its weights.
+    pub spec: PlanSpec,
+    /// What the passes did and why.
+    pub trace: Trace,
+    /// What to know before relying on it.
+    pub warnings: Vec<Diagnostic>,
+    /// What calibration made; `None` where the formats follow a recipe.
+    pub calibrated: Option<Calibrated>,
+}
+
+/// What calibration adds to a plan.
+pub struct Calibrated {
+    weights: RoundedStore,
+    /// What is known of the plan's precision.
+    pub evidence: QualityEvidence,
+    /// How the formats were decided.
+    pub decision: Decision,
+}
+
+/// A plan on disk.
+pub struct Compiled {
+    /// The manifest as published.
+    pub plan: Plan,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Tensors that were taken over from an interrupted run.
+    pub resumed: usize,
+    /// What is known of its precision; `None` where the formats follow a recipe.
+    pub evidence: Option<QualityEvidence>,
+    /// What to know before relying on it.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Planned {
+    /// What emitting will take.
+    pub fn forecast(&self, emission: &EmissionRequest) -> Result<Forecast, CompileError> {
+        Ok(forecast(&self.spec, emission.threads()?, emission.memory_budget))
+    }
+
+    /// The machine code of the plan's kernels alone, for a target that is a GPU.
+    pub fn compile_kernels(&self, emission: &EmissionRequest) -> Result<MachineCode, CompileError> {
+        let code = MachineCode::compile(&self.spec, emission.threads()?)?;
+        if code.0.is_empty() { Err(CompileError::NoKernels(self.spec.target)) } else { Ok(code) }
+    }
+
+    /// Writes the plan. On any error the target is what it was before; after an interruption the same compile continues from
+    /// what was finished.
+    pub fn emit(
+        self,
+        emission: &EmissionRequest,
+        progress: &dyn Progress,
+    ) -> Result<Compiled, CompileError> {
+        let threads = emission.threads()?;
+        let Some(import) = self.source.import() else { return Err(CompileError::NoWeights(self.model)) };
+        let calibrated = self.calibrated.as_ref();
+        let options = EmitOptions {
+            out: emission.output()?,
+            force: emission.force,
+            threads,
+            memory_budget: emission.memory_budget,
+            progress,
+            probe: &probe,
+            encoded_weights: calibrated.map(|calibrated| &calibrated.weights as &dyn EncodedWeights),
+            certificate: &Certificate::new(&self.spec, calibrated.map(|c| &c.evidence)).to_text(),
+        };
+        let emitted = emit(&self.spec, &import.checkpoint, &options)?;
+        if calibrated.is_some() {
+            remove_work(emission)?;
+        }
+        Ok(Compiled {
+            plan: emitted.plan,
+            bytes: emitted.bytes,
+            resumed: emitted.resumed,
+            evidence: self.calibrated.map(|calibrated| calibrated.evidence),
+            warnings: self.warnings,
+        })
+    }
+
+    /// Lets a plan go that is not to be emitted, with what its calibration left on disk.
+    pub fn discard(self, emission: &EmissionRequest) -> Result<(), CompileError> {
+        if self.calibrated.is_some() { remove_work(emission) } else { Ok(()) }
+    }
+}
+
+/// Removes what a calibrated compile keeps until its plan is written.
+fn remove_work(emission: &EmissionRequest) -> Result<(), CompileError> {
+    let path = emission.work_folder()?;
+    fs::remove_dir_all(&path).map_err(|source| CompileError::Folder { action: "removing", path, source })
+}

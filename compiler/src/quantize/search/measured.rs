@@ -1,0 +1,139 @@
+//! The first stage: a checkpoint is measured on calibration data.
+
+use std::path::PathBuf;
+
+use samp_ir::{Diagnostic, Module, Phase};
+use samp_passes::{Device, Sensitivities, matrices};
+use samp_runtime::Progress;
+
+use super::{
+    audit::Audit,
+    baseline_model::BaselineModel,
+    cache_losses::{CacheMeasurement, kv_formats},
+    device::device,
+    loss_budget::LossBudget,
+    profiling::Profiling,
+    request::SearchRequest,
+    sensitivities::sensitivities,
+};
+use crate::{
+    certificate::{CacheLoss, Fingerprint, Profile, Round},
+    lower::{LowerOptions, Measurements, ModelSource, lower_model},
+    quantize::{
+        calibration_tokens::CalibrationTokens, data::CalibrationData, error::QuantizeError,
+        forward::Forward, rounding::ProgramPair, token_batch::TokenBatch,
+    },
+};
+
+/// What a search starts from.
+pub struct SearchTask {
+    /// The checkpoint.
+    pub source: ModelSource,
+    /// What it is compiled for.
+    pub options: LowerOptions,
+    /// What is asked for.
+    pub request: SearchRequest,
+    /// What is calibrated on, and what the plan is audited on.
+    pub data: CalibrationData,
+    /// A folder for what survives an interruption.
+    pub work: PathBuf,
+}
+
+/// A checkpoint that was measured: what each format costs each weight and the KV cache is known, and with it the scales of
+/// a cache in fp8.
+pub struct Measured {
+    pub(super) model: BaselineModel,
+    pub(super) request: SearchRequest,
+    pub(super) work: PathBuf,
+    pub(super) programs: ProgramPair,
+    /// The tokens that weights are rounded under.
+    pub(super) batches: Vec<TokenBatch>,
+    pub(super) audit: Audit,
+    /// The fused graph.
+    pub(super) module: Module,
+    pub(super) known: Sensitivities,
+    pub(super) measurements: Measurements,
+    pub(super) device: Device,
+    pub(super) record: MeasurementRecord,
+    /// What may be predicted, after the audits so far.
+    pub(super) budget: LossBudget,
+    /// Every solve and audit so far.
+    pub(super) rounds: Vec<Round>,
+}
+
+/// What the certificate, or a warning, will say of a measurement.
+pub(super) struct MeasurementRecord {
+    pub calibration: Fingerprint,
+    /// The strata that were calibrated on.
+    pub strata: Vec<String>,
+    pub profile: Profile,
+    pub caches: Vec<CacheLoss>,
+    /// A warning of what was measured before on other data.
+    pub reused: Option<Diagnostic>,
+}
+
+impl SearchTask {
+    /// Measures what the request's profile has not.
+    pub fn measure(self, progress: &dyn Progress) -> Result<Measured, QuantizeError> {
+        let SearchTask { source, options, request, data, work } = self;
+        let CalibrationData { calibration, held_out, fingerprint, .. } = data;
+        request.loss_limits.check(&held_out)?;
+        let model = BaselineModel::new(source, options, &[&calibration, &held_out])?;
+        progress.note("recording the unquantized model");
+        let original = model.forward(&model.spec, &work)?;
+        let rounded = Forward::new(&model.spec, original.weights().clone())?;
+        let mut programs = ProgramPair { original, rounded };
+        let (pass, page) = (model.pass_tokens(), model.page_tokens());
+        let audit = Audit::new(&mut programs.original, &held_out, pass, page, request.seed)?;
+        let tokens = CalibrationTokens::new(&calibration, pass, page, &request.measure);
+        let profiling = Profiling {
+            model: &model,
+            records: &calibration,
+            options: &request.measure,
+            layers: None,
+            work: &work,
+        };
+        let profiled =
+            profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
+        let mut profile = profiled.profile;
+        profile.keep(&request.measure.formats);
+        let scales =
+            Measurements { kv_scales: profile.kv_scales(model.spec.model.layers), sensitivities: None };
+        let module = lower_model(&model.source, &model.options, &scales, Phase::Fused, &[])?.module;
+        let known = sensitivities(&profile).runnable(&matrices(&module), model.options.target);
+        let caches = CacheMeasurement {
+            model: &model,
+            measurements: &scales,
+            tokens: &tokens,
+            journal: &profiled.journal,
+        };
+        let formats = kv_formats(&model.options, &request.constraints);
+        let caches = caches.run(&mut programs.original, &formats, progress)?;
+        let device = device(&model, &scales, &caches, &known.strata)?;
+        let measurements = Measurements { sensitivities: Some(known.clone()), ..scales };
+        let record = MeasurementRecord {
+            calibration: fingerprint,
+            strata: calibration.into_iter().map(|record| record.stratum).collect(),
+            profile,
+            caches,
+            reused: profiled.reused,
+        };
+        let batches = tokens.into_rounding_batches(request.measure.mode.rounding_tokens());
+        let budget = LossBudget::new(&request.loss_limits, &known.strata);
+        Ok(Measured {
+            model,
+            request,
+            work,
+            programs,
+            batches,
+            audit,
+            module,
+            known,
+            measurements,
+            device,
+            record,
+            budget,
+            rounds: vec![],
+        })
+    }
+}

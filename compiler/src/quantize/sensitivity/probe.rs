@@ -1,0 +1,163 @@
+//! What one weight costs the model in each format: it alone is exchanged for its rounded values.
+
+use samp_abi::{Format, plan::TensorId};
+use samp_kernels::{
+    encoded::Encoded,
+    format::encode,
+    quantize::{self, MatrixRef, output_energy, output_error},
+};
+use samp_passes::transform::Transform;
+
+use super::{
+    inputs::LinearInputs,
+    members::Members,
+    options::{MeasureOptions, SensitivityMode},
+};
+use crate::{
+    certificate::{Divergence, Sensitivity, WeightProfile, tried_formats},
+    quantize::{
+        baseline::decoded,
+        calibration_tokens::CalibrationTokens,
+        divergence::{Baseline, by_stratum},
+        error::QuantizeError,
+        forward::{Forward, LinearStep, State},
+        rounding::{FactoredHessian, cholesky, round_matrix},
+    },
+};
+
+/// Members are measured on one in so many of the batches that tell a divergence: only how they share a loss is asked for.
+const MEMBERS_SHARE: usize = 3;
+
+/// A table that no linear reads.
+pub struct TableWeight {
+    /// The tensor.
+    pub id: TensorId,
+    /// Its name.
+    pub key: String,
+}
+
+/// One weight that is exchanged for its rounded values, and what the model then loses.
+pub(super) struct WeightProbe<'a> {
+    forward: &'a mut Forward,
+    tokens: &'a CalibrationTokens,
+    options: &'a MeasureOptions,
+    baseline: &'a Baseline,
+    states: &'a [State],
+}
+
+impl<'a> WeightProbe<'a> {
+    /// A probe of a model; `states` say from where each batch is run.
+    pub(super) fn new(
+        forward: &'a mut Forward,
+        tokens: &'a CalibrationTokens,
+        options: &'a MeasureOptions,
+        states: &'a [State],
+    ) -> Result<WeightProbe<'a>, QuantizeError> {
+        let baseline = tokens.baseline(forward)?;
+        Ok(WeightProbe { forward, tokens, options, baseline, states })
+    }
+
+    /// What each format costs a linear and its members.
+    pub(super) fn linear(
+        &mut self,
+        linear: &LinearStep,
+        inputs: &LinearInputs,
+    ) -> Result<WeightProfile, QuantizeError> {
+        let hessian = &inputs.hessian;
+        let values = self.forward.weights().matrix(linear.weight);
+        let (cols, rows) = (hessian.cols(), values.len() / hessian.cols());
+        let source = MatrixRef { cols, values: &values };
+        let energy = output_energy(&source, rows, hessian).max(f64::MIN_POSITIVE);
+        // A table keeps its own values for every token: none makes up for another.
+        let how = self.options.rounding.transform().filter(|_| !linear.tied);
+        let statistics = inputs.statistics();
+        let outliers = statistics.outlier_columns();
+        let mut formats = vec![];
+        let mut members = Members::new(linear, &values, hessian);
+        for format in self.formats(cols, !outliers.is_empty()) {
+            let factor = &cholesky(hessian, format);
+            let how = compensates(format, how.as_ref());
+            let rounding =
+                quantize::RoundingSpec { outlier_columns: &outliers, ..quantize::RoundingSpec::to(format) };
+            let inputs = FactoredHessian { hessian, factor };
+            let encoded = round_matrix(&values, rounding, how, &inputs)
+                .map_err(|source| QuantizeError::Encode { tensor: linear.key.clone(), source })?;
+            let error = output_error(&source, encoded.view(), hessian) / energy;
+            formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
+            let (fused, exact) = (formats.last().expect("just pushed"), self.options.mode == SensitivityMode::Exact);
+            members.measure(&encoded, fused, exact, &mut |values| {
+                let batches = self.tokens.for_divergence().len().div_ceil(MEMBERS_SHARE);
+                self.divergence(linear.weight, values, batches)
+            })?;
+        }
+        let (inputs, parts) = (Some(statistics), members.profiles);
+        let (rows, cols) = (rows as u64, cols as u64);
+        Ok(WeightProfile { key: linear.key.clone(), rows, cols, inputs, formats, parts })
+    }
+
+    /// What each format costs a table.
+    pub(super) fn table(&mut self, table: &TableWeight) -> Result<WeightProfile, QuantizeError> {
+        let values = self.forward.weights().matrix(table.id);
+        let cols = self.forward.weights().cols(table.id);
+        let (rows, source) = (values.len() / cols, MatrixRef { cols, values: &values });
+        let mut formats = vec![];
+        for format in self.formats(cols, false) {
+            let encoded = encode(format, rows, cols, &source, &[])
+                .map_err(|source| QuantizeError::Encode { tensor: table.key.clone(), source })?;
+            let error = relative_error(&values, &encoded);
+            formats.push(self.sensitivity(table.id, &encoded, error, &formats)?);
+        }
+        let (rows, cols) = (rows as u64, cols as u64);
+        Ok(WeightProfile { key: table.key.clone(), rows, cols, inputs: None, formats, parts: vec![] })
+    }
+
+    fn formats(&self, cols: usize, outliers: bool) -> Vec<Format> {
+        let fits = |format: &Format| (cols as u64).is_multiple_of(format.column_multiple());
+        tried_formats(&self.options.formats, outliers).into_iter().filter(fits).collect()
+    }
+
+    /// The first format is always measured; a fast measurement scales the others from it.
+    fn sensitivity(
+        &mut self,
+        id: TensorId,
+        encoded: &Encoded,
+        output_error: f64,
+        earlier: &[Sensitivity],
+    ) -> Result<Sensitivity, QuantizeError> {
+        let divergence = match (self.options.mode, earlier.first()) {
+            (SensitivityMode::Fast, Some(first)) if first.output_error > 0.0 => {
+                first.divergence.scaled(output_error / first.output_error)
+            }
+            _ => self.divergence(id, &decoded(encoded.view()), self.tokens.for_divergence().len())?,
+        };
+        Ok(Sensitivity { format: encoded.format, output_error, divergence })
+    }
+
+    /// What the model loses over the first of the batches that tell a divergence, with `values` for a tensor.
+    fn divergence(
+        &mut self,
+        id: TensorId,
+        values: &[f32],
+        batches: usize,
+    ) -> Result<Divergence, QuantizeError> {
+        let original = self.forward.weights_mut().exchange(id, values);
+        let (batches, states) = (&self.tokens.for_divergence()[..batches], &self.states[..batches]);
+        let found = self.baseline.divergences(self.forward, batches, states);
+        self.forward.weights_mut().restore(id, original);
+        Ok(by_stratum(&found?, &self.tokens.strata))
+    }
+}
+
+/// Rounding that makes up for errors has nothing to do at 16 bits.
+fn compensates(format: Format, how: Option<&Transform>) -> Option<&Transform> {
+    how.filter(|_| format.code_bits() < 16)
+}
+
+/// Squared error over the energy.
+fn relative_error(values: &[f32], encoded: &Encoded) -> f64 {
+    let mut decoded = vec![0.0; values.len()];
+    samp_kernels::format::decode_rows(encoded.view(), 0, &mut decoded);
+    let square = |x: f64| x * x;
+    let error: f64 = values.iter().zip(&decoded).map(|(&w, &q)| square(f64::from(w) - f64::from(q))).sum();
+    error / values.iter().map(|&w| square(f64::from(w))).sum::<f64>().max(f64::MIN_POSITIVE)
+}
