@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use data_fingerprint::{Fingerprint, StratumSize};
 pub use pass_effect::{ErrorFactor, PassEffect};
 pub use profile::{
-    Divergence, HeadRange, InputStatistics, MemberProfile, PROFILE_VERSION, Profile,
-    ProfileWriteError, Sensitivity, WeightProfile, layer_of, tried_formats,
+    Divergence, HeadRange, InputStatistics, MemberProfile, PROFILE_VERSION, Profile, ProfileWriteError,
+    Sensitivity, WeightProfile, layer_of, tried_formats,
 };
 
 use crate::lower::{PlanSpec, TensorSpec};

@@ -227,8 +227,7 @@ impl Profile {
             let path = path.to_owned();
             move |source| ProfileWriteError { action, path, source }
         };
-        let mut file =
-            tempfile::NamedTempFile::new_in(folder).map_err(failed("making a file in", folder))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed("making a file in", folder))?;
         let text = serde_json::to_string_pretty(self).expect("finite numbers and string keys") + "\n";
         file.write_all(text.as_bytes()).map_err(failed("writing", path))?;
         file.as_file().sync_all().map_err(failed("syncing", path))?;

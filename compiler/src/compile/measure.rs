@@ -1,6 +1,10 @@
 //! Measuring alone: what each format costs each weight, without a plan.
 
-use std::{fs, ops::Range, path::{Path, PathBuf}};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use samp_abi::TargetName;
 use samp_ir::Diagnostic;
@@ -60,11 +64,8 @@ impl MeasureTask {
     /// Measures and writes the profile. What an interrupted run had measured is taken over.
     pub fn run(self, output: &Path, progress: &dyn Progress) -> Result<Profile, CompileError> {
         let MeasureRequest { measure, quality, max_context, layers, work, .. } = self.request;
-        let options = LowerOptions {
-            max_context,
-            quality,
-            ..LowerOptions::new(TargetName::Cpu, LoadedRecipe::samp())
-        };
+        let options =
+            LowerOptions { max_context, quality, ..LowerOptions::new(TargetName::Cpu, LoadedRecipe::samp()) };
         let (source, records) = (self.source, self.data.calibration);
         let task = ProfileTask { source, options, records, measure, layers, work: work.clone() };
         let profile = task.run(progress)?;

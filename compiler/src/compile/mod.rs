@@ -47,11 +47,7 @@ pub fn compile(request: &CompileRequest, progress: &dyn Progress) -> Result<Comp
 
 /// Compiles a checkpoint without quantization, as the baseline of an evaluation of a plan with contexts of up to
 /// `max_context` positions: under dynamic rotary scaling another context would be another model.
-pub fn compile_unquantized(
-    model: &Path,
-    output: &Path,
-    max_context: u64,
-) -> Result<Compiled, CompileError> {
+pub fn compile_unquantized(model: &Path, output: &Path, max_context: u64) -> Result<Compiled, CompileError> {
     let recipe = Recipe::uniform(Format::F32);
     let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
     let request = CompileRequest {

@@ -136,10 +136,7 @@ impl CalibrationRequest {
     }
 
     /// As the search takes it; the weights' budget is a constraint, too.
-    pub(super) fn search_request(
-        &self,
-        weight_budget: Option<u64>,
-    ) -> Result<SearchRequest, CompileError> {
+    pub(super) fn search_request(&self, weight_budget: Option<u64>) -> Result<SearchRequest, CompileError> {
         let profile = self.profile.as_deref().map(crate::certificate::Profile::read).transpose()?;
         let mut constraints = self.constraints.clone();
         constraints.weight_bytes = constraints.weight_bytes.or(weight_budget.map(|bytes| bytes as f64));

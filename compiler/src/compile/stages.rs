@@ -17,8 +17,8 @@ use crate::{
     certificate::{Certificate, QualityEvidence},
     emit::{EmitOptions, EncodedWeights, Forecast, MachineCode, emit, forecast},
     lower::{
-        LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, check_budget, lower_model,
-        lower_to_spec, pipeline::Trace,
+        LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, check_budget, lower_model, lower_to_spec,
+        pipeline::Trace,
     },
     quantize::{
         QuantizeError, RoundedStore,
@@ -168,11 +168,7 @@ impl Planned {
 
     /// Writes the plan. On any error the target is what it was before; after an interruption the same compile continues from
     /// what was finished.
-    pub fn emit(
-        self,
-        emission: &EmissionRequest,
-        progress: &dyn Progress,
-    ) -> Result<Compiled, CompileError> {
+    pub fn emit(self, emission: &EmissionRequest, progress: &dyn Progress) -> Result<Compiled, CompileError> {
         let threads = emission.threads()?;
         let Some(import) = self.source.import() else { return Err(CompileError::NoWeights(self.model)) };
         let calibrated = self.calibrated.as_ref();

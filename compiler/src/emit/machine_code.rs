@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use rayon::prelude::*;
-use samp_kernels::{
-    cuda::Source,
-    target::Target,
-};
+use samp_kernels::{cuda::Source, target::Target};
 use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc};
 use samp_runtime::{
     cache_dir::cache_dir,

@@ -152,8 +152,7 @@ pub fn lower_model(
     let max_context = options.max_context.unwrap_or(config.max_position_embeddings);
     let mut warnings: Vec<Diagnostic> = config.set_context(max_context).into_iter().collect();
     let inputs = pipeline_inputs(&config, options, measurements, max_context)?;
-    warnings
-        .extend((is_fp8(inputs.kv.format) && measurements.kv_scales.is_none()).then(uncalibrated_kv));
+    warnings.extend((is_fp8(inputs.kv.format) && measurements.kv_scales.is_none()).then(uncalibrated_kv));
     let context = Context::new();
     let mut module = source.build_graph(&context);
     let trace = lower(&mut module, &inputs, until, keep)?;

@@ -68,7 +68,8 @@ pub fn program_time(plan: &Plan, tokens: u64) -> Option<Nanos> {
 /// The same of a plan that is not made yet.
 fn spec_time(spec: &PlanSpec, tokens: u64) -> Option<Nanos> {
     let matrix = |id| spec.matrix(id);
-    Predicted { target: spec.target, fixed: spec.plan_constants(&matrix), limits: &spec.limits }.program_time(tokens)
+    Predicted { target: spec.target, fixed: spec.plan_constants(&matrix), limits: &spec.limits }
+        .program_time(tokens)
 }
 
 fn of_plan(plan: &Plan, time: &dyn Fn(Predicted<'_>) -> Option<Nanos>) -> Option<Nanos> {

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::error_code;
 use super::quality_pass::{QualityPass, quant_options};
+use crate::error_code;
 
 const MAX_BYTES: u64 = 1 << 20;
 

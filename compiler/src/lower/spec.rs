@@ -118,10 +118,7 @@ impl TensorSpec {
 
 impl PlanSpec {
     /// What the plan fixes for its kernels; `matrix` is that of [`PlanSpec::matrix`].
-    pub(crate) fn plan_constants<'a>(
-        &'a self,
-        matrix: &'a dyn Fn(TensorId) -> Matrix,
-    ) -> PlanConstants<'a> {
+    pub(crate) fn plan_constants<'a>(&'a self, matrix: &'a dyn Fn(TensorId) -> Matrix) -> PlanConstants<'a> {
         PlanConstants { model: &self.model, kv: &self.kv, program: &self.program, matrix }
     }
 

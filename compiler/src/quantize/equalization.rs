@@ -40,7 +40,10 @@ impl EqualizationScales {
         let scales = columns.into_iter().filter_map(|(pair, columns)| {
             let rows = rows.get(pair)?;
             let rows = &rows[rows.len() - columns.len()..];
-            Some((pair.into(), rows.iter().zip(columns).map(|(&row, columns)| balance(row, columns)).collect()))
+            Some((
+                pair.into(),
+                rows.iter().zip(columns).map(|(&row, columns)| balance(row, columns)).collect(),
+            ))
         });
         Ok(EqualizationScales(scales.collect()))
     }

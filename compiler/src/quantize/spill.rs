@@ -62,7 +62,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for rows in [1, 1000] {
             let values: Vec<f32> = (0..64 * rows).map(|i| i as f32).collect();
-            let tensor = encode(Format::F32, rows, 64, &MatrixRef { cols: 64, values: &values }, &[]).unwrap();
+            let tensor =
+                encode(Format::F32, rows, 64, &MatrixRef { cols: 64, values: &values }, &[]).unwrap();
             let spilled = SpilledTensor::spill(tensor.clone(), dir.path()).unwrap();
             assert_eq!(matches!(spilled, SpilledTensor::Disk(..)), rows == 1000);
             let bytes = |view: EncodedRef<'_>| view.part(Component::Values).to_vec();

@@ -84,7 +84,10 @@ fn what_is_missing_is_refused_before_any_work() {
     let recipe = Precision::Recipe(recipe::load("samp").unwrap());
     let request = CompileRequest::new(&shapes, TargetName::Cpu, recipe).into_plan(bench.path("plan"));
     let refused = compile(&request, &Silent).err().unwrap();
-    assert!(matches!(&refused, CompileError::NoWeights(model) if **model == *Path::new(&shapes)), "{refused}");
+    assert!(
+        matches!(&refused, CompileError::NoWeights(model) if **model == *Path::new(&shapes)),
+        "{refused}"
+    );
     let precision = Precision::Calibrated(Box::new(calibration()));
     let request = CompileRequest::new(&shapes, TargetName::Cpu, precision).into_plan(bench.path("plan"));
     let refused = compile(&request, &Silent).err().unwrap();

@@ -8,8 +8,8 @@ use samp_abi::{
 };
 use samp_cli::report::{Price, ReportInputs, page};
 use samp_compiler::certificate::{
-        Certificate, Divergence, ErrorFactor, Fingerprint, HeldOut, InputStatistics, PROFILE_VERSION, PassEffect,
-        Profile, QualityEvidence, Round, Sensitivity, StratumQuality, Uniform, WeightProfile,
+    Certificate, Divergence, ErrorFactor, Fingerprint, HeldOut, InputStatistics, PROFILE_VERSION, PassEffect,
+    Profile, QualityEvidence, Round, Sensitivity, StratumQuality, Uniform, WeightProfile,
 };
 
 use crate::harness::{Bench, fails, ok, samp};

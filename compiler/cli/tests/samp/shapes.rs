@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use samp_abi::TargetName;
-use samp_compiler::{
-    lower::{
-        LowerOptions, Lowered, Measurements, ModelSource, check_budget, lower_model, recipe, size::SizeTable,
-    },
+use samp_compiler::lower::{
+    LowerOptions, Lowered, Measurements, ModelSource, check_budget, lower_model, recipe, size::SizeTable,
 };
 use samp_ir::Phase;
 

@@ -120,20 +120,26 @@ fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
         folder.write("a.jsonl", &(texts("code", 0, 300) + &texts("json", 0, 300) + &texts("prose", 0, 300)));
     let encoder = encoder(2048);
     let data =
-        sampled(&DataRequest { mix: Some("code=3,json=1".into()), tokens: 2000, ..request(&path) }, &encoder).unwrap();
+        sampled(&DataRequest { mix: Some("code=3,json=1".into()), tokens: 2000, ..request(&path) }, &encoder)
+            .unwrap();
     let print = &data.fingerprint;
     assert_eq!(codes(&data.warnings), [error_code::STRATA_LEFT_OUT]);
     let tokens = |name: &str| print.strata[name].tokens;
     assert!((1470..=1515).contains(&tokens("code")) && (470..=515).contains(&tokens("json")), "{print:?}");
     assert_eq!((print.mix["prose"], print.strata.get("prose")), (0.0, None));
     assert_eq!(data.held_out.iter().filter(|r| r.stratum == "prose").count(), 38);
-    let again = sampled(&DataRequest { mix: Some("json=10,code=30".into()), tokens: 2000, ..request(&path) }, &encoder)
-        .unwrap();
+    let again = sampled(
+        &DataRequest { mix: Some("json=10,code=30".into()), tokens: 2000, ..request(&path) },
+        &encoder,
+    )
+    .unwrap();
     assert_eq!(&again.fingerprint, print);
     let scarce =
-        sampled(&DataRequest { mix: Some("code=9,json=1,prose=1".into()), ..request(&path) }, &encoder).unwrap();
+        sampled(&DataRequest { mix: Some("code=9,json=1,prose=1".into()), ..request(&path) }, &encoder)
+            .unwrap();
     assert_eq!(codes(&scarce.warnings), [error_code::SHORT_STRATA]);
-    let error = sampled(&DataRequest { mix: Some("code=1,xml=1".into()), ..request(&path) }, &encoder).unwrap_err();
+    let error =
+        sampled(&DataRequest { mix: Some("code=1,xml=1".into()), ..request(&path) }, &encoder).unwrap_err();
     assert_eq!(error.code, error_code::MIX);
     assert!(
         error.to_string().contains("`xml`") && error.to_string().contains("code, json, prose"),
@@ -162,7 +168,8 @@ fn what_the_data_cannot_show_is_said() {
     let folder = Folder::new();
     let path = folder.write("a.jsonl", &(texts("code", 0, 100) + &texts("json", 0, 100)));
     let copied = folder.write("b.jsonl", &(texts("code", 95, 40) + &texts("json", 300, 7)));
-    let data = sampled(&DataRequest { audit: Some(copied.clone()), ..request(&path) }, &encoder(2048)).unwrap();
+    let data =
+        sampled(&DataRequest { audit: Some(copied.clone()), ..request(&path) }, &encoder(2048)).unwrap();
     assert_eq!(codes(&data.warnings), [error_code::OVERLAP, error_code::FEW_HELD_OUT]);
     assert!(data.warnings[0].message.starts_with("5 of 47"), "{}", data.warnings[0]);
     assert_eq!(data.warnings[1].notes, ["`json`: 7"]);
@@ -170,8 +177,10 @@ fn what_the_data_cannot_show_is_said() {
     let traffic = (0..60).map(|i| format!("{{\"text\": \"flush the parser {i}\", \"stratum\": \"code\"}}\n"));
     let traffic = traffic.collect::<String>() + &texts("json", 500, 60) + &texts("chat", 0, 3);
     let traffic = folder.write("traffic.jsonl", &traffic);
-    let data = sampled(&DataRequest { traffic: Some(traffic.clone()), ..request(&path) }, &encoder(2048)).unwrap();
-    let found: Vec<&Diagnostic> = data.warnings.iter().filter(|w| w.code == error_code::UNLIKE_TRAFFIC).collect();
+    let data =
+        sampled(&DataRequest { traffic: Some(traffic.clone()), ..request(&path) }, &encoder(2048)).unwrap();
+    let found: Vec<&Diagnostic> =
+        data.warnings.iter().filter(|w| w.code == error_code::UNLIKE_TRAFFIC).collect();
     assert!(found[0].message.contains("`code`") && found[0].notes.len() == 5, "{}", found[0]);
     assert!(found[0].notes.iter().any(|note| note.contains("\"ser\"")), "{}", found[0]);
     assert!(found.last().unwrap().message.ends_with("not calibrated on: chat"));

@@ -55,7 +55,12 @@ impl FunctionSnapshot {
     }
 
     /// What a pass did that made `after` of this model and changed the weights of these tensors.
-    pub fn effect(&self, pass: &str, after: &FunctionSnapshot, changed: &dyn Fn(TensorId) -> bool) -> PassEffect {
+    pub fn effect(
+        &self,
+        pass: &str,
+        after: &FunctionSnapshot,
+        changed: &dyn Fn(TensorId) -> bool,
+    ) -> PassEffect {
         let change = |(before, after): (&LinearError, &LinearError)| {
             let (linear, before_error) = (before.key.clone(), before.error);
             let change = LinearChange { linear, before: before_error, after: after.error };

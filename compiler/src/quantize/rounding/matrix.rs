@@ -4,7 +4,7 @@ use samp_abi::Format;
 use samp_kernels::{
     encoded::Encoded,
     format::{EncodeError, encode},
-    quantize::{CholeskyFactor, ColumnOrder, Damping, Hessian, RoundingSpec, MatrixRef, gptq, nearest},
+    quantize::{CholeskyFactor, ColumnOrder, Damping, Hessian, MatrixRef, RoundingSpec, gptq, nearest},
 };
 use samp_passes::transform::Transform;
 

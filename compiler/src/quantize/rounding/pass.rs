@@ -74,8 +74,7 @@ impl<'a> RoundingPass<'a> {
             // Formats with blocks of the same width take columns in the same order.
             let same = format.column_multiple() == first.column_multiple();
             let other = (!same).then(|| cholesky(&hessian, format));
-            let inputs =
-                FactoredHessian { hessian: &hessian, factor: other.as_ref().unwrap_or(&shared) };
+            let inputs = FactoredHessian { hessian: &hessian, factor: other.as_ref().unwrap_or(&shared) };
             round_matrix(own, slice.rounding(), slice.how(), &inputs).map_err(|source| slice.refused(source))
         };
         let encoded: Vec<Encoded> = slices.iter().map(encoded).collect::<Result<_, _>>()?;

@@ -6,9 +6,7 @@ use samp_passes::{FormatCost, WeightSensitivity, legal_ops};
 use samp_runtime::Progress;
 
 use super::measured::Measured;
-use crate::{
-    quantize::{calibration_tokens::batches_with, error::QuantizeError, token_batch::TokenBatch},
-};
+use crate::quantize::{calibration_tokens::batches_with, error::QuantizeError, token_batch::TokenBatch};
 
 /// Tokens that the weights of a sample are rounded under, at least so many.
 const TOKENS: usize = 16_384;

@@ -8,12 +8,10 @@ use samp_passes::{QuantOptions, recipe::Recipe, transform::Rounding};
 
 use crate::{
     import::Checkpoint,
-    lower::{
-        LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, lower_model, recipe::LoadedRecipe,
-    },
+    lower::{LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, lower_model, recipe::LoadedRecipe},
     quantize::{
-        baseline::BaselineWeights, data::TokenRecord, equalization::EqualizationScales,
-        error::QuantizeError, forward::Forward,
+        baseline::BaselineWeights, data::TokenRecord, equalization::EqualizationScales, error::QuantizeError,
+        forward::Forward,
     },
 };
 
@@ -42,7 +40,8 @@ impl BaselineModel {
         if source.import().is_none() {
             return Err(QuantizeError::NoWeights);
         }
-        let longest = records.iter().flat_map(|records| records.iter()).map(|record| record.tokens.len()).max();
+        let longest =
+            records.iter().flat_map(|records| records.iter()).map(|record| record.tokens.len()).max();
         let f32_options = LowerOptions {
             kv: Some(Format::F32),
             max_context: options.max_context,

@@ -20,8 +20,7 @@ use crate::{
 pub(super) fn kv_formats(options: &LowerOptions, constraints: &Constraints) -> Vec<Format> {
     let usual = default_kv_format(options.target);
     let fixed = options.kv.or(options.recipe.recipe.kv);
-    let constrained =
-        constraints.device_bytes.is_some() || constraints.objective == Objective::DeviceBytes;
+    let constrained = constraints.device_bytes.is_some() || constraints.objective == Objective::DeviceBytes;
     if fixed.is_none() && constrained {
         let mut formats = vec![usual, Format::F16, Format::Fp8E4m3(ScaleAxis::Tensor)];
         formats.dedup();

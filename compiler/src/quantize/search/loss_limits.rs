@@ -113,8 +113,15 @@ pub(super) mod tests {
         assert_eq!(strict.violation(&held(0.005, 0.002, 0.009)), None);
         let times = strict.violation(&held(0.005, 0.006, 0.009)).unwrap();
         assert!((times - 1.006f64.ln() / 1.003f64.ln()).abs() < 1e-12, "{times}");
-        assert!(strict.violation(&held(0.005, 0.002, 0.02)).is_some(), "others are held to the overall limit");
-        assert_eq!(limits(Some(0.01), 0.05).violation(&held(0.01, 0.04, 0.01)), None, "wider is allowed, too");
+        assert!(
+            strict.violation(&held(0.005, 0.002, 0.02)).is_some(),
+            "others are held to the overall limit"
+        );
+        assert_eq!(
+            limits(Some(0.01), 0.05).violation(&held(0.01, 0.04, 0.01)),
+            None,
+            "wider is allowed, too"
+        );
         assert_eq!(limits(None, 0.003).violation(&held(0.5, 0.002, 0.5)), None);
     }
 

@@ -20,8 +20,8 @@ use crate::{
     certificate::{CacheLoss, Fingerprint, Profile, Round},
     lower::{LowerOptions, Measurements, ModelSource, lower_model},
     quantize::{
-        calibration_tokens::CalibrationTokens, data::CalibrationData, error::QuantizeError,
-        forward::Forward, rounding::ProgramPair, token_batch::TokenBatch,
+        calibration_tokens::CalibrationTokens, data::CalibrationData, error::QuantizeError, forward::Forward,
+        rounding::ProgramPair, token_batch::TokenBatch,
     },
 };
 
@@ -93,8 +93,7 @@ impl SearchTask {
             layers: None,
             work: &work,
         };
-        let profiled =
-            profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
+        let profiled = profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
         let mut profile = profiled.profile;
         profile.keep(&request.measure.formats);
         let scales =

@@ -13,7 +13,9 @@ use samp_runtime::Progress;
 use super::measured::Measured;
 use crate::{
     certificate::{HeldOut, PassEffect},
-    lower::{LowerOptions, Lowered, PlanSpec, SourceSpec, lower_model, pipeline::Trace, recipe::LoadedRecipe},
+    lower::{
+        LowerOptions, Lowered, PlanSpec, SourceSpec, lower_model, pipeline::Trace, recipe::LoadedRecipe,
+    },
     quantize::{
         error::QuantizeError,
         forward::Forward,

@@ -7,11 +7,7 @@ use samp_passes::{
 };
 use samp_runtime::Progress;
 
-use super::{
-    loss_budget::Predicted,
-    measured::Measured,
-    rounded_plan::RoundedPlan,
-};
+use super::{loss_budget::Predicted, measured::Measured, rounded_plan::RoundedPlan};
 use crate::{
     certificate::{HeldOut, Round, ShadowPrice},
     lower::selection,
@@ -73,8 +69,7 @@ impl Measured {
         let mut constraints = self.request.constraints.clone();
         self.budget.constrain(&mut constraints);
         let selection = selection(&self.model.source, &self.model.options)?;
-        let decision =
-            assign_precision(&self.module, &self.known, &constraints, &self.device, &selection)?;
+        let decision = assign_precision(&self.module, &self.known, &constraints, &self.device, &selection)?;
         Ok(Decided { measured: self, decision })
     }
 

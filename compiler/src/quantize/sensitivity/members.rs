@@ -46,8 +46,7 @@ impl<'a> Members<'a> {
             let energy = output_energy(&source, member.rows, hessian).max(f64::MIN_POSITIVE);
             members.push(MemberRange { values: range, energy });
         }
-        let profile =
-            |m: &Member| MemberProfile { key: m.key.clone(), rows: m.rows as u64, formats: vec![] };
+        let profile = |m: &Member| MemberProfile { key: m.key.clone(), rows: m.rows as u64, formats: vec![] };
         let profiles = linear.members.iter().map(profile).collect();
         Members { values, hessian, members, profiles, weights: vec![] }
     }

@@ -84,7 +84,8 @@ impl<'a> WeightProbe<'a> {
                 .map_err(|source| QuantizeError::Encode { tensor: linear.key.clone(), source })?;
             let error = output_error(&source, encoded.view(), hessian) / energy;
             formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
-            let (fused, exact) = (formats.last().expect("just pushed"), self.options.mode == SensitivityMode::Exact);
+            let (fused, exact) =
+                (formats.last().expect("just pushed"), self.options.mode == SensitivityMode::Exact);
             members.measure(&encoded, fused, exact, &mut |values| {
                 let batches = self.tokens.for_divergence().len().div_ceil(MEMBERS_SHARE);
                 self.divergence(linear.weight, values, batches)

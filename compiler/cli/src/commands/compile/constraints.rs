@@ -143,7 +143,11 @@ impl ConstraintArgs {
             objective: self.optimize_for.objective(sequences),
             device_bytes: self.max_memory.map(|bytes| bytes.0 as f64),
             bits_per_weight: self.max_bits,
-            latency: self.max_latency.iter().map(|l| LatencyLimit { tokens: l.tokens, most: Nanos(l.nanos) }).collect(),
+            latency: self
+                .max_latency
+                .iter()
+                .map(|l| LatencyLimit { tokens: l.tokens, most: Nanos(l.nanos) })
+                .collect(),
             ..Constraints::default()
         }
     }
