@@ -1,33 +1,36 @@
 //! The command line.
 
 mod bench;
+mod device;
+mod lines;
+mod place;
+mod workers;
 
 use std::{
     path::{Path, PathBuf},
-    process::Command as Process,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use samp_abi::TargetName;
 use samp_gpu_bench::{
     Gpu,
     bench::report::Report,
     code, kernel_set,
-    outcome::Summary,
     plan::{Reference, agreement},
     suite,
-    supervise::{Limits, supervise},
 };
 use samp_kernel_cases::KernelCase;
 use samp_kernels::target::Target;
 use samp_nvrtc::Nvrtc;
 use samp_runtime::{Engine, EngineOptions, device::gpu::Driver, open};
 
-use crate::device::{self, Device, Job, gpu_target};
 use bench::Bench;
+use device::GpuJob;
+use lines::Lines;
+use place::{Device, Place, gpu_target};
+use workers::FirstUnit;
 
 /// Shows on a GPU that samp's kernels compute what they must, and measures how fast.
 #[derive(Debug, Parser)]
@@ -53,7 +56,7 @@ enum Command {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
-        part: Part,
+        first: FirstUnit,
     },
     /// Shows each kernel against its reference
     Kernels {
@@ -63,7 +66,7 @@ enum Command {
         #[arg(long, default_value = "")]
         only: String,
         #[command(flatten)]
-        part: Part,
+        first: FirstUnit,
     },
     /// Shows a plan of a small model against another's logits
     Plan {
@@ -95,37 +98,17 @@ enum Command {
     },
 }
 
-/// Where it is done.
-#[derive(Clone, Debug, Args)]
-pub struct Place {
-    /// The GPU
-    #[arg(long, value_enum, default_value = "cuda")]
-    pub device: Device,
-    /// What the GPU is
-    #[arg(long, value_parser = gpu_target, default_value = "h200")]
-    pub target: TargetName,
-    /// The folder that `prepare` filled
-    #[arg(long)]
-    pub code: Option<PathBuf>,
-}
-
-/// Which units this process does.
-#[derive(Clone, Copy, Debug, Args)]
-struct Part {
-    /// Does the units from this number on, in this process; otherwise all, in processes of their own
-    #[arg(long, hide = true)]
-    from: Option<usize>,
-}
-
 /// Does what the command line asks for; false if something is not as it must be.
 pub fn run(cli: Cli) -> Result<bool> {
     match cli.command {
         Command::Prepare { target, output } => prepare(target, &output),
-        Command::Conformance { place, part } => part.run(&place, |from| Suite(suite::conformance(), from)),
-        Command::Kernels { place, only, part } => part.run(&place, |from| {
+        Command::Conformance { place, first } => {
+            first.run(&place, |from| Suite { cases: suite::conformance(), from })
+        }
+        Command::Kernels { place, only, first } => first.run(&place, |from| {
             let mut cases = suite::kernels();
             cases.retain(|case| case.name.contains(&only));
-            Suite(cases, from)
+            Suite { cases, from }
         }),
         Command::Plan { plan, reference, tolerance, device } => {
             check_plan(&plan, &reference, tolerance, device)
@@ -133,31 +116,6 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::Table { bench, source, output } => table(&bench, &source, &output),
         Command::Bench(bench) => bench.run(),
     }
-}
-
-impl Part {
-    /// Does units from a number on, or has this program do all of them, in a new process after one that fails.
-    fn run<J: Job>(self, place: &Place, job: impl FnOnce(usize) -> J) -> Result<bool> {
-        if let Some(from) = self.from {
-            return device::on(place, job(from));
-        }
-        let program = std::env::current_exe().context("looking for this program")?;
-        let worker = |from: usize| {
-            let mut worker = Process::new(&program);
-            worker.args(std::env::args_os().skip(1)).args(["--from", &from.to_string()]);
-            Ok(worker)
-        };
-        let Summary { held, wrong, left_out } =
-            supervise(worker, limits(place.device), &mut |line| println!("{line}"))?;
-        println!("{held} held, {} wrong, {left_out} not for this GPU", wrong.len());
-        Ok(wrong.is_empty() && held > 0)
-    }
-}
-
-/// On a GPU a unit takes a fraction of a second.
-fn limits(device: Device) -> Limits {
-    let unit = if device == Device::Cuda { Duration::from_secs(10) } else { Duration::from_secs(3600) };
-    Limits { start: Duration::from_secs(60), unit, restarts: 8 }
 }
 
 fn check_plan(path: &Path, reference: &Path, tolerance: f32, device: Device) -> Result<bool> {
@@ -171,7 +129,7 @@ fn check_plan(path: &Path, reference: &Path, tolerance: f32, device: Device) -> 
 
 fn table(bench: &Path, source: &str, output: &Path) -> Result<bool> {
     let report = Report::read(bench).with_context(|| format!("reading {}", bench.display()))?;
-    let measured = report.measured(source).map_err(anyhow::Error::msg)?;
+    let measured = report.measured(source)?;
     ensure!(!measured.rows.is_empty(), "{}: expected times of kernels, found none", bench.display());
     let mut json = serde_json::to_string_pretty(&measured)?;
     json.push('\n');
@@ -188,12 +146,14 @@ fn prepare(target: TargetName, folder: &Path) -> Result<bool> {
 }
 
 /// Cases, and the number of the first to be run.
-struct Suite(Vec<KernelCase>, usize);
+struct Suite {
+    cases: Vec<KernelCase>,
+    from: usize,
+}
 
-impl Job for Suite {
+impl GpuJob for Suite {
     fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool> {
-        let Suite(cases, from) = self;
-        gpu.run(cases.get(from..).unwrap_or_default(), |line| println!("{line}"))?;
+        gpu.run(self.cases.get(self.from..).unwrap_or_default(), &Lines)?;
         Ok(true)
     }
 }

@@ -11,7 +11,7 @@ use samp_nvrtc::{Arch, Cache, Nvrtc, NvrtcError};
 pub enum Code {
     /// A folder that [`prepare`] filled.
     Folder {
-        /// The folder.
+        /// Where the code lies.
         folder: PathBuf,
         /// What its code is for.
         arch: Arch,
@@ -29,11 +29,11 @@ pub enum CodeError {
         folder.display()
     )]
     Missing {
-        /// The kernel.
+        /// Name of the kernel.
         kernel: &'static str,
         /// The constants that specialise it.
         defines: String,
-        /// For what.
+        /// What it would be compiled for.
         arch: Arch,
         /// Where it was looked for.
         folder: PathBuf,
@@ -44,7 +44,7 @@ pub enum CodeError {
     /// Code that would run slower than it was written to.
     #[error("{} kernels for {arch} are not what they were written to be, a bug in samp: please report\n{}", kernels.len(), kernels.join("\n"))]
     Faulty {
-        /// For what.
+        /// What it would be compiled for.
         arch: Arch,
         /// Each with its constants and all that is wrong with its code.
         kernels: Vec<String>,
@@ -61,7 +61,7 @@ impl Code {
     }
 
     /// The code of a kernel; nothing of [`Code::Source`].
-    pub fn of(&self, source: &Source) -> Result<Vec<u8>, CodeError> {
+    pub fn cubin(&self, source: &Source) -> Result<Vec<u8>, CodeError> {
         let Code::Folder { folder, arch } = self else { return Ok(vec![]) };
         let found = Cache::at(folder).find(source, *arch);
         found.map(|cubin| cubin.bytes).ok_or_else(|| CodeError::Missing {

@@ -6,15 +6,15 @@ use samp_abi::{ElementType, Format, Group, ScaleAxis};
 use samp_kernels::{cuda::Source, target::Target};
 
 use crate::{
-    GpuError,
-    bench::{attention::Kv, linear::Task, passes::Pass, step},
+    bench::{attention::KvFormat, linear::LinearProblem, row_kernels::RowKernel, step},
+    error::GpuError,
     memory,
-    shapes::{Projection, Shape},
+    model_shape::{BenchModel, Projection},
     suite,
 };
 
 /// Models that are measured.
-pub const SHAPES: [Shape; 2] = [Shape::Llama3_8b, Shape::Llama3_70b];
+pub const MODELS: [BenchModel; 2] = [BenchModel::Llama3_8b, BenchModel::Llama3_70b];
 /// Numbers of tokens that linears are measured at.
 pub const TOKENS: [u32; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// Formats of decoder linears that are measured.
@@ -27,20 +27,24 @@ pub const FORMATS: [Format; 6] = [
     Format::Bf16,
 ];
 
-/// The linears of a shape: those of the decoder in every format, fp8 with activations of fp8 too, the head in formats of 16
+/// The linears of a model: those of the decoder in every format, fp8 with activations of fp8 too, the head in formats of 16
 /// bits.
-pub fn tasks(shape: Shape, formats: &[Format], target: &Target) -> Vec<(Projection, Task)> {
-    let sizes = shape.sizes();
+pub fn linear_problems(
+    model: BenchModel,
+    formats: &[Format],
+    target: &Target,
+) -> Vec<(Projection, LinearProblem)> {
+    let shape = model.shape();
     let of = |projection: Projection| {
-        let (rows, cols) = sizes.of(projection);
+        let matrix = shape.matrix(projection);
         let f32_out = projection == Projection::LmHead;
-        let wanted = formats.iter().filter(move |format| !f32_out || format.plain().is_some());
-        wanted.flat_map(move |&format| {
+        let taken = formats.iter().filter(move |format| !f32_out || format.plain().is_some());
+        taken.flat_map(move |&format| {
             let activations = target.activations_beside(&[format]);
-            let task = Task { format, activations, rows, cols, f32_out };
-            let fp8 = Task { activations: ElementType::U8, ..task };
+            let problem = LinearProblem { format, activations, matrix, f32_out };
+            let fp8 = LinearProblem { activations: ElementType::U8, ..problem };
             let both = matches!(format, Format::Fp8E4m3(_)).then_some(fp8);
-            [task].into_iter().chain(both).map(move |task| (projection, task))
+            [problem].into_iter().chain(both).map(move |problem| (projection, problem))
         })
     };
     Projection::ALL.into_iter().flat_map(of).collect()
@@ -52,15 +56,16 @@ pub fn sources(target: &Target) -> Result<Vec<Source>, GpuError> {
     let hopper = target.has_wgmma();
     let cases = suite::conformance().into_iter().chain(suite::kernels());
     all.extend(cases.filter(|case| hopper || !case.hopper).map(|case| case.source));
-    for shape in SHAPES {
-        for kv in [Kv::F16, Kv::Fp8] {
+    for model in MODELS {
+        let shape = model.shape();
+        for kv in [KvFormat::F16, KvFormat::Fp8] {
             for format in [Format::F16, Format::Bf16] {
-                all.extend(step::sources(shape.sizes(), (format, kv), target)?);
+                all.extend(step::sources(shape, format, kv, target)?);
             }
         }
-        all.extend(Pass::ALL.map(|pass| pass.source(&shape.sizes())));
-        for (_, task) in tasks(shape, &FORMATS, target) {
-            let candidates = TOKENS.iter().flat_map(|&tokens| task.candidates(target, tokens));
+        all.extend(RowKernel::ALL.map(|kernel| kernel.source(&shape)));
+        for (_, problem) in linear_problems(model, &FORMATS, target) {
+            let candidates = TOKENS.iter().flat_map(|&tokens| problem.candidates(target, tokens));
             all.extend(candidates.map(|candidate| candidate.source()));
         }
     }

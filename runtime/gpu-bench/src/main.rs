@@ -1,7 +1,6 @@
 //! The command `samp-gpu`.
 
 mod cli;
-mod device;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,12 @@ use samp_abi::{Component, ElementType, Format, Layout};
 use samp_kernels::cuda::{Grid, Source};
 use samp_runtime::device::gpu::{Arg, Driver, DriverError, Range};
 
-use crate::{Gpu, GpuError, Ready};
+use crate::{
+    error::GpuError,
+    gpu::{Gpu, Ready},
+    model_shape::MatrixShape,
+    pattern::Pattern,
+};
 
 /// Threads of a block of fill and copy.
 const THREADS: u32 = 256;
@@ -19,67 +24,21 @@ fn own(stem: &'static str, text: &'static str) -> Source {
     Source::new(stem, text)
 }
 
-/// Fills memory.
+/// The kernel that fills memory with random words.
 pub fn fill_source() -> Source {
     own("fill", include_str!("../cuda/fill.cu"))
 }
 
-/// Copies memory.
+/// The kernel that copies memory, in chunks of 16 bytes.
 pub fn copy_source() -> Source {
     own("copy", include_str!("../cuda/copy.cu"))
 }
 
-/// Which bits of each random word are kept, and which are set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    keep: u32,
-    set: u32,
-}
-
-impl Pattern {
-    /// Any bits.
-    pub const CODES: Pattern = Pattern { keep: !0, set: 0 };
-    /// f16 of either sign below 2^-7: weights.
-    const SMALL_HALVES: Pattern = Pattern { keep: 0x9fff_9fff, set: 0 };
-    /// f16 of either sign below 2: activations, keys and values.
-    pub const HALVES: Pattern = Pattern { keep: 0xbfff_bfff, set: 0 };
-    /// E4M3 of either sign below 2.
-    pub const FP8: Pattern = Pattern { keep: 0xbfbf_bfbf, set: 0 };
-    /// f32 from 2^-10 to 2^-9: scales.
-    pub const SCALES: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3a80_0000 };
-    /// bf16 of either sign from 1 to 2: activations.
-    pub const BF16: Pattern = Pattern { keep: 0x807f_807f, set: 0x3f80_3f80 };
-    /// bf16 of either sign from 2^-7 to 2^-6: weights.
-    const SMALL_BF16: Pattern = Pattern { keep: 0x807f_807f, set: 0x3c00_3c00 };
-    /// f32 from 1 to 2: weights of norms, and rows.
-    pub const AROUND_ONE: Pattern = Pattern { keep: 0x007f_ffff, set: 0x3f80_0000 };
-    /// f16 from 2^-10 to 2^-9: scales of groups.
-    const HALF_SCALES: Pattern = Pattern { keep: 0x03ff_03ff, set: 0x1400_1400 };
-    /// Four bits to a byte: zero points.
-    const ZERO_POINTS: Pattern = Pattern { keep: 0x0f0f_0f0f, set: 0 };
-    /// Odd bytes: int8 without −128.
-    const INT8: Pattern = Pattern { keep: !0, set: 0x0101_0101 };
-
-    /// Valid values of one array of a weight; of f32 are norms'.
-    fn of(format: Format, component: Component, dtype: ElementType) -> Pattern {
-        match (component, format) {
-            (Component::Values, Format::F32) => Pattern::AROUND_ONE,
-            (Component::Values, Format::F16) => Pattern::SMALL_HALVES,
-            (Component::Values, Format::Bf16) => Pattern::SMALL_BF16,
-            (Component::Values, Format::Fp8E4m3(_)) => Pattern::FP8,
-            (Component::Values, Format::Int8 { .. }) => Pattern::INT8,
-            (Component::ZeroPoints, _) => Pattern::ZERO_POINTS,
-            (Component::Values | Component::AbsmaxCodes, _) => Pattern::CODES,
-            _ if dtype == ElementType::F16 => Pattern::HALF_SCALES,
-            _ => Pattern::SCALES,
-        }
-    }
-}
-
 /// A weight in packed form, several times over.
-pub struct Weight<M> {
+pub struct WeightCopies<M> {
     memory: M,
-    parts: Vec<Range>,
+    /// The arrays of the first copy.
+    arrays: Vec<Range>,
     stride: u64,
     /// How many there are.
     pub copies: usize,
@@ -88,46 +47,60 @@ pub struct Weight<M> {
     has_gap: bool,
 }
 
-impl<M> Weight<M> {
+impl<M> WeightCopies<M> {
     /// The arrays of one of the copies, as kernels take them.
     pub fn args(&self, copy: usize) -> Vec<Arg<'_, M>> {
         let base = self.stride * (copy % self.copies) as u64;
-        let arg = |part: &Range| Arg::Memory {
+        let arg = |array: &Range| Arg::Memory {
             memory: &self.memory,
-            offset: base + part.offset,
-            bytes: part.bytes,
+            offset: base + array.offset,
+            bytes: array.bytes,
         };
-        let mut args: Vec<Arg<'_, M>> = self.parts.iter().map(arg).collect();
+        let mut args: Vec<Arg<'_, M>> = self.arrays.iter().map(arg).collect();
         args.extend(self.has_gap.then_some(Arg::Null));
         args
     }
 }
 
-/// The whole of a piece of memory.
-pub struct Piece<M> {
+/// An allocation of a known length.
+pub struct GpuBuffer<M> {
     memory: M,
     bytes: u64,
 }
 
-impl<M> Piece<M> {
-    /// All of it.
+impl<M> GpuBuffer<M> {
+    /// All of it, as kernels take it.
     pub fn arg(&self) -> Arg<'_, M> {
-        self.part(0, self.bytes)
+        self.range(0, self.bytes)
     }
 
-    /// Some of it.
-    pub fn part(&self, offset: u64, bytes: u64) -> Arg<'_, M> {
+    /// Some of it, as kernels take it.
+    pub fn range(&self, offset: u64, bytes: u64) -> Arg<'_, M> {
         Arg::Memory { memory: &self.memory, offset, bytes }
     }
 }
 
-/// Fills memory of one GPU.
-pub struct Filler<K>(Ready<K>);
+/// One stored array of a weight, and where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightArray {
+    /// What it holds.
+    pub component: Component,
+    /// Type of its elements.
+    pub dtype: ElementType,
+    /// Its bytes within the memory that is filled.
+    pub range: Range,
+}
+
+/// The kernel that fills memory, ready on a GPU.
+pub struct FillKernel<'g, D: Driver> {
+    gpu: &'g Gpu<'g, D>,
+    ready: Ready<D::Kernel>,
+}
 
 impl<D: Driver> Gpu<'_, D> {
     /// Readies the kernel that fills memory.
-    pub fn filler(&self) -> Result<Filler<D::Kernel>, GpuError> {
-        Ok(Filler(self.ready(&fill_source(), self.stream_grid(u64::MAX))?))
+    pub fn fill_kernel(&self) -> Result<FillKernel<'_, D>, GpuError> {
+        Ok(FillKernel { gpu: self, ready: self.ready(&fill_source(), self.stream_grid(u64::MAX))? })
     }
 
     /// A launch over so many words or chunks, by as many blocks as keep every multiprocessor busy.
@@ -136,11 +109,27 @@ impl<D: Driver> Gpu<'_, D> {
         Grid { blocks: [blocks.max(1), 1, 1], threads: THREADS, shared_bytes: 0 }
     }
 
+    /// So many zero bytes.
+    pub fn zeros(&self, what: &'static str, bytes: u64) -> Result<GpuBuffer<D::Memory>, GpuError> {
+        let memory = self.driver.allocate(what, bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT))?;
+        Ok(GpuBuffer { memory, bytes })
+    }
+
+    /// These integers, of 32 bits each.
+    pub fn integers(&self, what: &'static str, values: &[i32]) -> Result<GpuBuffer<D::Memory>, GpuError> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let buffer = self.zeros(what, bytes.len() as u64)?;
+        self.driver.upload(&buffer.memory, 0, &bytes)?;
+        Ok(buffer)
+    }
+}
+
+impl<D: Driver> FillKernel<'_, D> {
     /// Fills a range with numbers of a pattern, others for each seed.
     pub fn fill_range(
         &self,
-        filler: &Filler<D::Kernel>,
-        (memory, range): (&D::Memory, Range),
+        memory: &D::Memory,
+        range: Range,
         pattern: Pattern,
         seed: u64,
     ) -> Result<(), DriverError> {
@@ -155,79 +144,66 @@ impl<D: Driver> Gpu<'_, D> {
                 Arg::I32(pattern.set as i32),
                 Arg::I32((seed + done / most) as i32),
             ];
-            self.driver.launch(&filler.0.kernel, self.stream_grid(bytes / 4), &args)?;
+            self.gpu.driver.launch(&self.ready.kernel, self.gpu.stream_grid(bytes / 4), &args)?;
             done += bytes;
         }
         Ok(())
     }
 
-    /// Fills the arrays of the weight of a number with valid values.
+    /// Fills the arrays of the weight of a number with valid values of its format.
     pub fn fill_weight(
         &self,
-        filler: &Filler<D::Kernel>,
         memory: &D::Memory,
-        (format, number): (Format, u64),
-        arrays: impl Iterator<Item = (Component, ElementType, Range)>,
+        format: Format,
+        number: u64,
+        arrays: impl Iterator<Item = WeightArray>,
     ) -> Result<(), DriverError> {
-        for ((component, dtype, range), array) in arrays.zip(0..) {
+        for (WeightArray { component, dtype, range }, array) in arrays.zip(0..) {
             let seed = number * SEEDS_PER_WEIGHT + array * SEEDS_PER_ARRAY;
-            self.fill_range(filler, (memory, range), Pattern::of(format, component, dtype), seed)?;
+            self.fill_range(memory, range, Pattern::for_component(format, component, dtype), seed)?;
         }
         Ok(())
     }
 
     /// So many bytes of a pattern.
-    pub fn filled(
+    pub fn buffer(
         &self,
-        filler: &Filler<D::Kernel>,
-        (what, bytes): (&'static str, u64),
+        what: &'static str,
+        bytes: u64,
         pattern: Pattern,
-    ) -> Result<Piece<D::Memory>, GpuError> {
-        let piece = self.zeros(what, bytes)?;
-        self.fill_range(filler, (&piece.memory, Range { offset: 0, bytes }), pattern, bytes)?;
-        Ok(piece)
+    ) -> Result<GpuBuffer<D::Memory>, GpuError> {
+        let buffer = self.gpu.zeros(what, bytes)?;
+        self.fill_range(&buffer.memory, Range { offset: 0, bytes }, pattern, bytes)?;
+        Ok(buffer)
     }
 
-    /// So many zero bytes.
-    pub fn zeros(&self, what: &'static str, bytes: u64) -> Result<Piece<D::Memory>, GpuError> {
-        let memory = self.driver.allocate(what, bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT))?;
-        Ok(Piece { memory, bytes })
-    }
-
-    /// These integers.
-    pub fn integers(&self, what: &'static str, values: &[i32]) -> Result<Piece<D::Memory>, GpuError> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let piece = self.zeros(what, bytes.len() as u64)?;
-        self.driver.upload(&piece.memory, 0, &bytes)?;
-        Ok(piece)
-    }
-
-    /// `copies` weights of `(rows, cols)`, all different.
-    pub fn weight(
+    /// So many weights of a shape, all different.
+    pub fn weight_copies(
         &self,
-        filler: &Filler<D::Kernel>,
-        (format, layout): (Format, Layout),
-        (rows, cols): (u32, u32),
+        format: Format,
+        layout: Layout,
+        shape: MatrixShape,
         copies: usize,
-    ) -> Result<Weight<D::Memory>, GpuError> {
-        let specs = layout.components(format, rows.into(), cols.into(), 0);
+    ) -> Result<WeightCopies<D::Memory>, GpuError> {
+        let specs = layout.components(format, shape.rows.into(), shape.cols.into(), 0);
         let mut stride = 0;
-        let parts: Vec<Range> = specs
-            .iter()
-            .map(|spec| {
-                let range = Range { offset: stride, bytes: spec.bytes() };
-                stride += range.bytes.next_multiple_of(ALIGNMENT);
-                range
-            })
-            .collect();
-        let memory = self.driver.allocate("weights", stride * copies as u64)?;
+        let mut place = |bytes: u64| {
+            let range = Range { offset: stride, bytes };
+            stride += bytes.next_multiple_of(ALIGNMENT);
+            range
+        };
+        let arrays: Vec<Range> = specs.iter().map(|spec| place(spec.bytes())).collect();
+        let memory = self.gpu.driver.allocate("weights", stride * copies as u64)?;
         for copy in 0..copies as u64 {
-            let at = |part: &Range| Range { offset: copy * stride + part.offset, ..*part };
-            let arrays = specs.iter().zip(&parts).map(|(spec, part)| (spec.component, spec.dtype, at(part)));
-            self.fill_weight(filler, &memory, (format, copy), arrays)?;
+            let all = specs.iter().zip(&arrays).map(|(spec, array)| WeightArray {
+                component: spec.component,
+                dtype: spec.dtype,
+                range: Range { offset: copy * stride + array.offset, ..*array },
+            });
+            self.fill_weight(&memory, format, copy, all)?;
         }
         let bytes = specs.iter().map(|spec| spec.bytes()).sum();
         let has_gap = matches!(format, Format::Int4 { zero_point: false, .. });
-        Ok(Weight { memory, parts, stride, copies, bytes, has_gap })
+        Ok(WeightCopies { memory, arrays, stride, copies, bytes, has_gap })
     }
 }

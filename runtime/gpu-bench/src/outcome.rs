@@ -1,49 +1,49 @@
 //! Work as units one after another, each told of before it is launched, so that whoever reads along knows what a GPU failed at.
 
-use samp_runtime::device::gpu::Driver;
+use samp_runtime::{Progress, device::gpu::Driver};
 
-use crate::{Gpu, GpuError};
+use crate::{error::GpuError, gpu::Gpu};
 
 /// How lines begin: before a unit, and what came of it.
 pub(crate) const TRY: &str = "try   ";
-const HELD: &str = "ok    ";
-const WRONG: &str = "WRONG ";
-const LEFT_OUT: &str = "left  ";
+const PASSED: &str = "ok    ";
+const FAILED: &str = "WRONG ";
+const SKIPPED: &str = "left  ";
 
 /// What came of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It held; how, for people.
-    Held(String),
+    /// It is as it must be; how, for people.
+    Passed(String),
     /// What is wrong with it, its name among it.
-    Wrong(String),
+    Failed(String),
     /// This GPU cannot do it.
-    LeftOut,
+    Skipped,
 }
 
-/// What came of several.
+/// What came of several units.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Units that held.
-    pub held: usize,
-    /// What was wrong with the others.
-    pub wrong: Vec<String>,
+    /// Units that are as they must be.
+    pub passed: usize,
+    /// What was wrong with each that is not.
+    pub failures: Vec<String>,
     /// Units that this GPU cannot do.
-    pub left_out: usize,
+    pub skipped: usize,
 }
 
 impl Summary {
     /// Counts what a line tells.
     pub(crate) fn count(&mut self, line: &str) {
-        self.held += usize::from(line.starts_with(HELD));
-        self.left_out += usize::from(line.starts_with(LEFT_OUT));
-        self.wrong.extend(line.strip_prefix(WRONG).map(str::to_owned));
+        self.passed += usize::from(line.starts_with(PASSED));
+        self.skipped += usize::from(line.starts_with(SKIPPED));
+        self.failures.extend(line.strip_prefix(FAILED).map(str::to_owned));
     }
 
     /// Tells of something wrong, and counts it.
-    pub(crate) fn wrong(&mut self, what: &str, tell: &mut dyn FnMut(&str)) {
-        let line = format!("{WRONG}{what}");
-        tell(&line);
+    pub(crate) fn fail(&mut self, what: &str, progress: &dyn Progress) {
+        let line = format!("{FAILED}{what}");
+        progress.note(&line);
         self.count(&line);
     }
 }
@@ -58,28 +58,28 @@ impl<D: Driver> Gpu<'_, D> {
         }
     }
 
-    /// Does units one after another and tells of each. One that fails is wrong like one whose result is; a GPU that does
+    /// Does units one after another and notes each. One that fails is wrong like one whose result is; a GPU that does
     /// nothing any more ends it, with the unit's name in the error.
-    pub fn each<U>(
+    pub fn run_units<U>(
         &self,
         units: &[U],
         name: impl Fn(&U) -> String,
-        mut one: impl FnMut(&U) -> Result<Outcome, GpuError>,
-        tell: &mut dyn FnMut(&str),
+        mut run: impl FnMut(&U) -> Result<Outcome, GpuError>,
+        progress: &dyn Progress,
     ) -> Result<Summary, GpuError> {
-        let mut tally = Summary::default();
+        let mut summary = Summary::default();
         for unit in units {
             let name = name(unit);
-            tell(&format!("{TRY}{name}"));
-            let line = match one(unit) {
-                Ok(Outcome::Held(how)) => format!("{HELD}{name}{how}"),
-                Ok(Outcome::Wrong(what)) => format!("{WRONG}{what}"),
-                Ok(Outcome::LeftOut) => format!("{LEFT_OUT}{name}"),
-                Err(error) => format!("{WRONG}{name}: {}", self.unless_lost(&name, error)?),
+            progress.note(&format!("{TRY}{name}"));
+            let line = match run(unit) {
+                Ok(Outcome::Passed(how)) => format!("{PASSED}{name}{how}"),
+                Ok(Outcome::Failed(what)) => format!("{FAILED}{what}"),
+                Ok(Outcome::Skipped) => format!("{SKIPPED}{name}"),
+                Err(error) => format!("{FAILED}{name}: {}", self.unless_lost(&name, error)?),
             };
-            tell(&line);
-            tally.count(&line);
+            progress.note(&line);
+            summary.count(&line);
         }
-        Ok(tally)
+        Ok(summary)
     }
 }

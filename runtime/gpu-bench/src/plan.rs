@@ -23,7 +23,7 @@ pub enum ReferenceError {
     /// Its tensors do not fit.
     #[error("expected `{name}` as {expected}, found {found}")]
     Tensor {
-        /// Which.
+        /// Name of the tensor.
         name: &'static str,
         /// Type and shape.
         expected: &'static str,

@@ -2,10 +2,14 @@
 
 use rayon::prelude::*;
 use samp_kernel_cases::{self as cases, KernelCase};
-use samp_runtime::device::gpu::{Arg, Driver, DriverError};
+use samp_runtime::{
+    Progress,
+    device::gpu::{Arg, Driver, DriverError},
+};
 
 use crate::{
-    Gpu, GpuError,
+    error::GpuError,
+    gpu::Gpu,
     outcome::{Outcome, Summary},
 };
 
@@ -31,14 +35,14 @@ enum Memory<M> {
 
 impl<D: Driver> Gpu<'_, D> {
     /// Runs cases one after another and tells of each before and after.
-    pub fn run(&self, cases: &[KernelCase], mut tell: impl FnMut(&str)) -> Result<Summary, GpuError> {
-        self.each(cases, |case| case.name.clone(), |case| self.run_case(case), &mut tell)
+    pub fn run(&self, cases: &[KernelCase], progress: &dyn Progress) -> Result<Summary, GpuError> {
+        self.run_units(cases, |case| case.name.clone(), |case| self.run_case(case), progress)
     }
 
     /// Runs one case several times.
     fn run_case(&self, case: &KernelCase) -> Result<Outcome, GpuError> {
         if case.hopper && !self.is_hopper() {
-            return Ok(Outcome::LeftOut);
+            return Ok(Outcome::Skipped);
         }
         let ready = self.ready(&case.source, case.grid)?;
         let memory = case.args.iter().map(|arg| self.memory_of(arg)).collect::<Result<Vec<_>, _>>()?;
@@ -50,14 +54,17 @@ impl<D: Driver> Gpu<'_, D> {
             let written = self.written(&memory)?;
             match case.check(&written) {
                 Ok(part) => worst = worst.max(part),
-                Err(wrong) => return Ok(Outcome::Wrong(wrong.to_string())),
+                Err(wrong) => return Ok(Outcome::Failed(wrong.to_string())),
             }
             let first = first.get_or_insert_with(|| written.clone());
             if !case.same(first, &written) {
-                return Ok(Outcome::Wrong(format!("{}: launched again, it wrote something else", case.name)));
+                return Ok(Outcome::Failed(format!(
+                    "{}: launched again, it wrote something else",
+                    case.name
+                )));
             }
         }
-        Ok(Outcome::Held(format!(" ({worst:.2} of the tolerance)")))
+        Ok(Outcome::Passed(format!(" ({worst:.2} of the tolerance)")))
     }
 
     fn memory_of(&self, arg: &cases::Arg) -> Result<Memory<D::Memory>, DriverError> {

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use samp_runtime::Progress;
+
 use crate::outcome::{Summary, TRY};
 
 /// What workers may take.
@@ -40,7 +42,7 @@ pub enum SuperviseError {
 }
 
 /// How one worker ended.
-struct Ended {
+struct WorkerEnd {
     /// Units that it began.
     begun: usize,
     /// The one that it did not come to the end of.
@@ -49,7 +51,7 @@ struct Ended {
     status: Option<ExitStatus>,
 }
 
-impl Ended {
+impl WorkerEnd {
     fn how(&self) -> String {
         match self.status {
             Some(status) => format!("its process ended with {status}"),
@@ -63,32 +65,32 @@ impl Ended {
 pub fn supervise(
     worker: impl Fn(usize) -> io::Result<Command>,
     limits: Limits,
-    tell: &mut dyn FnMut(&str),
+    progress: &dyn Progress,
 ) -> Result<Summary, SuperviseError> {
-    let (mut tally, mut next) = (Summary::default(), 0);
+    let (mut summary, mut next) = (Summary::default(), 0);
     for _ in 0..=limits.restarts {
         let ended = watch(worker(next)?, limits, &mut |line| {
-            tally.count(line);
-            tell(line);
+            summary.count(line);
+            progress.note(line);
         })?;
         next += ended.begun;
         let done = ended.open.is_none() && ended.status.is_some_and(|status| status.success());
         if done {
-            return Ok(tally);
+            return Ok(summary);
         }
         if ended.begun == 0 {
             return Err(SuperviseError::Nothing { how: ended.how() });
         }
         if let Some(unit) = &ended.open {
-            tally.wrong(&format!("{unit}: {}", ended.how()), tell);
+            summary.fail(&format!("{unit}: {}", ended.how()), progress);
         }
     }
-    tally.wrong(&format!("all units after {next}: given up after {} restarts", limits.restarts), tell);
-    Ok(tally)
+    summary.fail(&format!("all units after {next}: given up after {} restarts", limits.restarts), progress);
+    Ok(summary)
 }
 
 /// Hands on the lines of one worker until it ends.
-fn watch(mut command: Command, limits: Limits, tell: &mut dyn FnMut(&str)) -> io::Result<Ended> {
+fn watch(mut command: Command, limits: Limits, on_line: &mut dyn FnMut(&str)) -> io::Result<WorkerEnd> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let lines = lines(&mut child);
     let (mut begun, mut open) = (0, None);
@@ -99,7 +101,7 @@ fn watch(mut command: Command, limits: Limits, tell: &mut dyn FnMut(&str)) -> io
                 let unit = line.strip_prefix(TRY).map(str::to_owned);
                 begun += usize::from(unit.is_some());
                 open = unit;
-                tell(&line);
+                on_line(&line);
             }
             Err(RecvTimeoutError::Disconnected) => break false,
             Err(RecvTimeoutError::Timeout) => break true,
@@ -109,7 +111,7 @@ fn watch(mut command: Command, limits: Limits, tell: &mut dyn FnMut(&str)) -> io
         child.kill()?;
     }
     let status = child.wait()?;
-    Ok(Ended { begun, open, status: (!silent).then_some(status) })
+    Ok(WorkerEnd { begun, open, status: (!silent).then_some(status) })
 }
 
 /// The lines of a process, as they come.
@@ -129,10 +131,22 @@ fn lines(child: &mut Child) -> Receiver<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     const LIMITS: Limits =
         Limits { start: Duration::from_secs(20), unit: Duration::from_millis(500), restarts: 2 };
+
+    /// Keeps what it hears.
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl Progress for Lines {
+        fn note(&self, text: &str) {
+            self.0.lock().unwrap().push(text.to_owned());
+        }
+    }
 
     /// Four units, of which a shell does those from a number on, one by one as `units` says.
     fn supervised(units: &str) -> (Result<Summary, SuperviseError>, Vec<String>) {
@@ -142,45 +156,46 @@ mod tests {
             command.args(["-c", &script, "worker", &from.to_string()]);
             Ok(command)
         };
-        let mut told = vec![];
-        let tally = supervise(worker, LIMITS, &mut |line| told.push(line.to_owned()));
-        (tally, told)
+        let lines = Lines::default();
+        let summary = supervise(worker, LIMITS, &lines);
+        (summary, lines.0.into_inner().unwrap())
     }
 
     #[test]
     fn what_workers_tell_is_counted() {
-        let (tally, told) = supervised("echo 'try   '$unit; echo 'ok    '$unit");
-        assert_eq!(tally.unwrap(), Summary { held: 4, ..Summary::default() });
+        let (summary, told) = supervised("echo 'try   '$unit; echo 'ok    '$unit");
+        assert_eq!(summary.unwrap(), Summary { passed: 4, ..Summary::default() });
         assert_eq!(told.len(), 8);
     }
 
     #[test]
     fn the_rest_goes_on_after_a_worker_that_fails() {
-        let (tally, _) = supervised("echo 'try   '$unit; [ $unit = 1 ] && exit 2; echo 'ok    '$unit");
-        let tally = tally.unwrap();
-        assert_eq!((tally.held, tally.wrong.len()), (3, 1), "{tally:?}");
-        assert!(tally.wrong[0].starts_with("1: its process ended with exit status: 2"), "{tally:?}");
+        let (summary, _) = supervised("echo 'try   '$unit; [ $unit = 1 ] && exit 2; echo 'ok    '$unit");
+        let summary = summary.unwrap();
+        assert_eq!((summary.passed, summary.failures.len()), (3, 1), "{summary:?}");
+        assert!(summary.failures[0].starts_with("1: its process ended with exit status: 2"), "{summary:?}");
     }
 
     #[test]
     fn a_worker_that_hangs_is_ended() {
-        let (tally, _) = supervised("echo 'try   '$unit; [ $unit = 2 ] && exec sleep 60; echo 'left  '$unit");
-        let tally = tally.unwrap();
-        assert_eq!((tally.left_out, tally.wrong.len()), (3, 1), "{tally:?}");
-        assert!(tally.wrong[0].starts_with("2: its process was silent"), "{tally:?}");
+        let (summary, _) =
+            supervised("echo 'try   '$unit; [ $unit = 2 ] && exec sleep 60; echo 'left  '$unit");
+        let summary = summary.unwrap();
+        assert_eq!((summary.skipped, summary.failures.len()), (3, 1), "{summary:?}");
+        assert!(summary.failures[0].starts_with("2: its process was silent"), "{summary:?}");
     }
 
     #[test]
     fn workers_are_restarted_so_often_and_no_more() {
-        let (tally, _) = supervised("echo 'try   '$unit; exit 2");
-        let tally = tally.unwrap();
-        assert_eq!((tally.held, tally.wrong.len()), (0, 4), "{tally:?}");
-        assert!(tally.wrong[3].starts_with("all units after 3: given up"), "{tally:?}");
+        let (summary, _) = supervised("echo 'try   '$unit; exit 2");
+        let summary = summary.unwrap();
+        assert_eq!((summary.passed, summary.failures.len()), (0, 4), "{summary:?}");
+        assert!(summary.failures[3].starts_with("all units after 3: given up"), "{summary:?}");
     }
 
     #[test]
     fn a_worker_that_comes_to_nothing_is_an_error() {
-        let (tally, _) = supervised("exit 2");
-        assert!(matches!(tally, Err(SuperviseError::Nothing { .. })), "{tally:?}");
+        let (summary, _) = supervised("exit 2");
+        assert!(matches!(summary, Err(SuperviseError::Nothing { .. })), "{summary:?}");
     }
 }

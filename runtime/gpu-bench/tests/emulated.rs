@@ -1,30 +1,30 @@
 //! The suite and the measurements on the emulated GPU: all but time.
 
-use std::path::Path;
+use std::{path::Path, sync::Mutex};
 
 use samp_abi::{ElementType, Format, ScaleAxis, TargetName};
 use samp_emulator::{Build, Options};
 use samp_gpu_bench::{
     Gpu,
     bench::{
-        attention::{Kv, Load},
-        kernels::{Bench, Wanted},
-        linear::Task,
+        attention::{KvFormat, Workload},
+        kernels::{Bench, KernelSweep},
+        linear::{LinearNames, LinearProblem},
         report::Report,
-        step::{Job, What},
+        step::{ModelStep, StepKind, StepNames},
     },
     clock::HostClock,
     code::{self, Code, CodeError},
     kernel_set,
     memory::{copy_source, fill_source},
+    model_shape::{BenchModel, MatrixShape},
     outcome::Summary,
-    shapes::Shape,
     suite,
 };
 use samp_kernel_cases::{self as cases, Check, KernelCase};
 use samp_kernels::{cuda::Source, target::Target};
 use samp_nvrtc::Nvrtc;
-use samp_runtime::device::gpu::Emulated;
+use samp_runtime::{Progress, device::gpu::Emulated};
 
 fn emulated() -> Emulated {
     // The emulator's own tests keep the same kernels there.
@@ -39,15 +39,32 @@ fn with<T>(target: TargetName, work: impl FnOnce(&Gpu<'_, Emulated>) -> T) -> T 
     work(&Gpu { driver: &driver, clock: &clock, code: Code::Source, target: Target::of(target) })
 }
 
-fn tally(target: TargetName, cases: &[KernelCase]) -> Summary {
-    with(target, |gpu| gpu.run(cases, |line| println!("{line}")).unwrap_or_else(|error| panic!("{error}")))
+/// Keeps and prints what it hears.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Progress for Lines {
+    fn note(&self, text: &str) {
+        println!("{text}");
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+impl Lines {
+    fn all(self) -> Vec<String> {
+        self.0.into_inner().unwrap()
+    }
+}
+
+fn summary(target: TargetName, cases: &[KernelCase]) -> Summary {
+    with(target, |gpu| gpu.run(cases, &Lines::default()).unwrap_or_else(|error| panic!("{error}")))
 }
 
 #[test]
 fn conformance_holds() {
-    let tally = tally(TargetName::H200, &suite::conformance());
-    assert!(tally.wrong.is_empty(), "{:?}", tally.wrong);
-    assert_eq!((tally.held, tally.left_out), (suite::conformance().len(), 0));
+    let summary = summary(TargetName::H200, &suite::conformance());
+    assert!(summary.failures.is_empty(), "{:?}", summary.failures);
+    assert_eq!((summary.passed, summary.skipped), (suite::conformance().len(), 0));
 }
 
 #[test]
@@ -60,8 +77,8 @@ fn kernels_hold() {
         .flatten()
         .collect();
     cases.retain(|case| wanted.iter().any(|name| case.name.contains(name)));
-    let tally = tally(TargetName::A100, &cases);
-    assert!(tally.wrong.is_empty() && tally.held > 10, "{tally:?}");
+    let summary = summary(TargetName::A100, &cases);
+    assert!(summary.failures.is_empty() && summary.passed > 10, "{summary:?}");
 }
 
 #[test]
@@ -70,9 +87,9 @@ fn what_is_wrong_is_told_and_what_cannot_run_is_left_out() {
     cases.retain(|case| case.name == "probe_warp" || case.hopper);
     let hopper = cases.len() - 1;
     cases[0].args[1] = cases::Arg::poisoned(32 * 8 * 4, Check::exactly(vec![0; 32 * 8 * 4]));
-    let tally = tally(TargetName::A100, &cases);
-    assert_eq!((tally.held, tally.left_out), (0, hopper));
-    assert!(tally.wrong[0].contains("probe_warp, argument 1"), "{:?}", tally.wrong);
+    let summary = summary(TargetName::A100, &cases);
+    assert_eq!((summary.passed, summary.skipped), (0, hopper));
+    assert!(summary.failures[0].contains("probe_warp, argument 1"), "{:?}", summary.failures);
 }
 
 #[test]
@@ -81,35 +98,38 @@ fn a_case_that_fails_is_told_of_and_the_next_is_run() {
     cases.retain(|case| ["probe_warp", "probe_sync"].contains(&case.name.as_str()));
     assert_eq!(cases.len(), 2);
     cases[0].source.text = "this does not compile".into();
-    let mut told = vec![];
-    let tally = with(TargetName::H200, |gpu| gpu.run(&cases, |line| told.push(line.to_owned())).unwrap());
+    let lines = Lines::default();
+    let summary = with(TargetName::H200, |gpu| gpu.run(&cases, &lines).unwrap());
+    let told = lines.all();
     let [failed, next] = [0, 1].map(|i| cases[i].name.as_str());
     assert_eq!(told[0], format!("try   {failed}"));
     assert!(told[1].starts_with(&format!("WRONG {failed}: kernel ")), "{told:?}");
     assert_eq!(told[told.len() - 2], format!("try   {next}"));
-    assert_eq!((tally.held, tally.wrong.len()), (1, 1), "{told:?}");
+    assert_eq!((summary.passed, summary.failures.len()), (1, 1), "{told:?}");
 }
 
 #[test]
 fn linears_are_measured() {
     with(TargetName::H200, |gpu| {
-        let filler = gpu.filler().unwrap();
+        let fill = gpu.fill_kernel().unwrap();
+        let matrix = MatrixShape { rows: 40, cols: 128 };
         let nf4 =
-            Task { format: Format::Nf4, activations: ElementType::F16, rows: 40, cols: 128, f32_out: false };
+            LinearProblem { format: Format::Nf4, activations: ElementType::F16, matrix, f32_out: false };
         let (fp8, bf16) = (Format::Fp8E4m3(ScaleAxis::Channel), ElementType::Bf16);
-        let fp8 = Task { format: fp8, activations: ElementType::U8, ..nf4 };
+        let fp8 = LinearProblem { format: fp8, activations: ElementType::U8, ..nf4 };
         assert!(fp8.candidates(gpu.target, 2).is_empty(), "for many tokens alone");
-        for (task, tokens, name) in [
+        for (problem, tokens, name) in [
             (nf4, 2, "linear_nf4_fragments_"),
             (nf4, 16, "linear_nf4_fragments_"),
             (fp8, 16, "linear_fp8_e4m3_fragments_fp8wgmma16"),
-            (Task { format: Format::Bf16, activations: bf16, ..nf4 }, 2, "linear_bf16_fragments_"),
-            (Task { format: Format::Int8 { outliers: false }, ..nf4 }, 2, "linear_int8_fragments_"),
+            (LinearProblem { format: Format::Bf16, activations: bf16, ..nf4 }, 2, "linear_bf16_fragments_"),
+            (LinearProblem { format: Format::Int8 { outliers: false }, ..nf4 }, 2, "linear_int8_fragments_"),
         ] {
-            let operands = gpu.operands(&filler, &task, &[tokens]).unwrap();
-            let candidate = task.candidates(gpu.target, tokens)[0];
-            let measured = gpu.measure_linear(&task, &operands, (candidate, tokens), &[1, 2]).unwrap();
-            let row = measured[0].row(("tiny", "o"), &task, tokens, gpu.target);
+            let operands = gpu.operands(&fill, &problem, &[tokens]).unwrap();
+            let candidate = problem.candidates(gpu.target, tokens)[0];
+            let measured = gpu.measure_linear(&problem, &operands, candidate, tokens, &[1, 2]).unwrap();
+            let row =
+                measured[0].row(LinearNames { model: "tiny", projection: "o" }, &problem, tokens, gpu.target);
             assert!(row.own && row.gbs > 0.0 && row.kernel.starts_with(name), "{row:?}");
             assert!(measured[1..].iter().all(|other| !other.own && other.blocks != row.blocks));
         }
@@ -119,17 +139,17 @@ fn linears_are_measured() {
 #[test]
 fn units_are_measured_into_a_report() {
     with(TargetName::H200, |gpu| {
-        let wanted = Wanted {
-            shapes: vec![Shape::Tiny],
+        let sweep = KernelSweep {
+            models: vec![BenchModel::Tiny],
             formats: vec![Format::Nf4, Format::F16],
             tokens: vec![2],
             batches: vec![3],
             contexts: vec![70],
             prompts: vec![33],
         };
-        let mut units = wanted.units(gpu.target).unwrap();
+        let mut units = sweep.units(gpu.target).unwrap();
         units.retain(|unit| !unit.name().contains(" at 128") && !unit.name().contains("gate_up"));
-        let (mut bench, mut report) = (Bench::new(gpu, wanted.tokens).unwrap(), Report::default());
+        let (mut bench, mut report) = (Bench::new(gpu, sweep.tokens).unwrap(), Report::default());
         for unit in &units {
             bench.measure(unit, &mut report).unwrap_or_else(|error| panic!("{}: {error}", unit.name()));
         }
@@ -148,19 +168,22 @@ fn units_are_measured_into_a_report() {
 #[test]
 fn whole_steps_are_measured() {
     with(TargetName::H200, |gpu| {
-        for (name, what, context) in
-            [("samp", What::Decode, 40), ("uniform:bf16", What::Decode, 40), ("samp", What::Prefill, 5)]
-        {
-            let (sizes, recipe) = (Shape::Tiny.sizes(), name.parse().unwrap());
-            let job = Job { sizes, recipe, kv: Kv::F16, what, load: Load { batch: 2, context } };
-            let mut told = vec![];
-            let row = gpu.measure_step(("decode", name), job, &mut |line| told.push(line.to_owned()));
-            let row = row.unwrap_or_else(|error| panic!("{error}"));
+        for (name, kind, context) in [
+            ("samp", StepKind::Decode, 40),
+            ("uniform:bf16", StepKind::Decode, 40),
+            ("samp", StepKind::Prefill, 5),
+        ] {
+            let (shape, formats) = (BenchModel::Tiny.shape(), name.parse().unwrap());
+            let load = Workload { batch: 2, context };
+            let step = ModelStep { shape, formats, kv: KvFormat::F16, kind, load };
+            let lines = Lines::default();
+            let row = gpu.measure_step(StepNames { kind: "decode", recipe: name }, step, &lines);
+            let (row, told) = (row.unwrap_or_else(|error| panic!("{error}")), lines.all());
             assert!(
                 told[0].starts_with("try   qkv ") && told.last().unwrap() == "try   decode of tiny",
                 "{told:?}"
             );
-            assert_eq!(row.tokens, if what == What::Decode { 2 } else { 10 });
+            assert_eq!(row.tokens, if kind == StepKind::Decode { 2 } else { 10 });
             assert_eq!(row.kernels.len(), 5);
         }
     });
@@ -169,11 +192,11 @@ fn whole_steps_are_measured() {
 #[test]
 fn as_many_sequences_are_measured_as_fit() {
     for (target, batch) in [(TargetName::H200, 128), (TargetName::H100, 64)] {
-        let (sizes, recipe) = (Shape::Llama3_70b.sizes(), "samp".parse().unwrap());
-        let load = Load { batch: 128, context: 2048 };
-        let mut job = Job { sizes, recipe, kv: Kv::Fp8, what: What::Decode, load };
-        assert!(job.shrink(Target::of(target)).unwrap());
-        assert_eq!(job.load.batch, batch, "{target}");
+        let (shape, formats) = (BenchModel::Llama3_70b.shape(), "samp".parse().unwrap());
+        let load = Workload { batch: 128, context: 2048 };
+        let mut step = ModelStep { shape, formats, kv: KvFormat::Fp8, kind: StepKind::Decode, load };
+        assert!(step.shrink(Target::of(target)).unwrap());
+        assert_eq!(step.load.batch, batch, "{target}");
     }
 }
 
@@ -183,7 +206,7 @@ fn prepared_code_is_found_without_the_compiler() {
     let sources = [fill_source(), copy_source()];
     let nvrtc = Nvrtc::find().unwrap_or_else(|error| panic!("{error}"));
     let bytes = code::prepare(nvrtc, &sources, TargetName::A100, folder.path()).unwrap();
-    let found = |target| Code::folder(folder.path(), target).unwrap().of(&fill_source());
+    let found = |target| Code::folder(folder.path(), target).unwrap().cubin(&fill_source());
     assert!(found(TargetName::A100).unwrap().starts_with(b"\x7fELF") && bytes > 1000);
     let missing = found(TargetName::H100).unwrap_err();
     assert!(

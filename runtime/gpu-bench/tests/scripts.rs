@@ -9,8 +9,8 @@ use std::{
 
 use samp_abi::ElementType;
 use samp_gpu_bench::{
-    bench::report::{AttentionRow, Ceilings, LinearRow, PassRow, Report, StepRow},
-    clock::Timing,
+    bench::report::{AttentionRow, Ceilings, LinearRow, Report, RowKernelRow, StepRow},
+    timing::Timing,
 };
 
 fn script(name: &str) -> PathBuf {
@@ -76,8 +76,13 @@ fn measured() -> Report {
         tflops: 1.0,
         own: true,
     };
-    let pass =
-        PassRow { model: "llama-3-8b".into(), kernel: "rms_norm".into(), tokens: 16, timing, gbs: 100.0 };
+    let pass = RowKernelRow {
+        model: "llama-3-8b".into(),
+        kernel: "rms_norm".into(),
+        tokens: 16,
+        timing,
+        gbs: 100.0,
+    };
     let step = StepRow {
         what: "decode".into(),
         model: "llama-3-8b".into(),
@@ -125,7 +130,7 @@ fn the_cost_model_gets_times_as_the_runtime_launches() {
     assert!(table.rows.iter().all(|row| row.microseconds == 50.0), "no user gets those of other blocks");
     assert_eq!(table.rows[2].shape.rows, 4096, "32 heads of 128");
     report.attention[1].kv = "f64".into();
-    assert!(report.measured("a test").unwrap_err().contains("found f64"));
+    assert!(report.measured("a test").unwrap_err().to_string().contains("found f64"));
 }
 
 #[test]

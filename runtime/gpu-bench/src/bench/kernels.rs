@@ -5,26 +5,28 @@ use samp_kernels::target::Target;
 use samp_runtime::device::gpu::Driver;
 
 use super::{
-    attention::{Kv, Load},
-    linear::{Candidate, Operands, Task},
-    passes::{self, Pass},
+    attention::{KvFormat, Workload},
+    linear::{Candidate, LinearNames, LinearProblem, Operands},
     report::{Ceilings, Report},
+    row_kernels::{self, RowKernel},
 };
 use crate::{
-    Gpu, GpuError, kernel_set,
-    memory::Filler,
-    shapes::{Projection, Shape},
+    error::GpuError,
+    gpu::Gpu,
+    kernel_set,
+    memory::FillKernel,
+    model_shape::{BenchModel, Projection},
 };
 
 /// Bytes of the copy that memory is rated by.
 const COPY_BYTES: u64 = 2 << 30;
 const EMULATED_COPY_BYTES: u64 = 1 << 20;
 
-/// What is asked for.
+/// The sizes that kernels are measured at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Models.
-    pub shapes: Vec<Shape>,
+pub struct KernelSweep {
+    /// Models whose shapes are taken.
+    pub models: Vec<BenchModel>,
     /// Formats of decoder linears.
     pub formats: Vec<Format>,
     /// Tokens of linears.
@@ -42,41 +44,56 @@ pub struct Wanted {
 pub enum Unit {
     /// A copy of memory.
     Copy,
-    /// A kernel that passes over rows.
-    Pass(Shape, Pass, u32),
+    /// A kernel that goes over rows, one for each token.
+    Rows(BenchModel, RowKernel, u32),
     /// Attention of one token of each sequence.
-    Decode(Shape, Kv, Load),
+    Decode(BenchModel, KvFormat, Workload),
     /// Attention of a whole prompt.
-    Prompt(Shape, Kv, u32),
+    Prompt(BenchModel, KvFormat, u32),
     /// A candidate for a linear.
-    Linear(Shape, Projection, Task, u32, Candidate),
+    Linear(LinearUnit),
 }
 
-impl Wanted {
+/// A candidate for a linear of a model, for so many tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearUnit {
+    /// The model.
+    pub model: BenchModel,
+    /// Which of its linears.
+    pub projection: Projection,
+    /// What is computed.
+    pub problem: LinearProblem,
+    /// For how many tokens.
+    pub tokens: u32,
+    /// By which kernel.
+    pub candidate: Candidate,
+}
+
+impl KernelSweep {
     /// The units of a target, always in the same order.
     pub fn units(&self, target: &Target) -> Result<Vec<Unit>, GpuError> {
         let mut all = vec![Unit::Copy];
-        for &shape in &self.shapes {
-            let each = |pass| passes::TOKENS.map(|tokens| Unit::Pass(shape, pass, tokens));
-            all.extend(Pass::ALL.into_iter().flat_map(each));
-            for kv in [Kv::F16, Kv::Fp8] {
-                all.extend(self.prompts.iter().map(|&tokens| Unit::Prompt(shape, kv, tokens)));
+        for &model in &self.models {
+            let each = |kernel| row_kernels::TOKENS.map(|tokens| Unit::Rows(model, kernel, tokens));
+            all.extend(RowKernel::ALL.into_iter().flat_map(each));
+            for kv in [KvFormat::F16, KvFormat::Fp8] {
+                all.extend(self.prompts.iter().map(|&tokens| Unit::Prompt(model, kv, tokens)));
                 for &batch in &self.batches {
-                    let load = |&context: &u32| Unit::Decode(shape, kv, Load { batch, context });
+                    let load = |&context: &u32| Unit::Decode(model, kv, Workload { batch, context });
                     all.extend(self.contexts.iter().map(load));
                 }
             }
         }
-        for &shape in &self.shapes {
-            for (projection, task) in kernel_set::tasks(shape, &self.formats, target) {
+        for &model in &self.models {
+            for (projection, problem) in kernel_set::linear_problems(model, &self.formats, target) {
                 for &tokens in &self.tokens {
-                    let candidates = task.candidates(target, tokens);
+                    let candidates = problem.candidates(target, tokens);
                     // Activations of fp8 are multiplied many tokens at a time, on Hopper.
-                    if candidates.is_empty() && !task.has_fp8_activations() {
-                        return Err(task.without_kernel(tokens));
+                    if candidates.is_empty() && !problem.has_fp8_activations() {
+                        return Err(problem.without_kernel(tokens));
                     }
-                    let unit = |candidate| Unit::Linear(shape, projection, task, tokens, candidate);
-                    all.extend(candidates.into_iter().map(unit));
+                    let unit = |candidate| LinearUnit { model, projection, problem, tokens, candidate };
+                    all.extend(candidates.into_iter().map(unit).map(Unit::Linear));
                 }
             }
         }
@@ -87,20 +104,20 @@ impl Wanted {
 impl Unit {
     /// What it is, for people.
     pub fn name(&self) -> String {
-        let of = |shape: Shape| shape.sizes().name;
+        let of = |model: BenchModel| model.shape().name;
         match *self {
             Unit::Copy => "copy".into(),
-            Unit::Pass(shape, pass, tokens) => {
-                format!("{} {} at {tokens}", of(shape), pass.kernel())
+            Unit::Rows(model, kernel, tokens) => {
+                format!("{} {} at {tokens}", of(model), kernel.kernel())
             }
-            Unit::Decode(shape, kv, Load { batch, context }) => {
-                format!("{} decode attention, {} cache, {batch} of {context}", of(shape), kv.name())
+            Unit::Decode(model, kv, Workload { batch, context }) => {
+                format!("{} decode attention, {} cache, {batch} of {context}", of(model), kv.name())
             }
-            Unit::Prompt(shape, kv, tokens) => {
-                format!("{} prefill attention, {} cache, {tokens}", of(shape), kv.name())
+            Unit::Prompt(model, kv, tokens) => {
+                format!("{} prefill attention, {} cache, {tokens}", of(model), kv.name())
             }
-            Unit::Linear(shape, projection, task, tokens, candidate) => {
-                let (model, format) = (of(shape), task.format);
+            Unit::Linear(LinearUnit { model, projection, problem, tokens, candidate }) => {
+                let (model, format) = (of(model), problem.format);
                 format!("{model} {} {format} at {tokens}: {}", projection.name(), candidate.name)
             }
         }
@@ -110,69 +127,62 @@ impl Unit {
 /// Measures units into a report.
 pub struct Bench<'a, D: Driver> {
     gpu: &'a Gpu<'a, D>,
-    filler: Filler<D::Kernel>,
+    fill: FillKernel<'a, D>,
     tokens: Vec<u32>,
     /// Of the linear measured last, for its other candidates and numbers of tokens.
-    operands: Option<(Task, Operands<D::Memory>)>,
+    operands: Option<(LinearProblem, Operands<D::Memory>)>,
 }
 
 impl<'a, D: Driver> Bench<'a, D> {
     /// Of linears over so many tokens.
     pub fn new(gpu: &'a Gpu<'a, D>, tokens: Vec<u32>) -> Result<Bench<'a, D>, GpuError> {
-        Ok(Bench { gpu, filler: gpu.filler()?, tokens, operands: None })
+        Ok(Bench { gpu, fill: gpu.fill_kernel()?, tokens, operands: None })
     }
 
     /// Measures a unit, adds it to the report, and says what matters most, for people.
     pub fn measure(&mut self, unit: &Unit, report: &mut Report) -> Result<String, GpuError> {
-        let (gpu, filler) = (self.gpu, &self.filler);
+        let (gpu, fill) = (self.gpu, &self.fill);
         match *unit {
             Unit::Copy => {
                 let bytes = if gpu.is_emulated() { EMULATED_COPY_BYTES } else { COPY_BYTES };
                 report.ceilings = Ceilings { copy_gbs: gpu.copy_gbs(bytes)?, ..Ceilings::default() };
                 Ok(format!(": {:.0} GB/s", report.ceilings.copy_gbs))
             }
-            Unit::Pass(shape, pass, tokens) => {
-                let row = gpu.measure_pass(filler, &shape.sizes(), (pass, tokens))?;
+            Unit::Rows(model, kernel, tokens) => {
+                let row = gpu.measure_row_kernel(fill, &model.shape(), kernel, tokens)?;
                 let said = format!(": {:.1} us, {:.0} GB/s", row.timing.microseconds, row.gbs);
                 report.passes.push(row);
                 Ok(said)
             }
-            Unit::Decode(shape, kv, load) => {
-                let rows = gpu.measure_attention(filler, &shape.sizes(), kv, load)?;
+            Unit::Decode(model, kv, load) => {
+                let rows = gpu.measure_decode_attention(fill, &model.shape(), kv, load)?;
                 let own = rows.iter().find(|row| row.own).expect("the runtime's number of splits is tried");
                 let said = format!(": {:.1} us, {:.0} GB/s", own.timing.microseconds, own.gbs);
                 report.attention.extend(rows);
                 Ok(said)
             }
-            Unit::Prompt(shape, kv, tokens) => {
-                let row = gpu.measure_prompt(filler, &shape.sizes(), kv, tokens)?;
+            Unit::Prompt(model, kv, tokens) => {
+                let row = gpu.measure_prompt(fill, &model.shape(), kv, tokens)?;
                 let said = format!(": {:.1} us, {:.0} TFLOPS", row.timing.microseconds, row.tflops);
                 report.attention.push(row);
                 Ok(said)
             }
-            Unit::Linear(shape, projection, task, tokens, candidate) => {
-                let names = (shape.sizes().name, projection.name());
-                self.linear(names, &task, (candidate, tokens), report)
-            }
+            Unit::Linear(unit) => self.linear(&unit, report),
         }
     }
 
-    fn linear(
-        &mut self,
-        names: (&str, &str),
-        task: &Task,
-        (candidate, tokens): (Candidate, u32),
-        report: &mut Report,
-    ) -> Result<String, GpuError> {
+    fn linear(&mut self, unit: &LinearUnit, report: &mut Report) -> Result<String, GpuError> {
+        let LinearUnit { model, projection, problem, tokens, candidate } = *unit;
         let gpu = self.gpu;
-        let operands = match self.operands.take().filter(|(of, _)| of == task) {
+        let operands = match self.operands.take().filter(|(of, _)| *of == problem) {
             Some((_, operands)) => operands,
-            None => gpu.operands(&self.filler, task, &self.tokens)?,
+            None => gpu.operands(&self.fill, &problem, &self.tokens)?,
         };
-        let operands = &self.operands.insert((*task, operands)).1;
+        let operands = &self.operands.insert((problem, operands)).1;
         let others = gpu.other_blocks(&candidate.linear);
-        let measured = gpu.measure_linear(task, operands, (candidate, tokens), &others)?;
-        let rows: Vec<_> = measured.iter().map(|m| m.row(names, task, tokens, gpu.target)).collect();
+        let measured = gpu.measure_linear(&problem, operands, candidate, tokens, &others)?;
+        let names = LinearNames { model: model.shape().name, projection: projection.name() };
+        let rows: Vec<_> = measured.iter().map(|m| m.row(names, &problem, tokens, gpu.target)).collect();
         let own = &rows[0];
         let time = own.timing.microseconds;
         let said = format!(", {time:.1} us, {:.0} GB/s, {:.0} TFLOPS", own.gbs, own.tflops);

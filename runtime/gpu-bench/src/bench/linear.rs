@@ -13,32 +13,33 @@ use samp_runtime::device::gpu::{Arg, Driver};
 
 use super::report::LinearRow;
 use crate::{
-    Gpu, GpuError, Ready,
-    clock::Timing,
-    memory::{Filler, Pattern, Piece, Weight},
+    error::GpuError,
+    gpu::{Gpu, Ready},
+    memory::{FillKernel, GpuBuffer, WeightCopies},
+    model_shape::MatrixShape,
+    pattern::Pattern,
+    timing::Timing,
 };
 
-/// A linear of a model.
+/// A linear of a model, for any number of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Task {
+pub struct LinearProblem {
     /// Format of the weight.
     pub format: Format,
     /// What activations are stored as; bytes are fp8 with a scale for each token.
     pub activations: ElementType,
-    /// Output channels.
-    pub rows: u32,
-    /// Input channels.
-    pub cols: u32,
+    /// Sizes of the weight.
+    pub matrix: MatrixShape,
     /// Whether results are f32.
     pub f32_out: bool,
 }
 
-/// A kernel that can compute a task.
+/// A kernel that can compute a linear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its name in the registry.
     pub name: &'static str,
-    /// The kernel.
+    /// How its source is instantiated for the linear.
     pub linear: Linear,
 }
 
@@ -49,10 +50,10 @@ impl Candidate {
     }
 }
 
-impl Task {
+impl LinearProblem {
     /// Of so many tokens, as the registry knows it.
     pub fn shape(&self, tokens: u32) -> OpShape {
-        let Task { format, activations, rows, cols, .. } = *self;
+        let LinearProblem { format, activations, matrix: MatrixShape { rows, cols }, .. } = *self;
         OpShape {
             tokens: tokens.into(),
             rows: rows.into(),
@@ -66,10 +67,11 @@ impl Task {
     /// The kernels worth trying: of each kind the one that takes all tokens at a time with the fewest to spare, or else
     /// the one that takes most.
     pub fn candidates(&self, target: &Target, tokens: u32) -> Vec<Candidate> {
+        let MatrixShape { rows, cols } = self.matrix;
         let mut best: Vec<(LinearKind, Candidate)> = vec![];
         for row in registry::candidates(target, OpKind::Linear, self.shape(tokens)) {
             let Some(CudaKernel::Linear(kind, tile)) = row.cuda else { continue };
-            let Some(linear) = Linear::new(kind, self.format, (self.rows, self.cols), tile) else { continue };
+            let Some(linear) = Linear::new(kind, self.format, (rows, cols), tile) else { continue };
             // Half of the smallest tile of Hopper's units would be missing.
             if kind.is_wgmma() && tokens <= 8 {
                 continue;
@@ -97,55 +99,67 @@ impl Task {
 
     /// That nothing computes it.
     pub fn without_kernel(&self, tokens: u32) -> GpuError {
-        let Task { format, rows, cols, .. } = self;
+        let LinearProblem { format, matrix: MatrixShape { rows, cols }, .. } = self;
         GpuError::Kernel { what: format!("{format} {rows}x{cols} at {tokens} tokens") }
     }
 
     /// Bytes of the weight.
     pub fn weight_bytes(&self) -> u64 {
-        Layout::MmaFragments.bytes(self.format, self.rows.into(), self.cols.into())
+        Layout::MmaFragments.bytes(self.format, self.matrix.rows.into(), self.matrix.cols.into())
     }
 
     /// Bytes of so many tokens' activations.
     fn x_bytes(&self, tokens: u32) -> u64 {
-        u64::from(tokens) * u64::from(self.cols) * self.activations.bytes()
+        u64::from(tokens) * u64::from(self.matrix.cols) * self.activations.bytes()
     }
 }
 
-/// Operands of a task, weights several times over.
+/// Operands of a linear, weights several times over.
 pub struct Operands<M> {
-    /// The weights.
-    pub weight: Weight<M>,
-    x: Piece<M>,
+    /// The weights, which launches take in turn.
+    pub weight: WeightCopies<M>,
+    x: GpuBuffer<M>,
     /// Of tokens in fp8.
-    scales: Option<Piece<M>>,
-    out: Piece<M>,
-    sums: Piece<M>,
-    counters: Piece<M>,
+    scales: Option<GpuBuffer<M>>,
+    out: GpuBuffer<M>,
+    sums: GpuBuffer<M>,
+    counters: GpuBuffer<M>,
 }
 
 /// A candidate on so many blocks, measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
-    /// The kernel.
+    /// The kernel that was launched.
     pub candidate: Candidate,
     /// Blocks along x.
     pub blocks: u32,
     /// Whether the runtime takes so many.
     pub own: bool,
-    /// Its time.
+    /// Time of one launch.
     pub timing: Timing,
 }
 
-/// Bytes of partial sums and counters that every candidate makes do with.
-fn workspace(candidates: &[Candidate], target: &Target, tokens: u32) -> (u64, u64) {
+/// Bytes of partial sums and counters.
+#[derive(Clone, Copy)]
+struct WorkspaceBytes {
+    sums: u64,
+    counters: u64,
+}
+
+impl WorkspaceBytes {
+    fn max(self, other: WorkspaceBytes) -> WorkspaceBytes {
+        WorkspaceBytes { sums: self.sums.max(other.sums), counters: self.counters.max(other.counters) }
+    }
+}
+
+/// What every candidate makes do with.
+fn workspace(candidates: &[Candidate], target: &Target, tokens: u32) -> WorkspaceBytes {
     let need = |candidate: &Candidate| {
         let most = target.units * BLOCKS_PER_UNIT[BLOCKS_PER_UNIT.len() - 1];
-        candidate.linear.workspace(most, candidate.linear.token_tiles(tokens))
+        let (sums, counters) = candidate.linear.workspace(most, candidate.linear.token_tiles(tokens));
+        WorkspaceBytes { sums: 4 * sums, counters: 4 * counters }
     };
-    let each: Vec<(u64, u64)> = candidates.iter().map(need).collect();
-    let most = |of: fn(&(u64, u64)) -> u64| 4 * each.iter().map(of).max().unwrap_or(0).max(1);
-    (most(|need| need.0), most(|need| need.1))
+    candidates.iter().map(need).fold(WorkspaceBytes { sums: 4, counters: 4 }, WorkspaceBytes::max)
 }
 
 /// Blocks for each multiprocessor that are tried, beside what the runtime takes.
@@ -155,45 +169,48 @@ impl<D: Driver> Gpu<'_, D> {
     /// Operands for so many tokens at most.
     pub fn operands(
         &self,
-        filler: &Filler<D::Kernel>,
-        task: &Task,
+        fill: &FillKernel<'_, D>,
+        problem: &LinearProblem,
         tokens: &[u32],
     ) -> Result<Operands<D::Memory>, GpuError> {
-        let (shape, copies) = ((task.rows, task.cols), self.cold_copies(task.weight_bytes()));
-        let weight = self.weight(filler, (task.format, Layout::MmaFragments), shape, copies)?;
+        let copies = self.cold_copies(problem.weight_bytes());
+        let weight = fill.weight_copies(problem.format, Layout::MmaFragments, problem.matrix, copies)?;
         let most = tokens.iter().copied().max().unwrap_or(1);
-        let fp8 = task.has_fp8_activations();
-        let pattern = match task.activations {
+        let fp8 = problem.has_fp8_activations();
+        let pattern = match problem.activations {
             ElementType::U8 => Pattern::FP8,
             ElementType::Bf16 => Pattern::BF16,
             _ => Pattern::HALVES,
         };
-        let x = self.filled(filler, ("activations", task.x_bytes(most)), pattern)?;
-        let scales = || self.filled(filler, ("scales of activations", u64::from(most) * 4), Pattern::SCALES);
+        let x = fill.buffer("activations", problem.x_bytes(most), pattern)?;
+        let scales = || fill.buffer("scales of activations", u64::from(most) * 4, Pattern::SCALES);
         let scales = fp8.then(scales).transpose()?;
-        let out_bytes = u64::from(most) * u64::from(task.rows) * if task.f32_out { 4 } else { 2 };
+        let out_bytes =
+            u64::from(most) * u64::from(problem.matrix.rows) * if problem.f32_out { 4 } else { 2 };
         let out = self.zeros("results", out_bytes)?;
         let needs = tokens
             .iter()
-            .map(|&tokens| workspace(&task.candidates(self.target, tokens), self.target, tokens));
-        let (sums, counters) = needs.fold((4, 4), |a, b| (a.0.max(b.0), a.1.max(b.1)));
-        let (sums, counters) = (self.zeros("partial sums", sums)?, self.zeros("counters", counters)?);
+            .map(|&tokens| workspace(&problem.candidates(self.target, tokens), self.target, tokens));
+        let bytes = needs.fold(WorkspaceBytes { sums: 4, counters: 4 }, WorkspaceBytes::max);
+        let sums = self.zeros("partial sums", bytes.sums)?;
+        let counters = self.zeros("counters", bytes.counters)?;
         Ok(Operands { weight, x, scales, out, sums, counters })
     }
 
     /// Measures a candidate on as many blocks as the runtime takes, and on `others`.
     pub fn measure_linear(
         &self,
-        task: &Task,
+        problem: &LinearProblem,
         operands: &Operands<D::Memory>,
-        (candidate, tokens): (Candidate, u32),
+        candidate: Candidate,
+        tokens: u32,
         others: &[u32],
     ) -> Result<Vec<Measured>, GpuError> {
         let own = candidate.linear.grid(tokens, self.target).blocks[0];
         let mut all = vec![];
         for blocks in [own].into_iter().chain(others.iter().copied().filter(|blocks| *blocks != own)) {
             let ready = self.ready_linear(&candidate, tokens, blocks)?;
-            let timing = self.time_linear(&ready, (task, &candidate.linear), operands, tokens)?;
+            let timing = self.time_linear(&ready, problem, &candidate.linear, operands, tokens)?;
             all.push(Measured { candidate, blocks, own: blocks == own, timing });
         }
         Ok(all)
@@ -221,7 +238,8 @@ impl<D: Driver> Gpu<'_, D> {
     fn time_linear(
         &self,
         ready: &Ready<D::Kernel>,
-        (task, linear): (&Task, &Linear),
+        problem: &LinearProblem,
+        linear: &Linear,
         operands: &Operands<D::Memory>,
         tokens: u32,
     ) -> Result<Timing, GpuError> {
@@ -229,8 +247,8 @@ impl<D: Driver> Gpu<'_, D> {
         let launches = self.launches(operands.weight.bytes, flops, operands.weight.copies);
         // In the order of `samp_kernels::linear::cuda`.
         let timing = self.measure(launches, &mut |launch| {
-            let mut args = vec![operands.x.part(0, task.x_bytes(tokens))];
-            args.extend(operands.scales.iter().map(Piece::arg));
+            let mut args = vec![operands.x.range(0, problem.x_bytes(tokens))];
+            args.extend(operands.scales.iter().map(GpuBuffer::arg));
             args.extend(operands.weight.args(launch));
             args.extend([Arg::Null, operands.out.arg(), Arg::I32(tokens as i32)]);
             if linear.kind != LinearKind::Gemv {
@@ -242,25 +260,34 @@ impl<D: Driver> Gpu<'_, D> {
     }
 }
 
+/// Which linear of which model was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearNames<'a> {
+    /// Name of the model.
+    pub model: &'a str,
+    /// Name of the projection.
+    pub projection: &'a str,
+}
+
 impl Measured {
     /// As it is reported: of a model's linear, for so many tokens.
     pub fn row(
         &self,
-        (model, projection): (&str, &str),
-        task: &Task,
+        names: LinearNames<'_>,
+        problem: &LinearProblem,
         tokens: u32,
         target: &Target,
     ) -> LinearRow {
-        let Task { format, activations, rows, cols, f32_out } = *task;
-        let weights = task.weight_bytes();
+        let LinearProblem { format, activations, matrix: MatrixShape { rows, cols }, f32_out } = *problem;
+        let weights = problem.weight_bytes();
         let results = u64::from(tokens) * u64::from(rows) * if f32_out { 4 } else { 2 };
-        let values = task.x_bytes(tokens) + results;
+        let values = problem.x_bytes(tokens) + results;
         let seconds = self.timing.microseconds / 1e6;
         let flops = 2.0 * f64::from(rows) * f64::from(cols) * f64::from(tokens);
-        let chosen = timing::cheapest(target, OpKind::Linear, task.shape(tokens));
+        let chosen = timing::cheapest(target, OpKind::Linear, problem.shape(tokens));
         LinearRow {
-            model: model.into(),
-            projection: projection.into(),
+            model: names.model.into(),
+            projection: names.projection.into(),
             format: format.to_string(),
             activations,
             rows,

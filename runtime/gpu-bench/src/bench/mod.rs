@@ -1,28 +1,27 @@
 //! Measurements.
 
 pub mod attention;
-pub mod generated;
 pub mod kernels;
 pub mod linear;
-pub mod passes;
 pub mod report;
+pub mod row_kernels;
 pub mod step;
 pub mod synthetic_plan;
+pub mod synthetic_source;
 
 use samp_abi::ElementType;
 use samp_runtime::device::gpu::{Arg, Driver};
 
-use crate::{
-    Gpu, GpuError,
-    memory::{self, Pattern},
-};
+use crate::{error::GpuError, gpu::Gpu, memory, pattern::Pattern};
 
 /// What activations are stored as, unless weights of another format of 16 bits want their own.
 pub const ACTIVATIONS: ElementType = ElementType::F16;
 /// Bytes that launches go round in, several times what the largest L2 cache holds.
 const COLD_BYTES: u64 = 320 << 20;
-/// What one recording should take, in seconds, and the most launches in one.
-const RECORDING: (f64, usize) = (1e-3, 256);
+/// What one recording should take, in seconds.
+const RECORDING_SECONDS: f64 = 1e-3;
+/// The most launches in one recording.
+const RECORDING_LAUNCHES: usize = 256;
 
 /// The most operands of one kind.
 const MOST_COPIES: usize = 64;
@@ -41,13 +40,13 @@ impl<D: Driver> Gpu<'_, D> {
             return copies;
         }
         let seconds = (bytes as f64 / self.target.bandwidth).max(flops / self.target.peaks.f16);
-        ((RECORDING.0 / seconds).ceil() as usize).clamp(copies, RECORDING.1.max(copies))
+        ((RECORDING_SECONDS / seconds).ceil() as usize).clamp(copies, RECORDING_LAUNCHES.max(copies))
     }
 
     /// What memory gives when it is copied: bytes read and bytes written per second, in GB/s.
     pub fn copy_gbs(&self, bytes: u64) -> Result<f64, GpuError> {
-        let filler = self.filler()?;
-        let from = self.filled(&filler, ("copy's operand", bytes), Pattern::CODES)?;
+        let fill = self.fill_kernel()?;
+        let from = fill.buffer("copy's operand", bytes, Pattern::CODES)?;
         let to = self.zeros("copy's result", bytes)?;
         let ready = self.ready(&memory::copy_source(), self.stream_grid(bytes / 16))?;
         let args = [from.arg(), to.arg(), Arg::I32((bytes / 16) as i32)];

@@ -9,8 +9,8 @@ use samp_kernels::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ACTIVATIONS, attention::Kv};
-use crate::clock::Timing;
+use super::{ACTIVATIONS, attention::KvFormat};
+use crate::timing::Timing;
 
 /// Everything that one run measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,8 +24,8 @@ pub struct Report {
     /// Attention of tokens over a cache.
     pub attention: Vec<AttentionRow>,
     /// Kernels between them.
-    pub passes: Vec<PassRow>,
-    /// Whole steps.
+    pub passes: Vec<RowKernelRow>,
+    /// Steps of whole models.
     pub steps: Vec<StepRow>,
 }
 
@@ -43,7 +43,7 @@ impl Report {
         std::fs::rename(&partial, path)
     }
 
-    /// Adds candidates of a linear. The fastest on the runtime's own blocks of those for the same task, which were added one
+    /// Adds candidates of a linear. The fastest on the runtime's own blocks of those for the same linear, which were added one
     /// after another, is marked, and the best that f16 reached is what products are rated by.
     pub fn add_linear(&mut self, rows: Vec<LinearRow>) {
         let Some(last) = rows.last().cloned() else { return };
@@ -53,8 +53,8 @@ impl Report {
             self.ceilings.matmul_source = "own f16 kernels".into();
         }
         self.linear.extend(rows);
-        let of_task = self.linear.iter_mut().rev().take_while(|row| row.task() == last.task());
-        let mut own: Vec<&mut LinearRow> = of_task.filter(|row| row.own).collect();
+        let of_problem = self.linear.iter_mut().rev().take_while(|row| row.problem() == last.problem());
+        let mut own: Vec<&mut LinearRow> = of_problem.filter(|row| row.own).collect();
         own.sort_by(|a, b| a.timing.microseconds.total_cmp(&b.timing.microseconds));
         for (rank, row) in own.into_iter().enumerate() {
             row.best = rank == 0;
@@ -63,7 +63,7 @@ impl Report {
 
     /// What the cost model takes from it: the time of every kernel and shape as the runtime launches it. `source` says when
     /// and on what it was measured.
-    pub fn measured(&self, source: &str) -> Result<Measured, String> {
+    pub fn measured(&self, source: &str) -> Result<Measured, ReportError> {
         let linears = self.linear.iter().filter(|row| row.own).map(LinearRow::time);
         let attention = self.attention.iter().filter(|row| row.own).map(AttentionRow::time);
         let mut rows: Vec<MeasuredTime> = vec![];
@@ -76,6 +76,17 @@ impl Report {
         }
         Ok(Measured { source: (!rows.is_empty()).then(|| source.to_owned()), rows })
     }
+}
+
+/// Why the cost model takes nothing from a report.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// A linear's format does not exist.
+    #[error(transparent)]
+    Format(#[from] ParseFormatError),
+    /// Keys and values are kept in no format that is measured.
+    #[error("expected a cache in f16 or fp8, found {0}")]
+    Cache(String),
 }
 
 /// What kernels are compared with.
@@ -100,11 +111,11 @@ pub struct LinearRow {
     pub format: String,
     /// What activations are stored as; bytes are fp8.
     pub activations: ElementType,
-    /// Output channels.
+    /// Output channels of the weight.
     pub rows: u32,
-    /// Input channels.
+    /// Input channels of the weight.
     pub cols: u32,
-    /// Tokens.
+    /// Tokens of the launch.
     pub tokens: u32,
     /// Its name in the registry.
     pub kernel: String,
@@ -126,16 +137,16 @@ pub struct LinearRow {
 
 impl LinearRow {
     /// What it is compared within.
-    fn task(&self) -> (&str, &str, &str, ElementType, u32) {
+    fn problem(&self) -> (&str, &str, &str, ElementType, u32) {
         (&self.model, &self.projection, &self.format, self.activations, self.tokens)
     }
 
-    fn time(&self) -> Result<MeasuredTime, String> {
+    fn time(&self) -> Result<MeasuredTime, ReportError> {
         let shape = OpShape {
             tokens: self.tokens.into(),
             rows: self.rows.into(),
             cols: self.cols.into(),
-            format: Some(self.format.parse().map_err(|why: ParseFormatError| why.to_string())?),
+            format: Some(self.format.parse()?),
             activations: self.activations,
             context: 0,
         };
@@ -152,7 +163,7 @@ pub struct AttentionRow {
     pub kv: String,
     /// Query heads, key/value heads and width of a head.
     pub heads: [u32; 3],
-    /// Sequences.
+    /// Sequences of the batch.
     pub batch: u32,
     /// Tokens of each: one, or all of a prompt.
     pub tokens: u32,
@@ -171,10 +182,10 @@ pub struct AttentionRow {
 }
 
 impl AttentionRow {
-    fn time(&self) -> Result<MeasuredTime, String> {
+    fn time(&self) -> Result<MeasuredTime, ReportError> {
         let [heads, _, head_dim] = self.heads.map(u64::from);
-        let kv = [Kv::F16, Kv::Fp8].into_iter().find(|kv| kv.name() == self.kv);
-        let kv = kv.ok_or_else(|| format!("expected a cache in f16 or fp8, found {}", self.kv))?;
+        let kv = [KvFormat::F16, KvFormat::Fp8].into_iter().find(|kv| kv.name() == self.kv);
+        let kv = kv.ok_or_else(|| ReportError::Cache(self.kv.clone()))?;
         let shape = OpShape {
             tokens: u64::from(self.batch) * u64::from(self.tokens),
             rows: heads * head_dim,
@@ -190,12 +201,12 @@ impl AttentionRow {
 
 /// A kernel that passes over rows, between linears and attention.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PassRow {
+pub struct RowKernelRow {
     /// Model whose widths it has.
     pub model: String,
     /// Its name in the registry.
     pub kernel: String,
-    /// Rows.
+    /// Rows that it goes over.
     pub tokens: u32,
     /// Time of one launch.
     pub timing: Timing,
@@ -208,13 +219,13 @@ pub struct PassRow {
 pub struct StepRow {
     /// `decode`, `prefill` or `throughput`.
     pub what: String,
-    /// Model.
+    /// The model's name.
     pub model: String,
     /// Formats of the weights.
     pub recipe: String,
     /// Format of the cache.
     pub kv: String,
-    /// Sequences.
+    /// Sequences of the batch.
     pub batch: u32,
     /// Positions of each.
     pub context: u32,

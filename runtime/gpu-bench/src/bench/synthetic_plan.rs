@@ -1,4 +1,4 @@
-//! Manifests of models by their sizes: the steps that the compiler makes of such models, in one bucket, and without files.
+//! Plans without files: the steps that the compiler makes of a model, in one bucket, from its sizes alone.
 
 mod program;
 
@@ -9,10 +9,11 @@ use samp_abi::plan::{
 use samp_kernels::{kernel::OpShape, target::Target, timing};
 use samp_runtime::plan::code;
 
-use super::attention::{Kv, PAGE_TOKENS};
+use super::attention::{KvFormat, PAGE_TOKENS};
 use crate::{
-    GpuError,
-    shapes::{Projection, Recipe, Sizes},
+    error::GpuError,
+    model_shape::{ModelShape, Projection},
+    recipe_formats::RecipeFormats,
 };
 use program::Built;
 
@@ -22,12 +23,12 @@ const ROPE_THETA: f64 = 500_000.0;
 /// A model, how it is stored, and its largest step.
 #[derive(Clone, Copy, Debug)]
 pub struct SyntheticPlan {
-    /// Its sizes.
-    pub sizes: Sizes,
+    /// Sizes of the model.
+    pub shape: ModelShape,
     /// Formats of its weights.
-    pub recipe: Recipe,
+    pub formats: RecipeFormats,
     /// Format of its cache.
-    pub kv: Kv,
+    pub kv: KvFormat,
     /// Limits of its steps; the only bucket is of the most tokens.
     pub limits: Limits,
 }
@@ -39,7 +40,8 @@ impl SyntheticPlan {
         target: &Target,
         linear: impl Fn(Projection) -> Option<&'static str>,
     ) -> Result<Plan, GpuError> {
-        let Built { program, tensors, arena_bytes } = self.program(self.recipe.activations(target));
+        let Built { program, tensors, arena_bytes } =
+            program::build(&self.shape, self.formats, self.limits, self.formats.activations(target));
         let (model, kv) = (self.model(), self.cache());
         let memory = Memory {
             weights_bytes: tensors.iter().map(Tensor::bytes).sum(),
@@ -65,18 +67,18 @@ impl SyntheticPlan {
     }
 
     fn model(&self) -> Model {
-        let sizes = &self.sizes;
-        let pairs = sizes.head_dim / 2;
+        let shape = &self.shape;
+        let pairs = shape.head_dim / 2;
         let frequency = |pair: u32| ROPE_THETA.powf(-f64::from(pair) / f64::from(pairs));
         Model {
             architecture: Architecture::LlamaForCausalLM,
-            hidden_size: sizes.hidden.into(),
-            intermediate_size: sizes.intermediate.into(),
-            layers: sizes.layers.into(),
-            heads: sizes.heads.into(),
-            kv_heads: sizes.kv_heads.into(),
-            head_dim: sizes.head_dim.into(),
-            vocab_size: sizes.vocab.into(),
+            hidden_size: shape.hidden.into(),
+            intermediate_size: shape.intermediate.into(),
+            layers: shape.layers.into(),
+            heads: shape.heads.into(),
+            kv_heads: shape.kv_heads.into(),
+            head_dim: shape.head_dim.into(),
+            vocab_size: shape.vocab.into(),
             rope: Rope { inv_frequencies: (0..pairs).map(frequency).collect() },
             sliding_window: None,
             tied_embeddings: false,
@@ -86,7 +88,7 @@ impl SyntheticPlan {
     }
 
     fn cache(&self) -> KvCache {
-        let scales = if self.kv == Kv::F16 { 0 } else { self.sizes.layers as usize };
+        let scales = if self.kv == KvFormat::F16 { 0 } else { self.shape.layers as usize };
         KvCache { format: self.kv.format(), page_tokens: PAGE_TOKENS.into(), scales: vec![[1.0; 2]; scales] }
     }
 }
@@ -103,13 +105,13 @@ fn with_kernels(
         kernel.ok_or_else(|| GpuError::Kernel { what: format!("{op} of {shape:?} on {}", target.name) })
     };
     let matrix = code::matrix_of(plan);
-    let fixed = code::plan_constants(plan, &matrix);
+    let constants = code::plan_constants(plan, &matrix);
     let mut program = plan.program.clone();
     for step in &mut program.steps {
         let projection = Projection::ALL.into_iter().find(|p| step.label.ends_with(p.label()));
         let kernel = match projection.and_then(&linear) {
             Some(kernel) => kernel,
-            None => cheapest(step.op.kind(), fixed.shape(&step.op, max_tokens, plan.limits.max_context))?,
+            None => cheapest(step.op.kind(), constants.shape(&step.op, max_tokens, plan.limits.max_context))?,
         };
         step.kernels = vec![KernelChoice { max_tokens, kernel: kernel.into() }];
     }
@@ -127,21 +129,20 @@ mod tests {
 
     use super::*;
     use crate::{
-        bench::{ACTIVATIONS, linear::Task},
-        shapes::Shape as ModelShape,
+        bench::{ACTIVATIONS, linear::LinearProblem},
+        model_shape::BenchModel,
     };
 
-    fn outline(shape: ModelShape, recipe: &str, kv: Kv) -> SyntheticPlan {
+    fn synthetic(model: BenchModel, recipe: &str, kv: KvFormat) -> SyntheticPlan {
         let limits = Limits { max_tokens: 4, max_sequences: 4, max_context: 64 };
-        SyntheticPlan { sizes: shape.sizes(), recipe: recipe.parse().unwrap(), kv, limits }
+        SyntheticPlan { shape: model.shape(), formats: recipe.parse().unwrap(), kv, limits }
     }
 
     /// A kernel that computes whole buckets of four tokens.
-    fn for_four(projection: Projection, outline: &SyntheticPlan, target: &Target) -> Option<&'static str> {
-        let (rows, cols) = outline.sizes.of(projection);
-        let format = outline.recipe.of(projection);
-        let task = Task { format, activations: ACTIVATIONS, rows, cols, f32_out: false };
-        task.candidates(target, 4).last().map(|candidate| candidate.name)
+    fn for_four(projection: Projection, plan: &SyntheticPlan, target: &Target) -> Option<&'static str> {
+        let (matrix, format) = (plan.shape.matrix(projection), plan.formats.weight_format(projection));
+        let problem = LinearProblem { format, activations: ACTIVATIONS, matrix, f32_out: false };
+        problem.candidates(target, 4).last().map(|candidate| candidate.name)
     }
 
     /// The plan with its weights placed in a file.
@@ -159,17 +160,17 @@ mod tests {
 
     #[test]
     fn manifests_are_sound_but_for_files_of_code() {
-        for (shape, recipe, kv, target) in [
-            (ModelShape::Tiny, "samp", Kv::F16, TargetName::H200),
-            (ModelShape::Llama3_70b, "samp", Kv::Fp8, TargetName::H200),
-            (ModelShape::Llama3_8b, "uniform:f16", Kv::F16, TargetName::A100),
+        for (model, recipe, kv, target) in [
+            (BenchModel::Tiny, "samp", KvFormat::F16, TargetName::H200),
+            (BenchModel::Llama3_70b, "samp", KvFormat::Fp8, TargetName::H200),
+            (BenchModel::Llama3_8b, "uniform:f16", KvFormat::F16, TargetName::A100),
         ] {
-            let (outline, target) = (outline(shape, recipe, kv), Target::of(target));
-            let named = |projection| for_four(projection, &outline, target);
-            let plan = outline.manifest(target, named).unwrap();
+            let (synthetic, target) = (synthetic(model, recipe, kv), Target::of(target));
+            let named = |projection| for_four(projection, &synthetic, target);
+            let plan = synthetic.manifest(target, named).unwrap();
             let mut faults = validate_manifest(&placed(plan.clone()));
             faults.retain(|fault| fault.fault != Fault::FileMissing);
-            assert_eq!(faults, [], "{shape:?} {recipe}");
+            assert_eq!(faults, [], "{model:?} {recipe}");
             let mut broken = placed(plan);
             broken.program.steps.swap(1, 2);
             assert!(validate_manifest(&broken).iter().any(|fault| fault.fault == Fault::Dataflow));
@@ -180,7 +181,8 @@ mod tests {
     fn projections_take_the_kernels_that_are_named() {
         let named = "linear_nf4_fragments_mma64";
         let linear = |projection| (projection == Projection::Down).then_some(named);
-        let plan = outline(ModelShape::Tiny, "samp", Kv::F16).manifest(Target::of(TargetName::H200), linear);
+        let plan =
+            synthetic(BenchModel::Tiny, "samp", KvFormat::F16).manifest(Target::of(TargetName::H200), linear);
         let steps = plan.unwrap().program.steps;
         let of = |label: &str| &steps.iter().find(|step| step.label == label).unwrap().kernels[0].kernel;
         assert_eq!(of("layers.1.mlp.down_proj"), named);
@@ -189,8 +191,8 @@ mod tests {
 
     #[test]
     fn what_no_kernel_takes_is_refused() {
-        let outline = outline(ModelShape::Tiny, "uniform:int6", Kv::F16);
-        let error = outline.manifest(Target::of(TargetName::A100), |_| None).unwrap_err().to_string();
+        let plan = synthetic(BenchModel::Tiny, "uniform:int6", KvFormat::F16);
+        let error = plan.manifest(Target::of(TargetName::A100), |_| None).unwrap_err().to_string();
         assert!(error.contains("linear") && error.contains("a100"), "{error}");
     }
 }

@@ -8,44 +8,49 @@ use samp_abi::Format;
 use samp_gpu_bench::{
     Gpu,
     bench::{
-        attention::{Kv, Load},
-        kernels::{self, Wanted},
+        attention::{KvFormat, Workload},
+        kernels::{self, KernelSweep},
         report::Report,
-        step::{Job as Step, What},
+        step::{ModelStep, StepKind, StepNames},
     },
+    model_shape::BenchModel,
     outcome::Outcome,
-    shapes::{Recipe, Shape},
+    recipe_formats::RecipeFormats,
 };
 use samp_kernels::target::Target;
 use samp_runtime::device::gpu::Driver;
 
-use super::{Part, Place};
-use crate::device::{self, Job};
+use super::{
+    device::{self, GpuJob},
+    lines::{ErrorLines, Lines},
+    place::Place,
+    workers::FirstUnit,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Bench {
     /// Linears, attention and what lies between them, in the shapes of models
-    Kernels(OfKernels),
+    Kernels(KernelArgs),
     /// A step of one token for each sequence: one of 512 positions, unless told otherwise
-    Decode(OfModel),
+    Decode(ModelArgs),
     /// A step of whole prompts: one of 2048 tokens, unless told otherwise
-    Prefill(OfModel),
+    Prefill(ModelArgs),
     /// A step of one token for each of many sequences: 128 of 2048 positions, unless told otherwise
-    Throughput(OfModel),
+    Throughput(ModelArgs),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct OfKernels {
+pub(super) struct KernelArgs {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    part: Part,
+    first: FirstUnit,
     /// The file to write, whole after each kernel
     #[arg(long)]
     json: PathBuf,
     /// Models
     #[arg(long, value_delimiter = ',', default_value = "llama-3-8b,llama-3-70b")]
-    shapes: Vec<Shape>,
+    shapes: Vec<BenchModel>,
     /// Formats of decoder linears; the head is in those of 16 bits
     #[arg(long, value_delimiter = ',', default_value = "nf4,int4,fp8_e4m3,f16,int8")]
     formats: Vec<Format>,
@@ -64,7 +69,7 @@ pub(super) struct OfKernels {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct OfModel {
+pub(super) struct ModelArgs {
     #[command(flatten)]
     place: Place,
     /// The file to write; otherwise what was measured is printed
@@ -72,7 +77,7 @@ pub(super) struct OfModel {
     json: Option<PathBuf>,
     /// The model
     #[arg(long)]
-    shape: Shape,
+    shape: BenchModel,
     /// `samp` or `uniform:FORMAT`
     #[arg(long, default_value = "samp")]
     recipe: String,
@@ -84,68 +89,73 @@ pub(super) struct OfModel {
     context: Option<u32>,
     /// Format of the cache
     #[arg(long, value_enum, default_value = "f16")]
-    kv: Kv,
+    kv: KvFormat,
 }
 
 impl Bench {
     /// Measures; false if something is not as it must be.
     pub(super) fn run(self) -> Result<bool> {
         match self {
-            Bench::Kernels(of) => of.run(),
-            Bench::Decode(of) => of.run("decode", What::Decode, Load { batch: 1, context: 512 }),
-            Bench::Prefill(of) => of.run("prefill", What::Prefill, Load { batch: 1, context: 2048 }),
-            Bench::Throughput(of) => of.run("throughput", What::Decode, Load { batch: 128, context: 2048 }),
+            Bench::Kernels(args) => args.run(),
+            Bench::Decode(args) => args.run("decode", StepKind::Decode, Workload { batch: 1, context: 512 }),
+            Bench::Prefill(args) => {
+                args.run("prefill", StepKind::Prefill, Workload { batch: 1, context: 2048 })
+            }
+            Bench::Throughput(args) => {
+                args.run("throughput", StepKind::Decode, Workload { batch: 128, context: 2048 })
+            }
         }
     }
 }
 
-impl OfKernels {
+impl KernelArgs {
     fn run(self) -> Result<bool> {
-        let OfKernels { place, part, json, shapes, formats, tokens, batches, contexts, prompts } = self;
-        let wanted = Wanted { shapes, formats, tokens, batches, contexts, prompts };
-        part.run(&place, |from| Kernels { wanted, json, from })
+        let KernelArgs { place, first, json, shapes, formats, tokens, batches, contexts, prompts } = self;
+        let sweep = KernelSweep { models: shapes, formats, tokens, batches, contexts, prompts };
+        first.run(&place, |from| MeasureKernels { sweep, json, from })
     }
 }
 
 /// What is measured of kernels, into which file, and the number of the first unit.
-struct Kernels {
-    wanted: Wanted,
+struct MeasureKernels {
+    sweep: KernelSweep,
     json: PathBuf,
     from: usize,
 }
 
-impl Job for Kernels {
+impl GpuJob for MeasureKernels {
     fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool> {
-        let Kernels { wanted, json, from } = self;
+        let MeasureKernels { sweep, json, from } = self;
         if from == 0 {
             Report { target: gpu.describe(), ..Report::default() }.write(&json)?;
         }
         // Otherwise a process before this one wrote what it measured.
         let mut report = Report::read(&json).with_context(|| format!("reading {}", json.display()))?;
-        let units = wanted.units(gpu.target)?;
-        let mut bench = kernels::Bench::new(gpu, wanted.tokens)?;
+        let units = sweep.units(gpu.target)?;
+        let mut bench = kernels::Bench::new(gpu, sweep.tokens)?;
         let measure = |unit: &kernels::Unit| {
             let said = bench.measure(unit, &mut report)?;
             report.write(&json)?;
-            Ok(Outcome::Held(said))
+            Ok(Outcome::Passed(said))
         };
         let rest = units.get(from..).unwrap_or_default();
-        gpu.each(rest, kernels::Unit::name, measure, &mut |line| println!("{line}"))?;
+        gpu.run_units(rest, kernels::Unit::name, measure, &Lines)?;
         Ok(true)
     }
 }
 
 /// A step of a model to be measured.
-struct OneStep {
+struct MeasureStep {
     json: Option<PathBuf>,
-    names: (&'static str, String),
-    step: Step,
+    kind: &'static str,
+    recipe: String,
+    step: ModelStep,
 }
 
-impl Job for OneStep {
+impl GpuJob for MeasureStep {
     fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool> {
-        let row =
-            gpu.measure_step((self.names.0, &self.names.1), self.step, &mut |line| eprintln!("{line}"))?;
+        let names = StepNames { kind: self.kind, recipe: &self.recipe };
+        let row = gpu.measure_step(names, self.step, &ErrorLines)?;
         eprintln!(
             "{} {} {} kv {} batch {} context {}: {:.2} ms, {:.1} tokens/s, {:.0} GB/s",
             row.what,
@@ -168,21 +178,21 @@ impl Job for OneStep {
     }
 }
 
-impl OfModel {
-    fn run(self, name: &'static str, what: What, usual: Load) -> Result<bool> {
-        let recipe: Recipe = self.recipe.parse().map_err(anyhow::Error::msg)?;
-        let Load { batch, context } = usual;
-        let load = Load {
+impl ModelArgs {
+    fn run(self, name: &'static str, kind: StepKind, usual: Workload) -> Result<bool> {
+        let formats: RecipeFormats = self.recipe.parse()?;
+        let Workload { batch, context } = usual;
+        let load = Workload {
             batch: self.batch.unwrap_or(batch).max(1),
             context: self.context.unwrap_or(context).max(1),
         };
-        let mut step = Step { sizes: self.shape.sizes(), recipe, kv: self.kv, what, load };
+        let mut step = ModelStep { shape: self.shape.shape(), formats, kv: self.kv, kind, load };
         let (target, asked) = (Target::of(self.place.target), load.batch);
         if self.batch.is_none() && !step.shrink(target)? {
             eprintln!("even one sequence may not fit the memory of {}", target.name);
         } else if step.load.batch < asked {
             eprintln!("{} sequences: {asked} do not fit the memory of {}", step.load.batch, target.name);
         }
-        device::on(&self.place, OneStep { json: self.json, names: (name, self.recipe), step })
+        device::on(&self.place, MeasureStep { json: self.json, kind: name, recipe: self.recipe, step })
     }
 }

@@ -1,4 +1,4 @@
-//! The steps of a model, as the compiler fuses them.
+//! The steps of a model, as the compiler fuses them. A test of the compiler's holds them to what it lowers.
 
 use samp_abi::{
     ElementType, Format, Layout,
@@ -7,8 +7,10 @@ use samp_abi::{
     },
 };
 
-use super::SyntheticPlan;
-use crate::shapes::Projection;
+use crate::{
+    model_shape::{MatrixShape, ModelShape, Projection},
+    recipe_formats::RecipeFormats,
+};
 
 const EPS: f64 = 1e-5;
 
@@ -19,18 +21,21 @@ pub(super) struct Built {
     pub arena_bytes: u64,
 }
 
-impl SyntheticPlan {
-    /// The model as steps, with activations of this type.
-    pub(super) fn program(&self, activations: ElementType) -> Built {
-        let mut arena = Arena { limits: self.limits, end: 0 };
-        let places = Places::new(self, activations, &mut arena);
-        let mut model = Builder { outline: self, places, tensors: vec![], buffers: vec![], steps: vec![] };
-        let logits = model.all();
-        let Builder { tensors, buffers, steps, .. } = model;
-        let (buckets, sampler) = (vec![self.limits.max_tokens], String::new());
-        let program = Program { buckets, buffers, steps, logits, sampler };
-        Built { program, tensors, arena_bytes: arena.end }
-    }
+/// The model as steps, with activations of this type.
+pub(super) fn build(
+    shape: &ModelShape,
+    formats: RecipeFormats,
+    limits: Limits,
+    activations: ElementType,
+) -> Built {
+    let mut arena = Arena { limits, end: 0 };
+    let places = Places::new(shape, activations, &mut arena);
+    let mut model = Builder { shape, formats, places, tensors: vec![], buffers: vec![], steps: vec![] };
+    let logits = model.all();
+    let Builder { tensors, buffers, steps, .. } = model;
+    let (buckets, sampler) = (vec![limits.max_tokens], String::new());
+    let program = Program { buckets, buffers, steps, logits, sampler };
+    Built { program, tensors, arena_bytes: arena.end }
 }
 
 /// Where results lie: every layer's in the same places.
@@ -66,30 +71,30 @@ impl Arena {
 }
 
 impl Places {
-    fn new(outline: &SyntheticPlan, activations: ElementType, arena: &mut Arena) -> Places {
-        let sizes = &outline.sizes;
-        let (heads, hidden) = (sizes.heads * sizes.head_dim, sizes.hidden);
+    fn new(shape: &ModelShape, activations: ElementType, arena: &mut Arena) -> Places {
+        let (heads, hidden) = (shape.heads * shape.head_dim, shape.hidden);
         let (tokens, outputs, wide) = (RowDim::Tokens, RowDim::Outputs, ElementType::F32);
         let mut activation = |width| arena.place(tokens, width, activations);
         Places {
             normed: activation(hidden),
-            qkv: activation(sizes.of(Projection::Qkv).0),
+            qkv: activation(shape.matrix(Projection::Qkv).rows),
             q: activation(heads),
             attended: activation(heads),
             back: activation(hidden),
-            gate_up: activation(2 * sizes.intermediate),
-            activated: activation(sizes.intermediate),
+            gate_up: activation(2 * shape.intermediate),
+            activated: activation(shape.intermediate),
             stream: arena.place(tokens, hidden, wide),
             last: arena.place(tokens, hidden, wide),
             outputs: arena.place(outputs, hidden, wide),
             normed_outputs: arena.place(outputs, hidden, activations),
-            logits: arena.place(outputs, sizes.vocab, wide),
+            logits: arena.place(outputs, shape.vocab, wide),
         }
     }
 }
 
 struct Builder<'a> {
-    outline: &'a SyntheticPlan,
+    shape: &'a ModelShape,
+    formats: RecipeFormats,
     places: Places,
     tensors: Vec<Tensor>,
     buffers: Vec<Buffer>,
@@ -99,20 +104,20 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// All steps; gives the logits.
     fn all(&mut self) -> BufferId {
-        let sizes = self.outline.sizes;
-        let (format, shape) = (self.outline.recipe.tables(), (sizes.vocab, sizes.hidden));
-        let weight = self.tensor("embed_tokens", (format, Layout::RowMajor), shape);
+        let ModelShape { vocab, hidden, layers, .. } = *self.shape;
+        let table = MatrixShape { rows: vocab, cols: hidden };
+        let weight = self.tensor("embed_tokens", self.formats.table_format(), Layout::RowMajor, table);
         let mut stream = self.result(|places| &places.stream);
         self.step("embed_tokens", Op::Embed { weight, out: stream });
         let label = "layers.0.input_layernorm";
         let mut x = self.result(|places| &places.normed);
         let weight = self.norm(label);
         self.step(label, Op::RmsNorm { x: stream, weight, eps: EPS, out: x });
-        for layer in 0..sizes.layers {
+        for layer in 0..layers {
             let back = self.attention(layer, x);
             (stream, x) = self.add_norm(&format!("layers.{layer}.post_attention_layernorm"), back, stream);
             let back = self.mlp(layer, x);
-            if layer + 1 == sizes.layers {
+            if layer + 1 == layers {
                 return self.head(back, stream);
             }
             (stream, x) = self.add_norm(&format!("layers.{}.input_layernorm", layer + 1), back, stream);
@@ -146,7 +151,7 @@ impl Builder<'_> {
 
     fn head(&mut self, back: BufferId, stream: BufferId) -> BufferId {
         let last = self.result(|places| &places.last);
-        let layer = self.outline.sizes.layers - 1;
+        let layer = self.shape.layers - 1;
         self.step(&format!("layers.{layer}.mlp.residual"), Op::Add { a: stream, b: back, out: last });
         let outputs = self.result(|places| &places.outputs);
         self.step("outputs", Op::Gather { x: last, out: outputs });
@@ -166,19 +171,19 @@ impl Builder<'_> {
             Some(layer) => format!("layers.{layer}.{}", projection.label()),
             None => projection.label().into(),
         };
-        let format = self.outline.recipe.of(projection);
-        let weight = self.tensor(&label, (format, Layout::MmaFragments), self.outline.sizes.of(projection));
+        let (format, matrix) = (self.formats.weight_format(projection), self.shape.matrix(projection));
+        let weight = self.tensor(&label, format, Layout::MmaFragments, matrix);
         let out = self.result(place);
         self.step(&label, Op::Linear { x, weight, bias: None, out });
         out
     }
 
     fn norm(&mut self, label: &str) -> TensorId {
-        self.tensor(label, (Format::F32, Layout::RowMajor), (1, self.outline.sizes.hidden))
+        self.tensor(label, Format::F32, Layout::RowMajor, MatrixShape { rows: 1, cols: self.shape.hidden })
     }
 
-    fn tensor(&mut self, name: &str, (format, layout): (Format, Layout), shape: (u32, u32)) -> TensorId {
-        let (rows, cols) = (u64::from(shape.0), u64::from(shape.1));
+    fn tensor(&mut self, name: &str, format: Format, layout: Layout, matrix: MatrixShape) -> TensorId {
+        let [rows, cols] = [matrix.rows, matrix.cols].map(u64::from);
         let shape = if rows == 1 { vec![cols] } else { vec![rows, cols] };
         self.tensors.push(Tensor {
             name: name.into(),

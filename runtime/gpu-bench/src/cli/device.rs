@@ -1,31 +1,27 @@
 //! Which GPU: a real one, or the emulated one in builds with the feature `emulate`.
 
 use anyhow::{Context, Result, ensure};
-use samp_abi::TargetName;
 use samp_gpu_bench::{
     Gpu,
     clock::{Clock, Work},
     code::Code,
 };
 use samp_kernels::target::Target;
-use samp_runtime::{
-    DeviceKind,
-    device::{
-        gpu::driver::nvidia::{Cuda, Event},
-        gpu::{Driver, DriverError},
-    },
+use samp_runtime::device::gpu::{
+    Driver, DriverError,
+    driver::nvidia::{Cuda, Event},
 };
 
-use crate::cli::Place;
+use super::place::{Device, Place};
 
 /// What is done on a GPU, whichever it is.
-pub trait Job {
+pub trait GpuJob {
     /// Does it; false if something is not as it must be.
     fn run<D: Driver>(self, gpu: &Gpu<'_, D>) -> Result<bool>;
 }
 
 /// Does a job where it is asked for.
-pub fn on(place: &Place, job: impl Job) -> Result<bool> {
+pub fn on(place: &Place, job: impl GpuJob) -> Result<bool> {
     let target = Target::of(place.target);
     match place.device {
         Device::Cuda => cuda(place, target, job),
@@ -33,29 +29,7 @@ pub fn on(place: &Place, job: impl Job) -> Result<bool> {
     }
 }
 
-/// The GPUs that this build knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Device {
-    /// The first GPU of this machine.
-    Cuda,
-    /// The emulator: slow, and its times say nothing.
-    Emulate,
-}
-
-impl Device {
-    /// As the runtime calls it.
-    pub fn kind(self) -> Result<DeviceKind> {
-        match self {
-            Device::Cuda => Ok(DeviceKind::Cuda),
-            #[cfg(feature = "emulate")]
-            Device::Emulate => Ok(DeviceKind::Emulate),
-            #[cfg(not(feature = "emulate"))]
-            Device::Emulate => no_emulator(),
-        }
-    }
-}
-
-fn cuda(place: &Place, target: &'static Target, job: impl Job) -> Result<bool> {
+fn cuda(place: &Place, target: &'static Target, job: impl GpuJob) -> Result<bool> {
     let folder =
         place.code.as_deref().context("--code is missing: the folder that `samp-gpu prepare` filled")?;
     let code = Code::folder(folder, place.target)?;
@@ -97,7 +71,7 @@ impl Clock for Events<'_> {
 }
 
 #[cfg(feature = "emulate")]
-fn emulate(target: &'static Target, job: impl Job) -> Result<bool> {
+fn emulate(target: &'static Target, job: impl GpuJob) -> Result<bool> {
     use samp_emulator::{Build, Options};
     use samp_gpu_bench::clock::HostClock;
     use samp_runtime::{cache_dir::cache_dir, device::gpu::Emulated};
@@ -107,20 +81,6 @@ fn emulate(target: &'static Target, job: impl Job) -> Result<bool> {
 }
 
 #[cfg(not(feature = "emulate"))]
-fn emulate(_: &'static Target, _: impl Job) -> Result<bool> {
-    no_emulator()
-}
-
-#[cfg(not(feature = "emulate"))]
-fn no_emulator<T>() -> Result<T> {
-    anyhow::bail!("this build has no emulator; build with `--features emulate`")
-}
-
-/// The target of a name, which must be a GPU's.
-pub fn gpu_target(text: &str) -> Result<TargetName, String> {
-    let target: TargetName = text.parse().map_err(|error| format!("{error}"))?;
-    match Target::of(target).compute_capability {
-        Some(_) => Ok(target),
-        None => Err(format!("{target} is not a GPU; choose h100, h200 or a100")),
-    }
+fn emulate(_: &'static Target, _: impl GpuJob) -> Result<bool> {
+    super::place::no_emulator()
 }

@@ -1,4 +1,4 @@
-//! PlanSource of devices that are made on the GPU: models without files.
+//! Plans whose weights are made on the GPU: models without files.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -7,33 +7,33 @@ use samp_kernels::cuda::Source;
 use samp_runtime::device::gpu::{Driver, DriverError, PlanSource, Range};
 
 use crate::{
-    Gpu,
-    memory::{Filler, Pattern},
+    code::CodeError,
+    gpu::Gpu,
+    memory::{FillKernel, WeightArray},
+    pattern::Pattern,
 };
 
 /// A manifest, and random but valid weights and cache.
-pub struct Generated<'a, D: Driver> {
+pub struct SyntheticSource<'a, D: Driver> {
     /// Its GPU, which has the code.
     pub gpu: &'a Gpu<'a, D>,
     /// Fills its memory.
-    pub filler: &'a Filler<D::Kernel>,
+    pub fill: &'a FillKernel<'a, D>,
     /// What is executed.
     pub manifest: Arc<Plan>,
     /// What its cache is filled with.
     pub cached: Pattern,
 }
 
-impl<'a, D: Driver> PlanSource<&'a D> for Generated<'a, D> {
+impl<'a, D: Driver> PlanSource<&'a D> for SyntheticSource<'a, D> {
     fn manifest(&self) -> Arc<Plan> {
         self.manifest.clone()
     }
 
     fn code(&self, _path: &str, source: &Source) -> Result<Cow<'_, [u8]>, DriverError> {
-        let missing = |error: crate::code::CodeError| DriverError::Kernel {
-            kernel: source.symbol,
-            reason: error.to_string(),
-        };
-        Ok(self.gpu.code.of(source).map_err(missing)?.into())
+        let missing =
+            |error: CodeError| DriverError::Kernel { kernel: source.symbol, reason: error.to_string() };
+        Ok(self.gpu.code.cubin(source).map_err(missing)?.into())
     }
 
     fn write_weights(
@@ -44,12 +44,16 @@ impl<'a, D: Driver> PlanSource<&'a D> for Generated<'a, D> {
     ) -> Result<(), DriverError> {
         let mut all = (0u64..).zip(self.manifest.tensors.iter().zip(places));
         all.try_for_each(|(number, (tensor, places))| {
-            let arrays = tensor.parts.iter().zip(places).map(|(part, at)| (part.component, part.dtype, *at));
-            self.gpu.fill_weight(self.filler, memory, (tensor.format, number), arrays)
+            let arrays = tensor.parts.iter().zip(places).map(|(part, range)| WeightArray {
+                component: part.component,
+                dtype: part.dtype,
+                range: *range,
+            });
+            self.fill.fill_weight(memory, tensor.format, number, arrays)
         })
     }
 
     fn write_cache(&self, _driver: &&'a D, memory: &D::Memory, bytes: u64) -> Result<(), DriverError> {
-        self.gpu.fill_range(self.filler, (memory, Range { offset: 0, bytes }), self.cached, 0)
+        self.fill.fill_range(memory, Range { offset: 0, bytes }, self.cached, 0)
     }
 }
