@@ -21,7 +21,7 @@ pub fn narrow_activations(module: &mut Module, target: TargetName) -> Result<Cha
     if narrow == ElementType::F32 {
         return Ok(Changed(0));
     }
-    let narrow = Dtype::of(narrow).expect("activations are floats");
+    let narrow = Dtype::from_element(narrow).expect("activations are floats");
     let logits = module.output();
     let values: Vec<ValueId> = module.ops().flat_map(narrowed).filter(|v| Some(*v) != logits).collect();
     values.iter().for_each(|&value| module.set_dtype(value, narrow));
@@ -66,7 +66,7 @@ fn narrowed(op: samp_ir::OpRef<'_>) -> Vec<ValueId> {
         | OpKind::SiluMul
         | OpKind::Concat => vec![op.result(0)],
         OpKind::AddRmsNorm => {
-            let op: AddRmsNormOp<'_> = samp_ir::View::of(op).expect("matched as such");
+            let op: AddRmsNormOp<'_> = samp_ir::View::from_op(op).expect("matched as such");
             vec![op.y()]
         }
         _ => vec![],

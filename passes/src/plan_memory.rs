@@ -29,7 +29,7 @@ pub struct MemoryInputs {
 
 /// Sets offsets and the module's memory attributes.
 pub fn plan_memory(module: &mut Module, inputs: &MemoryInputs) -> Result<Changed, Diagnostic> {
-    let dataflow = Dataflow::of(module);
+    let dataflow = Dataflow::new(module);
     let slots = share_slots(module, &dataflow.live_ranges(), inputs.limits.max_tokens)?;
     let placement = place(&slots.lives);
     for op in dataflow.order() {

@@ -89,24 +89,24 @@ impl<'m> Walk<'m> {
     fn visit(&mut self, op: OpRef<'m>) -> Option<()> {
         match op.kind() {
             OpKind::Embed => {
-                self.found.columns.push(self.alone(EmbedOp::of(op)?.weight())?);
+                self.found.columns.push(self.alone(EmbedOp::from_op(op)?.weight())?);
                 self.found.width = self.module.tensor_type(op.result(0)).width();
                 self.values.insert(op.result(0));
             }
-            OpKind::Gather if self.values.contains(&GatherOp::of(op)?.x()) => {
+            OpKind::Gather if self.values.contains(&GatherOp::from_op(op)?.x()) => {
                 self.values.insert(op.result(0));
             }
             OpKind::Add => {
-                let add = AddOp::of(op)?;
+                let add = AddOp::from_op(op)?;
                 self.sum([add.a(), add.b()], op.result(0))?;
             }
             OpKind::AddRmsNorm => {
-                let norm = AddRmsNormOp::of(op)?;
+                let norm = AddRmsNormOp::from_op(op)?;
                 self.sum([norm.x(), norm.residual()], norm.sum())?;
                 self.norm(norm.y(), norm.weight())?;
             }
             OpKind::RmsNorm => {
-                let norm = RmsNormOp::of(op)?;
+                let norm = RmsNormOp::from_op(op)?;
                 self.values.contains(&norm.x()).then_some(())?;
                 self.norm(op.result(0), norm.weight())?;
             }

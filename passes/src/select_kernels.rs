@@ -136,11 +136,11 @@ impl Need {
                 weight = Some(matrix.id());
             }
             OpKind::RopeAppend => {
-                shape.rows = RopeAppendOp::of(op)?.spec().qkv_width();
+                shape.rows = RopeAppendOp::from_op(op)?.spec().qkv_width();
                 shape.format = Some(selection.kv);
             }
             OpKind::PagedAttention => {
-                shape.rows = PagedAttentionOp::of(op)?.spec().q_width();
+                shape.rows = PagedAttentionOp::from_op(op)?.spec().q_width();
                 shape.format = Some(selection.kv);
             }
             _ => {}

@@ -68,11 +68,11 @@ fn match_linear(linear: LinearOp<'_>, differ: &dyn Fn(OpId) -> bool) -> Option<M
 
 /// How wide each member of a fused linear is, by what reads them together.
 fn member_rows(reader: OpRef<'_>) -> Option<Vec<u64>> {
-    if let Some(rope) = RopeAppendOp::of(reader) {
+    if let Some(rope) = RopeAppendOp::from_op(reader) {
         let spec = rope.spec();
         return Some(vec![spec.q_width(), spec.kv_width(), spec.kv_width()]);
     }
-    let gated = SiluMulOp::of(reader)?;
+    let gated = SiluMulOp::from_op(reader)?;
     let both = gated.module().tensor_type(gated.gate()).width();
     Some(vec![both / 2; 2])
 }

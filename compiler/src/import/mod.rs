@@ -86,7 +86,7 @@ impl Import {
 impl ModelConfig {
     /// The model-phase graph without weights, typed as the config states; f32 if it does not.
     pub fn build_graph(&self, context: &Context) -> Module {
-        let dtype = self.dtype.and_then(Dtype::of).unwrap_or(Dtype::F32);
+        let dtype = self.dtype.and_then(Dtype::from_element).unwrap_or(Dtype::F32);
         build_graph(context, self, &|_| dtype)
     }
 }

@@ -58,7 +58,7 @@ pub fn lower(
     find: &FindSource<'_>,
 ) -> Result<PlanSpec, Diagnostic> {
     let mut lowering = Lowering::new(module, find);
-    let flow = Dataflow::of(module);
+    let flow = Dataflow::new(module);
     for op in flow.order() {
         lowering.step(module.op(op), &flow)?;
     }

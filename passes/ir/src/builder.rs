@@ -89,7 +89,7 @@ impl Builder<'_> {
         self.compute(OpKind::Linear, label, &operands, &[], y)
     }
 
-    /// Turns each of `heads` heads of `x` by its position.
+    /// Rotates each of `heads` heads of `x` by its position.
     pub fn rope(&mut self, label: &str, [x, positions]: [ValueId; 2], heads: u64, head_dim: u64) -> ValueId {
         let attributes = [("heads", self.make().integer(heads)), ("head_dim", self.make().integer(head_dim))];
         self.like(OpKind::Rope, label, &[x, positions], &attributes)
@@ -102,7 +102,7 @@ impl Builder<'_> {
         self.like(OpKind::Attention, label, &[q, k, v, kv], &attributes)
     }
 
-    /// Splits `qkv`, turns queries and keys, appends keys and values to the layer's cache: `(q, cache)`. The
+    /// Splits `qkv`, rotates queries and keys, appends keys and values to the layer's cache: `(q, cache)`. The
     /// spec's window does not matter here.
     pub fn rope_append(
         &mut self,
@@ -231,7 +231,7 @@ impl Builder<'_> {
 /// Another result of the op that defines `value`.
 fn sibling(value: ValueId, index: u32) -> ValueId {
     match value.0 {
-        crate::op::Definition::Result(op, _) => ValueId::result(op, index),
-        crate::op::Definition::Input(_) => unreachable!("ops define results"),
+        crate::ids::Definition::Result(op, _) => ValueId::result(op, index),
+        crate::ids::Definition::Input(_) => unreachable!("ops define results"),
     }
 }

@@ -41,7 +41,7 @@ impl LiveRange {
 
 impl Dataflow {
     /// Looks at `module` as it is now.
-    pub fn of(module: &Module) -> Dataflow {
+    pub fn new(module: &Module) -> Dataflow {
         let mut flow = Dataflow {
             graph: DiGraph::new(),
             rows: input_rows(module.inputs()),

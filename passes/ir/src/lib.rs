@@ -39,8 +39,8 @@
 //! assert_eq!(module.op(module.users(x)[0].id()).label(), "outputs");
 //! ```
 //!
-//! Never: input or output (only the test runner behind the feature `filetest` reads files), kernels, the runtime, a decision about precision or memory. No other crate names
-//! `melior` or `mlir-sys`.
+//! Never: input or output (only the test runner behind the feature `filetest` reads files), kernels, the runtime, a
+//! decision about precision or memory. No other crate names `melior` or `mlir-sys`.
 
 mod attribute;
 mod builder;
@@ -51,8 +51,11 @@ mod edit;
 pub mod error_code;
 #[cfg(feature = "filetest")]
 pub mod filetest;
+mod ids;
 mod module;
 mod op;
+mod op_ref;
+mod parse;
 mod phase;
 mod raw;
 mod structure;
@@ -64,8 +67,10 @@ pub use builder::Builder;
 pub use context::Context;
 pub use dataflow::{Dataflow, LiveRange};
 pub use diagnostic::{Diagnostic, Family, Location, Severity};
+pub use ids::{OpId, ValueId};
 pub use module::{Inputs, Module};
-pub use op::{OpId, OpKind, OpRef, ValueId};
+pub use op::OpKind;
+pub use op_ref::OpRef;
 pub use phase::{ParsePhaseError, Phase};
 pub use tensor_type::{Dtype, Shape, TensorType};
 pub use verify::{findings, verify, verify_between};

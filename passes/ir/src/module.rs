@@ -3,19 +3,14 @@
 use std::{collections::HashMap, fmt};
 
 use melior::ir::{
-    Block, BlockLike, BlockRef, Region, RegionLike, Type, ValueLike,
-    attribute::{StringAttribute, TypeAttribute},
+    BlockLike, BlockRef, Type, ValueLike,
     block::BlockArgument,
     operation::{OperationLike, OperationResult},
-    r#type::FunctionType,
 };
 
-use crate::{
-    Context, Diagnostic, OpId, OpKind, OpRef, TensorType, ValueId, View, attribute, op::Definition, raw,
-    structure,
-};
+use crate::{Context, OpId, OpKind, TensorType, ValueId, attribute, ids::Definition, raw};
 
-/// A model's graph. Reading goes through [`OpRef`] and the views, which borrow the module; what outlives a
+/// A model's graph. Reading goes through [`OpRef`](crate::OpRef) and the views, which borrow the module; what outlives a
 /// change are the plain names [`OpId`] and [`ValueId`]. So a matcher, which gets `&Module`, cannot change
 /// anything, and using a name after its op was erased panics instead of reading freed memory.
 ///
@@ -50,55 +45,8 @@ pub struct Inputs {
 pub(crate) const FUNCTION: &str = "forward";
 
 impl Module {
-    /// An empty graph: the inputs and no op. It is complete once [`Module::set_output`] was called.
-    pub fn new(context: &Context) -> Module {
-        // SAFETY: the module keeps a clone of the context and drops everything else first.
-        let mlir = unsafe { raw::forever(&context.0) };
-        let unknown = melior::ir::Location::unknown(mlir);
-        let inputs = structure::input_types(mlir);
-        let region = Region::new();
-        region.append_block(Block::new(&inputs.map(|ty| (ty, unknown))));
-        let function = melior::dialect::func::func(
-            mlir,
-            StringAttribute::new(mlir, FUNCTION),
-            TypeAttribute::new(FunctionType::new(mlir, &inputs, &[]).into()),
-            region,
-            &[],
-            unknown,
-        );
-        let module = melior::ir::Module::new(unknown);
-        module.body().append_operation(function);
-        Module::adopt(context, module)
-    }
-
-    /// Reads a graph from text and checks its structure; `file` names the text in diagnostics.
-    ///
-    /// # Errors
-    /// A bad-input [`Diagnostic`] for text that is not MLIR, that the dialect does not allow, or that is
-    /// anything but one function `@forward` over the graph's inputs.
-    pub fn parse(context: &Context, text: &str, file: &str) -> Result<Module, Diagnostic> {
-        // SAFETY: as in `new`.
-        let mlir = unsafe { raw::forever(&context.0) };
-        structure::check_depth(text).map_err(|d| d.in_file(file))?;
-        let (parsed, messages) = raw::with_messages(mlir, || raw::parse(mlir, text, file));
-        let op = parsed.ok_or_else(|| structure::refusal(messages).in_file_unless_known(file))?;
-        let module = if raw::name(&op) == "builtin.module" {
-            melior::ir::Module::from_operation(op).expect("builtin.module is a module")
-        } else {
-            let module = melior::ir::Module::new(melior::ir::Location::unknown(mlir));
-            module.body().append_operation(op);
-            module
-        };
-        structure::check_function(mlir, &module).map_err(|d| d.in_file_unless_known(file))?;
-        let module = Module::adopt(context, module);
-        match structure::check_ops(&module).into_iter().next() {
-            Some(finding) => Err(finding.in_file_unless_known(file)),
-            None => Ok(module),
-        }
-    }
-
     /// Takes over a module that holds one function with one block.
-    fn adopt(context: &Context, raw: melior::ir::Module<'static>) -> Module {
+    pub(crate) fn adopt(context: &Context, raw: melior::ir::Module<'static>) -> Module {
         let function = raw::first_op(raw.body()).expect("the module holds a function");
         let block = raw::body_of(function).expect("the function has a block");
         let cache_type = block.argument(3).expect("the function has four inputs").r#type();
@@ -128,57 +76,9 @@ impl Module {
         self.terminator().map(|op| self.name_value(op.operand(0).expect("the return has one operand")))
     }
 
-    /// Every op, in program order.
-    pub fn ops(&self) -> impl Iterator<Item = OpRef<'_>> {
-        self.raw_ops().map(|op| OpRef { module: self, id: self.ids[&raw::key(op)] })
-    }
-
-    /// Every op of one kind, in program order: `module.views::<LinearOp>()`.
-    pub fn views<'m, V: View<'m>>(&'m self) -> impl Iterator<Item = V> {
-        self.ops().filter_map(V::of)
-    }
-
-    /// The op of this name.
-    ///
-    /// # Panics
-    /// If it was erased.
-    pub fn op(&self, id: OpId) -> OpRef<'_> {
-        self.raw_op(id);
-        OpRef { module: self, id }
-    }
-
-    /// The op of this name as a view, if it is of the view's kind.
-    ///
-    /// # Panics
-    /// If it was erased.
-    pub fn view<'m, V: View<'m>>(&'m self, id: OpId) -> Option<V> {
-        V::of(self.op(id))
-    }
-
     /// Whether the op of this name still is in the graph.
     pub fn is_alive(&self, id: OpId) -> bool {
         self.ops.get(id.0 as usize).is_some_and(Option::is_some)
-    }
-
-    /// The op that defines `value`; `None` for an input of the graph.
-    pub fn defining_op(&self, value: ValueId) -> Option<OpRef<'_>> {
-        match value.0 {
-            Definition::Input(_) => None,
-            Definition::Result(id, _) => Some(self.op(id)),
-        }
-    }
-
-    /// The op that defines `value` as a view, if it is of the view's kind.
-    pub fn defined_by<'m, V: View<'m>>(&'m self, value: ValueId) -> Option<V> {
-        V::of(self.defining_op(value)?)
-    }
-
-    /// The ops that use `value`, in program order, each once. That the graph returns it is no use by an op.
-    pub fn users(&self, value: ValueId) -> Vec<OpRef<'_>> {
-        let mut users: Vec<_> = raw::uses(self.raw_value(value)).into_iter().map(|(op, _)| op).collect();
-        users.sort_by(|&a, &b| raw::order(a, b));
-        users.dedup();
-        users.iter().filter_map(|&op| self.ids.get(&raw::key(op))).map(|&id| self.op(id)).collect()
     }
 
     /// How often `value` is used, as an operand or as what the graph returns.
@@ -211,7 +111,7 @@ impl Module {
     }
 }
 
-/// What the other parts of this crate need.
+/// What the rest of this crate needs.
 impl Module {
     pub(crate) fn mlir(&self) -> &'static melior::Context {
         // SAFETY: what is made from it goes into this module, which keeps a clone of the context.

@@ -36,7 +36,7 @@ impl Dtype {
     }
 
     /// The type of activations or of plain weights as plans name it; `None` of others.
-    pub const fn of(element: ElementType) -> Option<Dtype> {
+    pub const fn from_element(element: ElementType) -> Option<Dtype> {
         match element {
             ElementType::F32 => Some(Dtype::F32),
             ElementType::F16 => Some(Dtype::F16),

@@ -198,7 +198,7 @@ fn eighty_layers_verify_in_well_under_a_second() {
 fn live_ranges_reach_from_definition_to_last_use() {
     let context = Context::new();
     let module = tiny(&context, 1);
-    let flow = Dataflow::of(&module);
+    let flow = Dataflow::new(&module);
     let order = flow.order();
     let name = |LiveRange { value, start, end }: LiveRange| {
         let label = |position: usize| order.get(position).map_or("the end", |&op| module.op(op).label());

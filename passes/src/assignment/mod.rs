@@ -15,7 +15,8 @@
 
 mod branch;
 mod error;
-mod infeasible;
+mod explain;
+mod infeasibility;
 mod pareto;
 mod polish;
 mod problem;
@@ -27,7 +28,8 @@ mod solution;
 mod unit;
 
 pub use error::Error;
-pub use infeasible::{Infeasibility, Relaxation, explain_infeasible};
+pub use explain::explain_infeasible;
+pub use infeasibility::{Infeasibility, Relaxation};
 pub use pareto::{Axis, pareto};
 pub use problem::{
     Alternative, Choice, Group, GroupChoice, Limit, Member, Problem, SolveRequest, StopCriteria,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Costs, Error, GroupChoice, Problem, Resource, SolveRequest, Unit, infeasible::explain, program::Program,
+    Costs, Error, GroupChoice, Problem, Resource, SolveRequest, Unit, explain::explain, program::Program,
     search::search,
 };
 

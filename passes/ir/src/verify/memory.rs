@@ -1,8 +1,12 @@
 //! Rules about the arena: every tensor has a place, and none lies on another that is alive.
 
-use super::{Findings, GraphRule, OpRule, Outcome, demand, equal, phases};
-use crate::error_code;
-use crate::{AddRmsNormOp, Dataflow, LiveRange, Module, OpId, OpRef, Phase, ValueId, attribute};
+use super::{
+    phases,
+    rule::{Finding, GraphRule, OpRule, Outcome, Violation, demand, equal},
+};
+use crate::{
+    AddRmsNormOp, Dataflow, LiveRange, Module, OpId, OpKind, OpRef, Phase, ValueId, attribute, error_code,
+};
 
 /// Bytes that every offset is a multiple of.
 const ALIGNMENT: u64 = 64;
@@ -11,7 +15,7 @@ pub(super) const RULES: &[OpRule] = &[
     OpRule {
         code: error_code::OFFSETS,
         states: "ops have no offsets yet",
-        ops: phases::COMPUTE,
+        ops: OpKind::COMPUTE,
         from: Phase::Model,
         until: Phase::Selected,
         check: |op| phases::absent(op, "offsets"),
@@ -19,7 +23,7 @@ pub(super) const RULES: &[OpRule] = &[
     OpRule {
         code: error_code::OFFSETS,
         states: "every tensor result has an offset",
-        ops: phases::COMPUTE,
+        ops: OpKind::COMPUTE,
         from: Phase::Planned,
         until: Phase::Planned,
         check: offsets,
@@ -36,12 +40,12 @@ pub(super) const GRAPH_RULES: &[GraphRule] = &[GraphRule {
 
 fn offsets(op: OpRef<'_>) -> Outcome {
     if !attribute::is_present(op.raw(), "offsets") {
-        return Err("attribute `offsets`: expected one from this phase on, found none".into());
+        return Err(Violation::missing_attribute("offsets"));
     }
     let tensors = op.results().into_iter().filter(|&r| !op.module().is_cache(r)).count();
     equal("number of offsets", tensors, op.offsets().len())?;
     let aligned = op.offsets().iter().all(|o| o.is_multiple_of(ALIGNMENT));
-    demand(aligned, "offsets", &format!("multiples of {ALIGNMENT}"), format!("{:?}", op.offsets()))
+    demand(aligned, "offsets", format!("multiples of {ALIGNMENT}"), format!("{:?}", op.offsets()))
 }
 
 /// A tensor with its place.
@@ -52,30 +56,30 @@ struct Place {
     end: u64,
 }
 
-fn arena(module: &Module) -> Findings {
+fn arena(module: &Module) -> Vec<Finding> {
     let (Some(arena), Some(tokens)) = (module.integer("samp.arena_bytes"), module.integer("samp.max_tokens"))
     else {
-        return vec![(
-            None,
-            "expected the module's samp.arena_bytes and samp.max_tokens, found not both".into(),
-        )];
+        let expected = "the module's samp.arena_bytes and samp.max_tokens";
+        return vec![Finding::of_graph(Violation::unexpected(expected, "not both"))];
     };
-    let ranges = Dataflow::of(module).live_ranges();
+    let ranges = Dataflow::new(module).live_ranges();
     let places: Vec<Place> = ranges.into_iter().filter_map(|live| place(module, live, tokens)).collect();
     let mut findings = Vec::new();
     for (index, a) in places.iter().enumerate() {
         if a.end > arena {
-            findings.push((Some(a.op), format!("expected an end within {arena} bytes, found {}", a.end)));
+            let violation = Violation::unexpected(format_args!("an end within {arena} bytes"), a.end);
+            findings.push(Finding { op: Some(a.op), violation });
         }
         let overlap = |b: &Place| a.live.overlaps(&b.live) && a.start < b.end && b.start < a.end;
         let collides = |b: &&Place| overlap(b) && !adds_in_place(module, a, b);
         for b in places[..index].iter().filter(collides) {
             let other = module.op(b.op).describe();
-            let message = format!(
-                "bytes {}..{}: expected to be free, found {other} alive in {}..{}",
-                a.start, a.end, b.start, b.end
+            let violation = Violation::mismatch(
+                format_args!("bytes {}..{}", a.start, a.end),
+                "to be free",
+                format_args!("{other} alive in {}..{}", b.start, b.end),
             );
-            findings.push((Some(a.op), message));
+            findings.push(Finding { op: Some(a.op), violation });
         }
     }
     findings

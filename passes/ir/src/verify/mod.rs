@@ -4,35 +4,12 @@
 mod graph;
 mod memory;
 mod phases;
+mod rule;
 mod shapes;
 
-use crate::{Diagnostic, Family, Location, Module, OpId, OpKind, OpRef, Phase, raw, structure};
+use rule::{GraphRule, OpRule, Violation};
 
-/// What a check returns: nothing, or "…: expected …, found …".
-type Outcome = Result<(), String>;
-
-/// What a check of the whole graph returns: each finding with the op that it is at.
-type Findings = Vec<(Option<OpId>, String)>;
-
-/// A rule about single ops.
-struct OpRule {
-    code: &'static str,
-    /// What holds, as a sentence for people.
-    states: &'static str,
-    ops: &'static [OpKind],
-    from: Phase,
-    until: Phase,
-    check: fn(OpRef<'_>) -> Outcome,
-}
-
-/// A rule about the graph as a whole.
-struct GraphRule {
-    code: &'static str,
-    states: &'static str,
-    from: Phase,
-    until: Phase,
-    check: fn(&Module) -> Findings,
-}
+use crate::{Diagnostic, Family, Location, Module, OpRef, Phase, raw, structure};
 
 /// The rules about single ops, by file.
 const OP_RULES: [&[OpRule]; 3] = [shapes::RULES, phases::RULES, memory::RULES];
@@ -81,14 +58,15 @@ fn findings_in(module: &Module, first: Phase, last: Phase) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     for rule in OP_RULES.into_iter().flatten().filter(|r| holds(r.from, r.until)) {
         for op in module.ops().filter(|op| rule.ops.contains(&op.kind())) {
-            if let Err(message) = (rule.check)(op) {
-                findings.push(finding(rule.code, message, last, rule.states, Some(op)));
+            if let Err(violation) = (rule.check)(op) {
+                findings.push(finding(rule.code, &violation, last, rule.states, Some(op)));
             }
         }
     }
     for rule in GRAPH_RULES.into_iter().flatten().filter(|r| holds(r.from, r.until)) {
-        for (op, message) in (rule.check)(module) {
-            findings.push(finding(rule.code, message, last, rule.states, op.map(|id| module.op(id))));
+        for found in (rule.check)(module) {
+            let op = found.op.map(|id| module.op(id));
+            findings.push(finding(rule.code, &found.violation, last, rule.states, op));
         }
     }
     findings
@@ -96,12 +74,13 @@ fn findings_in(module: &Module, first: Phase, last: Phase) -> Vec<Diagnostic> {
 
 fn finding(
     code: &'static str,
-    message: String,
+    violation: &Violation,
     phase: Phase,
     states: &str,
     op: Option<OpRef<'_>>,
 ) -> Diagnostic {
-    let mut finding = Diagnostic::compiler_bug(code, message).note(format!("{phase} phase: {states}"));
+    let mut finding =
+        Diagnostic::compiler_bug(code, violation.to_string()).note(format!("{phase} phase: {states}"));
     *finding.location = op.map_or_else(Location::default, OpRef::location);
     finding
 }
@@ -117,14 +96,4 @@ fn structure_findings(module: &Module) -> Vec<Diagnostic> {
         },
     };
     findings.into_iter().map(|f| Diagnostic { family: Family::CompilerBug, ..f }).collect()
-}
-
-/// Fails unless `found` is `expected`.
-fn equal<T: PartialEq + std::fmt::Display>(what: &str, expected: T, found: T) -> Outcome {
-    if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected}, found {found}")) }
-}
-
-/// Fails with what was expected and found unless `holds`.
-fn demand(holds: bool, what: &str, expected: &str, found: impl std::fmt::Display) -> Outcome {
-    if holds { Ok(()) } else { Err(format!("{what}: expected {expected}, found {found}")) }
 }

@@ -2,11 +2,11 @@
 
 use samp_abi::{Format, Layout};
 
-use super::{Findings, GraphRule, OpRule, Outcome, demand, equal};
-use crate::error_code;
+use super::rule::{Finding, GraphRule, OpRule, Outcome, Violation, demand, equal};
 use crate::{
     Dtype, Module, OpKind, OpRef, Phase, Shape,
     attribute::{self, text},
+    error_code,
 };
 
 /// Ops that only the model phase has.
@@ -16,22 +16,6 @@ const FUSED: &[OpKind] = &[OpKind::AddRmsNorm, OpKind::RopeAppend, OpKind::Paged
 /// Ops that splitting what was fused makes.
 const SPLIT: &[OpKind] = &[OpKind::Concat];
 const WEIGHT: &[OpKind] = &[OpKind::Weight];
-/// Everything but weights.
-pub(super) const COMPUTE: &[OpKind] = &[
-    OpKind::Embed,
-    OpKind::RmsNorm,
-    OpKind::AddRmsNorm,
-    OpKind::Linear,
-    OpKind::Rope,
-    OpKind::Attention,
-    OpKind::RopeAppend,
-    OpKind::PagedAttention,
-    OpKind::SiluMul,
-    OpKind::Concat,
-    OpKind::Add,
-    OpKind::Gather,
-];
-
 pub(super) const RULES: &[OpRule] = &[
     only(error_code::ILLEGAL_IN_PHASE, "no op that fusion makes", FUSED, Phase::Model, illegal),
     from(error_code::ILLEGAL_IN_PHASE, "no op that fusion replaces", UNFUSED, Phase::Fused, illegal),
@@ -50,7 +34,7 @@ pub(super) const RULES: &[OpRule] = &[
         Phase::Fused,
         |op| operands(op, 1),
     ),
-    until(error_code::ACTIVATION_TYPE, "activations are f32", COMPUTE, Phase::Annotated, all_f32),
+    until(error_code::ACTIVATION_TYPE, "activations are f32", OpKind::COMPUTE, Phase::Annotated, all_f32),
     until(error_code::SENSITIVITY, "weights have no sensitivity yet", WEIGHT, Phase::Fused, |op| {
         absent(op, "sensitivity")
     }),
@@ -75,11 +59,13 @@ pub(super) const RULES: &[OpRule] = &[
         absent(op, "layout")
     }),
     from(error_code::WEIGHT_LAYOUT, "every weight has a layout", WEIGHT, Phase::Selected, layout),
-    until(error_code::KERNELS, "ops have no kernels yet", COMPUTE, Phase::Typed, |op| absent(op, "kernels")),
+    until(error_code::KERNELS, "ops have no kernels yet", OpKind::COMPUTE, Phase::Typed, |op| {
+        absent(op, "kernels")
+    }),
     from(
         error_code::KERNELS,
         "every op has a kernel for each token bucket",
-        COMPUTE,
+        OpKind::COMPUTE,
         Phase::Selected,
         kernels,
     ),
@@ -109,7 +95,7 @@ pub(super) const GRAPH_RULES: &[GraphRule] = &[GraphRule {
 }];
 
 fn illegal(op: OpRef<'_>) -> Outcome {
-    Err(format!("{} does not belong here", op.kind()))
+    Err(Violation::Illegal(op.kind()))
 }
 
 fn operands(op: OpRef<'_>, expected: usize) -> Outcome {
@@ -126,14 +112,13 @@ fn all_f32(op: OpRef<'_>) -> Outcome {
 /// Later phases add the attribute.
 pub(super) fn absent(op: OpRef<'_>, name: &str) -> Outcome {
     match attribute::is_present(op.raw(), name) {
-        true => Err(format!("attribute `{name}`: expected none in this phase, found one")),
+        true => Err(Violation::mismatch(format_args!("attribute `{name}`"), "none in this phase", "one")),
         false => Ok(()),
     }
 }
 
-fn required<'m>(op: OpRef<'m>, name: &str) -> Result<&'m str, String> {
-    text(op.raw(), name)
-        .ok_or_else(|| format!("attribute `{name}`: expected one from this phase on, found none"))
+fn required<'m>(op: OpRef<'m>, name: &str) -> Result<&'m str, Violation> {
+    text(op.raw(), name).ok_or_else(|| Violation::missing_attribute(name))
 }
 
 fn sensitivity(op: OpRef<'_>) -> Outcome {
@@ -142,44 +127,48 @@ fn sensitivity(op: OpRef<'_>) -> Outcome {
 }
 
 fn format(op: OpRef<'_>) -> Outcome {
-    let format: Format = required(op, "format")?.parse().map_err(|e| format!("{e}"))?;
+    let format: Format = required(op, "format")?.parse()?;
     equal("format", format.name(), required(op, "format")?)?;
     match op.tensor_type().shape {
         Shape::Matrix { cols, .. } => {
             let multiple = format.column_multiple();
             let expected = format!("a multiple of {multiple} for {format}");
-            demand(cols.is_multiple_of(multiple), "columns", &expected, cols)
+            demand(cols.is_multiple_of(multiple), "columns", expected, cols)
         }
         _ => equal("format of a vector", Format::F32, format),
     }
 }
 
 fn layout(op: OpRef<'_>) -> Outcome {
-    let found = required(op, "layout")?;
-    found.parse::<Layout>().map(drop).map_err(|e| e.to_string())
+    required(op, "layout")?.parse::<Layout>()?;
+    Ok(())
 }
 
 fn kernels(op: OpRef<'_>) -> Outcome {
     if !attribute::is_present(op.raw(), "kernels") {
-        return Err("attribute `kernels`: expected one from this phase on, found none".into());
+        return Err(Violation::missing_attribute("kernels"));
     }
-    let choices = attribute::kernels(op.raw())
-        .ok_or("attribute `kernels`: expected entries `BUCKET,…:KERNEL`, found another text")?;
+    let choices = attribute::kernels(op.raw());
+    let choices = choices.ok_or_else(|| {
+        Violation::mismatch("attribute `kernels`", "entries `BUCKET,…:KERNEL`", "another text")
+    })?;
     let buckets: Vec<u64> = choices.iter().map(|c| c.max_tokens).collect();
     let ascend = !buckets.is_empty() && buckets[0] > 0 && buckets.is_sorted_by(|a, b| a < b);
     demand(ascend, "token buckets", "at least one, ascending from above 0", format!("{buckets:?}"))
 }
 
-fn same_buckets(module: &Module) -> Findings {
+fn same_buckets(module: &Module) -> Vec<Finding> {
     let buckets = |op: OpRef<'_>| op.kernels().iter().map(|c| c.max_tokens).collect::<Vec<_>>();
     // An op without kernels breaks the rule before this one.
     let mut ops = module.ops().filter(|&op| !buckets(op).is_empty());
-    let Some(first) = ops.next() else { return Findings::new() };
+    let Some(first) = ops.next() else { return vec![] };
     let expected = buckets(first);
-    let message =
-        |found| format!("buckets: expected {expected:?} as at {}, found {found:?}", first.describe());
+    let violation = |found| {
+        let expected = format!("{expected:?} as at {}", first.describe());
+        Violation::mismatch("buckets", expected, format!("{found:?}"))
+    };
     ops.map(|op| (op, buckets(op)))
         .filter(|(_, found)| *found != expected)
-        .map(|(op, found)| (Some(op.id()), message(found)))
+        .map(|(op, found)| Finding::at(op, violation(found)))
         .collect()
 }

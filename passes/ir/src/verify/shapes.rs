@@ -1,11 +1,10 @@
 //! Rules about shapes and element types of single ops.
 
-use super::{OpRule, Outcome, demand, equal};
-use crate::error_code;
+use super::rule::{OpRule, Outcome, Violation, demand, equal};
 use crate::{
     AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, ConcatOp, EmbedOp, GatherOp, LinearOp, OpKind, OpRef,
     PagedAttentionOp, Phase, RmsNormOp, RopeAppendOp, RopeOp, Shape, SiluMulOp, TensorType, ValueId, View,
-    WeightOp,
+    WeightOp, error_code,
 };
 
 pub(super) const RULES: &[OpRule] = &[
@@ -75,15 +74,15 @@ const fn rule(
 
 /// The table has a row for each view, so the view always fits.
 fn view<'m, V: View<'m>>(op: OpRef<'m>) -> V {
-    V::of(op).expect("the rule table names the op of the check's view")
+    V::from_op(op).expect("the rule table names the op of the check's view")
 }
 
 /// The width of an activation of floats.
-fn width(op: OpRef<'_>, what: &str, value: ValueId) -> Result<u64, String> {
+fn width(op: OpRef<'_>, what: &str, value: ValueId) -> Result<u64, Violation> {
     let ty = op.module().tensor_type(value);
     match ty.shape {
         Shape::Activation { width } if ty.dtype.is_float() && width > 0 => Ok(width),
-        _ => Err(format!("{what}: expected an activation tensor<?xN> of floats, found {ty}")),
+        _ => Err(Violation::mismatch(what, "an activation tensor<?xN> of floats", ty)),
     }
 }
 
@@ -100,10 +99,10 @@ fn vector(what: &str, weight: WeightOp<'_>, length: u64) -> Outcome {
     equal(what, TensorType::vector(length, ty.dtype), ty)
 }
 
-fn matrix(weight: WeightOp<'_>) -> Result<(u64, u64), String> {
+fn matrix(weight: WeightOp<'_>) -> Result<(u64, u64), Violation> {
     match weight.tensor_type().shape {
         Shape::Matrix { rows, cols } => Ok((rows, cols)),
-        _ => Err(format!("weight: expected a matrix, found {}", weight.tensor_type())),
+        _ => Err(Violation::mismatch("weight", "a matrix", weight.tensor_type())),
     }
 }
 
@@ -195,7 +194,7 @@ fn paged(op: OpRef<'_>) -> Outcome {
 fn heads(spec: AttentionSpec) -> Outcome {
     head_dim(spec.head_dim)?;
     let divides = spec.kv_heads > 0 && spec.heads > 0 && spec.heads.is_multiple_of(spec.kv_heads);
-    demand(divides, "kv_heads", &format!("a divisor of {} heads", spec.heads), spec.kv_heads)
+    demand(divides, "kv_heads", format!("a divisor of {} heads", spec.heads), spec.kv_heads)
 }
 
 fn head_dim(width: u64) -> Outcome {
@@ -220,7 +219,7 @@ fn silu_mul(op: OpRef<'_>) -> Outcome {
 fn concat(op: OpRef<'_>) -> Outcome {
     let op: ConcatOp<'_> = view(op);
     let widths = op.parts().into_iter().map(|part| width(*op, "a part", part));
-    let together = widths.sum::<Result<u64, String>>()?;
+    let together = widths.sum::<Result<u64, Violation>>()?;
     activation(*op, "result", op.result(0), together)
 }
 
