@@ -254,7 +254,7 @@ fn transforms(weight: WeightOp<'_>) -> Result<Vec<Transform>, Diagnostic> {
 }
 
 fn view<'m, V: View<'m>>(op: OpRef<'m>) -> V {
-    V::of(op).expect("the kind was just looked at")
+    V::from_op(op).expect("the kind was just looked at")
 }
 
 fn attribute(module: &Module, name: &str) -> Result<u64, Diagnostic> {
