@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 use crate::{
     emit::{
         EmitError,
-        disk::Space,
+        disk::DiskSpace,
         error::During,
         manifest::TOOL,
-        staging::{Kind, Staging, write_synced},
+        staging::{OutputKind, Staging, write_synced},
     },
     import::{ModelConfig, RopeScaling, parse_config},
     lower::DEFAULT_FILE_BYTES,
@@ -28,7 +28,7 @@ use crate::{
 
 /// Says which plan an exported checkpoint came from, and that it may be replaced by another export.
 pub const EXPORT_FILE: &str = "samp-export.json";
-const CHECKPOINT: Kind = Kind { name: "a checkpoint that samp exported", marker: EXPORT_FILE };
+const CHECKPOINT: OutputKind = OutputKind { name: "a checkpoint that samp exported", marker: EXPORT_FILE };
 const CONFIG: &str = "config.json";
 /// Files of a plan that belong to the plan alone.
 const PLAN_ONLY: [&str; 4] = ["plan.mlir", "certificate.json", "golden.json", CONFIG];
@@ -69,7 +69,7 @@ pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, E
     let plan = samp_runtime::open(plan)?;
     let shards = shards(&plan.manifest().tensors, options.max_file_bytes);
     let bytes = shards.iter().map(|shard| shard.bytes).sum();
-    let space = Space { target: options.out.into(), bytes };
+    let space = DiskSpace { target: options.out.into(), bytes };
     let staging = Staging::open(options.out, CHECKPOINT, options.force)?;
     let out = staging.out();
     let written = staging

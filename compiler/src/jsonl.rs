@@ -6,6 +6,18 @@ use samp_ir::Diagnostic;
 
 use crate::error_code;
 
+/// What is wrong with a line or a row that is no record.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotARecord(pub String);
+
+impl NotARecord {
+    /// The text is not the JSON that a record is.
+    pub fn malformed(error: &serde_json::Error) -> NotARecord {
+        NotARecord(format!("not a record: {error}"))
+    }
+}
+
 /// The stratum of a record that names none.
 pub const NO_STRATUM: &str = "all";
 
@@ -33,20 +45,18 @@ pub fn parse_lines<T>(
     file: &str,
     text: &str,
     hint: &str,
-    parse: impl Fn(usize, &str) -> Result<T, String>,
+    parse: impl Fn(usize, &str) -> Result<T, NotARecord>,
 ) -> Result<Vec<T>, Diagnostic> {
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let records: Vec<T> = lines
-        .map(|(line, number)| {
-            parse(number, line).map_err(|message| not_a_record(file, number, message, hint))
-        })
+        .map(|(line, number)| parse(number, line).map_err(|fault| not_a_record(file, number, fault, hint)))
         .collect::<Result<_, _>>()?;
     if records.is_empty() { Err(no_record(file)) } else { Ok(records) }
 }
 
 /// The error for a line or row that is no record.
-pub fn not_a_record(file: &str, number: usize, message: String, hint: &str) -> Diagnostic {
-    Diagnostic::bad_input(error_code::NOT_A_RECORD, message).in_file(format!("{file}:{number}")).hint(hint)
+pub fn not_a_record(file: &str, number: usize, fault: NotARecord, hint: &str) -> Diagnostic {
+    Diagnostic::bad_input(error_code::NOT_A_RECORD, fault.0).in_file(format!("{file}:{number}")).hint(hint)
 }
 
 /// The error for a file without records.

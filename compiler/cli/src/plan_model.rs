@@ -6,7 +6,10 @@ use anyhow::Context;
 use samp_runtime::{AddSpecial, Engine, Logits, Outputs, SequenceId, Tokenizer};
 
 use crate::device_args::DeviceArgs;
-use samp_compiler::{compile, eval::LanguageModel};
+use samp_compiler::{
+    compile,
+    eval::{EvalError, LanguageModel},
+};
 
 /// An opened plan with its tokenizer, run one sequence at a time.
 pub struct PlanModel {
@@ -60,13 +63,12 @@ impl LanguageModel for PlanModel {
         self.engine.limits().max_context as usize
     }
 
-    fn tokenize(&self, text: &str) -> anyhow::Result<Vec<u32>> {
-        let tokenizer =
-            self.tokenizer.as_ref().context("this plan carries no tokenizer.json; evaluate it with --ids")?;
+    fn tokenize(&self, text: &str) -> Result<Vec<u32>, EvalError> {
+        let tokenizer = self.tokenizer.as_ref().ok_or(EvalError::NoTokenizer)?;
         Ok(tokenizer.encode(text, AddSpecial::Yes)?)
     }
 
-    fn logits(&mut self, tokens: &[u32]) -> anyhow::Result<&[f32]> {
+    fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError> {
         // The last ones make room first.
         self.logits = None;
         self.engine.truncate(self.sequence, 0)?;

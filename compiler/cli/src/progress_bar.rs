@@ -21,13 +21,22 @@ impl Bar {
 
     /// A bar unless `hidden`, with notes unless `quiet`.
     pub fn with_notes(hidden: bool, quiet: bool) -> Bar {
-        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(None, target);
         let style =
             "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left  {wide_msg}";
-        bar.set_style(ProgressStyle::with_template(style).expect("the template is constant"));
-        Bar { bar, notes: !quiet }
+        Bar { bar: bar(hidden, style), notes: !quiet }
     }
+
+    /// A bar that counts records, not bytes.
+    pub fn of_records() -> Bar {
+        Bar { bar: bar(false, "{bar:30} {pos}/{len} records, {eta} left"), notes: true }
+    }
+}
+
+fn bar(hidden: bool, style: &str) -> ProgressBar {
+    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    bar.set_style(ProgressStyle::with_template(style).expect("the template is constant"));
+    bar
 }
 
 impl Progress for Bar {

@@ -15,14 +15,14 @@ const MARGIN: u64 = 4 << 20;
 
 /// The space that one output takes.
 #[derive(Clone, Debug)]
-pub struct Space {
+pub struct DiskSpace {
     /// The target, for messages.
     pub target: PathBuf,
     /// Bytes of all its files.
     pub bytes: u64,
 }
 
-impl Space {
+impl DiskSpace {
     /// Refuses if `folder`'s file system has not enough room; what lies in `folder` already counts as done. `begun`
     /// says whether some of that is finished work.
     pub fn check(&self, folder: &Path, begun: bool) -> Result<(), EmitError> {

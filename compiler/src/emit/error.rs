@@ -63,7 +63,7 @@ pub enum EmitError {
         "{path} is not {expected}; --force replaces nothing else: remove it yourself, or choose another output"
     )]
     NotReplaceable {
-        /// The target.
+        /// Where the output was to go.
         path: PathBuf,
         /// What would be replaced.
         expected: &'static str,
@@ -77,7 +77,7 @@ pub enum EmitError {
     /// The disk has not enough space, or ran full.
     #[error("{path} still needs {needed} bytes of disk, {free} are free; {}", if *begun { KEPT } else { NOT_BEGUN })]
     NoSpace {
-        /// The target.
+        /// Where the output was to go.
         path: PathBuf,
         /// Bytes that writing it still takes.
         needed: u64,
@@ -108,9 +108,9 @@ pub enum EmitError {
     /// A tensor cannot be encoded.
     #[error("tensor `{tensor}`: {source}; choose another format for it")]
     Encode {
-        /// The tensor.
+        /// The name of the tensor in the plan.
         tensor: String,
-        /// Why.
+        /// What the format refuses.
         source: EncodeError,
     },
     /// Import found fault with the checkpoint.
@@ -143,7 +143,7 @@ pub enum EmitError {
     /// The plan that is to be exported lacks something.
     #[error("{path} cannot be exported: {why}; compile the model again")]
     NotExportable {
-        /// The plan.
+        /// The folder of the plan.
         path: PathBuf,
         /// What it lacks.
         why: String,

@@ -21,7 +21,7 @@ use super::{
 
 /// A finished tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finished {
+pub struct PackedTensor {
     /// Its index in the specification.
     pub tensor: usize,
     /// BLAKE3 of each source.
@@ -49,7 +49,7 @@ impl Journal {
         path: &Path,
         fingerprint: &str,
         tensors: usize,
-    ) -> Result<(Journal, Vec<Option<Finished>>), EmitError> {
+    ) -> Result<(Journal, Vec<Option<PackedTensor>>), EmitError> {
         let finished = read(path, fingerprint, tensors);
         let mut text = line(&Head { fingerprint: fingerprint.into() });
         finished.iter().flatten().for_each(|tensor| text.push_str(&line(tensor)));
@@ -62,7 +62,7 @@ impl Journal {
     }
 
     /// Notes a tensor whose bytes have been written.
-    pub fn append(&self, finished: &Finished) -> Result<(), EmitError> {
+    pub fn append(&self, finished: &PackedTensor) -> Result<(), EmitError> {
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         file.write_all(line(finished).as_bytes()).during("writing", &self.path)
     }
@@ -80,7 +80,7 @@ fn entry<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     (blake3_hex(json).as_bytes() == hash).then(|| serde_json::from_slice(json).ok())?
 }
 
-fn read(path: &Path, fingerprint: &str, tensors: usize) -> Vec<Option<Finished>> {
+fn read(path: &Path, fingerprint: &str, tensors: usize) -> Vec<Option<PackedTensor>> {
     let mut finished = vec![None; tensors];
     let bytes = fs::read(path).unwrap_or_default();
     let mut lines = bytes.split(|&b| b == b'\n');
@@ -88,7 +88,7 @@ fn read(path: &Path, fingerprint: &str, tensors: usize) -> Vec<Option<Finished>>
     if head.is_none_or(|head| head.fingerprint != fingerprint) {
         return finished;
     }
-    for tensor in lines.filter_map(entry::<Finished>) {
+    for tensor in lines.filter_map(entry::<PackedTensor>) {
         if let Some(slot) = finished.get_mut(tensor.tensor) {
             *slot = Some(tensor);
         }
@@ -105,7 +105,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let entry =
-            |tensor| Finished { tensor, sources: vec!["s".into()], parts: vec!["p".into(), "q".into()] };
+            |tensor| PackedTensor { tensor, sources: vec!["s".into()], parts: vec!["p".into(), "q".into()] };
         let (journal, finished) = Journal::open(&path, "f", 3).unwrap();
         assert_eq!(finished, [None, None, None]);
         journal.append(&entry(2)).unwrap();

@@ -99,7 +99,7 @@ impl MachineCode {
 pub struct CodeReport<'a> {
     /// The code's file.
     pub path: &'a str,
-    /// The kernel.
+    /// The source that the code was compiled from.
     pub kernel: &'static str,
     /// What specialises it.
     pub constants: &'a BTreeMap<&'static str, String>,

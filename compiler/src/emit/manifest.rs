@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{
     error::{During, EmitError},
     hash::blake3_hex,
-    journal::Finished,
+    journal::PackedTensor,
     staging::write_synced,
     weight_files::WeightFiles,
 };
@@ -32,7 +32,7 @@ impl Manifest {
     pub fn new(
         spec: &PlanSpec,
         placed: &WeightFiles,
-        packed: &[Finished],
+        packed: &[PackedTensor],
         sources: &[&FileIdentity],
     ) -> Manifest {
         let source = |f: &&FileIdentity| SourceFile {
@@ -53,7 +53,12 @@ impl Manifest {
                 arena_bytes: spec.arena_bytes,
                 kv_bytes_per_token: spec.kv.bytes_per_token(&spec.model),
             },
-            tensors: placed.tensors.iter().zip(packed).map(hashed).collect(),
+            tensors: placed
+                .tensors
+                .iter()
+                .zip(packed)
+                .map(|(tensor, packed)| hashed(tensor, packed))
+                .collect(),
             weights: placed.files.clone(),
             files: vec![],
             provenance: Provenance {
@@ -110,12 +115,12 @@ impl Manifest {
 }
 
 /// A placed tensor with the hashes that packing gave.
-fn hashed((tensor, finished): (&Tensor, &Finished)) -> Tensor {
+fn hashed(tensor: &Tensor, packed: &PackedTensor) -> Tensor {
     let mut tensor = tensor.clone();
-    for (part, blake3) in tensor.parts.iter_mut().zip(&finished.parts) {
+    for (part, blake3) in tensor.parts.iter_mut().zip(&packed.parts) {
         part.blake3.clone_from(blake3);
     }
-    for (source, blake3) in tensor.sources.iter_mut().zip(&finished.sources) {
+    for (source, blake3) in tensor.sources.iter_mut().zip(&packed.sources) {
         source.blake3.clone_from(blake3);
     }
     tensor

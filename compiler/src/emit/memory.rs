@@ -65,37 +65,37 @@ pub fn in_flight_bytes(tensor: &TensorSpec) -> u64 {
 /// Admits tensors while what is in flight stays within the budget; one that is larger than the whole budget is
 /// admitted alone.
 #[derive(Debug)]
-pub struct Gate {
+pub struct MemoryGate {
     budget: u64,
     in_flight: Mutex<u64>,
     freed: Condvar,
 }
 
-impl Gate {
+impl MemoryGate {
     /// A gate with so many bytes.
-    pub fn new(budget: u64) -> Gate {
-        Gate { budget, in_flight: Mutex::new(0), freed: Condvar::new() }
+    pub fn new(budget: u64) -> MemoryGate {
+        MemoryGate { budget, in_flight: Mutex::new(0), freed: Condvar::new() }
     }
 
-    /// Waits until `bytes` more may be in flight; they are until the ticket is dropped.
-    pub fn admit(&self, bytes: u64) -> Ticket<'_> {
+    /// Waits until `bytes` more may be in flight; they are until the permit is dropped.
+    pub fn admit(&self, bytes: u64) -> Permit<'_> {
         let in_flight = self.in_flight.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let full = |used: &mut u64| *used > 0 && *used + bytes > self.budget;
         let mut in_flight =
             self.freed.wait_while(in_flight, full).unwrap_or_else(|poisoned| poisoned.into_inner());
         *in_flight += bytes;
-        Ticket { gate: self, bytes }
+        Permit { gate: self, bytes }
     }
 }
 
 /// Bytes in flight.
 #[derive(Debug)]
-pub struct Ticket<'a> {
-    gate: &'a Gate,
+pub struct Permit<'a> {
+    gate: &'a MemoryGate,
     bytes: u64,
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.gate.in_flight.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) -= self.bytes;
         self.gate.freed.notify_all();
@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn the_gate_keeps_its_budget_and_lets_a_giant_pass_alone() {
-        let gate = Gate::new(100);
+        let gate = MemoryGate::new(100);
         let (now, peak) = (AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for bytes in [40, 60, 30, 250, 70, 20, 10, 90] {
                 let (gate, now, peak) = (&gate, &now, &peak);
                 scope.spawn(move || {
-                    let _ticket = gate.admit(bytes);
+                    let _permit = gate.admit(bytes);
                     let used = now.fetch_add(bytes, Ordering::SeqCst) + bytes;
                     assert!(used <= 100 || used == bytes);
                     peak.fetch_max(used, Ordering::SeqCst);

@@ -27,11 +27,11 @@ pub use machine_code::{CODE_REPORT, CubinFile, MachineCode};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
 
 use self::{
-    disk::{Space, reserve},
+    disk::{DiskSpace, reserve},
     error::During,
     journal::Journal,
     manifest::Manifest,
-    memory::{Gate, workers},
+    memory::{MemoryGate, workers},
     pack::{PackedWeights, Packing},
     staging::{PLAN, Staging},
     weight_files::WeightFiles,
@@ -118,7 +118,7 @@ pub fn emit(
     let code = MachineCode::compile(spec, options.threads)?;
     let placed = WeightFiles::new(&spec.tensors, spec.max_file_bytes);
     let bytes = disk_bytes(spec, &placed) + code.bytes();
-    let space = Space { target: options.out.into(), bytes };
+    let space = DiskSpace { target: options.out.into(), bytes };
     let staging = Staging::open(options.out, PLAN, options.force)?;
     let emission = Emission { spec, checkpoint, options, code: &code, placed: &placed, staging: &staging };
     let written = emission.write(&space).map_err(|error| space.explain(error, &staging.out()));
@@ -152,7 +152,7 @@ struct Emission<'a> {
 
 impl Emission<'_> {
     /// Everything up to the rename.
-    fn write(&self, space: &Space) -> Result<Emitted, EmitError> {
+    fn write(&self, space: &DiskSpace) -> Result<Emitted, EmitError> {
         let out = self.staging.out();
         let sources: Vec<&FileIdentity> = self.checkpoint.files().collect();
         let fingerprint = manifest::fingerprint(self.spec, &sources);
@@ -182,7 +182,7 @@ impl Emission<'_> {
     fn pack(
         &self,
         journal: &Journal,
-        earlier: Vec<Option<journal::Finished>>,
+        earlier: Vec<Option<journal::PackedTensor>>,
     ) -> Result<PackedWeights, EmitError> {
         let (options, placed) = (self.options, self.placed);
         let data_bytes = placed.files.iter().map(|f| f.bytes - f.header_bytes).sum();
@@ -202,7 +202,7 @@ impl Emission<'_> {
             files,
             journal,
             earlier,
-            gate: Gate::new(options.memory_budget),
+            gate: MemoryGate::new(options.memory_budget),
             progress: options.progress,
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).build();

@@ -21,8 +21,8 @@ use super::{
     EncodedWeights,
     error::{During, EmitError},
     hash::blake3_hex_parallel,
-    journal::{Finished, Journal},
-    memory::{Gate, in_flight_bytes},
+    journal::{Journal, PackedTensor},
+    memory::{MemoryGate, in_flight_bytes},
     weight_files::{WeightFiles, aligned},
 };
 use crate::import::{Checkpoint, SourceRows, TensorView};
@@ -46,9 +46,9 @@ pub struct Packing<'a> {
     /// Takes note of finished tensors.
     pub journal: &'a Journal,
     /// What an earlier run had noted.
-    pub earlier: Vec<Option<Finished>>,
+    pub earlier: Vec<Option<PackedTensor>>,
     /// Bounds what is in flight.
-    pub gate: Gate,
+    pub gate: MemoryGate,
     /// Hears of each tensor.
     pub progress: &'a dyn Progress,
 }
@@ -56,15 +56,22 @@ pub struct Packing<'a> {
 /// What packing gave: a record for each tensor, and how many were taken over from an earlier run.
 pub struct PackedWeights {
     /// In the order of the tensors.
-    pub tensors: Vec<Finished>,
+    pub tensors: Vec<PackedTensor>,
     /// Tensors that an earlier run had finished.
     pub resumed: usize,
+}
+
+/// What became of one tensor.
+struct TensorOutcome {
+    tensor: PackedTensor,
+    /// Whether an earlier run had finished it.
+    resumed: bool,
 }
 
 impl Packing<'_> {
     /// Makes every tensor with `workers` workers that share `pool`. The first error stops all.
     pub fn run(&self, pool: &rayon::ThreadPool, workers: usize) -> Result<PackedWeights, EmitError> {
-        let done: Vec<OnceLock<(Finished, bool)>> = self.tensors.iter().map(|_| OnceLock::new()).collect();
+        let done: Vec<OnceLock<TensorOutcome>> = self.tensors.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
         let failure: Mutex<Option<EmitError>> = Mutex::new(None);
         let work = || {
@@ -84,20 +91,21 @@ impl Packing<'_> {
         if let Some(error) = failure.into_inner().unwrap_or_else(|p| p.into_inner()) {
             return Err(error);
         }
-        let (tensors, resumed): (Vec<_>, Vec<_>) =
-            done.into_iter().map(|slot| slot.into_inner().expect("every tensor was taken")).unzip();
-        Ok(PackedWeights { tensors, resumed: resumed.into_iter().filter(|&taken_over| taken_over).count() })
+        let outcomes: Vec<TensorOutcome> =
+            done.into_iter().map(|slot| slot.into_inner().expect("every tensor was taken")).collect();
+        let resumed = outcomes.iter().filter(|outcome| outcome.resumed).count();
+        Ok(PackedWeights { tensors: outcomes.into_iter().map(|outcome| outcome.tensor).collect(), resumed })
     }
 
-    /// Makes tensor `index`, or takes it over from an earlier run (then the second is true).
-    fn finish(&self, index: usize, pool: &rayon::ThreadPool) -> Result<(Finished, bool), EmitError> {
+    /// Makes tensor `index`, or takes it over from an earlier run.
+    fn finish(&self, index: usize, pool: &rayon::ThreadPool) -> Result<TensorOutcome, EmitError> {
         let spec = &self.tensors[index];
         let earlier = self.earlier[index].clone().filter(|earlier| self.verify(index, earlier));
         let resumed = earlier.is_some();
-        let finished = match earlier {
+        let tensor = match earlier {
             Some(earlier) => earlier,
             None => {
-                let _ticket = self.gate.admit(in_flight_bytes(spec));
+                let _permit = self.gate.admit(in_flight_bytes(spec));
                 let finished = pool.install(|| self.make(index))?;
                 self.journal.append(&finished)?;
                 finished
@@ -105,13 +113,13 @@ impl Packing<'_> {
         };
         let bytes = self.placed.tensors[index].parts.iter().map(|p| aligned(p.bytes)).sum();
         match self.progress.advance(&spec.name, bytes) {
-            ControlFlow::Continue(()) => Ok((finished, resumed)),
+            ControlFlow::Continue(()) => Ok(TensorOutcome { tensor, resumed }),
             ControlFlow::Break(()) => Err(EmitError::Interrupted),
         }
     }
 
     /// Reads, encodes, packs, hashes and writes one tensor.
-    fn make(&self, index: usize) -> Result<Finished, EmitError> {
+    fn make(&self, index: usize) -> Result<PackedTensor, EmitError> {
         let (spec, placed) = (&self.tensors[index], &self.placed.tensors[index]);
         let tensors: Vec<TensorView> =
             spec.sources.iter().filter_map(|s| self.checkpoint.tensor(&s.name)).collect();
@@ -125,7 +133,7 @@ impl Packing<'_> {
             self.write(part, bytes)?;
             parts.push(blake3_hex_parallel(bytes));
         }
-        Ok(Finished { tensor: index, sources, parts })
+        Ok(PackedTensor { tensor: index, sources, parts })
     }
 
     /// The tensor row-major: rounded beforehand if it has transforms, else encoded as it is.
@@ -149,7 +157,7 @@ impl Packing<'_> {
     }
 
     /// Whether the bytes on disk are those that `earlier` says, so that the tensor need not be made again.
-    fn verify(&self, index: usize, earlier: &Finished) -> bool {
+    fn verify(&self, index: usize, earlier: &PackedTensor) -> bool {
         let placed = &self.placed.tensors[index];
         earlier.sources.len() == placed.sources.len()
             && earlier.parts.len() == placed.parts.len()

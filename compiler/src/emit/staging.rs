@@ -23,7 +23,7 @@ use super::error::{During, EmitError};
 
 /// What is written, and so what `--force` may replace: a folder that holds `marker`.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct OutputKind {
     /// For people, such as `a compiled plan`.
     pub name: &'static str,
     /// A file that every such folder holds and no other does.
@@ -31,14 +31,14 @@ pub struct Kind {
 }
 
 /// A compiled plan.
-pub const PLAN: Kind = Kind { name: "a compiled plan", marker: samp_abi::plan::MANIFEST_FILE };
+pub const PLAN: OutputKind = OutputKind { name: "a compiled plan", marker: samp_abi::plan::MANIFEST_FILE };
 
 /// The folder that is being written, locked against other processes.
 #[derive(Debug)]
 pub struct Staging {
     target: PathBuf,
     partial: PathBuf,
-    kind: Kind,
+    kind: OutputKind,
     force: bool,
     _lock: File,
 }
@@ -46,7 +46,7 @@ pub struct Staging {
 impl Staging {
     /// Checks that the target may be written, takes the lock and makes the folders. What an interrupted run left
     /// there stays.
-    pub fn open(target: &Path, kind: Kind, force: bool) -> Result<Staging, EmitError> {
+    pub fn open(target: &Path, kind: OutputKind, force: bool) -> Result<Staging, EmitError> {
         let (target, partial) = names(target)?;
         refuse_existing(&target, kind, force)?;
         Staging::enter(target, partial, kind, force)
@@ -54,10 +54,10 @@ impl Staging {
 
     /// Takes the lock, then checks the target again: another process may have published it in the meantime, and
     /// what it left in the partial folder is then of no use.
-    fn enter(target: PathBuf, partial: PathBuf, kind: Kind, force: bool) -> Result<Staging, EmitError> {
+    fn enter(target: PathBuf, partial: PathBuf, kind: OutputKind, force: bool) -> Result<Staging, EmitError> {
         let lock = lock(&partial, &target)?;
         let staging = Staging { target, partial, kind, force, _lock: lock };
-        staging.settle_old()?;
+        staging.recover_old()?;
         if let Err(refusal) = refuse_existing(&staging.target, kind, force) {
             let _ = staging.discard();
             return Err(refusal);
@@ -72,7 +72,7 @@ impl Staging {
 
     /// Ends a replacement that was interrupted between its two renames: the old folder goes back if nothing took
     /// its place, and goes away otherwise.
-    fn settle_old(&self) -> Result<(), EmitError> {
+    fn recover_old(&self) -> Result<(), EmitError> {
         let old = self.old();
         match (old.exists(), self.target.symlink_metadata().is_ok()) {
             (false, _) => Ok(()),
@@ -159,7 +159,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-fn refuse_existing(target: &Path, kind: Kind, force: bool) -> Result<(), EmitError> {
+fn refuse_existing(target: &Path, kind: OutputKind, force: bool) -> Result<(), EmitError> {
     let Ok(found) = target.symlink_metadata() else { return Ok(()) };
     if !force {
         return Err(EmitError::Exists(target.into()));
@@ -226,123 +226,4 @@ fn sync_folder(path: &Path) -> Result<(), EmitError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn publishes_in_one_step_and_leaves_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("plan");
-        let staging = Staging::open(&target, PLAN, false).unwrap();
-        write_synced(&staging.out().join("plan.json"), b"1").unwrap();
-        assert!(!target.exists());
-        staging.publish().unwrap();
-        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"1");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn replaces_only_a_plan_and_only_when_asked() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("plan");
-        fs::create_dir(&target).unwrap();
-        fs::write(target.join("thesis.tex"), "years of work").unwrap();
-        let open = |force| Staging::open(&target, PLAN, force);
-        assert!(matches!(open(false), Err(EmitError::Exists(_))));
-        assert!(matches!(open(true), Err(EmitError::NotReplaceable { .. })));
-        fs::rename(target.join("thesis.tex"), target.join("plan.json")).unwrap();
-        let staging = open(true).unwrap();
-        write_synced(&staging.out().join("plan.json"), b"new").unwrap();
-        staging.publish().unwrap();
-        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"new");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_second_writer_is_refused_until_the_first_is_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("plan");
-        let first = Staging::open(&target, PLAN, false).unwrap();
-        assert!(matches!(Staging::open(&target, PLAN, false), Err(EmitError::Locked(_))));
-        first.discard().unwrap();
-        Staging::open(&target, PLAN, false).unwrap();
-    }
-
-    #[test]
-    fn a_target_that_appears_meanwhile_is_not_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("plan");
-        let staging = Staging::open(&target, PLAN, false).unwrap();
-        fs::create_dir(&target).unwrap();
-        assert!(matches!(staging.publish(), Err(EmitError::Exists(_))));
-    }
-
-    /// A plan that holds `text`, at `folder/name`.
-    fn plan(folder: &Path, name: &str, text: &str) -> PathBuf {
-        let path = folder.join(name);
-        fs::create_dir_all(&path).unwrap();
-        fs::write(path.join("plan.json"), text).unwrap();
-        path
-    }
-
-    #[test]
-    fn a_target_that_appears_before_the_lock_is_refused_before_any_work() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = plan(folder.path(), "plan", "theirs");
-        let (target, partial) = names(&target).unwrap();
-        plan(&partial, "out", "left behind");
-        fs::write(partial.join("journal"), "stale").unwrap();
-        let refused = Staging::enter(target.clone(), partial.clone(), PLAN, false);
-        assert!(matches!(refused, Err(EmitError::Exists(_))), "{refused:?}");
-        assert!(!partial.exists());
-        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"theirs");
-    }
-
-    #[test]
-    fn a_published_plan_is_no_failure_though_the_rest_cannot_be_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = plan(folder.path(), "plan", "old");
-        // The way to the partial folder leads through the target, so that it is lost once that is replaced.
-        let real = folder.path().join("real");
-        plan(&real, "out", "new");
-        std::os::unix::fs::symlink(&real, target.join("way")).unwrap();
-        let partial = target.join("way");
-        let lock = lock(&partial, &target).unwrap();
-        let staging = Staging { target: target.clone(), partial, kind: PLAN, force: true, _lock: lock };
-        staging.publish().unwrap();
-        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"new");
-    }
-
-    #[test]
-    fn what_a_published_plan_left_behind_is_discarded() {
-        let folder = tempfile::tempdir().unwrap();
-        let (target, partial) = names(&plan(folder.path(), "plan", "new")).unwrap();
-        let (out, old) = (plan(&partial, "out", "older"), plan(&partial, "old", "old"));
-        let staging = Staging::open(&target, PLAN, true).unwrap();
-        assert!(!old.exists());
-        assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
-        drop(staging);
-        // Unfinished work has a journal, and stays.
-        fs::write(partial.join("journal"), "").unwrap();
-        fs::write(out.join("weights"), "").unwrap();
-        Staging::open(&target, PLAN, true).unwrap();
-        assert!(out.join("weights").exists());
-    }
-
-    #[test]
-    fn a_replacement_interrupted_between_its_renames_is_undone() {
-        let folder = tempfile::tempdir().unwrap();
-        let (target, partial) = names(&folder.path().join("plan")).unwrap();
-        plan(&partial, "old", "old");
-        assert!(matches!(Staging::open(&target, PLAN, false), Err(EmitError::Exists(_))));
-        assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"old");
-    }
-
-    #[test]
-    fn targets_without_a_name_or_folder_are_refused() {
-        for target in ["/", "..", "/nowhere/at/all/plan"] {
-            let refused = Staging::open(Path::new(target), PLAN, false);
-            assert!(matches!(refused, Err(EmitError::BadTarget(..))), "{target}: {refused:?}");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use crate::lower::TensorSpec;
 pub struct WeightFiles {
     /// In the order of the specification; every `blake3` is still empty.
     pub tensors: Vec<Tensor>,
-    /// The files.
+    /// The weights files in their order, with their sizes.
     pub files: Vec<WeightsFile>,
     /// The first bytes of each file: length prefix and header.
     pub headers: Vec<Vec<u8>>,

@@ -1,5 +1,6 @@
 //! Evaluation: perplexity, divergence from a baseline, agreement and choice accuracy, by stratum and overall.
 
+mod error;
 mod records;
 mod statistics;
 #[cfg(test)]
@@ -7,23 +8,24 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, ensure};
 use rayon::prelude::*;
+use samp_runtime::Progress;
 use serde::Serialize;
 
+pub use error::EvalError;
 pub use records::{NO_STRATUM, Record, Task, read_records};
 pub use statistics::{ClusteredMean, Estimate, argmax, kl_divergence, log_softmax};
 
 /// Something that turns one sequence of tokens into logits.
 pub trait LanguageModel {
-    /// Vocabulary size.
+    /// The number of tokens that it knows.
     fn vocab_size(&self) -> usize;
     /// The longest sequence that it takes.
     fn max_context(&self) -> usize;
     /// Tokens of a text, with whatever starts a text in serving.
-    fn tokenize(&self, text: &str) -> anyhow::Result<Vec<u32>>;
+    fn tokenize(&self, text: &str) -> Result<Vec<u32>, EvalError>;
     /// Logits `[tokens.len(), vocab_size]` after each position, kept until the next call.
-    fn logits(&mut self, tokens: &[u32]) -> anyhow::Result<&[f32]>;
+    fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError>;
 }
 
 /// The whole evaluation.
@@ -31,7 +33,7 @@ pub trait LanguageModel {
 pub struct Evaluation {
     /// Tokens that longer texts were cut to: what was asked for, or what the models take.
     pub max_tokens: usize,
-    /// All records.
+    /// The scores over all records.
     pub overall: Scores,
     /// The records of each stratum.
     pub strata: BTreeMap<String, Scores>,
@@ -40,13 +42,13 @@ pub struct Evaluation {
 /// What was measured on a set of records. Divergence and agreement need a baseline.
 #[derive(Debug, Clone, Serialize)]
 pub struct Scores {
-    /// Records.
+    /// How many records there are, those left out included.
     pub records: usize,
     /// Texts of which only the beginning was measured.
     pub truncated: usize,
     /// Questions that were left out, because with one of their choices they exceed the context.
     pub skipped: usize,
-    /// Predicted tokens.
+    /// How many tokens were predicted.
     pub tokens: u64,
     /// `exp` of the mean negative log-likelihood.
     pub perplexity: Option<Estimate>,
@@ -61,16 +63,17 @@ pub struct Scores {
 }
 
 /// Evaluates `model` on `records`, each text cut to its first `max_tokens` tokens and to what both models take, against
-/// `baseline` where given. `progress` is told of each finished record. Errors name the record's line.
+/// `baseline` where given. Errors name the record's line.
 pub fn evaluate(
     model: &mut dyn LanguageModel,
     mut baseline: Option<&mut dyn LanguageModel>,
     records: &[Record],
     max_tokens: Option<usize>,
-    progress: &dyn Fn(),
-) -> anyhow::Result<Evaluation> {
-    let mut overall = Tally::default();
-    let mut strata: BTreeMap<String, Tally> = BTreeMap::new();
+    progress: &dyn Progress,
+) -> Result<Evaluation, EvalError> {
+    progress.begin("records", records.len() as u64);
+    let mut overall = RunningScores::default();
+    let mut strata: BTreeMap<String, RunningScores> = BTreeMap::new();
     let context = baseline.as_ref().map_or(usize::MAX, |b| b.max_context()).min(model.max_context());
     let max_tokens = max_tokens.unwrap_or(usize::MAX).min(context);
     for record in records {
@@ -78,21 +81,24 @@ pub fn evaluate(
             Task::Text(text) => measure_text(model, &mut baseline, text, max_tokens),
             Task::Choice { prompt, choices, answer } => {
                 answer_choice(model, prompt, choices).map(|answered| {
-                    answered.map_or(Measured::Skipped, |index| Measured::Choice(index == *answer))
+                    answered.map_or(RecordScore::Skipped, |index| RecordScore::Choice(index == *answer))
                 })
             }
         };
-        let measured = measured.with_context(|| format!("the record in line {} of the data", record.line))?;
+        let measured =
+            measured.map_err(|source| EvalError::Record { line: record.line, source: source.into() })?;
         overall.add(&measured);
         strata.entry(record.stratum.clone()).or_default().add(&measured);
-        progress();
+        // There is nothing to continue from, so that a wish to stop is passed over.
+        let _ = progress.advance("", 1);
     }
-    let strata = strata.into_iter().map(|(name, tally)| (name, tally.scores())).collect();
+    progress.end();
+    let strata = strata.into_iter().map(|(name, running)| (name, running.scores())).collect();
     Ok(Evaluation { max_tokens, overall: overall.scores(), strata })
 }
 
 /// What one record gave.
-enum Measured {
+enum RecordScore {
     Text(TextSums),
     Choice(bool),
     Skipped,
@@ -104,12 +110,12 @@ struct TextSums {
     tokens: usize,
     truncated: bool,
     nll: f64,
-    against: Option<Against>,
+    against: Option<BaselineComparison>,
 }
 
 /// What a comparison with the baseline gives, for one position or summed over many.
 #[derive(Clone, Copy, Default)]
-struct Against {
+struct BaselineComparison {
     nll: f64,
     kl: f64,
     agreements: f64,
@@ -120,18 +126,18 @@ fn measure_text(
     baseline: &mut Option<&mut dyn LanguageModel>,
     text: &str,
     max_tokens: usize,
-) -> anyhow::Result<Measured> {
+) -> Result<RecordScore, EvalError> {
     let mut tokens = model.tokenize(text)?;
     let truncated = tokens.len() > max_tokens;
     tokens.truncate(max_tokens);
     if tokens.len() < 2 {
-        return Ok(Measured::Text(TextSums { truncated, ..TextSums::default() }));
+        return Ok(RecordScore::Text(TextSums { truncated, ..TextSums::default() }));
     }
     let vocab = model.vocab_size();
     let logits = finite_logits(model, &tokens, "the plan")?;
     let base_logits =
         baseline.as_mut().map(|b| finite_logits(&mut **b, &tokens, "the baseline")).transpose()?;
-    let positions: Vec<(f64, Option<Against>)> = (1..tokens.len())
+    let positions: Vec<PositionScore> = (1..tokens.len())
         .into_par_iter()
         .map(|next| {
             let row = (next - 1) * vocab..next * vocab;
@@ -141,7 +147,7 @@ fn measure_text(
         .collect();
     // Summed in order, so that the result does not depend on the threads.
     let mut sums = TextSums { tokens: positions.len(), truncated, ..TextSums::default() };
-    for (nll, against) in positions {
+    for PositionScore { nll, against } in positions {
         sums.nll += nll;
         if let Some(against) = against {
             let total = sums.against.get_or_insert_default();
@@ -150,41 +156,44 @@ fn measure_text(
             total.agreements += against.agreements;
         }
     }
-    Ok(Measured::Text(sums))
+    Ok(RecordScore::Text(sums))
 }
 
 /// The model's logits, none of which may be infinite or NaN: no figure that they enter would mean anything.
 fn finite_logits<'m>(
     model: &'m mut dyn LanguageModel,
     tokens: &[u32],
-    whose: &str,
-) -> anyhow::Result<&'m [f32]> {
+    whose: &'static str,
+) -> Result<&'m [f32], EvalError> {
     let vocab = model.vocab_size();
     let logits = model.logits(tokens)?;
-    let wrong = logits.iter().position(|logit| !logit.is_finite());
-    let at = wrong.unwrap_or_default();
-    ensure!(
-        wrong.is_none(),
-        "expected finite logits of {whose}, found {} for token {} after position {}; choose formats with more range",
-        logits[at],
-        at % vocab,
-        at / vocab
-    );
-    Ok(logits)
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        None => Ok(logits),
+        Some(at) => {
+            Err(EvalError::NotFinite { whose, logit: logits[at], token: at % vocab, position: at / vocab })
+        }
+    }
 }
 
-/// Negative log-likelihood of the token `next` under `row`, and the comparison with the baseline's row.
-fn measure_position(row: &[f32], base_row: Option<&[f32]>, next: usize) -> (f64, Option<Against>) {
+/// What one position gives.
+struct PositionScore {
+    /// Negative log-likelihood of the token that follows.
+    nll: f64,
+    against: Option<BaselineComparison>,
+}
+
+/// Scores the token `next` under `row`, and `row` against the baseline's.
+fn measure_position(row: &[f32], base_row: Option<&[f32]>, next: usize) -> PositionScore {
     let log_q = log_softmax(row);
     let against = base_row.map(|base_row| {
         let log_p = log_softmax(base_row);
-        Against {
+        BaselineComparison {
             nll: -log_p[next],
             kl: kl_divergence(&log_p, &log_q),
             agreements: f64::from(argmax(row) == argmax(base_row)),
         }
     });
-    (-log_q[next], against)
+    PositionScore { nll: -log_q[next], against }
 }
 
 /// The choice with the largest pointwise mutual information `ln p(choice | prompt) − ln p(choice)`; `None` if one of them
@@ -193,7 +202,7 @@ fn answer_choice(
     model: &mut dyn LanguageModel,
     prompt: &str,
     choices: &[String],
-) -> anyhow::Result<Option<usize>> {
+) -> Result<Option<usize>, EvalError> {
     let mut best = (f64::NEG_INFINITY, 0);
     for (index, choice) in choices.iter().enumerate() {
         let given_prompt = continuation_log_likelihood(model, prompt, choice)?;
@@ -212,7 +221,7 @@ fn continuation_log_likelihood(
     model: &mut dyn LanguageModel,
     prefix: &str,
     continuation: &str,
-) -> anyhow::Result<Option<f64>> {
+) -> Result<Option<f64>, EvalError> {
     let head = model.tokenize(prefix)?;
     let tokens = model.tokenize(&format!("{prefix}{continuation}"))?;
     if tokens.len() > model.max_context() {
@@ -231,7 +240,7 @@ fn continuation_log_likelihood(
 
 /// Running sums of a set of records.
 #[derive(Default)]
-struct Tally {
+struct RunningScores {
     records: usize,
     truncated: usize,
     skipped: usize,
@@ -242,11 +251,11 @@ struct Tally {
     choices: ClusteredMean,
 }
 
-impl Tally {
-    fn add(&mut self, measured: &Measured) {
+impl RunningScores {
+    fn add(&mut self, measured: &RecordScore) {
         self.records += 1;
         match measured {
-            Measured::Text(sums) => {
+            RecordScore::Text(sums) => {
                 self.truncated += usize::from(sums.truncated);
                 self.nll.add(sums.nll, sums.tokens);
                 if let Some(against) = &sums.against {
@@ -255,8 +264,8 @@ impl Tally {
                     self.agreement.add(against.agreements, sums.tokens);
                 }
             }
-            Measured::Choice(right) => self.choices.add(f64::from(*right), 1),
-            Measured::Skipped => self.skipped += 1,
+            RecordScore::Choice(right) => self.choices.add(f64::from(*right), 1),
+            RecordScore::Skipped => self.skipped += 1,
         }
     }
 

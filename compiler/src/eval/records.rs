@@ -6,7 +6,7 @@ use samp_ir::Diagnostic;
 use serde::Deserialize;
 
 pub use crate::jsonl::NO_STRATUM;
-use crate::jsonl::{parse_lines, read_text};
+use crate::jsonl::{NotARecord, parse_lines, read_text};
 
 const HINT: &str =
     "each line is an object with `text`, or with `prompt`, `choices` and `answer`; `stratum` is optional";
@@ -27,11 +27,11 @@ pub struct Record {
 pub enum Task {
     /// Predict each next token of a text.
     Text(String),
-    /// SampleRequest the continuation of a prompt.
+    /// Choose the continuation of a prompt.
     Choice {
         /// Text before the continuation.
         prompt: String,
-        /// Continuations.
+        /// The continuations to choose from.
         choices: Vec<String>,
         /// Index of the right one.
         answer: usize,
@@ -52,20 +52,23 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
     parse_lines(&path.display().to_string(), &read_text(path)?, HINT, parse_line)
 }
 
-fn parse_line(number: usize, text: &str) -> Result<Record, String> {
-    let line: Line = serde_json::from_str(text).map_err(|e| format!("not a record: {e}"))?;
+fn parse_line(number: usize, text: &str) -> Result<Record, NotARecord> {
+    let line: Line = serde_json::from_str(text).map_err(|e| NotARecord::malformed(&e))?;
     let task = match line {
         Line { text: Some(text), prompt: None, choices: None, answer: None, .. } => Task::Text(text),
         Line { text: None, prompt: Some(prompt), choices: Some(choices), answer: Some(answer), .. } => {
             if answer >= choices.len() {
-                return Err(format!(
-                    "expected `answer` below {} (the number of choices), found {answer}",
-                    choices.len()
-                ));
+                let choices = choices.len();
+                let fault =
+                    format!("expected `answer` below {choices} (the number of choices), found {answer}");
+                return Err(NotARecord(fault));
             }
             Task::Choice { prompt, choices, answer }
         }
-        _ => return Err("expected either `text`, or `prompt` with `choices` and `answer`".into()),
+        _ => {
+            let fault = "expected either `text`, or `prompt` with `choices` and `answer`";
+            return Err(NotARecord(fault.into()));
+        }
     };
     Ok(Record { line: number, stratum: line.stratum.unwrap_or_else(|| NO_STRATUM.into()), task })
 }
@@ -83,6 +86,7 @@ mod tests {
         assert!(
             parse_line(7, r#"{"prompt": "a", "choices": ["b"], "answer": 1}"#)
                 .unwrap_err()
+                .0
                 .contains("below 1")
         );
         assert!(parse_line(7, r#"{"stratum": "code"}"#).is_err());

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// A mean with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The mean.
+    /// The mean over all tokens.
     pub mean: f64,
     /// Its standard error; `None` from fewer than two records.
     pub standard_error: Option<f64>,
@@ -25,31 +25,38 @@ impl Estimate {
 /// error is that of the ratio estimator over records (Cochran, Sampling Techniques, section 6.4).
 #[derive(Debug, Clone, Default)]
 pub struct ClusteredMean {
-    records: Vec<(f64, f64)>,
+    records: Vec<RecordSum>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RecordSum {
+    sum: f64,
+    tokens: f64,
 }
 
 impl ClusteredMean {
     /// Adds one record's sum over `tokens` tokens.
     pub fn add(&mut self, sum: f64, tokens: usize) {
         if tokens > 0 {
-            self.records.push((sum, tokens as f64));
+            self.records.push(RecordSum { sum, tokens: tokens as f64 });
         }
     }
 
     /// Tokens in all records.
     pub fn tokens(&self) -> u64 {
-        self.records.iter().map(|r| r.1).sum::<f64>() as u64
+        self.records.iter().map(|record| record.tokens).sum::<f64>() as u64
     }
 
     /// The mean over all tokens; `None` without any.
     pub fn estimate(&self) -> Option<Estimate> {
-        let (sum, tokens) = self.records.iter().fold((0.0, 0.0), |a, r| (a.0 + r.0, a.1 + r.1));
+        let (sum, tokens) =
+            self.records.iter().fold((0.0, 0.0), |(sum, tokens), r| (sum + r.sum, tokens + r.tokens));
         if tokens == 0.0 {
             return None;
         }
         let mean = sum / tokens;
         let count = self.records.len() as f64;
-        let squares: f64 = self.records.iter().map(|(s, n)| (s - mean * n).powi(2)).sum();
+        let squares: f64 = self.records.iter().map(|r| (r.sum - mean * r.tokens).powi(2)).sum();
         let standard_error = (count > 1.0).then(|| (squares * count / (count - 1.0)).sqrt() / tokens);
         Some(Estimate { mean, standard_error })
     }

@@ -40,11 +40,11 @@ const CONFIG: &str = "config.json";
 pub struct Import {
     /// What `config.json` says.
     pub config: ModelConfig,
-    /// The weights.
+    /// The weights, mapped where they lie.
     pub checkpoint: Checkpoint,
     /// Files that the plan carries along.
     pub files: Vec<CarriedFile>,
-    /// Warnings.
+    /// What was found that does not keep the checkpoint from being compiled.
     pub warnings: Vec<Diagnostic>,
 }
 

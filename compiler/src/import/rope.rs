@@ -18,7 +18,7 @@ pub enum RopeScaling {
     Default,
     /// Every frequency is divided by `factor` (position interpolation).
     Linear {
-        /// The divisor.
+        /// The divisor of every frequency.
         factor: f64,
     },
     /// The base grows with the context once that is longer than the model was trained for (NTK-aware).

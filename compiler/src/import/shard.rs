@@ -48,7 +48,7 @@ pub struct FileIdentity {
 pub struct TensorEntry {
     /// Element type as stored.
     pub dtype: Dtype,
-    /// Shape.
+    /// Its shape, outermost dimension first.
     pub shape: Vec<u64>,
     /// First byte, counted from the start of the file.
     pub start: usize,
@@ -139,8 +139,7 @@ pub fn parse_safetensors(file: &[u8], name: &str) -> Result<BTreeMap<String, Ten
         .map_err(|e| refuse(format!("expected a safetensors header, found malformed JSON: {e}")))?;
     let mut entries = BTreeMap::new();
     for (tensor, stated) in stated {
-        let entry =
-            stated.check(data_start, file.len()).map_err(|message| refuse(message).at_tensor(&tensor))?;
+        let entry = stated.check(data_start, file.len(), |message| refuse(message).at_tensor(&tensor))?;
         if entries.insert(tensor.clone(), entry).is_some() {
             return Err(refuse("expected each tensor once, found it twice".into()).at_tensor(tensor));
         }
@@ -180,36 +179,42 @@ fn check_cover(
 }
 
 #[derive(Deserialize)]
-struct StatedEntry {
+struct HeaderEntry {
     /// Read as text, so that a type that is not known can be told with the tensor's name.
     dtype: String,
     shape: Vec<u64>,
     data_offsets: (u64, u64),
 }
 
-impl StatedEntry {
-    fn check(self, data_start: usize, file_len: usize) -> Result<TensorEntry, String> {
+impl HeaderEntry {
+    fn check(
+        self,
+        data_start: usize,
+        file_len: usize,
+        refuse: impl Fn(String) -> Diagnostic,
+    ) -> Result<TensorEntry, Diagnostic> {
         let dtype = Dtype::deserialize(self.dtype.as_str().into_deserializer())
-            .map_err(|e: ValueError| format!("expected a type that safetensors knows, found: {e}"))?;
+            .map_err(|e: ValueError| refuse(format!("expected a type that safetensors knows, found: {e}")))?;
         let (begin, end) = self.data_offsets;
         let available = (file_len - data_start) as u64;
         if begin > end || end > available {
-            return Err(format!(
+            return Err(refuse(format!(
                 "expected byte offsets within the file's {available} data bytes, found {begin}..{end}; the file may be \
                  cut short"
-            ));
+            )));
         }
         if self.shape.len() > MAX_DIMENSIONS {
-            return Err(format!("expected at most {MAX_DIMENSIONS} dimensions, found {}", self.shape.len()));
+            let found = self.shape.len();
+            return Err(refuse(format!("expected at most {MAX_DIMENSIONS} dimensions, found {found}")));
         }
         let bits = self.shape.iter().try_fold(dtype.bitsize() as u64, |n, &d| n.checked_mul(d));
         if bits != (end - begin).checked_mul(8) || bits.is_none() {
             let expected = bits.map_or("more than 2^61".into(), |bits| bits.div_ceil(8).to_string());
-            return Err(format!(
+            return Err(refuse(format!(
                 "expected {expected} bytes for {dtype:?} {:?}, found offsets of {} bytes",
                 self.shape,
                 end - begin
-            ));
+            )));
         }
         Ok(TensorEntry {
             dtype,
@@ -221,7 +226,7 @@ impl StatedEntry {
 }
 
 /// The header's tensors in the order of the text; its free-form `__metadata__` is only checked.
-struct Header(Vec<(String, StatedEntry)>);
+struct Header(Vec<(String, HeaderEntry)>);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Header, D::Error> {

@@ -9,6 +9,7 @@ use crate::{
     logits_file::save_logits,
     output::{Outcome, print, print_json},
     plan_model::PlanModel,
+    progress_bar::Bar,
     table::Table,
 };
 use samp_compiler::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
@@ -63,11 +64,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             "the baseline has another vocabulary: expected {expected} tokens, found {found}"
         );
     }
-    let bar = indicatif::ProgressBar::new(records.len() as u64)
-        .with_style(indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} records, {eta} left")?);
     let baseline = baseline.as_mut().map(|b| b as &mut dyn LanguageModel);
-    let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &|| bar.inc(1))?;
-    bar.finish_and_clear();
+    let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &Bar::of_records())?;
     if args.json {
         print_json(&evaluation)?
     } else {

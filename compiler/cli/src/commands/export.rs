@@ -46,7 +46,7 @@ struct Report<'a> {
     exported: Exported,
 }
 
-/// Exports.
+/// Exports the plan and says where to.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bar = Bar::new(args.quiet);
     let exported = match args.format {

@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else if args.program {
         print(&program(plan))?;
     } else if args.json {
-        print_json(&Summary::of(plan))?;
+        print_json(&Summary::new(plan))?;
     } else {
         print(&overview(plan))?;
     }
@@ -71,7 +71,7 @@ struct TensorSummary<'a> {
 }
 
 impl Summary<'_> {
-    fn of(plan: &Plan) -> Summary<'_> {
+    fn new(plan: &Plan) -> Summary<'_> {
         let tensors = plan.tensors.iter().map(|t| TensorSummary {
             name: &t.name,
             format: t.format.name(),
@@ -142,22 +142,28 @@ fn overview(plan: &Plan) -> String {
 
 /// One row for each tensor's place in a layer; layers whose row is the same are drawn together.
 fn layers(plan: &Plan) -> String {
-    let mut places: BTreeMap<(&str, &str), (Vec<u64>, u64, u64)> = BTreeMap::new();
+    #[derive(Default)]
+    struct Stored {
+        layers: Vec<u64>,
+        bytes: u64,
+        weights: u64,
+    }
+    let mut places: BTreeMap<(&str, &str), Stored> = BTreeMap::new();
     let mut order: Vec<(&str, &str)> = vec![];
     for tensor in plan.tensors.iter().filter(|t| t.rows > 1) {
         let (layer, place) = split_layer(&tensor.name);
         let key = (place, tensor.format.name());
         let entry = places.entry(key).or_insert_with(|| {
             order.push(key);
-            (vec![], 0, 0)
+            Stored::default()
         });
-        entry.0.extend(layer);
-        entry.1 += tensor.bytes();
-        entry.2 += tensor.weights();
+        entry.layers.extend(layer);
+        entry.bytes += tensor.bytes();
+        entry.weights += tensor.weights();
     }
     let mut table = Table::new(["tensor", "layers", "format", "bits/weight", "bytes"]);
     for key in order {
-        let (layers, bytes, weights) = &places[&key];
+        let Stored { layers, bytes, weights } = &places[&key];
         let bits = 8.0 * *bytes as f64 / *weights as f64;
         table.row([
             key.0.into(),

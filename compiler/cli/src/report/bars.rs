@@ -2,33 +2,41 @@
 
 use super::markup::{Element, el};
 
-/// A part of a bar.
-pub struct Piece {
+/// One stretch of a stacked bar.
+pub struct Segment {
     /// The class that gives its colour.
     pub class: String,
     /// What it is, with its figure.
     pub label: String,
-    /// How long.
+    /// Its length, in the unit of the whole bar.
     pub value: f64,
 }
 
 /// A cell with a bar; `most` is the value that fills the cell.
-pub fn bar(pieces: &[Piece], most: f64) -> Element {
-    let length = |piece: &Piece| 100.0 * piece.value / most;
-    let drawn = pieces.iter().filter(|piece| piece.value > 0.0 && most > 0.0).map(|piece| {
+pub fn bar(segments: &[Segment], most: f64) -> Element {
+    let length = |segment: &Segment| 100.0 * segment.value / most;
+    let drawn = segments.iter().filter(|segment| segment.value > 0.0 && most > 0.0).map(|segment| {
         el("span")
-            .class(&piece.class)
-            .attr("style", format!("width:{:.3}%", length(piece)))
-            .attr("title", &piece.label)
+            .class(&segment.class)
+            .attr("style", format!("width:{:.3}%", length(segment)))
+            .attr("title", &segment.label)
     });
-    let labels: Vec<&str> = pieces.iter().map(|piece| piece.label.as_str()).collect();
+    let labels: Vec<&str> = segments.iter().map(|segment| segment.label.as_str()).collect();
     let bar = el("div").class("bar").attr("role", "img").attr("aria-label", labels.join(", ")).all(drawn);
     el("td").class("wide").add(bar)
 }
 
+/// A colour with what it means.
+pub struct LegendEntry {
+    /// The class that gives the colour.
+    pub class: String,
+    /// What is drawn in it.
+    pub name: String,
+}
+
 /// What the colours mean.
-pub fn legend(entries: impl IntoIterator<Item = (String, String)>) -> Element {
-    let entry = |(class, name): (String, String)| {
+pub fn legend(entries: impl IntoIterator<Item = LegendEntry>) -> Element {
+    let entry = |LegendEntry { class, name }: LegendEntry| {
         el("li").add(el("span").class(format!("key {class}")).attr("aria-hidden", "true")).text(name)
     };
     el("ul").class("legend").all(entries.into_iter().map(entry))
@@ -36,15 +44,15 @@ pub fn legend(entries: impl IntoIterator<Item = (String, String)>) -> Element {
 
 #[cfg(test)]
 mod tests {
-    use super::{Piece, bar};
+    use super::{Segment, bar};
 
-    fn piece(label: &str, value: f64) -> Piece {
-        Piece { class: "x".into(), label: label.into(), value }
+    fn segment(label: &str, value: f64) -> Segment {
+        Segment { class: "x".into(), label: label.into(), value }
     }
 
     #[test]
-    fn pieces_are_as_long_as_their_share_of_the_most() {
-        let shown = bar(&[piece("a", 1.0), piece("b", 0.0), piece("c", 2.0)], 4.0).to_string();
+    fn segments_are_as_long_as_their_share_of_the_most() {
+        let shown = bar(&[segment("a", 1.0), segment("b", 0.0), segment("c", 2.0)], 4.0).to_string();
         assert!(shown.contains("width:25.000%") && shown.contains("width:50.000%"), "{shown}");
         assert_eq!(shown.matches("<span").count(), 2, "nothing is drawn for nothing");
         assert!(shown.contains("aria-label=\"a, b, c\""));
@@ -52,6 +60,6 @@ mod tests {
 
     #[test]
     fn a_bar_of_nothing_is_empty() {
-        assert!(!bar(&[piece("a", 0.0)], 0.0).to_string().contains("<span"));
+        assert!(!bar(&[segment("a", 0.0)], 0.0).to_string().contains("<span"));
     }
 }

@@ -25,13 +25,13 @@ pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
         let profile = inputs.quality().map(|q| &q.profile);
         let known = profile.and_then(|p| {
             let outliers = p.weight_of(&matrix.key)?.outlier_columns().len();
-            Some((p.formats_of(&matrix.key)?, outliers))
+            Some(Measured { formats: p.formats_of(&matrix.key)?, outliers })
         });
         let tensor = tensor.expect("the matrices are the plan's own");
         match (known, front) {
             (Some(known), Some(front)) => {
                 let price = (counts || matrix.is_decoder_linear()).then_some(front.nats_per_byte);
-                Decided::of(&matrix, known, tensor.format).row(price)
+                Decided::new(&matrix, known, tensor.format).row(price)
             }
             _ => row(&matrix.key, [el("td").add(swatch(tensor.format)), number(Bytes(tensor.bytes()))]),
         }
@@ -96,6 +96,13 @@ fn taken_uniform(inputs: &ReportInputs<'_>) -> Option<Element> {
     taken.then(|| el("p").text(text))
 }
 
+/// What was measured of a weight.
+struct Measured<'a> {
+    formats: &'a [Sensitivity],
+    /// Columns that int8 with outliers keeps.
+    outliers: usize,
+}
+
 /// A format with what it costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Priced {
@@ -117,13 +124,9 @@ struct Decided<'a> {
 }
 
 impl Decided<'_> {
-    fn of<'a>(
-        matrix: &'a Matrix,
-        (formats, outliers): (&[Sensitivity], usize),
-        chosen: Format,
-    ) -> Decided<'a> {
-        let bytes = |format| matrix.bytes(format, outliers);
-        let priced = formats.iter().map(|s| Priced {
+    fn new<'a>(matrix: &'a Matrix, measured: Measured<'_>, chosen: Format) -> Decided<'a> {
+        let bytes = |format| matrix.bytes(format, measured.outliers);
+        let priced = measured.formats.iter().map(|s| Priced {
             format: s.format,
             bytes: bytes(s.format) as f64,
             nats: s.divergence.nats.max(0.0),

@@ -3,8 +3,9 @@
 use samp_abi::Format;
 
 use super::{
-    ReportInputs, bars,
-    heatmap::grid,
+    ReportInputs,
+    bars::{self, LegendEntry},
+    heatmap::{GridCell, grid},
     layer_names::distinct,
     markup::{Element, el},
     section::{Section, section},
@@ -17,7 +18,7 @@ pub fn class(format: Format) -> String {
 
 /// The formats of all matrices, with their colours.
 pub fn legend(formats: &[Format]) -> Element {
-    bars::legend(formats.iter().map(|&format| (class(format), format.to_string())))
+    bars::legend(formats.iter().map(|&format| LegendEntry { class: class(format), name: format.to_string() }))
 }
 
 /// A format's name beside its colour.
@@ -35,7 +36,7 @@ pub fn formats(inputs: &ReportInputs<'_>) -> Section {
     let cells = matrices.iter().map(|t| {
         let bits = 8.0 * t.bytes() as f64 / t.weights() as f64;
         let cell = el("td").add(swatch(t.format)).add(el("small").text(format!("{bits:.2} bits")));
-        (t.name.as_str(), cell)
+        GridCell { name: &t.name, cell }
     });
     section("formats", "Formats", "Every weight's format, and the bits it takes with its scales.")
         .add(legend(&used))

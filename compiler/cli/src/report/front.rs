@@ -34,14 +34,23 @@ pub struct Point {
     pub nats: f64,
 }
 
-/// The plan among all that could have been chosen.
+/// A plan with one format for all of the decoder's linears.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UniformPoint {
+    /// The format of those linears.
+    pub format: Format,
+    /// What the plan takes and loses.
+    pub point: Point,
+}
+
+/// The plan among all that could have been chosen: the Pareto front of bytes against predicted loss.
 pub struct Front {
-    /// The plan.
+    /// The plan that the page is of.
     pub chosen: Point,
     /// Plans that nothing beats in both, the smallest first.
     pub best: Vec<Point>,
     /// Plans with one format for all of the decoder's linears.
-    pub uniform: Vec<(Format, Point)>,
+    pub uniform: Vec<UniformPoint>,
     /// Nats that one more byte takes away, at most; never negative.
     pub nats_per_byte: f64,
 }
@@ -53,7 +62,7 @@ const STOP: StopCriteria = StopCriteria { gap: 1e-3, nodes: 200 };
 
 impl Front {
     /// The front of a plan; `None` where nothing was measured.
-    pub fn of(inputs: &ReportInputs<'_>) -> Result<Option<Front>, Diagnostic> {
+    pub fn from_inputs(inputs: &ReportInputs<'_>) -> Result<Option<Front>, Diagnostic> {
         let Some(quality) = inputs.quality() else { return Ok(None) };
         let matrices = fused(matrices(inputs.plan), &quality.profile);
         let decided: BTreeMap<&str, Format> =
@@ -73,7 +82,7 @@ impl Front {
             let all = plan(&|key| {
                 if key.starts_with("layers.") { Some(format) } else { decided.get(key).copied() }
             });
-            Some((format, point(&formulation.problem, &all?)))
+            Some(UniformPoint { format, point: point(&formulation.problem, &all?) })
         });
         let uniform = uniform.collect();
         let best = best(&formulation.problem, chosen)?;
@@ -96,7 +105,7 @@ pub fn matrices(plan: &Plan) -> Vec<Matrix> {
     plan.tensors.iter().enumerate().filter(|(_, tensor)| tensor.rows > 1).map(matrix).collect()
 }
 
-/// The matrices that were measured: members of a fused one that the plan holds apart are one again.
+/// The matrices that were measured: members of a fused one that the plan holds split are one again.
 fn fused(matrices: Vec<Matrix>, profile: &Profile) -> Vec<Matrix> {
     let mut all: Vec<Matrix> = vec![];
     for matrix in matrices {

@@ -7,7 +7,7 @@ use super::{
     figures::{nats, short},
     layer_names::{distinct, row_name, split_layer},
     markup::{Element, el},
-    scale::Log,
+    scale::LogScale,
     section::{Section, section},
     table::scrolling,
 };
@@ -24,7 +24,7 @@ pub fn heatmap(inputs: &ReportInputs<'_>) -> Option<Section> {
     let all = || profile.weights.iter().flat_map(|w| &w.formats);
     let most = all().map(|s| s.divergence.nats).fold(0.0, f64::max);
     let told_apart = all().map(|s| s.divergence.nats).filter(|nats| *nats >= most / RANGE);
-    let shades = Log::over(told_apart, (0.0, 1.0))?;
+    let shades = LogScale::over(told_apart, 0.0, 1.0)?;
     let map = Map { plan: inputs.plan, profile, shades };
     let formats = distinct(all().map(|s| s.format));
     let shown: Vec<Option<Format>> = [None].into_iter().chain(formats.into_iter().map(Some)).collect();
@@ -52,26 +52,43 @@ fn switch(index: usize, format: Option<Format>) -> [Element; 2] {
     [input, el("label").attr("for", id).text(name)]
 }
 
+/// A weight with what was measured of it.
+#[derive(Clone, Copy)]
+struct Measured<'a> {
+    key: &'a str,
+    formats: &'a [Sensitivity],
+}
+
+/// A cell of [`grid`].
+pub struct GridCell<'a> {
+    /// The weight that it is of.
+    pub name: &'a str,
+    /// The cell itself.
+    pub cell: Element,
+}
+
 struct Map<'a> {
     plan: &'a Plan,
     profile: &'a Profile,
-    shades: Log,
+    shades: LogScale,
 }
 
 impl Map<'_> {
     /// The map of one format, or of each weight's own.
     fn draw(&self, format: Option<Format>) -> Element {
         let own = |key: &str| self.plan.tensors.iter().find(|t| t.name == key).map(|t| t.format);
-        // A fused weight that the plan holds apart is shown by its members.
+        // A fused weight that the plan holds split is shown by its members.
         let shown = self.profile.weights.iter().flat_map(|weight| match own(&weight.key) {
-            None if !weight.parts.is_empty() => {
-                weight.parts.iter().map(|p| (p.key.as_str(), p.formats.as_slice())).collect()
-            }
-            _ => vec![(weight.key.as_str(), weight.formats.as_slice())],
+            None if !weight.parts.is_empty() => weight
+                .parts
+                .iter()
+                .map(|member| Measured { key: &member.key, formats: &member.formats })
+                .collect(),
+            _ => vec![Measured { key: &weight.key, formats: &weight.formats }],
         });
-        let cells = shown.map(|(key, formats)| {
-            let chosen = own(key);
-            (key, self.cell((key, formats), format.or(chosen), chosen))
+        let cells = shown.map(|measured| {
+            let chosen = own(measured.key);
+            GridCell { name: measured.key, cell: self.cell(measured, format.or(chosen), chosen) }
         });
         let caption = match format {
             Some(format) => format!("Loss with each weight in {format}, and the format chosen"),
@@ -80,12 +97,8 @@ impl Map<'_> {
         grid(&caption, cells.collect())
     }
 
-    fn cell(
-        &self,
-        (key, formats): (&str, &[Sensitivity]),
-        shown: Option<Format>,
-        chosen: Option<Format>,
-    ) -> Element {
+    fn cell(&self, measured: Measured<'_>, shown: Option<Format>, chosen: Option<Format>) -> Element {
+        let Measured { key, formats } = measured;
         let known = formats.iter().find(|s| Some(s.format) == shown);
         let Some(Sensitivity { divergence, format, output_error }) = known else {
             return el("td").text("–").all(chosen.map(|f| el("small").text(f)));
@@ -107,11 +120,11 @@ impl Map<'_> {
 }
 
 /// A shade from 0 to the last.
-fn shade(scale: Log, value: f64) -> usize {
+fn shade(scale: LogScale, value: f64) -> usize {
     ((scale.share(value) * SHADES as f64) as usize).min(SHADES - 1)
 }
 
-fn shade_legend(scale: Log) -> Element {
+fn shade_legend(scale: LogScale) -> Element {
     let steps = (0..SHADES).map(|n| {
         let from = scale.value(n as f64 / SHADES as f64);
         let to = scale.value((n + 1) as f64 / SHADES as f64);
@@ -128,9 +141,9 @@ fn shade_legend(scale: Log) -> Element {
 }
 
 /// A table with a row for each layer and a column for each place in a layer; what lies outside has rows of its own.
-pub fn grid(caption: &str, cells: Vec<(&str, Element)>) -> Element {
-    let places = distinct(cells.iter().filter_map(|(name, _)| inside(name)));
-    let rows = distinct(cells.iter().map(|(name, _)| row_name(name)));
+pub fn grid(caption: &str, cells: Vec<GridCell<'_>>) -> Element {
+    let places = distinct(cells.iter().filter_map(|cell| inside(cell.name)));
+    let rows = distinct(cells.iter().map(|cell| row_name(cell.name)));
     let head = ["layer"].iter().chain(&places).map(|name| el("th").attr("scope", "col").text(name));
     let mut table =
         el("table").class("grid").add(el("caption").text(caption)).add(el("thead").add(el("tr").all(head)));
@@ -139,13 +152,13 @@ pub fn grid(caption: &str, cells: Vec<(&str, Element)>) -> Element {
     let mut body = el("tbody");
     for row in rows {
         let mut line = el("tr").add(el("th").attr("scope", "row").text(&row));
-        let own: Vec<&(&str, Element)> = cells.iter().filter(|(name, _)| row_name(name) == row).collect();
-        let outside = own.iter().find(|(name, _)| inside(name).is_none());
+        let own: Vec<&GridCell<'_>> = cells.iter().filter(|cell| row_name(cell.name) == row).collect();
+        let outside = own.iter().find(|cell| inside(cell.name).is_none());
         line = match outside {
-            Some((_, cell)) => line.add(cell.clone()).all(rest.clone()),
+            Some(outside) => line.add(outside.cell.clone()).all(rest.clone()),
             None => line.all(places.iter().map(|place| {
-                let found = own.iter().find(|(name, _)| inside(name) == Some(place));
-                found.map_or_else(|| el("td"), |(_, cell)| cell.clone())
+                let found = own.iter().find(|cell| inside(cell.name) == Some(place));
+                found.map_or_else(|| el("td"), |found| found.cell.clone())
             })),
         };
         body = body.add(line);
@@ -162,20 +175,20 @@ fn inside(name: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Log, SHADES, grid, shade};
+    use super::{GridCell, LogScale, SHADES, grid, shade};
     use crate::report::markup::el;
 
     #[test]
     fn shades_cover_the_scale() {
-        let scale = Log::over([1e-6, 1e-3], (0.0, 1.0)).unwrap();
+        let scale = LogScale::over([1e-6, 1e-3], 0.0, 1.0).unwrap();
         assert_eq!([0.0, 1e-6, 1e-3, 1.0].map(|v| shade(scale, v)), [0, 0, SHADES - 1, SHADES - 1]);
         assert_eq!(shade(scale, 3.2e-5), SHADES / 2);
     }
 
     #[test]
     fn layers_are_rows_and_places_columns() {
-        let cell = |text: &str| el("td").text(text);
-        let cells = vec![("embed", cell("e")), ("layers.0.a", cell("0a")), ("layers.1.b", cell("1b"))];
+        let cell = |name, text: &str| GridCell { name, cell: el("td").text(text) };
+        let cells = vec![cell("embed", "e"), cell("layers.0.a", "0a"), cell("layers.1.b", "1b")];
         let shown = grid("g", cells).to_string();
         assert!(shown.contains(">layer 0</th><td>0a</td><td></td>"), "{shown}");
         assert!(shown.contains(">layer 1</th><td></td><td>1b</td>"), "{shown}");

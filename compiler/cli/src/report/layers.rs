@@ -1,10 +1,13 @@
 //! Bytes and predicted time, layer by layer.
 
-use samp_abi::plan::{OpKind, Plan};
+use samp_abi::{
+    Format,
+    plan::{OpKind, Plan, Tensor},
+};
 
 use super::{
     ReportInputs,
-    bars::{self, Piece, bar},
+    bars::{self, LegendEntry, Segment, bar},
     figures::time,
     formats,
     layer_names::{distinct, row_name},
@@ -21,27 +24,21 @@ pub fn bytes(inputs: &ReportInputs<'_>) -> Section {
     let tensors = &inputs.plan.tensors;
     let formats = distinct(tensors.iter().map(|t| t.format));
     let names = distinct(tensors.iter().map(|t| row_name(&t.name)));
-    let sums = names.iter().map(|name| {
-        let own = || tensors.iter().filter(|t| row_name(&t.name) == *name);
-        let of = |format| own().filter(|t| t.format == format).map(|t| t.bytes()).sum::<u64>();
-        let weights: u64 = own().map(|t| t.weights()).sum();
-        (name, formats.iter().map(|&format| (format, of(format))).collect::<Vec<_>>(), weights)
-    });
-    let sums: Vec<_> = sums.collect();
-    let total = |pieces: &[(_, u64)]| pieces.iter().map(|p| p.1).sum::<u64>();
-    let most = sums.iter().map(|(_, pieces, _)| total(pieces)).max().unwrap_or(0);
-    let rows = sums.iter().map(|(name, pieces, weights)| {
-        let drawn: Vec<Piece> = (pieces.iter().filter(|p| p.1 > 0))
-            .map(|&(format, bytes)| Piece {
+    let layers: Vec<LayerBytes> =
+        names.into_iter().map(|name| LayerBytes::new(name, &formats, tensors)).collect();
+    let most = layers.iter().map(LayerBytes::sum).max().unwrap_or(0);
+    let rows = layers.iter().map(|layer| {
+        let drawn: Vec<Segment> = (layer.formats.iter().filter(|stored| stored.bytes > 0))
+            .map(|&FormatBytes { format, bytes }| Segment {
                 class: formats::class(format),
                 label: format!("{format} {}", Bytes(bytes)),
                 value: bytes as f64,
             })
             .collect();
-        let bytes = total(pieces);
-        let bits = 8.0 * bytes as f64 / (*weights).max(1) as f64;
+        let bytes = layer.sum();
+        let bits = 8.0 * bytes as f64 / layer.weights.max(1) as f64;
         let cells = [bar(&drawn, most as f64), number(Bytes(bytes)), number(format!("{bits:.3}"))];
-        row(name, cells)
+        row(&layer.name, cells)
     });
     let columns = [Text("layer"), Text("by format"), Number("bytes"), Number("bits per weight")];
     section("bytes", "Bytes by layer", "Stored bytes with every scale, by format.")
@@ -49,9 +46,47 @@ pub fn bytes(inputs: &ReportInputs<'_>) -> Section {
         .add(table("Bytes by layer", &columns, rows))
 }
 
+/// What one layer stores.
+struct LayerBytes {
+    name: String,
+    formats: Vec<FormatBytes>,
+    weights: u64,
+}
+
+/// The bytes of a layer in one format.
+struct FormatBytes {
+    format: Format,
+    bytes: u64,
+}
+
+impl LayerBytes {
+    fn new(name: String, formats: &[Format], tensors: &[Tensor]) -> LayerBytes {
+        let own = || tensors.iter().filter(|t| row_name(&t.name) == name);
+        let bytes = |&format: &Format| FormatBytes {
+            format,
+            bytes: own().filter(|t| t.format == format).map(Tensor::bytes).sum(),
+        };
+        let (formats, weights) = (formats.iter().map(bytes).collect(), own().map(Tensor::weights).sum());
+        LayerBytes { name, formats, weights }
+    }
+
+    fn sum(&self) -> u64 {
+        self.formats.iter().map(|stored| stored.bytes).sum()
+    }
+}
+
 /// What an op's time is counted as.
-const KINDS: [(&str, &str); 3] =
-    [("k-linear", "linears"), ("k-attention", "attention"), ("k-other", "other")];
+const KINDS: [TimeKind; 3] = [
+    TimeKind { class: "k-linear", name: "linears" },
+    TimeKind { class: "k-attention", name: "attention" },
+    TimeKind { class: "k-other", name: "other" },
+];
+
+/// A kind of op with the class that colours its time.
+struct TimeKind {
+    class: &'static str,
+    name: &'static str,
+}
 
 fn kind(op: OpKind) -> usize {
     match op {
@@ -67,16 +102,15 @@ pub fn latency(inputs: &ReportInputs<'_>) -> Option<Section> {
     let most_sequences = *predict::decode_batches(&plan.program, &plan.limits).last()?;
     let one = times(plan, 1)?;
     let many = times(plan, most_sequences)?;
-    let sum = |parts: &[f64; 3]| parts.iter().sum::<f64>();
-    let most = one.iter().map(|(_, parts)| sum(parts)).fold(0.0, f64::max);
-    let rows = one.iter().zip(&many).map(|((name, parts), (_, at_most))| {
-        let piece = |(&(class, kind), &value): (&(&str, &str), &f64)| Piece {
-            class: class.into(),
-            label: format!("{kind} {}", time(value)),
+    let most = one.iter().map(LayerTime::sum).fold(0.0, f64::max);
+    let rows = one.iter().zip(&many).map(|(layer, at_most)| {
+        let segments = KINDS.iter().zip(&layer.nanos).map(|(kind, &value)| Segment {
+            class: kind.class.into(),
+            label: format!("{} {}", kind.name, time(value)),
             value,
-        };
-        let drawn: Vec<Piece> = KINDS.iter().zip(parts).map(piece).collect();
-        row(name, [bar(&drawn, most), number(time(sum(parts))), number(time(sum(at_most)))])
+        });
+        let drawn: Vec<Segment> = segments.collect();
+        row(&layer.name, [bar(&drawn, most), number(time(layer.sum())), number(time(at_most.sum()))])
     });
     let context = predict::selection(plan).context;
     let note = format!(
@@ -88,22 +122,37 @@ pub fn latency(inputs: &ReportInputs<'_>) -> Option<Section> {
     let columns = [Text("layer"), Text("by kind"), Number("1 sequence"), Number(&many)];
     Some(
         section("latency", "Decode time by layer", &note)
-            .add(bars::legend(KINDS.map(|(class, name)| (class.into(), name.into()))))
+            .add(bars::legend(
+                KINDS.map(|kind| LegendEntry { class: kind.class.into(), name: kind.name.into() }),
+            ))
             .add(table("Predicted decode time by layer", &columns, rows)),
     )
 }
 
-/// Nanoseconds of each layer, by kind.
-fn times(plan: &Plan, tokens: u64) -> Option<Vec<(String, [f64; 3])>> {
-    let mut rows: Vec<(String, [f64; 3])> = vec![];
+/// The predicted time of one layer.
+struct LayerTime {
+    name: String,
+    /// Nanoseconds of each of the [`KINDS`].
+    nanos: [f64; 3],
+}
+
+impl LayerTime {
+    fn sum(&self) -> f64 {
+        self.nanos.iter().sum()
+    }
+}
+
+/// The time of each layer, in the order of the program.
+fn times(plan: &Plan, tokens: u64) -> Option<Vec<LayerTime>> {
+    let mut rows: Vec<LayerTime> = vec![];
     for step in &plan.program.steps {
         let name = row_name(&step.label);
         let nanos = predict::step_time(plan, step, tokens)?.0;
-        let at = rows.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-            rows.push((name, [0.0; 3]));
+        let at = rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
+            rows.push(LayerTime { name, nanos: [0.0; 3] });
             rows.len() - 1
         });
-        rows[at].1[kind(step.op.kind())] += nanos;
+        rows[at].nanos[kind(step.op.kind())] += nanos;
     }
     Some(rows)
 }

@@ -33,7 +33,7 @@ impl Element {
         self.attr("class", value)
     }
 
-    /// Adds text.
+    /// Adds text, which is escaped.
     pub fn text(mut self, text: impl Display) -> Element {
         write!(self.inner, "{}", Escaped(&text.to_string())).expect("strings take all");
         self
@@ -45,7 +45,7 @@ impl Element {
         self
     }
 
-    /// Adds elements.
+    /// Adds several elements in their order.
     pub fn all(self, children: impl IntoIterator<Item = Element>) -> Element {
         children.into_iter().fold(self, Element::add)
     }

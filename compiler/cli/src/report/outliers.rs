@@ -2,7 +2,7 @@
 
 use super::{
     ReportInputs,
-    bars::{Piece, bar},
+    bars::{Segment, bar},
     section::{Section, section},
     table::{
         Column::{Number, Text},
@@ -23,9 +23,9 @@ pub fn outliers(inputs: &ReportInputs<'_>) -> Option<Section> {
     let rows = seen.iter().map(|(weight, inputs)| {
         let times = unevenness(inputs);
         let class = if inputs.outlier_channels.is_empty() { "k-linear" } else { "k-outlier" };
-        let piece = Piece { class: class.into(), label: format!("{times:.2} times"), value: times };
+        let segment = Segment { class: class.into(), label: format!("{times:.2} times"), value: times };
         let cells = [
-            bar(&[piece], most),
+            bar(&[segment], most),
             number(format!("{times:.2}")),
             number(format!("{:.3}", inputs.rms)),
             number(format!("{:.3}", inputs.largest_channel_rms)),

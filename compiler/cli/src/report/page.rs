@@ -21,7 +21,7 @@ use super::{
 
 /// The page of a plan.
 pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
-    let front = Front::of(inputs)?;
+    let front = Front::from_inputs(inputs)?;
     let sections = [
         Some(headline(inputs)),
         unmeasured(inputs),

@@ -18,10 +18,10 @@ use samp_compiler::certificate::{QualityEvidence, Round, StratumQuality};
 /// Quality overall and by stratum, and every attempt; `None` where nothing was measured.
 pub fn quality(inputs: &ReportInputs<'_>) -> Option<Section> {
     let quality = inputs.quality()?;
-    let held = &quality.held_out;
-    let all: Vec<(&str, &StratumQuality)> = [("overall", &held.overall)]
+    let held_out = &quality.held_out;
+    let all: Vec<(&str, &StratumQuality)> = [("overall", &held_out.overall)]
         .into_iter()
-        .chain(held.strata.iter().map(|(name, quality)| (name.as_str(), quality)))
+        .chain(held_out.strata.iter().map(|(name, quality)| (name.as_str(), quality)))
         .collect();
     let most = all.iter().map(|(_, q)| q.kl_nats_at_most.max(q.kl_nats)).fold(0.0, f64::max);
     let rows = all.iter().map(|(name, q)| row(name, stratum(q, most)));

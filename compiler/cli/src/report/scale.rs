@@ -2,36 +2,38 @@
 
 /// A logarithmic scale.
 #[derive(Clone, Copy, Debug)]
-pub struct Log {
+pub struct LogScale {
     least: f64,
     most: f64,
-    /// Where `least` and `most` stand.
-    ends: (f64, f64),
+    /// Where `least` stands.
+    start: f64,
+    /// Where `most` stands.
+    end: f64,
 }
 
-impl Log {
-    /// A scale over positive values; `ends` are the places of the least and of the largest. `None` without any.
-    pub fn over(values: impl IntoIterator<Item = f64>, ends: (f64, f64)) -> Option<Log> {
+impl LogScale {
+    /// A scale over positive values; the least stands at `start`, the largest at `end`. `None` without any.
+    pub fn over(values: impl IntoIterator<Item = f64>, start: f64, end: f64) -> Option<LogScale> {
         let positive = values.into_iter().filter(|v| v.is_finite() && *v > 0.0);
         let (least, most) = positive.fold((f64::INFINITY, 0.0), |(a, b), v| (v.min(a), v.max(b)));
-        (most > 0.0).then_some(Log { least, most, ends })
+        (most > 0.0).then_some(LogScale { least, most, start, end })
     }
 
     /// The same scale, widened to powers of ten.
-    pub fn to_decades(self) -> Log {
+    pub fn to_decades(self) -> LogScale {
         let (least, most) = (decade(self.least), decade(self.most));
         let most = if 10f64.powi(most) < self.most || most == least { most + 1 } else { most };
-        Log { least: 10f64.powi(least), most: 10f64.powi(most), ..self }
+        LogScale { least: 10f64.powi(least), most: 10f64.powi(most), ..self }
     }
 
     /// The same scale with room on both sides.
-    pub fn widened(self, factor: f64) -> Log {
-        Log { least: self.least / factor, most: self.most * factor, ..self }
+    pub fn widened(self, factor: f64) -> LogScale {
+        LogScale { least: self.least / factor, most: self.most * factor, ..self }
     }
 
     /// The place of a value; what lies outside stands at the nearer end.
     pub fn at(self, value: f64) -> f64 {
-        self.ends.0 + (self.ends.1 - self.ends.0) * self.share(value)
+        self.start + (self.end - self.start) * self.share(value)
     }
 
     /// How far along a value stands, from 0 to 1; of a single value, 0.
@@ -68,11 +70,11 @@ fn decade(value: f64) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Log, decade};
+    use super::{LogScale, decade};
 
     #[test]
     fn values_stand_in_proportion_to_their_logarithms() {
-        let scale = Log::over([1e-4, 1e-2, 0.0, f64::NAN, -1.0], (100.0, 0.0)).unwrap();
+        let scale = LogScale::over([1e-4, 1e-2, 0.0, f64::NAN, -1.0], 100.0, 0.0).unwrap();
         assert_eq!(scale.at(1e-4), 100.0);
         assert!((scale.at(1e-3) - 50.0).abs() < 1e-9);
         assert_eq!(scale.at(1e-2), 0.0);
@@ -82,11 +84,11 @@ mod tests {
 
     #[test]
     fn decades_enclose_the_values() {
-        let scale = Log::over([3e-5, 2e-3], (0.0, 1.0)).unwrap().to_decades();
+        let scale = LogScale::over([3e-5, 2e-3], 0.0, 1.0).unwrap().to_decades();
         assert_eq!(scale.decades(), [-5, -4, -3, -2]);
-        let single = Log::over([1e-3], (0.0, 1.0)).unwrap().to_decades();
+        let single = LogScale::over([1e-3], 0.0, 1.0).unwrap().to_decades();
         assert_eq!(single.decades(), [-3, -2], "one value still has an axis");
-        assert!(Log::over([0.0, -1.0], (0.0, 1.0)).is_none());
+        assert!(LogScale::over([0.0, -1.0], 0.0, 1.0).is_none());
     }
 
     #[test]
@@ -98,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_scale_of_one_value_places_it_at_the_start() {
-        let scale = Log::over([2.0, 2.0], (10.0, 20.0)).unwrap();
+        let scale = LogScale::over([2.0, 2.0], 10.0, 20.0).unwrap();
         assert_eq!(scale.at(2.0), 10.0);
         assert!(scale.holds(2.0) && !scale.holds(2.1));
     }

@@ -1,20 +1,18 @@
 //! The front as a chart, once for wide pages and once for narrow ones, with its numbers as a table.
 
-use samp_abi::Format;
-
 use super::{
     ReportInputs,
     figures::{nats, power_of_ten},
-    front::{Front, Point},
+    front::{Front, Point, UniformPoint},
     markup::{Element, el},
-    scale::Log,
+    scale::LogScale,
     section::{Section, section},
     table::{
         Column::{Number, Text},
         number, row, table,
     },
 };
-use samp_compiler::lower::size::Bytes;
+use samp_compiler::{certificate::Uniform, lower::size::Bytes};
 
 /// Bits per weight that are worth a tick.
 const BITS: [f64; 12] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 32.0];
@@ -32,14 +30,16 @@ const LETTER: f64 = 7.5;
 pub fn scatter(inputs: &ReportInputs<'_>, front: &Front) -> Option<Section> {
     let quality = inputs.quality()?;
     let audited = quality.held_out.overall.kl_nats;
-    let best_uniform = quality.best_uniform.as_ref().map(|u| (u.format, u.bits_per_weight, u.kl_nats));
+    let best_uniform = quality.best_uniform.as_ref();
     let weights = inputs.certificate.decoder_linears.weights as f64;
-    let marks = Marks { front, audited, best_uniform, weights };
+    let chart = Chart { front, audited, best_uniform, weights };
     let note = "The line joins plans that were solved for, each with the least predicted loss for its bytes. Embedding and \
                 head keep the formats that they have here.";
-    let drawn = [("wide-only", (1160.0, 460.0)), ("narrow-only", (350.0, 350.0))]
+    let wide = Size { width: 1160.0, height: 460.0 };
+    let narrow = Size { width: 350.0, height: 350.0 };
+    let drawn = [("wide-only", wide), ("narrow-only", narrow)]
         .into_iter()
-        .filter_map(|(class, size)| Some(marks.draw(size)?.class(class)));
+        .filter_map(|(class, size)| Some(chart.draw(size)?.class(class)));
     let rows = el("details").add(el("summary").text("The numbers behind the chart")).add(numbers(
         front,
         audited,
@@ -60,47 +60,83 @@ fn key() -> Element {
         let svg = el("svg").attr("viewBox", "0 0 16 16").attr("aria-hidden", "true").class("icon");
         let icon = match shape {
             "line" => el("path").class("line").attr("d", "M1 4 L15 12"),
-            _ => marker(shape, (8.0, 8.0)),
+            _ => marker(shape, Position { x: 8.0, y: 8.0 }),
         };
         el("li").add(svg.add(icon)).text(name)
     };
     el("ul").class("legend").all(entries.map(entry))
 }
 
-fn marker(shape: &'static str, (x, y): (f64, f64)) -> Element {
+/// A place on the chart, in its units from the upper left corner.
+#[derive(Clone, Copy)]
+struct Position {
+    x: f64,
+    y: f64,
+}
+
+/// The size of a chart.
+#[derive(Clone, Copy)]
+struct Size {
+    width: f64,
+    height: f64,
+}
+
+fn marker(shape: &'static str, at: Position) -> Element {
+    let Position { x, y } = at;
     match shape {
-        "plan" | "audited" => circle(shape, (x, y), 5.5),
+        "plan" | "audited" => circle(shape, at, 5.5),
         _ => el("path")
             .class(shape)
             .attr("d", format!("M{x:.1} {:.1} l5.5 5.5 l-5.5 5.5 l-5.5 -5.5 z", y - 5.5)),
     }
 }
 
-fn circle(class: &str, (x, y): (f64, f64), radius: f64) -> Element {
+fn circle(class: &str, at: Position, radius: f64) -> Element {
+    let Position { x, y } = at;
     el("circle").class(class).attr("cx", format!("{x:.1}")).attr("cy", format!("{y:.1}")).attr("r", radius)
 }
 
-struct Marks<'a> {
+struct Chart<'a> {
     front: &'a Front,
     audited: f64,
-    best_uniform: Option<(Format, f64, f64)>,
+    best_uniform: Option<&'a Uniform>,
     /// Weights that the bits are counted over.
     weights: f64,
 }
 
-impl Marks<'_> {
-    fn draw(&self, (width, height): (f64, f64)) -> Option<Element> {
-        let front = self.front;
-        let points = || front.best.iter().chain(front.uniform.iter().map(|(_, p)| p)).chain([&front.chosen]);
-        let losses = points().map(|p| p.nats).chain([self.audited]).chain(self.best_uniform.map(|b| b.2));
-        let x = Log::over(points().map(|p| p.bits), (LEFT, width - RIGHT))?.widened(1.04);
-        let y = Log::over(losses, (height - 56.0, TOP))?.to_decades();
+/// Where values stand on a chart of this size.
+#[derive(Clone, Copy)]
+struct Axes {
+    bits: LogScale,
+    nats: LogScale,
+    size: Size,
+}
+
+impl Axes {
+    fn position(self, bits: f64, nats: f64) -> Position {
+        Position { x: self.bits.at(bits), y: self.nats.at(nats) }
+    }
+
+    fn of_point(self, point: &Point) -> Position {
+        self.position(point.bits, point.nats)
+    }
+}
+
+impl Chart<'_> {
+    fn draw(&self, size: Size) -> Option<Element> {
+        let (front, Size { width, height }) = (self.front, size);
+        let uniform = || front.uniform.iter().map(|uniform| &uniform.point);
+        let points = || front.best.iter().chain(uniform()).chain([&front.chosen]);
+        let best_uniform = self.best_uniform.map(|uniform| uniform.kl_nats);
+        let losses = points().map(|p| p.nats).chain([self.audited]).chain(best_uniform);
+        let bits = LogScale::over(points().map(|p| p.bits), LEFT, width - RIGHT)?.widened(1.04);
+        let nats = LogScale::over(losses, height - 56.0, TOP)?.to_decades();
+        let axes = Axes { bits, nats, size };
         let svg = el("svg")
             .attr("viewBox", format!("0 0 {width} {height}"))
             .attr("role", "img")
             .attr("aria-label", self.label());
-        let svg = self.axes(svg, (x, y), (width, height));
-        Some(self.marks(svg, (x, y), width))
+        Some(self.marks(self.axes(svg, axes), axes))
     }
 
     fn label(&self) -> String {
@@ -114,7 +150,8 @@ impl Marks<'_> {
         )
     }
 
-    fn axes(&self, mut svg: Element, (x, y): (Log, Log), (width, height): (f64, f64)) -> Element {
+    fn axes(&self, mut svg: Element, axes: Axes) -> Element {
+        let Axes { bits: x, nats: y, size: Size { width, height } } = axes;
         let (bottom, text) = (height - 56.0, |class: &str, x: f64, y: f64| {
             el("text").class(class).attr("x", format!("{x:.1}")).attr("y", format!("{y:.1}"))
         });
@@ -144,59 +181,70 @@ impl Marks<'_> {
         .add(text("tick", LEFT, 12.0).text("nats per token"))
     }
 
-    fn marks(&self, mut svg: Element, (x, y): (Log, Log), width: f64) -> Element {
-        let place = |p: &Point| (x.at(p.bits), y.at(p.nats));
+    fn marks(&self, mut svg: Element, axes: Axes) -> Element {
+        let place = |point: &Point| axes.of_point(point);
         let line: Vec<String> = (self.front.best.iter().map(place))
             .enumerate()
-            .map(|(n, (x, y))| format!("{}{x:.1} {y:.1}", if n == 0 { "M" } else { "L" }))
+            .map(|(n, Position { x, y })| format!("{}{x:.1} {y:.1}", if n == 0 { "M" } else { "L" }))
             .collect();
         svg = svg.add(path("line", &line.join(" ")));
         for point in &self.front.best {
             svg = svg.add(circle("dot", place(point), 2.2).add(el("title").text(said("best plan", point))));
         }
-        let mut names = Names { width, taken: vec![] };
-        for (format, point) in &self.front.uniform {
+        let mut names = Names { width: axes.size.width, taken: vec![] };
+        for UniformPoint { format, point } in &self.front.uniform {
             let title = el("title").text(said(&format!("uniform {format}"), point));
             let name = names.beside(format.name(), place(point));
             svg = svg.add(marker("uniform", place(point)).add(title)).add(name);
         }
-        if let Some((format, bits, loss)) = self.best_uniform {
+        if let Some(&Uniform { format, bits_per_weight: bits, kl_nats: loss }) = self.best_uniform {
             let title = format!("uniform {format}, audited: {bits:.3} bits per weight, {} nats", nats(loss));
-            let at = (x.at(bits), y.at(loss));
+            let at = axes.position(bits, loss);
             svg = svg.add(marker("uniform-audited", at).add(el("title").text(title)));
         }
-        let (left, top) = place(&self.front.chosen);
-        let measured = y.at(self.audited);
+        let predicted = place(&self.front.chosen);
+        let measured = axes.position(self.front.chosen.bits, self.audited);
         let audited = format!("this plan, audited: {} nats", nats(self.audited));
-        svg.add(path("between", &format!("M{left:.1} {top:.1} V{measured:.1}")))
-            .add(marker("audited", (left, measured)).add(el("title").text(audited)))
-            .add(marker("plan", (left, top)).add(el("title").text(said("this plan", &self.front.chosen))))
+        let between = format!("M{:.1} {:.1} V{:.1}", predicted.x, predicted.y, measured.y);
+        svg.add(path("between", &between))
+            .add(marker("audited", measured).add(el("title").text(audited)))
+            .add(marker("plan", predicted).add(el("title").text(said("this plan", &self.front.chosen))))
     }
 }
 
 /// Names beside markers, none over another.
 struct Names {
     width: f64,
-    /// Where names stand: left, right, base line.
-    taken: Vec<(f64, f64, f64)>,
+    /// Where names stand.
+    taken: Vec<NameBox>,
+}
+
+/// Where a name stands.
+#[derive(Clone, Copy)]
+struct NameBox {
+    left: f64,
+    right: f64,
+    baseline: f64,
 }
 
 impl Names {
     /// A name to the right of a marker, or to its left near the right edge; raised until nothing is in its way.
-    fn beside(&mut self, name: &str, (x, y): (f64, f64)) -> Element {
+    fn beside(&mut self, name: &str, marker: Position) -> Element {
+        let Position { x, y } = marker;
         let length = LETTER * name.len() as f64;
         let flip = x + 9.0 + length > self.width;
         let left = if flip { x - 9.0 - length } else { x + 9.0 };
         let mut base = y - 6.0;
         let clash = |base: f64| {
-            let over =
-                |&(a, b, c): &(f64, f64, f64)| a < left + length && left < b && (c - base).abs() < LINE;
+            let over = |other: &NameBox| {
+                other.left < left + length && left < other.right && (other.baseline - base).abs() < LINE
+            };
             self.taken.iter().any(over)
         };
         while base > LINE && clash(base) {
             base -= 1.0;
         }
-        self.taken.push((left, left + length, base));
+        self.taken.push(NameBox { left, right: left + length, baseline: base });
         let (class, at) = if flip { ("end", x - 9.0) } else { ("start", x + 9.0) };
         el("text").class(class).attr("x", format!("{at:.1}")).attr("y", format!("{base:.1}")).text(name)
     }
@@ -215,7 +263,7 @@ fn said(what: &str, point: &Point) -> String {
     )
 }
 
-fn numbers(front: &Front, audited: f64, best_uniform: Option<(Format, f64, f64)>) -> Element {
+fn numbers(front: &Front, audited: f64, best_uniform: Option<&Uniform>) -> Element {
     let line = |what: String, point: &Point, measured: Option<f64>| {
         let cells = [
             number(format!("{:.3}", point.bits)),
@@ -226,8 +274,8 @@ fn numbers(front: &Front, audited: f64, best_uniform: Option<(Format, f64, f64)>
         row(&what, cells)
     };
     let own = line("this plan".into(), &front.chosen, Some(audited));
-    let uniform = front.uniform.iter().map(|(format, point)| {
-        let measured = best_uniform.filter(|(best, ..)| best == format).map(|(.., loss)| loss);
+    let uniform = front.uniform.iter().map(|UniformPoint { format, point }| {
+        let measured = best_uniform.filter(|best| best.format == *format).map(|best| best.kl_nats);
         line(format!("uniform {format}"), point, measured)
     });
     let best = front.best.iter().map(|point| line("best plan".into(), point, None));
@@ -240,16 +288,17 @@ fn numbers(front: &Front, audited: f64, best_uniform: Option<(Format, f64, f64)>
 
 #[cfg(test)]
 mod tests {
-    use super::{LINE, Names};
+    use super::{LINE, Names, Position};
 
     #[test]
     fn names_give_way_to_each_other_and_to_the_edge() {
         let mut names = Names { width: 200.0, taken: vec![] };
-        names.beside("nf4", (50.0, 100.0));
-        names.beside("int4", (52.0, 101.0));
-        let near_the_edge = names.beside("f16", (195.0, 100.0)).to_string();
+        names.beside("nf4", Position { x: 50.0, y: 100.0 });
+        names.beside("int4", Position { x: 52.0, y: 101.0 });
+        let near_the_edge = names.beside("f16", Position { x: 195.0, y: 100.0 }).to_string();
         assert!(near_the_edge.contains("class=\"end\""), "{near_the_edge}");
-        let [(.., first), (.., second), _] = names.taken[..] else { panic!("three names") };
+        let [first, second, _] = names.taken[..] else { panic!("three names") };
+        let (first, second) = (first.baseline, second.baseline);
         assert!(first - second >= LINE, "{first} {second}");
     }
 }

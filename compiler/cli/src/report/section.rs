@@ -4,9 +4,9 @@ use super::markup::{Element, el};
 
 /// A section of the page, to which elements are added.
 pub struct Section {
-    /// Its anchor.
+    /// The name that links jump to.
     pub id: &'static str,
-    /// Its heading.
+    /// The heading, and the text of links to it.
     pub title: &'static str,
     /// The element, with what it holds.
     pub body: Element,

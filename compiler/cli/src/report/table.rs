@@ -2,7 +2,7 @@
 
 use super::markup::{Element, el};
 
-/// A column.
+/// A column of a table, with its heading.
 #[derive(Clone, Copy)]
 pub enum Column<'a> {
     /// Of text or charts.

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::harness::{Bench, fails};
+use crate::harness::{Harness, fails};
 
 #[test]
 fn bad_calibration_data_is_refused_before_any_measuring() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let good = "{\"text\": \"The parser reads the file\", \"stratum\": \"code\"}\n\
                 {\"text\": \"The index removes the stream\", \"stratum\": \"prose\"}\n";
     for (data, args, code, expected) in [
@@ -20,22 +20,22 @@ fn bad_calibration_data_is_refused_before_any_measuring() {
         (good.as_bytes(), &["--traffic", "/nowhere.jsonl"], "E0801", "/nowhere.jsonl"),
         (b"{\"text\": \"The only record\"}", &[], "E1005", "--audit"),
     ] {
-        let path = bench.path("data.jsonl");
+        let path = harness.path("data.jsonl");
         fs::write(&path, data).unwrap();
-        let mut command = bench.compiling("plan", &["--calib"]);
+        let mut command = harness.compiling("plan", &["--calib"]);
         command.arg(&path).args(args);
         let (_, message) = fails(2, command);
         assert!(message.contains(&format!("error[{code}]")) && message.contains(expected), "{message}");
-        assert!(!bench.path("plan").exists() && !bench.path("plan.calibration.partial").exists());
+        assert!(!harness.path("plan").exists() && !harness.path("plan.calibration.partial").exists());
     }
 }
 
 #[test]
 fn parquet_that_cannot_be_read_is_refused_with_or_without_the_feature() {
-    let bench = Bench::new();
-    let path = bench.path("data.parquet");
+    let harness = Harness::new();
+    let path = harness.path("data.parquet");
     fs::write(&path, "PAR1").unwrap();
-    let mut command = bench.compiling("plan", &["--calib"]);
+    let mut command = harness.compiling("plan", &["--calib"]);
     command.arg(&path);
     let (_, message) = fails(2, command);
     assert!(message.contains("error[E1006]") && message.contains("hint: "), "{message}");

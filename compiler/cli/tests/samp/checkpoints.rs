@@ -12,7 +12,7 @@ use samp_compiler::import::import_config;
 use samp_runtime::DeviceKind;
 
 use crate::{
-    harness::{Bench, fails, files, ok, root, samp},
+    harness::{Harness, fails, files, ok, root, samp},
     logits::{argmax, in_chunks, largest_difference, reference, saved_logits},
 };
 
@@ -37,17 +37,17 @@ fn name(model: &Path) -> &str {
 }
 
 /// The command that compiles `model` as the checkpoint called `of` is to be compiled.
-fn compiling(bench: &Bench, of: &Path, model: &Path, plan: &str, recipe: &str) -> Command {
+fn compiling(harness: &Harness, of: &Path, model: &Path, plan: &str, recipe: &str) -> Command {
     let mut args = vec!["--force", "--recipe", recipe];
     if name(of) == LONGER.0 {
         args.extend(["--max-model-len", LONGER.1]);
     }
-    bench.compiling_model(model, plan, &args)
+    harness.compiling_model(model, plan, &args)
 }
 
-fn compile(bench: &Bench, model: &Path, recipe: &str) -> PathBuf {
-    ok(compiling(bench, model, model, "plan", recipe));
-    bench.path("plan")
+fn compile(harness: &Harness, model: &Path, recipe: &str) -> PathBuf {
+    ok(compiling(harness, model, model, "plan", recipe));
+    harness.path("plan")
 }
 
 fn validate(plan: &Path) {
@@ -55,8 +55,8 @@ fn validate(plan: &Path) {
     assert!(shown.ends_with(": valid\n"), "{shown}");
 }
 
-fn export(bench: &Bench, plan: &Path) -> PathBuf {
-    let out = bench.path("exported");
+fn export(harness: &Harness, plan: &Path) -> PathBuf {
+    let out = harness.path("exported");
     let command =
         ["export".as_ref(), "--quiet".as_ref(), "--force".as_ref(), plan.as_os_str(), "-o".as_ref()];
     let mut command = samp(command);
@@ -67,13 +67,13 @@ fn export(bench: &Bench, plan: &Path) -> PathBuf {
 
 #[test]
 fn unquantized_plans_equal_transformers_on_both_devices() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for model in checkpoints() {
         let expected = reference(&model);
         let vocab = expected.logits.len() / expected.ids.iter().map(Vec::len).sum::<usize>();
-        let plan = compile(&bench, &model, "uniform:f32");
+        let plan = compile(&harness, &model, "uniform:f32");
         for device in ["cpu", "reference"] {
-            let found = saved_logits(&bench, &plan, device, &model);
+            let found = saved_logits(&harness, &plan, device, &model);
             let difference = largest_difference(&found, &expected.logits);
             println!("{} on {device}: largest difference {difference:.2e}", name(&model));
             assert!(difference <= 1e-4, "{} on {device}: {difference}", name(&model));
@@ -87,12 +87,12 @@ fn unquantized_plans_equal_transformers_on_both_devices() {
 /// Windows and scaled frequencies hold across the steps of a sequence as they do within one.
 #[test]
 fn steps_of_any_size_equal_transformers() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for model in
         ["mistral-window", "mistral-window-1", "mistral-full", LONGER.0, "all-biases"].map(checkpoint)
     {
         let expected = reference(&model);
-        let plan = compile(&bench, &model, "uniform:f32");
+        let plan = compile(&harness, &model, "uniform:f32");
         let logits = expected.logits.chunks_exact(expected.logits.len() / expected.ids.len());
         for (ids, expected) in expected.ids.iter().zip(logits) {
             for device in [DeviceKind::Cpu, DeviceKind::Reference] {
@@ -135,21 +135,21 @@ fn widened(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 
 #[test]
 fn unquantized_plans_are_valid_and_export_what_was_stored() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for model in checkpoints() {
-        let plan = compile(&bench, &model, "uniform:f32");
+        let plan = compile(&harness, &model, "uniform:f32");
         validate(&plan);
-        let logits = saved_logits(&bench, &plan, "cpu", &model);
-        let exported = export(&bench, &plan);
+        let logits = saved_logits(&harness, &plan, "cpu", &model);
+        let exported = export(&harness, &plan);
         let mut stored = weights(&model);
         if config(&model).tied_embeddings {
             stored.remove("lm_head.weight");
         }
         assert!(weights(&exported) == stored, "{}: the export holds other weights", name(&model));
-        ok(compiling(&bench, &model, &exported, "again", "uniform:f32"));
-        let again = bench.path("again");
+        ok(compiling(&harness, &model, &exported, "again", "uniform:f32"));
+        let again = harness.path("again");
         validate(&again);
-        assert!(saved_logits(&bench, &again, "cpu", &model) == logits, "{}", name(&model));
+        assert!(saved_logits(&harness, &again, "cpu", &model) == logits, "{}", name(&model));
     }
 }
 
@@ -173,26 +173,26 @@ fn fits(model: &Model, recipe: &str) -> bool {
 
 #[test]
 fn quantized_plans_are_valid_and_alike_on_both_devices_or_refused() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let (mut made, mut refused) = (0, 0);
     for model in checkpoints() {
         for recipe in ["samp", "uniform:nf4", "uniform:int4_g64", "uniform:int8"] {
             let shown = format!("{} as {recipe}", name(&model));
             if !fits(&config(&model), recipe) {
-                let (_, message) = fails(2, compiling(&bench, &model, &model, "refused", recipe));
+                let (_, message) = fails(2, compiling(&harness, &model, &model, "refused", recipe));
                 assert!(
                     message.contains("needs a multiple of 64 input channels, found"),
                     "{shown}: {message}"
                 );
                 assert!(message.contains("--> op `layers.0."), "{shown}: {message}");
                 assert!(message.contains("hint: choose a format without blocks"), "{shown}: {message}");
-                assert!(!bench.path("refused").exists(), "{shown}");
+                assert!(!harness.path("refused").exists(), "{shown}");
                 refused += 1;
                 continue;
             }
-            let plan = compile(&bench, &model, recipe);
+            let plan = compile(&harness, &model, recipe);
             validate(&plan);
-            let [cpu, plain] = ["cpu", "reference"].map(|d| saved_logits(&bench, &plan, d, &model));
+            let [cpu, plain] = ["cpu", "reference"].map(|d| saved_logits(&harness, &plan, d, &model));
             let difference = largest_difference(&cpu, &plain);
             assert!(difference <= 1e-3, "{shown}: cpu and reference differ by {difference}");
             made += 1;
@@ -204,7 +204,7 @@ fn quantized_plans_are_valid_and_alike_on_both_devices_or_refused() {
 /// What a quantized plan computes with is what its export holds.
 #[test]
 fn quantized_exports_compile_to_the_same_logits() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for (model, recipe) in [
         ("all-biases", "samp"),
         ("tied", "uniform:nf4"),
@@ -214,9 +214,9 @@ fn quantized_exports_compile_to_the_same_logits() {
         ("mistral-window", "uniform:int4_g64"),
     ] {
         let model = checkpoint(model);
-        let plan = compile(&bench, &model, recipe);
-        ok(compiling(&bench, &model, &export(&bench, &plan), "again", "uniform:f32"));
-        let [plan, again] = [plan, bench.path("again")].map(|p| saved_logits(&bench, &p, "cpu", &model));
+        let plan = compile(&harness, &model, recipe);
+        ok(compiling(&harness, &model, &export(&harness, &plan), "again", "uniform:f32"));
+        let [plan, again] = [plan, harness.path("again")].map(|p| saved_logits(&harness, &p, "cpu", &model));
         let difference = largest_difference(&plan, &again);
         println!("{} as {recipe}: its export differs by {difference:.2e}", name(&model));
         assert!(difference <= 1e-3, "{} as {recipe}: {difference}", name(&model));
@@ -226,22 +226,22 @@ fn quantized_exports_compile_to_the_same_logits() {
 /// Under dynamic scaling the frequencies depend on the context; whoever reads the export meets the plan's.
 #[test]
 fn an_export_of_a_longer_context_holds_the_frequencies_of_the_plan() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let model = checkpoint(LONGER.0);
-    let plan = compile(&bench, &model, "uniform:f32");
-    let exported = export(&bench, &plan);
+    let plan = compile(&harness, &model, "uniform:f32");
+    let exported = export(&harness, &plan);
     let text = std::fs::read_to_string(exported.join("config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(config["max_position_embeddings"], 48);
     assert!(config["rope_scaling"].is_null() && config["rope_theta"].as_f64().unwrap() > 30_000.0, "{text}");
-    ok(bench.compiling_model(&exported, "again", &["--recipe", "uniform:f32"]));
-    let [plan, again] = [plan, bench.path("again")].map(|p| saved_logits(&bench, &p, "cpu", &model));
+    ok(harness.compiling_model(&exported, "again", &["--recipe", "uniform:f32"]));
+    let [plan, again] = [plan, harness.path("again")].map(|p| saved_logits(&harness, &p, "cpu", &model));
     assert!(plan == again, "the export gives other logits");
 }
 
 /// A copy of a checkpoint with a tokenizer of three words beside it.
-fn with_tokenizer(bench: &Bench, model: &Path) -> PathBuf {
-    let copy = bench.path("with-tokenizer");
+fn with_tokenizer(harness: &Harness, model: &Path) -> PathBuf {
+    let copy = harness.path("with-tokenizer");
     std::fs::create_dir(&copy).unwrap();
     for (name, bytes) in files(model) {
         std::fs::write(copy.join(name), bytes).unwrap();
@@ -258,33 +258,33 @@ fn with_tokenizer(bench: &Bench, model: &Path) -> PathBuf {
 /// The baseline is compiled for the plan's context, so that it is the same model.
 #[test]
 fn a_checkpoint_is_compared_at_the_context_of_the_plan() {
-    let bench = Bench::new();
-    let model = with_tokenizer(&bench, &checkpoint(LONGER.0));
-    let data = bench.path("data.jsonl");
+    let harness = Harness::new();
+    let model = with_tokenizer(&harness, &checkpoint(LONGER.0));
+    let data = harness.path("data.jsonl");
     std::fs::write(&data, format!("{{\"text\": \"{}\"}}\n", "one two three four ".repeat(15))).unwrap();
     for (context, tokens) in [("48", 47), ("30", 29), ("12", 11)] {
-        ok(bench.compiling_model(
+        ok(harness.compiling_model(
             &model,
             "plan",
             &["--force", "--recipe", "uniform:f32", "--max-model-len", context],
         ));
         let mut command = samp(["eval", "--json", "--data"]);
-        command.arg(&data).arg("--against").arg(&model).arg(bench.path("plan"));
+        command.arg(&data).arg("--against").arg(&model).arg(harness.path("plan"));
         let report: serde_json::Value = serde_json::from_str(&ok(command)).unwrap();
         let overall = &report["overall"];
         assert_eq!(overall["kl_nats"]["mean"], 0.0, "{report}");
         assert_eq!((&overall["tokens"], &overall["truncated"]), (&tokens.into(), &1.into()), "{report}");
     }
     let mut command = samp(["eval", "--data"]);
-    command.arg(&data).arg(bench.path("plan"));
+    command.arg(&data).arg(harness.path("plan"));
     let shown = ok(command);
     assert!(shown.ends_with("Texts cut to their first 12 tokens: 1.\n"), "{shown}");
 }
 
 #[test]
 fn a_plan_without_a_tokenizer_takes_ids_only_and_says_so() {
-    let bench = Bench::new();
-    let plan = compile(&bench, &checkpoint("llama-mha"), "uniform:f16");
+    let harness = Harness::new();
+    let plan = compile(&harness, &checkpoint("llama-mha"), "uniform:f16");
     for args in [&["run", "-p", "Hello"][..], &["run", "--chat", "Hello"], &["run"], &["eval", "--data"]] {
         let mut command = samp(args);
         if args[0] == "eval" {

@@ -7,24 +7,24 @@ use serde_json::Value;
 
 use crate::{
     gpu::{TARGETS, compiled},
-    harness::{Bench, fails, ok, root, samp},
+    harness::{Harness, fails, ok, root, samp},
 };
 
 #[test]
 fn shapes_without_a_kernel_are_refused_by_name() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     // Its heads have 16 channels.
     let tied = root().join("testdata/checkpoints/tied");
-    let refused = bench.compiling_model(&tied, "tied", &["--target", "a100"]);
+    let refused = harness.compiling_model(&tied, "tied", &["--target", "a100"]);
     let (_, said) = fails(2, refused);
     assert!(said.contains("rope") && said.contains("another target"), "{said}");
-    assert!(!bench.path("tied").exists());
+    assert!(!harness.path("tied").exists());
 }
 
 #[test]
 fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
-    let bench = Bench::new();
-    let plan = compiled(&bench, "h100", "samp");
+    let harness = Harness::new();
+    let plan = compiled(&harness, "h100", "samp");
     let report: Value = serde_json::from_slice(&fs::read(plan.join("kernels/report.json")).unwrap()).unwrap();
     let kernels = report.as_array().unwrap();
     for kernel in kernels {
@@ -62,13 +62,13 @@ fn a_plan_holds_the_code_of_its_kernels_and_of_no_others() {
 
 #[test]
 fn one_command_makes_a_plan_for_each_target() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let arguments = ["--target", "h100,a100", "--recipe", "samp"];
-    bench.compile("plans", &[&arguments[..], &["--dry-run"]].concat());
-    assert!(!bench.path("plans").exists(), "a dry run writes nothing");
-    let plans = bench.compile("plans", &arguments);
+    harness.compile("plans", &[&arguments[..], &["--dry-run"]].concat());
+    assert!(!harness.path("plans").exists(), "a dry run writes nothing");
+    let plans = harness.compile("plans", &arguments);
     for target in TARGETS {
-        let alone = compiled(&bench, target, "samp");
+        let alone = compiled(&harness, target, "samp");
         let manifest = |plan: &Path| fs::read(plan.join("plan.json")).unwrap();
         assert_eq!(manifest(&plans.join(target)), manifest(&alone));
         open(&plans.join(target)).unwrap();
@@ -102,30 +102,30 @@ fn a_dry_run_predicts_decode_steps_and_memory() {
 
 #[test]
 fn the_same_plan_comes_out_each_time() {
-    let bench = Bench::new();
-    let first = compiled(&bench, "a100", "samp");
-    let mut again = bench.compiling("again", &["--target", "a100", "--recipe", "samp", "--threads", "1"]);
+    let harness = Harness::new();
+    let first = compiled(&harness, "a100", "samp");
+    let mut again = harness.compiling("again", &["--target", "a100", "--recipe", "samp", "--threads", "1"]);
     // Kernels that were kept would be the same.
-    again.env("SAMP_CACHE", bench.path("cache"));
+    again.env("SAMP_CACHE", harness.path("cache"));
     ok(again);
     let manifest = |plan: &Path| fs::read(plan.join("plan.json")).unwrap();
-    assert_eq!(manifest(&first), manifest(&bench.path("again")));
+    assert_eq!(manifest(&first), manifest(&harness.path("again")));
 }
 
 #[test]
 fn the_kernels_of_a_model_of_70b_compile_from_its_shapes() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let config = root().join("testdata/configs/llama-3-70b.json");
     for target in TARGETS {
         let mut command = samp(["compile", "--target", target, "--kernels"]);
-        command.arg(bench.path(target)).arg(&config).env("SAMP_CACHE", bench.path("cache"));
+        command.arg(harness.path(target)).arg(&config).env("SAMP_CACHE", harness.path("cache"));
         let start = Instant::now();
         let said = ok(command);
         println!("{said}{:.0} s without kept kernels", start.elapsed().as_secs_f64());
         assert!(said.contains("no spills"), "{said}");
     }
     let mut command = samp(["compile", "--target", "cpu", "--kernels"]);
-    command.arg(bench.path("cpu")).arg(&config);
+    command.arg(harness.path("cpu")).arg(&config);
     let output = command.output().unwrap();
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("choose a GPU"));
 }

@@ -4,7 +4,7 @@ use std::{io::Write, process::Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Bench, fails, ok, root, samp, text, tiny_llama};
+use crate::harness::{Harness, fails, ok, root, samp, text, tiny_llama};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("not JSON: {e}\n{text}"))
@@ -12,8 +12,8 @@ fn json(text: &str) -> Value {
 
 #[test]
 fn a_seed_gives_the_same_text_and_another_seed_another() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &[]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &[]);
     let run = |seed: &str| {
         let mut command = samp(["run", "-p", "The file", "-n", "24", "--temperature", "1.0", "--seed", seed]);
         command.arg(&plan);
@@ -25,8 +25,8 @@ fn a_seed_gives_the_same_text_and_another_seed_another() {
 
 #[test]
 fn prompts_come_from_a_flag_a_chat_or_stdin() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &[]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &[]);
     let mut from_flag = samp(["run", "-p", "The file is", "-n", "8", "--json"]);
     from_flag.arg(&plan);
     let from_flag = json(&ok(from_flag));
@@ -43,8 +43,8 @@ fn prompts_come_from_a_flag_a_chat_or_stdin() {
 
 #[test]
 fn as_many_tokens_as_can_be_asked_for_end_where_the_context_does() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--max-model-len", "32"]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--max-model-len", "32"]);
     for n in [u64::MAX, u64::MAX - 1] {
         let mut command =
             samp(["run", "-p", "The file is", "--ignore-eos", "--json", "-n", n.to_string().as_str()]);
@@ -57,16 +57,16 @@ fn as_many_tokens_as_can_be_asked_for_end_where_the_context_does() {
 
 #[test]
 fn evaluation_reports_each_stratum_and_no_divergence_from_itself() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let data = root().join("testdata/data/eval.jsonl");
-    let plan = bench.compile("plan", &["--recipe", "uniform:f32"]);
+    let plan = harness.compile("plan", &["--recipe", "uniform:f32"]);
     let mut command = samp(["eval", "--json", "--max-tokens", "48", "--data"]);
     command.arg(&data).arg("--against").arg(tiny_llama()).arg(&plan);
     let same = json(&ok(command));
     assert_eq!(same["strata"].as_object().unwrap().keys().collect::<Vec<_>>(), ["code", "json", "prose"]);
     assert_eq!(same["overall"]["kl_nats"]["mean"], 0.0);
     assert_eq!(same["overall"]["top1_agreement"]["mean"], 1.0);
-    let nf4 = bench.compile("nf4", &["--recipe", "uniform:nf4"]);
+    let nf4 = harness.compile("nf4", &["--recipe", "uniform:nf4"]);
     let mut command = samp(["eval", "--json", "--max-tokens", "48", "--data"]);
     command.arg(&data).arg("--against").arg(&plan).arg(&nf4);
     let other = json(&ok(command));
@@ -77,8 +77,8 @@ fn evaluation_reports_each_stratum_and_no_divergence_from_itself() {
 
 #[test]
 fn choices_are_scored() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:f16"]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:f16"]);
     let mut command = samp(["eval", "--json", "--data"]);
     command.arg(root().join("testdata/data/choices.jsonl")).arg(&plan);
     let accuracy = json(&ok(command))["overall"]["choice_accuracy"]["mean"].as_f64().unwrap();
@@ -88,9 +88,9 @@ fn choices_are_scored() {
 /// What stood there before is replaced as a whole, not written over.
 #[test]
 fn saved_logits_are_told_and_replace_the_file() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:f16"]);
-    let (out, earlier) = (bench.path("logits.safetensors"), bench.path("earlier"));
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:f16"]);
+    let (out, earlier) = (harness.path("logits.safetensors"), harness.path("earlier"));
     std::fs::write(&out, "earlier").unwrap();
     std::fs::hard_link(&out, &earlier).unwrap();
     let mut command = samp(["eval", "--json", "--ids"]);
@@ -110,8 +110,8 @@ fn saved_logits_are_told_and_replace_the_file() {
 
 #[test]
 fn inspect_shows_formats_and_bits() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:nf4"]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:nf4"]);
     let shown = ok(samp(["inspect".as_ref(), plan.as_os_str()]));
     assert!(shown.contains("4.127 over the decoder's linears") || shown.contains("4.128 over"), "{shown}");
     assert!(
@@ -126,15 +126,15 @@ fn inspect_shows_formats_and_bits() {
 
 #[test]
 fn diff_says_what_was_decided_differently() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let (a, b) =
-        (bench.compile("a", &["--recipe", "samp"]), bench.compile("b", &["--recipe", "uniform:nf4"]));
+        (harness.compile("a", &["--recipe", "samp"]), harness.compile("b", &["--recipe", "uniform:nf4"]));
     let (shown, _) = fails(1, samp(["diff".as_ref(), a.as_os_str(), b.as_os_str()]));
     assert!(shown.contains("layers.5.self_attn.o_proj fp8_e4m3→nf4, −"), "{shown}");
     assert!(!shown.contains("mlp"), "{shown}");
     ok(samp(["diff".as_ref(), a.as_os_str(), a.as_os_str()]));
     // Other limits cut the token buckets differently; the kernels that tokens meet stay the same.
-    let c = bench.compile("c", &["--recipe", "samp", "--max-num-batched-tokens", "48"]);
+    let c = harness.compile("c", &["--recipe", "samp", "--max-num-batched-tokens", "48"]);
     let (shown, _) = fails(1, samp(["diff".as_ref(), a.as_os_str(), c.as_os_str()]));
     let subjects: Vec<&str> = shown.lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(subjects, ["limits.max_tokens", "activation"], "{shown}");
@@ -142,12 +142,12 @@ fn diff_says_what_was_decided_differently() {
 
 #[test]
 fn a_recipe_rule_that_never_wins_is_a_warning() {
-    let bench = Bench::new();
-    let recipe = bench.path("recipe.toml");
+    let harness = Harness::new();
+    let recipe = harness.path("recipe.toml");
     let rules = [("*", "f16"), ("layers.*.mlp.*", "nf4"), ("layers.*", "int8")];
     let rule = |(pattern, format)| format!("[[rule]]\nmatch = \"{pattern}\"\nformat = \"{format}\"\n");
     std::fs::write(&recipe, format!("name = \"idle\"\n{}", rules.map(rule).concat())).unwrap();
-    let mut command = bench.compiling("plan", &["--dry-run", "--json", "--recipe"]);
+    let mut command = harness.compiling("plan", &["--dry-run", "--json", "--recipe"]);
     command.arg(&recipe);
     let warnings = &json(&ok(command))["warnings"];
     assert_eq!(warnings[0]["code"], "E0408");
@@ -172,9 +172,9 @@ fn every_phase_can_be_printed_and_stopped_at() {
 
 #[test]
 fn json_is_one_document_whatever_else_is_asked_for() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let document = |name: &str, args: &[&str]| {
-        let mut command = bench.compiling(name, args);
+        let mut command = harness.compiling(name, args);
         command.arg("--json");
         json(&ok(command))
     };
@@ -187,7 +187,7 @@ fn json_is_one_document_whatever_else_is_asked_for() {
     assert!(report["graphs"][0]["mlir"].as_str().unwrap().contains("samp.paged_attention"));
     assert_eq!(report["explain"]["passes"][0]["name"], "fuse_qkv");
     assert!(report["explain"]["kernels"][0]["candidates"][0]["nanos"].as_f64().unwrap() > 0.0);
-    assert!(bench.path("plan").exists() && report["plan"].is_string());
+    assert!(harness.path("plan").exists() && report["plan"].is_string());
     for (phase, sized) in [("model", false), ("typed", false), ("planned", true)] {
         for more in [&[][..], &["--explain"], &["--print-after", "model"], &["--dry-run"]] {
             let report = document("stopped", &[&["--stop-after", phase], more].concat());
@@ -198,24 +198,24 @@ fn json_is_one_document_whatever_else_is_asked_for() {
     }
     let dry = document("dry", &["--dry-run", "--explain", "--print-after", "planned"]);
     assert!(dry["sizes"].is_object() && dry["explain"].is_object() && phases(&dry) == ["planned"]);
-    assert!(!bench.path("stopped").exists() && !bench.path("dry").exists());
+    assert!(!harness.path("stopped").exists() && !harness.path("dry").exists());
 }
 
 #[test]
 fn a_dry_run_states_sizes_and_memory_and_writes_nothing() {
-    let bench = Bench::new();
-    let report = json(&ok(bench.compiling("plan", &["--dry-run", "--json"])));
+    let harness = Harness::new();
+    let report = json(&ok(harness.compiling("plan", &["--dry-run", "--json"])));
     assert!(report["peak_memory_bytes"].as_u64().unwrap() > 0);
     assert!(report["sizes"]["weights_bytes"].as_u64().unwrap() > 4_000_000);
-    assert!(!bench.path("plan").exists());
+    assert!(!harness.path("plan").exists());
 }
 
 #[test]
 fn peak_memory_is_what_the_dry_run_said() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let stated =
-        json(&ok(bench.compiling("plan", &["--dry-run", "--json"])))["peak_memory_bytes"].as_u64().unwrap();
-    let mut child = bench.compiling("plan", &[]).stdout(Stdio::null()).spawn().unwrap();
+        json(&ok(harness.compiling("plan", &["--dry-run", "--json"])))["peak_memory_bytes"].as_u64().unwrap();
+    let mut child = harness.compiling("plan", &[]).stdout(Stdio::null()).spawn().unwrap();
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         peak = peak.max(high_water_mark(child.id()).unwrap_or(0));
@@ -260,7 +260,7 @@ fn a_reader_that_has_seen_enough_of_a_script_is_no_error() {
 
 #[test]
 fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for (args, expected) in [
         (&["validate", "/nowhere"][..], "expected a plan directory"),
         (&["run", "/nowhere"], "plan.json"),
@@ -272,9 +272,9 @@ fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
         let (_, message) = fails(2, samp(args));
         assert!(message.contains(expected), "{args:?}: {message}");
     }
-    bench.compile("plan", &[]);
-    let (_, message) = fails(2, bench.compiling("plan", &[]));
+    harness.compile("plan", &[]);
+    let (_, message) = fails(2, harness.compiling("plan", &[]));
     assert!(message.starts_with("error[E0710]: ") && message.contains("--force"), "{message}");
-    let (_, message) = fails(2, bench.compiling("plan", &["--recipe", "uniform:fp3"]));
+    let (_, message) = fails(2, harness.compiling("plan", &["--recipe", "uniform:fp3"]));
     assert!(message.contains("fp3"), "{message}");
 }

@@ -10,9 +10,9 @@ use crate::{
 #[test]
 fn a_recipe_says_the_quality_passes_and_the_command_line_overrules_it() {
     let small = Small::new();
-    let recipe = small.bench.path("recipe.toml");
+    let recipe = small.harness.path("recipe.toml");
     let given = recipe.display().to_string();
-    let mlir = |name: &str| fs::read_to_string(small.bench.path(name).join("plan.mlir")).unwrap();
+    let mlir = |name: &str| fs::read_to_string(small.harness.path(name).join("plan.mlir")).unwrap();
     fs::write(&recipe, "name = \"r\"\nkv = \"fp8\"\nquality = [\"fold\", \"refine\"]\n").unwrap();
     let plan = small.plan("recipe", &["--max-bits", "9", "--recipe", &given]);
     assert_eq!(plan.kv.format.to_string(), "fp8_e4m3_tensor");
@@ -23,14 +23,14 @@ fn a_recipe_says_the_quality_passes_and_the_command_line_overrules_it() {
     assert!(!graph.contains("fold_columns(") && graph.contains("gptq"));
     let (_, error) = fails(2, small.compiling("samp", &["--recipe", "samp"]));
     assert!(error.contains("E0404") && error.contains("measurements decide"), "{error}");
-    let (_, error) = fails(2, small.bench.compiling("fixed", &["--recipe", &given]));
+    let (_, error) = fails(2, small.harness.compiling("fixed", &["--recipe", &given]));
     assert!(error.contains("E0412") && error.contains("--calib"), "{error}");
 }
 
 /// Measures the small checkpoint on texts.
 fn profile(small: &Small, name: &str, texts: &Path, args: &[&str]) -> String {
     let mut measure = samp(["measure", "--quiet", "--record-tokens", "24", "--calib"]);
-    let path = small.bench.path(name);
+    let path = small.harness.path(name);
     measure.arg(texts).args(args).arg("-o").arg(&path).arg(&small.model);
     ok(measure);
     path.display().to_string()
@@ -55,7 +55,7 @@ fn profiles_serve_compiles_under_the_conditions_that_they_were_measured_under() 
         let (_, error) = fails(2, compiling(&["--profile", &own, "--quality", quality]));
         assert!(error.contains("error[E1101]") && error.contains(found) && error.contains("hint"), "{error}");
     }
-    let fewer = small.bench.path("fewer.jsonl");
+    let fewer = small.harness.path("fewer.jsonl");
     let texts = fs::read_to_string(&small.texts).unwrap();
     fs::write(&fewer, texts.lines().take(60).collect::<Vec<_>>().join("\n")).unwrap();
     let other = profile(&small, "other.json", &fewer, &["--quality", "fold,gptq"]);

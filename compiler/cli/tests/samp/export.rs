@@ -9,7 +9,7 @@ use samp_compiler::{
 };
 use samp_runtime::Progress;
 
-use crate::harness::{Bench, files, ok, root, samp, text};
+use crate::harness::{Harness, files, ok, root, samp, text};
 
 /// For each three arguments: runs the checkpoint that the first names in f32 on the `input_ids` of the second, and writes
 /// the logits to the third.
@@ -60,18 +60,19 @@ fn transformers_gives_the_logits_of_the_plan() {
         println!("SKIPPED: no Python with torch, transformers and safetensors (set SAMP_PYTHON to one)");
         return;
     };
-    let bench = Bench::new();
+    let harness = Harness::new();
     let mut judged = vec![];
     for (index, (model, recipe, context)) in EXPORTED.into_iter().enumerate() {
         let model = root().join("testdata").join(model);
         let mut args = vec!["--force", "--recipe", recipe];
         args.extend(context.into_iter().flat_map(|context| ["--max-model-len", context]));
-        ok(bench.compiling_model(&model, "plan", &args));
-        let (plan, exported) = (bench.path("plan"), bench.path(&format!("{index}.hf")));
+        ok(harness.compiling_model(&model, "plan", &args));
+        let (plan, exported) = (harness.path("plan"), harness.path(&format!("{index}.hf")));
         let mut export = samp(["export", "--quiet", "-o"]);
         export.arg(&exported).arg(&plan);
         ok(export);
-        let (ours, theirs) = (bench.path(&format!("{index}.ours")), bench.path(&format!("{index}.theirs")));
+        let (ours, theirs) =
+            (harness.path(&format!("{index}.ours")), harness.path(&format!("{index}.theirs")));
         let reference = model.join("reference.safetensors");
         let mut eval = samp(["eval", "--ids"]);
         eval.arg(&reference).arg("--save-logits").arg(&ours).arg(&plan);
@@ -103,11 +104,11 @@ fn largest_difference(a: &Path, b: &Path) -> f32 {
 /// Exact formats come back as they were: compiling the export gives the same weights.
 #[test]
 fn exporting_and_compiling_again_changes_nothing() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:bf16"]);
-    let exported = bench.path("hf");
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:bf16"]);
+    let exported = harness.path("hf");
     ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
-    let again = bench.path("again");
+    let again = harness.path("again");
     let mut compile = samp(["compile", "--quiet", "--recipe", "uniform:bf16", "-o"]);
     ok({
         compile.arg(&again).arg(&exported);
@@ -126,9 +127,9 @@ fn exporting_and_compiling_again_changes_nothing() {
 
 #[test]
 fn json_says_what_was_exported() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:bf16"]);
-    let exported = bench.path("hf");
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:bf16"]);
+    let exported = harness.path("hf");
     let mut command = samp(["export", "--json", "-o"]);
     command.arg(&exported).arg(&plan);
     let report: serde_json::Value = serde_json::from_str(&ok(command)).unwrap();
@@ -150,9 +151,9 @@ impl Progress for Sweeping<'_> {
 
 #[test]
 fn what_cannot_be_removed_does_not_hide_why_nothing_was_exported() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:bf16"]);
-    let (out, unfinished) = (bench.path("hf"), bench.path(".hf.partial"));
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:bf16"]);
+    let (out, unfinished) = (harness.path("hf"), harness.path(".hf.partial"));
     let error = export_hf(&plan, &ExportOptions::new(&out, false, &Sweeping(&unfinished))).unwrap_err();
     assert!(matches!(error, EmitError::Interrupted), "{error}");
 }

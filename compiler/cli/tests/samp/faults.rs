@@ -6,20 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Bench, Draws, assert_same, files, ok, samp, text, tiny_llama};
+use crate::harness::{Draws, Harness, assert_same, files, ok, samp, text, tiny_llama};
 
 #[test]
 fn killing_a_compile_at_any_moment_leaves_no_plan_or_a_whole_one() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let started = Instant::now();
-    let whole = bench.compile("whole", &[]);
+    let whole = harness.compile("whole", &[]);
     let duration = started.elapsed().as_micros() as u64;
     let mut draws = Draws::new(1);
     let (mut killed, mut finished) = (0, 0);
     for round in 0..100 {
         let name = format!("killed-{}", round / 5); // five attempts in a row at the same plan resume each other
-        let mut child =
-            bench.compiling(&name, &["--force"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = harness
+            .compiling(&name, &["--force"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_micros(draws.below(duration * 5 / 4)));
         child.kill().unwrap();
         if child.wait().unwrap().success() {
@@ -27,25 +31,25 @@ fn killing_a_compile_at_any_moment_leaves_no_plan_or_a_whole_one() {
         } else {
             killed += 1
         }
-        let plan = bench.path(&name);
+        let plan = harness.path(&name);
         if plan.exists() {
             assert_same(&plan, &whole);
         }
     }
     println!("{killed} killed, {finished} had finished");
     assert!(killed >= 30, "only {killed} of 100 compiles were caught running");
-    let resumed = bench.compile("killed-0", &["--force"]);
+    let resumed = harness.compile("killed-0", &["--force"]);
     assert_same(&resumed, &whole);
 }
 
 #[test]
 fn a_full_disk_leaves_no_plan_and_says_what_is_needed() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for kilobytes in [64, 1024, 3072, 5120] {
         let script = format!(
             "mount -t tmpfs -o size={kilobytes}k none {dir} && cd {dir} && {samp} compile --quiet {model} -o plan; \
              code=$?; ls -A; exit $code",
-            dir = bench.dir.path().display(),
+            dir = harness.dir.path().display(),
             samp = env!("CARGO_BIN_EXE_samp"),
             model = tiny_llama().display(),
         );
@@ -78,8 +82,8 @@ fn in_mount_namespace(script: &str) -> Option<std::process::Output> {
 /// Every file of the plan, the manifest included, is drawn with equal weight, so that the small ones are not missed.
 #[test]
 fn ten_thousand_flips_and_truncations_are_all_detected() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:nf4"]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:nf4"]);
     let originals = files(&plan);
     let mut draws = Draws::new(2);
     for round in 0..10_000 {

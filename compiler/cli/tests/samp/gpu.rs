@@ -13,7 +13,7 @@ use samp_runtime::{
 };
 
 use crate::{
-    harness::{Bench, fails, ok, samp, tiny_llama},
+    harness::{Harness, fails, ok, samp, tiny_llama},
     logits::{argmax, engine, in_chunks, largest_difference, reference},
     routing::{data, routing},
     split_members::manifest,
@@ -22,20 +22,20 @@ use crate::{
 /// GPUs of either architecture.
 pub const TARGETS: [&str; 2] = ["h100", "a100"];
 
-pub fn compiled(bench: &Bench, target: &str, recipe: &str) -> std::path::PathBuf {
-    bench.compile(&format!("{target}-{recipe}"), &["--target", target, "--recipe", recipe])
+pub fn compiled(harness: &Harness, target: &str, recipe: &str) -> std::path::PathBuf {
+    harness.compile(&format!("{target}-{recipe}"), &["--target", target, "--recipe", recipe])
 }
 
 #[test]
 fn emulated_gpus_give_the_logits_of_transformers() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let model = reference(&tiny_llama());
     let (ids, vocab) = (&model.ids[0], 4096);
     let expected = &model.logits[..ids.len() * vocab];
     // bf16 keeps three bits fewer than f16: 4e-2 were seen of it, and 5e-3 of f16.
     for (recipe, most) in [("uniform:f16", 2e-2), ("uniform:bf16", 8.0 * 2e-2)] {
         for target in TARGETS {
-            let (plan, what) = (compiled(&bench, target, recipe), format!("{recipe} on {target}"));
+            let (plan, what) = (compiled(&harness, target, recipe), format!("{recipe} on {target}"));
             // A chunk of many tokens, one, two, a tile of 8 and of 16, each with its own kernels.
             let found = in_chunks(&plan, DeviceKind::Emulate, ids, &[40, 1, 2, 7, 13]);
             let difference = largest_difference(&found, expected);
@@ -54,7 +54,7 @@ fn emulated_gpus_give_the_logits_of_transformers() {
 
 #[test]
 fn emulated_gpus_give_the_logits_of_the_reference_in_every_format() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let ids = &reference(&tiny_llama()).ids[0][..24];
     for (target, recipe) in [
         ("h100", "samp"),
@@ -63,7 +63,7 @@ fn emulated_gpus_give_the_logits_of_the_reference_in_every_format() {
         ("a100", "uniform:int8"),
         ("h100", "uniform:fp8_e4m3"),
     ] {
-        let plan = compiled(&bench, target, recipe);
+        let plan = compiled(&harness, target, recipe);
         let expected = in_chunks(&plan, DeviceKind::Reference, ids, &[ids.len()]);
         let found = in_chunks(&plan, DeviceKind::Emulate, ids, &[20, 1, 3]);
         let difference = largest_difference(&found, &expected);
@@ -74,10 +74,10 @@ fn emulated_gpus_give_the_logits_of_the_reference_in_every_format() {
 
 #[test]
 fn emulated_gpus_choose_the_tokens_that_the_host_would() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let ids = &reference(&tiny_llama()).ids[0][..9];
     for target in TARGETS {
-        let mut engine = engine(&compiled(&bench, target, "uniform:f16"), DeviceKind::Emulate, 64);
+        let mut engine = engine(&compiled(&harness, target, "uniform:f16"), DeviceKind::Emulate, 64);
         let sequences = [0; 3].map(|_| engine.create().unwrap());
         let logits = sequences.map(|id| engine.append_tokens(id, ids, Outputs::Last).unwrap());
         let drawn = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed: 11, ..Sampling::default() };
@@ -108,9 +108,9 @@ fn emulated_gpus_choose_the_tokens_that_the_host_would() {
 /// prompts: three rows, filled up to four.
 #[test]
 fn emulated_gpus_decode_beside_prompts() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let ids = &reference(&tiny_llama()).ids[0];
-    let mut engine = engine(&compiled(&bench, "h100", "uniform:f16"), DeviceKind::Emulate, 256);
+    let mut engine = engine(&compiled(&harness, "h100", "uniform:f16"), DeviceKind::Emulate, 256);
     // Of each text, how much is cached before the step that has them all, and how much that brings.
     let parts = [(20, 1), (0, 9), (5, 7), (23, 1), (11, 1)];
     let texts: Vec<&[u32]> =
@@ -159,9 +159,9 @@ fn part_of_reference(tokens: usize) -> Vec<u8> {
 
 #[test]
 fn the_suite_for_gpus_sees_how_near_a_plan_comes_to_its_reference() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let agreement = |recipe: &str| {
-        let mut engine = engine(&compiled(&bench, "h100", recipe), DeviceKind::Emulate, 64);
+        let mut engine = engine(&compiled(&harness, "h100", recipe), DeviceKind::Emulate, 64);
         agreement(&mut engine, &Reference::read(&part_of_reference(6)).unwrap()).unwrap()
     };
     let (exact, coarse) = (agreement("uniform:f16"), agreement("uniform:fp4"));
@@ -173,8 +173,8 @@ fn the_suite_for_gpus_sees_how_near_a_plan_comes_to_its_reference() {
 }
 
 /// Keys unlike queries and values, so that their results are put together.
-const APART: &str = r#"
-name = "apart"
+const SPLIT_MEMBERS: &str = r#"
+name = "split"
 
 [[rule]]
 match = "*"
@@ -190,15 +190,15 @@ format = "int8"
 "#;
 
 #[test]
-fn members_apart_run_on_emulated_gpus() {
-    let bench = Bench::new();
-    let recipe = bench.path("apart.toml");
-    fs::write(&recipe, APART).unwrap();
-    let plan = bench.compile("apart", &["--target", "h100", "--recipe", recipe.to_str().unwrap()]);
+fn split_members_run_on_emulated_gpus() {
+    let harness = Harness::new();
+    let recipe = harness.path("split.toml");
+    fs::write(&recipe, SPLIT_MEMBERS).unwrap();
+    let plan = harness.compile("split", &["--target", "h100", "--recipe", recipe.to_str().unwrap()]);
     let ids = &reference(&tiny_llama()).ids[0][..8];
     let expected = in_chunks(&plan, DeviceKind::Reference, ids, &[ids.len()]);
     let difference = largest_difference(&in_chunks(&plan, DeviceKind::Emulate, ids, &[7, 1]), &expected);
-    println!("members apart: largest difference {difference:.2e}");
+    println!("split members: largest difference {difference:.2e}");
     assert!(difference <= 5e-2, "{difference}");
 }
 
@@ -221,16 +221,16 @@ format = "f16"
 
 #[test]
 fn linears_in_f16_and_in_bf16_are_refused_on_gpus() {
-    let bench = Bench::new();
-    let recipe = bench.path("mixed.toml");
+    let harness = Harness::new();
+    let recipe = harness.path("mixed.toml");
     fs::write(&recipe, MIXED).unwrap();
     let compiling =
-        |target| bench.compiling("mixed", &["--target", target, "--recipe", recipe.to_str().unwrap()]);
+        |target| harness.compiling("mixed", &["--target", target, "--recipe", recipe.to_str().unwrap()]);
     let (_, said) = fails(2, compiling("h100"));
     for part in ["`layers.1.mlp.down_proj` in f16", "`layers.0.self_attn.qkv_proj` in bf16", "hint: "] {
         assert!(said.contains(part), "no {part}: {said}");
     }
-    assert!(!bench.path("mixed").exists());
+    assert!(!harness.path("mixed").exists());
     ok(compiling("cpu"));
 }
 
@@ -248,10 +248,10 @@ impl Observer for Narrowed {
 
 #[test]
 fn observers_see_activations_of_either_type() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let ids = &reference(&tiny_llama()).ids[0][..5];
     for (recipe, bits) in [("uniform:f16", 11), ("uniform:bf16", 8)] {
-        let plan = compiled(&bench, "a100", recipe);
+        let plan = compiled(&harness, "a100", recipe);
         let [emulated, expected] = [DeviceKind::Emulate, DeviceKind::Reference].map(|device| {
             let (mut engine, mut seen) = (engine(&plan, device, ids.len()), Narrowed::default());
             let sequence = engine.create().unwrap();
@@ -269,8 +269,8 @@ fn observers_see_activations_of_either_type() {
 
 #[test]
 fn plans_keep_to_one_type_of_activations() {
-    let bench = Bench::new();
-    let sound = manifest(&compiled(&bench, "a100", "uniform:bf16"));
+    let harness = Harness::new();
+    let sound = manifest(&compiled(&harness, "a100", "uniform:bf16"));
     let faults = |change: &dyn Fn(&mut Plan)| {
         let mut plan = sound.clone();
         change(&mut plan);
@@ -288,11 +288,11 @@ fn plans_keep_to_one_type_of_activations() {
 
 #[test]
 fn routed_plans_for_gpus_hold_what_runs_there() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     // GPUs have no kernels for int6, nor for bf16 beside f16. Trials draw from all that is left.
     let args = ["--target", "h100", "--max-bits", "9", "--formats", "nf4,int6,bf16,f16", "--trials", "2"];
-    ok(routing(&bench, "routed", &data(), &args));
-    let plan = manifest(&bench.path("routed"));
+    ok(routing(&harness, "routed", &data(), &args));
+    let plan = manifest(&harness.path("routed"));
     assert_eq!(plan.program.activations(), ElementType::F16);
     let mut formats: Vec<Format> = vec![];
     for step in &plan.program.steps {

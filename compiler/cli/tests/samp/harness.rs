@@ -56,13 +56,13 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 /// A temporary folder with plans of the shipped checkpoint.
-pub struct Bench {
+pub struct Harness {
     pub dir: TempDir,
 }
 
-impl Bench {
-    pub fn new() -> Bench {
-        Bench { dir: tempfile::tempdir().expect("a temporary folder") }
+impl Harness {
+    pub fn new() -> Harness {
+        Harness { dir: tempfile::tempdir().expect("a temporary folder") }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -13,7 +13,7 @@ use samp_passes::Constraints;
 use samp_runtime::{Progress, Silent};
 
 use crate::{
-    harness::{Bench, assert_same, root, tiny_llama},
+    harness::{Harness, assert_same, root, tiny_llama},
     routing::{certificate, data, routing},
 };
 
@@ -34,10 +34,10 @@ fn by_recipe(recipe: &str) -> CompileRequest {
 
 #[test]
 fn a_plan_by_a_recipe_is_the_commands() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for recipe in ["samp", "uniform:nf4"] {
-        let theirs = bench.compile(&format!("theirs-{recipe}"), &["--recipe", recipe]);
-        let ours = bench.path(&format!("ours-{recipe}"));
+        let theirs = harness.compile(&format!("theirs-{recipe}"), &["--recipe", recipe]);
+        let ours = harness.path(&format!("ours-{recipe}"));
         let compiled = compile(&by_recipe(recipe).into_plan(&ours), &Silent).unwrap();
         assert_same(&theirs, &ours);
         assert!(compiled.evidence.is_none() && compiled.warnings.is_empty());
@@ -53,10 +53,10 @@ fn calibration() -> CalibrationRequest {
 
 #[test]
 fn a_plan_by_measurements_is_the_commands() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let flags = ["--max-bits", "4.5", "--formats", "nf4,f16"];
-    crate::harness::ok(routing(&bench, "theirs", &data(), &flags));
-    let (theirs, ours) = (bench.path("theirs"), bench.path("ours"));
+    crate::harness::ok(routing(&harness, "theirs", &data(), &flags));
+    let (theirs, ours) = (harness.path("theirs"), harness.path("ours"));
     let precision = Precision::Calibrated(Box::new(calibration()));
     let request = CompileRequest::new(tiny_llama(), TargetName::Cpu, precision).into_plan(&ours);
     let notes = Notes::default();
@@ -69,28 +69,28 @@ fn a_plan_by_measurements_is_the_commands() {
     assert!(certificate(&ours)["quality"]["rounds"].as_array().is_some_and(|rounds| rounds.len() == 1));
     let notes = notes.0.into_inner().unwrap();
     assert!(notes.iter().any(|note| note == "rounding, attempt 1"), "{notes:?}");
-    assert!(!bench.path("ours.calibration.partial").exists());
+    assert!(!harness.path("ours.calibration.partial").exists());
 }
 
 #[test]
 fn what_is_missing_is_refused_before_any_work() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let refused = compile(&by_recipe("samp"), &Silent).err().unwrap();
     assert!(matches!(refused, CompileError::NoOutput), "{refused}");
-    let request = by_recipe("samp").into_plan(bench.path("plan"));
+    let request = by_recipe("samp").into_plan(harness.path("plan"));
     let refused = Loaded::open(&request).unwrap().measure(&Silent).err().unwrap();
     assert!(matches!(refused, CompileError::NoData), "{refused}");
     let shapes = root().join("testdata/configs/two-layers.json");
     let recipe = Precision::Recipe(recipe::load("samp").unwrap());
-    let request = CompileRequest::new(&shapes, TargetName::Cpu, recipe).into_plan(bench.path("plan"));
+    let request = CompileRequest::new(&shapes, TargetName::Cpu, recipe).into_plan(harness.path("plan"));
     let refused = compile(&request, &Silent).err().unwrap();
     assert!(
         matches!(&refused, CompileError::NoWeights(model) if **model == *Path::new(&shapes)),
         "{refused}"
     );
     let precision = Precision::Calibrated(Box::new(calibration()));
-    let request = CompileRequest::new(&shapes, TargetName::Cpu, precision).into_plan(bench.path("plan"));
+    let request = CompileRequest::new(&shapes, TargetName::Cpu, precision).into_plan(harness.path("plan"));
     let refused = compile(&request, &Silent).err().unwrap();
     assert!(refused.to_string().contains("calibration needs weights"), "{refused}");
-    assert!(!bench.path("plan").exists() && !bench.path("plan.calibration.partial").exists());
+    assert!(!harness.path("plan").exists() && !harness.path("plan.calibration.partial").exists());
 }

@@ -7,27 +7,27 @@ use samp_compiler::certificate::Certificate;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Bench, assert_same, fails, ok, output, samp, text},
+    harness::{Harness, assert_same, fails, ok, output, samp, text},
     routing::{certificate, with_words},
 };
 
 /// A small checkpoint whose KV cache at the limits (786 KB in f32) outweighs its weights (149 KB in f16).
 pub struct Small {
-    pub bench: Bench,
+    pub harness: Harness,
     pub model: PathBuf,
     pub texts: PathBuf,
 }
 
 impl Small {
     pub fn new() -> Small {
-        let bench = Bench::new();
-        let (model, texts) = with_words(&bench, "gqa-head-dim");
-        Small { bench, model, texts }
+        let harness = Harness::new();
+        let (model, texts) = with_words(&harness, "gqa-head-dim");
+        Small { harness, model, texts }
     }
 
     pub fn compiling(&self, name: &str, args: &[&str]) -> Command {
         let small = ["--record-tokens", "24", "--max-num-batched-tokens", "64"];
-        let mut command = self.bench.compiling_model(&self.model, name, &small);
+        let mut command = self.harness.compiling_model(&self.model, name, &small);
         command.arg("--calib").arg(&self.texts).args(args);
         command
     }
@@ -39,14 +39,14 @@ impl Small {
     }
 
     fn manifest(&self, name: &str) -> Plan {
-        let plan = self.bench.path(name);
+        let plan = self.harness.path(name);
         ok(samp(["validate".as_ref(), plan.as_os_str()]));
         let bytes = std::fs::read(plan.join("plan.json")).unwrap();
         unseal(&bytes, |b| blake3::hash(b).to_string()).unwrap()
     }
 
     pub fn certificate(&self, name: &str) -> Value {
-        certificate(&self.bench.path(name))
+        certificate(&self.harness.path(name))
     }
 }
 
@@ -77,7 +77,7 @@ fn the_device_holds_no_more_than_asked_and_the_cache_gives_before_much_is_lost()
     let round = quality["rounds"].as_array().unwrap().last().unwrap();
     assert_eq!(round["prices"][0]["resource"], "device bytes");
     assert!(round["prices"][0]["per_unit"].as_f64().unwrap() < 0.0, "{round}");
-    let (plan, page) = (small.bench.path("380000"), small.bench.path("report.html"));
+    let (plan, page) = (small.harness.path("380000"), small.harness.path("report.html"));
     ok(samp(["report".as_ref(), plan.as_os_str(), "-o".as_ref(), page.as_os_str()]));
     let fixed = small.plan("fixed", &["--max-memory", "1MB", "--kv-cache-dtype", "fp8"]);
     assert_eq!(fixed.kv.format.to_string(), "fp8_e4m3_tensor", "what is asked for is not chosen");
@@ -91,18 +91,18 @@ fn what_a_cache_loses_is_measured_once() {
     ok(small.compiling("whole", &args));
     let (_, error) = fails(2, small.compiling("cut", &[&args[..], &["--max-loss", "0.0000001%"]].concat()));
     assert!(error.contains("E0410") || error.contains("E1102"), "{error}");
-    let journal = small.bench.path("cut.calibration.partial/measured.jsonl");
+    let journal = small.harness.path("cut.calibration.partial/measured.jsonl");
     let noted = std::fs::read_to_string(&journal).unwrap();
     assert_eq!(noted.matches("\"cache\"").count(), 2, "{noted}");
     std::fs::write(&journal, &noted[..noted.len() - 40]).unwrap();
     let mut command = samp(["compile", "--record-tokens", "24", "--max-num-batched-tokens", "64", "--calib"]);
-    command.arg(&small.texts).arg(&small.model).arg("-o").arg(small.bench.path("cut")).args(args);
+    command.arg(&small.texts).arg(&small.model).arg("-o").arg(small.harness.path("cut")).args(args);
     let out = output(command);
     let said = text(&out.stderr);
     assert!(out.status.success(), "{said}");
     let measured: Vec<&str> = said.lines().filter(|line| line.starts_with("measured ")).collect();
     assert_eq!(measured, ["measured the KV cache in fp8_e4m3_tensor"], "{said}");
-    assert_same(&small.bench.path("whole"), &small.bench.path("cut"));
+    assert_same(&small.harness.path("whole"), &small.harness.path("cut"));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_device_that_cannot_hold_any_plan_is_told_what_would_have_to_fit() {
     let (_, error) = fails(2, small.compiling("plan", &["--max-memory", "300KB"]));
     assert!(error.contains("E0410") && error.contains("every plan needs at least"), "{error}");
     assert!(error.contains("activation arena of") && error.contains("in fp8_e4m3_tensor"), "{error}");
-    assert!(!small.bench.path("plan").exists());
+    assert!(!small.harness.path("plan").exists());
 }
 
 #[test]

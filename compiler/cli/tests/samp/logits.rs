@@ -17,7 +17,7 @@ use samp_runtime::{
     open,
 };
 
-use crate::harness::{Bench, CACHE, ok, samp, tiny_llama};
+use crate::harness::{CACHE, Harness, ok, samp, tiny_llama};
 
 /// Ids and logits of a checkpoint's reference, from transformers in f32.
 pub struct Reference {
@@ -57,8 +57,8 @@ pub fn argmax(row: &[f32]) -> usize {
 }
 
 /// `samp eval --ids --save-logits` over the ids of a checkpoint's reference, read back.
-pub fn saved_logits(bench: &Bench, plan: &Path, device: &str, model: &Path) -> Vec<f32> {
-    let out = bench.path("logits.safetensors");
+pub fn saved_logits(harness: &Harness, plan: &Path, device: &str, model: &Path) -> Vec<f32> {
+    let out = harness.path("logits.safetensors");
     let mut command = samp(["eval", "--device", device, "--ids"]);
     command.arg(model.join("reference.safetensors")).arg("--save-logits").arg(&out).arg(plan);
     ok(command);
@@ -69,12 +69,12 @@ pub fn saved_logits(bench: &Bench, plan: &Path, device: &str, model: &Path) -> V
 
 #[test]
 fn sixteen_bit_plans_equal_transformers_on_both_devices() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let expected = reference(&tiny_llama()).logits;
     for recipe in ["uniform:f16", "uniform:bf16"] {
-        let plan = bench.compile(recipe, &["--recipe", recipe]);
+        let plan = harness.compile(recipe, &["--recipe", recipe]);
         for device in ["cpu", "reference"] {
-            let found = saved_logits(&bench, &plan, device, &tiny_llama());
+            let found = saved_logits(&harness, &plan, device, &tiny_llama());
             let difference = largest_difference(&found, &expected);
             println!("{recipe} on {device}: largest difference {difference:.2e}");
             assert!(difference <= 2e-3, "{recipe} on {device}: {difference}");
@@ -87,10 +87,10 @@ fn sixteen_bit_plans_equal_transformers_on_both_devices() {
 
 #[test]
 fn quantized_plans_give_the_same_logits_on_both_devices() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for recipe in ["samp", "uniform:nf4", "uniform:int8"] {
-        let plan = bench.compile(recipe, &["--recipe", recipe]);
-        let [cpu, plain] = ["cpu", "reference"].map(|d| saved_logits(&bench, &plan, d, &tiny_llama()));
+        let plan = harness.compile(recipe, &["--recipe", recipe]);
+        let [cpu, plain] = ["cpu", "reference"].map(|d| saved_logits(&harness, &plan, d, &tiny_llama()));
         let difference = largest_difference(&cpu, &plain);
         println!("{recipe}: cpu and reference differ by {difference:.2e}");
         assert!(difference <= 1e-3, "{recipe}: {difference}");
@@ -99,8 +99,8 @@ fn quantized_plans_give_the_same_logits_on_both_devices() {
 
 #[test]
 fn chunks_of_any_size_give_the_same_logits() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "samp"]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "samp"]);
     let ids = &reference(&tiny_llama()).ids[0];
     for device in [DeviceKind::Cpu, DeviceKind::Reference] {
         let whole = in_chunks(&plan, device, ids, &[ids.len()]);

@@ -1,4 +1,4 @@
-//! The shipped checkpoint's hostile twin: the same function, with channels scaled by powers of two against the channels
+//! The shipped checkpoint with outliers: the same function, with channels scaled by powers of two against the channels
 //! that undo it, as `testdata/models/outliers.json` says.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -12,8 +12,8 @@ use crate::harness::{root, tiny_llama};
 /// Matrices and vectors of the checkpoint in bf16, with their shapes.
 type Weights = BTreeMap<String, (Vec<usize>, Vec<bf16>)>;
 
-/// Writes the twin into `out`, in one file.
-pub fn write_outlier_twin(out: &Path) {
+/// Writes the outlier checkpoint into `out`, in one file.
+pub fn write_outlier_checkpoint(out: &Path) {
     fs::create_dir_all(out).unwrap();
     for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
         fs::copy(tiny_llama().join(name), out.join(name)).unwrap();

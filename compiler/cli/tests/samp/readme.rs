@@ -132,7 +132,7 @@ fn the_pages_links_lead_somewhere() {
     let decisions = std::fs::read_dir(root().join("docs/decisions")).expect("decisions");
     let pages = docs.chain(decisions.map(|entry| entry.expect("an entry").path()));
     let pages = pages.filter(|page| page.extension().is_some_and(|e| e == "md"));
-    for page in pages.chain([root().join("README.md"), root().join("kernels/bench/results/README.md")]) {
+    for page in pages.chain([root().join("README.md"), root().join("kernels/harness/results/README.md")]) {
         let words = std::fs::read_to_string(&page).expect("a page");
         for target in words.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or_default();

@@ -12,7 +12,7 @@ use samp_compiler::certificate::{
     Profile, QualityEvidence, Round, Sensitivity, StratumQuality, Uniform, WeightProfile,
 };
 
-use crate::harness::{Bench, fails, ok, samp};
+use crate::harness::{Harness, fails, ok, samp};
 
 fn manifest(plan: &Path) -> Plan {
     let bytes = std::fs::read(plan.join("plan.json")).unwrap();
@@ -136,8 +136,8 @@ fn assert_self_contained(page: &str) {
 
 #[test]
 fn a_fixed_recipe_has_a_page_that_says_what_is_missing() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &[]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &[]);
     let report = |prices: &[&str]| {
         let mut command = samp(["report"]);
         command.arg(&plan).args(prices.iter().flat_map(|price| ["--price-per-hour", price]));
@@ -151,16 +151,16 @@ fn a_fixed_recipe_has_a_page_that_says_what_is_missing() {
     assert!(page.contains("id=\"formats\"") && page.contains("id=\"bytes\"") && page.contains("id=\"cost\""));
     assert_eq!(page, report(&["2.50", "spot=0.9"]), "the same plan and prices give the same bytes");
     let mut into_a_file = samp(["report", "-o"]);
-    into_a_file.arg(bench.path("report.html")).arg(&plan);
+    into_a_file.arg(harness.path("report.html")).arg(&plan);
     assert_eq!(ok(into_a_file), "");
-    let written = std::fs::read_to_string(bench.path("report.html")).unwrap();
+    let written = std::fs::read_to_string(harness.path("report.html")).unwrap();
     assert!(written.contains("--price-per-hour 2.50") && written == report(&[]));
 }
 
 #[test]
 fn a_measured_plan_has_every_section() {
-    let bench = Bench::new();
-    let dir = bench.compile("plan", &[]);
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
     let plan = manifest(&dir);
     let certificate = measured(certificate(&dir), &plan);
     let page = page(&ReportInputs { plan: &plan, certificate: &certificate, prices: &[] }).unwrap();
@@ -188,8 +188,8 @@ fn a_measured_plan_has_every_section() {
 
 #[test]
 fn strata_that_calibration_did_not_see_are_named() {
-    let bench = Bench::new();
-    let dir = bench.compile("plan", &[]);
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
     let plan = manifest(&dir);
     let mut certificate = measured(certificate(&dir), &plan);
     let shown =
@@ -206,8 +206,8 @@ fn strata_that_calibration_did_not_see_are_named() {
 
 #[test]
 fn hostile_names_stay_text() {
-    let bench = Bench::new();
-    let dir = bench.compile("plan", &[]);
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
     let (mut plan, mut certificate) = (manifest(&dir), certificate(&dir));
     let hostile = "\"><script>alert(1)</script>";
     for tensor in &mut plan.tensors {
@@ -235,8 +235,8 @@ fn hostile_names_stay_text() {
 
 #[test]
 fn a_model_of_many_layers_is_reported_in_full() {
-    let bench = Bench::new();
-    let dir = bench.compile("plan", &[]);
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
     let (mut plan, certificate) = (manifest(&dir), certificate(&dir));
     let (tensors, steps) = (plan.tensors.clone(), plan.program.steps.clone());
     for copy in 1..21 {
@@ -271,9 +271,9 @@ fn every_format_has_a_colour_and_every_map_a_switch() {
 
 #[test]
 fn what_is_no_plan_or_no_price_is_refused() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     fails(2, samp(["report", "/nowhere"]));
-    let plan = bench.compile("plan", &[]);
+    let plan = harness.compile("plan", &[]);
     let mut command = samp(["report", "--price-per-hour", "free"]);
     command.arg(&plan);
     assert!(fails(2, command).1.contains("expected a price above 0"));

@@ -20,9 +20,9 @@ use samp_passes::{
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Bench, Draws, assert_same, fails, files, ok, output, root, samp, text, tiny_llama},
+    harness::{Draws, Harness, assert_same, fails, files, ok, output, root, samp, text, tiny_llama},
     logits::{largest_difference, reference, saved_logits},
-    outlier_checkpoint::write_outlier_twin,
+    outlier_checkpoint::write_outlier_checkpoint,
 };
 
 /// The f32 program of a checkpoint after some transforms, and its logits.
@@ -43,25 +43,26 @@ fn logits(model: &Path, quality: QuantOptions, ids: &[Vec<u32>]) -> (PlanSpec, V
     (spec, all)
 }
 
-/// Folding, evening and rotating change weights, by orders of magnitude in the twin, and no logit by more than 1e-4.
+/// Folding, equalizing and rotating change weights, by orders of magnitude in the outlier checkpoint, and no logit by more than 1e-4.
 /// Where the embedding is tied nothing rotates.
 #[test]
 fn quality_passes_keep_the_function() {
-    let bench = Bench::new();
-    let twin = bench.path("twin");
-    write_outlier_twin(&twin);
+    let harness = Harness::new();
+    let outliers = harness.path("outliers");
+    write_outlier_checkpoint(&outliers);
     let checkpoints = ["all-biases", "gqa-head-dim", "llama-mha", "tied", "odd-sizes"];
     let mut models: Vec<_> = checkpoints.map(|name| root().join("testdata/checkpoints").join(name)).into();
     let tiny = tiny_llama();
-    models.extend([tiny.clone(), twin]);
-    let evened = QuantOptions { correct: false, rounding: Rounding::Nearest, ..QuantOptions::ALL };
-    let both = QuantOptions { rotate: Some(7), ..evened };
+    models.extend([tiny.clone(), outliers]);
+    let equalized = QuantOptions { correct: false, rounding: Rounding::Nearest, ..QuantOptions::ALL };
+    let both = QuantOptions { rotate: Some(7), ..equalized };
     let rotated = QuantOptions { equalize: false, ..both };
     for model in &models {
         let own = model.join("reference.safetensors").is_file();
         let ids = reference(if own { model } else { &tiny }).ids;
         let (plain, before) = logits(model, QuantOptions::NONE, &ids);
-        for (done, quality) in [("evening", evened), ("rotating", rotated), ("evening, then rotating", both)]
+        for (done, quality) in
+            [("equalizing", equalized), ("rotating", rotated), ("equalizing, then rotating", both)]
         {
             let (changed, after) = logits(model, quality, &ids);
             let transformed = changed.tensors.iter().filter(|t| t.transforms.len() > 1).count();
@@ -81,22 +82,22 @@ fn quality_passes_keep_the_function() {
     }
 }
 
-/// What each quality pass did to the twin, whose channels are uneven by design: evening them out helps most before rounding,
+/// What each quality pass did to the outlier checkpoint, whose channels are uneven by design: equalizing them helps most before rounding,
 /// and GPTQ more than the search for scales.
 #[test]
 fn explained_passes_say_what_they_did() {
-    let bench = Bench::new();
-    let twin = bench.path("twin");
-    write_outlier_twin(&twin);
+    let harness = Harness::new();
+    let outliers = harness.path("outliers");
+    write_outlier_checkpoint(&outliers);
     let explained = |name: &str, formats: &str| {
         let quality = format!("fold,equalize,correct,{name}");
         let args = ["--max-bits", "5", "--formats", formats, "--quality", &quality, "--explain", "--json"];
-        let mut command = bench.compiling_model(&twin, name, &args);
+        let mut command = harness.compiling_model(&outliers, name, &args);
         command.args(["--calib-tokens", "1200", "--record-tokens", "48", "--calib"]).arg(data());
         let report: Value = serde_json::from_str(&ok(command)).unwrap();
         let passes = report["explain"]["passes"].as_array().unwrap();
         let effects: Vec<Value> = passes.iter().filter_map(|pass| pass.get("effect").cloned()).collect();
-        assert_eq!(certificate(&bench.path(name))["quality"]["effects"], json!(effects));
+        assert_eq!(certificate(&harness.path(name))["quality"]["effects"], json!(effects));
         ["fold_norms", "equalize", "correct_weights", "round_weights"].map(|pass| {
             let effect =
                 effects.iter().find(|effect| effect["pass"] == pass).unwrap_or_else(|| panic!("{pass}"));
@@ -114,8 +115,8 @@ fn explained_passes_say_what_they_did() {
 }
 
 /// `samp compile --calib` with little data, fast enough for a test.
-pub fn routing(bench: &Bench, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
-    let mut command = bench.compiling(name, &["--calib-tokens", "1200", "--record-tokens", "48"]);
+pub fn routing(harness: &Harness, name: &str, calib: &Path, args: &[&str]) -> std::process::Command {
+    let mut command = harness.compiling(name, &["--calib-tokens", "1200", "--record-tokens", "48"]);
     command.arg("--calib").arg(calib).args(args);
     command
 }
@@ -130,12 +131,12 @@ pub fn certificate(plan: &Path) -> Value {
 
 #[test]
 fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let args = ["--max-bits", "4.8", "--formats", "nf4,int6,f16"];
-    ok(routing(&bench, "one", &data(), &args));
-    ok(routing(&bench, "two", &data(), &[&args[..], &["--threads", "1"]].concat()));
-    assert_same(&bench.path("one"), &bench.path("two"));
-    let plan = bench.path("one");
+    ok(routing(&harness, "one", &data(), &args));
+    ok(routing(&harness, "two", &data(), &[&args[..], &["--threads", "1"]].concat()));
+    assert_same(&harness.path("one"), &harness.path("two"));
+    let plan = harness.path("one");
     ok(samp(["validate".as_ref(), plan.as_os_str()]));
     let certificate = certificate(&plan);
     assert!(certificate["decoder_linears"]["bits_per_weight"].as_f64().unwrap() <= 4.8);
@@ -143,35 +144,35 @@ fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
     let held_out = quality["held_out"]["overall"]["kl_nats"].as_f64().unwrap();
     assert!(held_out > 0.0 && held_out < 0.05, "{held_out}");
     assert!(quality["best_uniform"]["kl_nats"].as_f64().unwrap() >= held_out);
-    assert!(!bench.path("one.calibration.partial").exists());
+    assert!(!harness.path("one.calibration.partial").exists());
     let weights = quality["profile"]["weights"].as_array().unwrap();
     let inputs = |key: &str| &weights.iter().find(|w| w["key"] == key).unwrap()["inputs"];
     let heads = inputs("layers.0.self_attn.o_proj")["heads"].as_array().unwrap();
     assert!(heads.len() == 2 && heads.iter().all(|h| h["keys"].as_f64() > Some(0.0)), "{heads:?}");
     assert!(inputs("layers.0.mlp.down_proj")["absmax"].as_f64() > Some(0.0));
     // What other tools are given is what the plan computes.
-    let exported = bench.path("exported");
+    let exported = harness.path("exported");
     ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
-    ok(bench.compiling_model(&exported, "again", &["--recipe", "uniform:f32"]));
-    let logits = |plan: &Path| saved_logits(&bench, plan, "cpu", &tiny_llama());
-    let difference = largest_difference(&logits(&plan), &logits(&bench.path("again")));
+    ok(harness.compiling_model(&exported, "again", &["--recipe", "uniform:f32"]));
+    let logits = |plan: &Path| saved_logits(&harness, plan, "cpu", &tiny_llama());
+    let difference = largest_difference(&logits(&plan), &logits(&harness.path("again")));
     assert!(difference < 1e-3, "{difference}");
     let seeded = ["--max-bits", "4.8", "--formats", "nf4,int6,f16", "--seed", "7"];
-    ok(routing(&bench, "seven", &data(), &seeded));
+    ok(routing(&harness, "seven", &data(), &seeded));
     assert_ne!(
-        fs::read(bench.path("seven").join("certificate.json")).unwrap(),
+        fs::read(harness.path("seven").join("certificate.json")).unwrap(),
         fs::read(plan.join("certificate.json")).unwrap()
     );
 }
 
 #[test]
 fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let args =
         ["--max-bits", "5", "--formats", "nf4,int6,f16", "--quality", "fold,equalize,rotate,correct,gptq"];
-    ok(routing(&bench, "whole", &data(), &args));
-    let mut child = routing(&bench, "killed", &data(), &args).spawn().unwrap();
-    let journal = bench.path("killed.calibration.partial/measured.jsonl");
+    ok(routing(&harness, "whole", &data(), &args));
+    let mut child = routing(&harness, "killed", &data(), &args).spawn().unwrap();
+    let journal = harness.path("killed.calibration.partial/measured.jsonl");
     let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
     while lines() < 4 {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
@@ -179,47 +180,47 @@ fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(!bench.path("killed").exists());
+    assert!(!harness.path("killed").exists());
     let measured = lines();
     let out = output({
         let mut command = samp(["compile", "--calib-tokens", "1200", "--record-tokens", "48", "--calib"]);
-        command.arg(data()).args(args).arg(tiny_llama()).arg("-o").arg(bench.path("killed"));
+        command.arg(data()).args(args).arg(tiny_llama()).arg("-o").arg(harness.path("killed"));
         command
     });
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "{said}");
     assert!(said.matches("measured ").count() <= 26 - (measured - 2), "{said}");
-    assert_same(&bench.path("whole"), &bench.path("killed"));
+    assert_same(&harness.path("whole"), &harness.path("killed"));
 }
 
-/// The twin rotated instead of evened out, within the size of nf4 alone: valid, the same for the same seed, and what is
+/// The outlier checkpoint rotated instead of equalized, within the size of nf4 alone: valid, the same for the same seed, and what is
 /// exported computes the same.
 #[test]
 fn a_rotated_plan_is_valid_seeded_and_exported_right() {
-    let bench = Bench::new();
-    let twin = bench.path("twin");
-    write_outlier_twin(&twin);
+    let harness = Harness::new();
+    let outliers = harness.path("outliers");
+    write_outlier_checkpoint(&outliers);
     let passes = ["--quality", "fold,rotate,correct,gptq", "--max-bits", "4.13", "--formats", "nf4,f16"];
     let compile = |name: &str, model: &Path, args: &[&str]| {
-        let mut command = bench.compiling_model(model, name, &[&passes[..], args].concat());
+        let mut command = harness.compiling_model(model, name, &[&passes[..], args].concat());
         command.args(["--calib-tokens", "2000", "--calib"]).arg(data());
         ok(command);
-        bench.path(name)
+        harness.path(name)
     };
-    let plan = compile("plan", &twin, &[]);
+    let plan = compile("plan", &outliers, &[]);
     ok(samp(["validate".as_ref(), plan.as_os_str()]));
     let held_out = certificate(&plan)["quality"]["held_out"]["overall"]["kl_nats"].as_f64().unwrap();
-    println!("rotated instead of evened out: {held_out:.6} nats per token");
+    println!("rotated instead of equalized: {held_out:.6} nats per token");
     assert!(held_out > 0.0 && held_out < 0.02, "{held_out}");
-    assert_same(&plan, &compile("again", &twin, &["--threads", "1"]));
+    assert_same(&plan, &compile("again", &outliers, &["--threads", "1"]));
     let mlir = |plan: &Path| fs::read_to_string(plan.join("plan.mlir")).unwrap();
     assert!(mlir(&plan).contains("rotate_columns(0/") && !mlir(&plan).contains("even_rows"));
-    assert!(mlir(&compile("seven", &twin, &["--seed", "7"])).contains("rotate_columns(7/"));
-    let exported = bench.path("hf");
+    assert!(mlir(&compile("seven", &outliers, &["--seed", "7"])).contains("rotate_columns(7/"));
+    let exported = harness.path("hf");
     ok(samp(["export".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
-    ok(bench.compiling_model(&exported, "exported", &["--recipe", "uniform:f32"]));
+    ok(harness.compiling_model(&exported, "exported", &["--recipe", "uniform:f32"]));
     let [ours, theirs] =
-        [plan, bench.path("exported")].map(|plan| saved_logits(&bench, &plan, "cpu", &tiny_llama()));
+        [plan, harness.path("exported")].map(|plan| saved_logits(&harness, &plan, "cpu", &tiny_llama()));
     let difference = largest_difference(&ours, &theirs);
     println!("the plan and its export differ by {difference:.1e}");
     assert!(difference <= 1e-4, "{difference}");
@@ -228,19 +229,19 @@ fn a_rotated_plan_is_valid_seeded_and_exported_right() {
 /// What a plan that is calibrated on one stratum alone loses on the others, and that the report says so.
 #[test]
 fn skewed_calibration_costs_the_other_strata() {
-    let bench = Bench::new();
-    let skewed = bench.path("json.jsonl");
+    let harness = Harness::new();
+    let skewed = harness.path("json.jsonl");
     let text = fs::read_to_string(data()).unwrap();
     let only: Vec<&str> = text.lines().filter(|line| line.contains("\"stratum\": \"json\"")).collect();
     fs::write(&skewed, only.join("\n")).unwrap();
     let audit = data();
     let args = ["--max-bits", "4.2", "--formats", "nf4,f16", "--audit", audit.to_str().unwrap()];
-    ok(routing(&bench, "mixed", &data(), &args));
-    let out = output(routing(&bench, "skewed", &skewed, &args));
+    ok(routing(&harness, "mixed", &data(), &args));
+    let out = output(routing(&harness, "skewed", &skewed, &args));
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "{said}");
     assert!(said.contains("code") && said.contains("E1103"), "{said}");
-    let strata = |name: &str| certificate(&bench.path(name))["quality"]["held_out"]["strata"].clone();
+    let strata = |name: &str| certificate(&harness.path(name))["quality"]["held_out"]["strata"].clone();
     let (mixed, skewed) = (strata("mixed"), strata("skewed"));
     for stratum in ["code", "prose"] {
         let kl = |of: &Value| of[stratum]["kl_nats"].as_f64().unwrap();
@@ -250,8 +251,8 @@ fn skewed_calibration_costs_the_other_strata() {
 }
 
 /// A copy of a small checkpoint with a tokenizer of forty words, and texts of them in two strata, `even` and `odd`.
-pub fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
-    let (model, texts) = (bench.path(name), bench.path("words.jsonl"));
+pub fn with_words(harness: &Harness, name: &str) -> (PathBuf, PathBuf) {
+    let (model, texts) = (harness.path(name), harness.path("words.jsonl"));
     fs::create_dir(&model).unwrap();
     for file in files(&root().join("testdata/checkpoints").join(name)) {
         fs::write(model.join(file.0), file.1).unwrap();
@@ -281,20 +282,21 @@ pub fn with_words(bench: &Bench, name: &str) -> (PathBuf, PathBuf) {
 fn checkpoints_of_any_shape_are_routed() {
     let rotated = ["--quality", "fold,equalize,rotate,correct,gptq", "--formats", "fp8_e4m3,nf4,f16"];
     for name in ["tied-odd", "all-biases", "odd-sizes", "gqa-head-dim", "mistral-window"] {
-        let bench = Bench::new();
-        let (model, texts) = with_words(&bench, name);
+        let harness = Harness::new();
+        let (model, texts) = with_words(&harness, name);
         for (plan, flags) in [("plan", &[][..]), ("rotated", &rotated)] {
             let args = [&["--max-bits", "12", "--record-tokens", "24"], flags].concat();
-            let mut command = bench.compiling_model(&model, plan, &args);
+            let mut command = harness.compiling_model(&model, plan, &args);
             command.arg("--calib").arg(&texts);
             let out = output(command);
             let said = text(&out.stderr);
             assert!(out.status.success(), "{name}: {said}");
-            ok(samp(["validate".as_ref(), bench.path(plan).as_os_str()]));
-            let turned = fs::read_to_string(bench.path(plan).join("plan.mlir")).unwrap().contains("rotate_");
+            ok(samp(["validate".as_ref(), harness.path(plan).as_os_str()]));
+            let turned =
+                fs::read_to_string(harness.path(plan).join("plan.mlir")).unwrap().contains("rotate_");
             assert_eq!(turned, plan == "rotated" && name != "tied-odd", "{name}");
             assert_eq!(said.contains("E0504"), plan == "rotated" && !turned, "{name}: {said}");
-            let round = certificate(&bench.path(plan))["quality"]["rounds"][0].clone();
+            let round = certificate(&harness.path(plan))["quality"]["rounds"][0].clone();
             let [predicted, audited] =
                 ["predicted_nats", "audited_nats"].map(|key| round[key].as_f64().unwrap());
             println!("{name}, {plan}: predicted {predicted:.1e}, audited {audited:.1e}");
@@ -305,9 +307,9 @@ fn checkpoints_of_any_shape_are_routed() {
 
 #[test]
 fn weights_that_are_not_numbers_are_refused_by_name() {
-    let bench = Bench::new();
-    let model = bench.path("model");
-    write_outlier_twin(&model);
+    let harness = Harness::new();
+    let model = harness.path("model");
+    write_outlier_checkpoint(&model);
     let path = model.join("model.safetensors");
     let mut bytes = fs::read(&path).unwrap();
     let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
@@ -315,28 +317,28 @@ fn weights_that_are_not_numbers_are_refused_by_name() {
     bytes[start + 2 * 256..][..2].copy_from_slice(&half::bf16::NAN.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let mut command =
-        bench.compiling_model(&model, "plan", &["--calib-tokens", "200", "--record-tokens", "48"]);
+        harness.compiling_model(&model, "plan", &["--calib-tokens", "200", "--record-tokens", "48"]);
     command.arg("--calib").arg(data());
     let (_, error) = fails(2, command);
     assert!(error.contains("E1104") && error.contains("model.layers.3.mlp.up_proj.weight"), "{error}");
-    assert!(!bench.path("plan").exists());
+    assert!(!harness.path("plan").exists());
 }
 
 #[test]
 fn what_cannot_be_promised_is_refused_and_nothing_is_written() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let (_, error) =
-        fails(2, routing(&bench, "small", &data(), &["--max-bits", "2", "--formats", "nf4,f16"]));
+        fails(2, routing(&harness, "small", &data(), &["--max-bits", "2", "--formats", "nf4,f16"]));
     assert!(error.contains("E0410"), "{error}");
     let (_, error) = fails(
         2,
         routing(
-            &bench,
+            &harness,
             "exact",
             &data(),
             &["--max-bits", "4.2", "--max-loss", "0.001%", "--formats", "nf4,f16"],
         ),
     );
     assert!(error.contains("E0410") || error.contains("E1102"), "{error}");
-    assert!(!bench.path("small").exists() && !bench.path("exact").exists());
+    assert!(!harness.path("small").exists() && !harness.path("exact").exists());
 }

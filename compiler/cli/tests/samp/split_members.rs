@@ -8,14 +8,14 @@ use samp_abi::{
 };
 
 use crate::{
-    harness::{Bench, assert_same, fails, ok, root, samp, tiny_llama},
+    harness::{Harness, assert_same, fails, ok, root, samp, tiny_llama},
     logits::{largest_difference, saved_logits},
     routing::{certificate, data, routing},
 };
 
 /// Queries and values of some layers unlike their keys, and one gate unlike its factor.
 const RECIPE: &str = r#"
-name = "apart"
+name = "split"
 
 [[rule]]
 match = "*"
@@ -53,33 +53,33 @@ pub fn joined(plan: &Plan) -> Vec<&str> {
 }
 
 /// Whether the plan computes on both devices what its exported weights compute unquantized and joined.
-pub fn computes_what_it_exports(bench: &Bench, plan: &Path, model: &Path) {
-    let exported = bench.path("exported");
+pub fn computes_what_it_exports(harness: &Harness, plan: &Path, model: &Path) {
+    let exported = harness.path("exported");
     ok(samp(["export".as_ref(), "--force".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
-    ok(bench.compiling_model(&exported, "again", &["--force", "--recipe", "uniform:f32"]));
-    let again = bench.path("again");
+    ok(harness.compiling_model(&exported, "again", &["--force", "--recipe", "uniform:f32"]));
+    let again = harness.path("again");
     assert_eq!(joined(&manifest(&again)), [""; 0]);
-    let expected = saved_logits(bench, &again, "cpu", model);
+    let expected = saved_logits(harness, &again, "cpu", model);
     for device in ["cpu", "reference"] {
-        let difference = largest_difference(&saved_logits(bench, plan, device, model), &expected);
+        let difference = largest_difference(&saved_logits(harness, plan, device, model), &expected);
         println!("{} on {device}: {difference:.2e}", model.display());
         assert!(difference <= 1e-3, "{} on {device}: {difference}", model.display());
     }
 }
 
 /// Compiles by `RECIPE` and gives the plan's folder.
-fn compiled(bench: &Bench, model: &Path) -> std::path::PathBuf {
-    let recipe = bench.path("apart.toml");
+fn compiled(harness: &Harness, model: &Path) -> std::path::PathBuf {
+    let recipe = harness.path("split.toml");
     fs::write(&recipe, RECIPE).unwrap();
-    ok(bench.compiling_model(model, "plan", &["--force", "--recipe", recipe.to_str().unwrap()]));
-    bench.path("plan")
+    ok(harness.compiling_model(model, "plan", &["--force", "--recipe", recipe.to_str().unwrap()]));
+    harness.path("plan")
 }
 
 #[test]
 fn members_of_a_fused_linear_have_formats_of_their_own() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for model in [tiny_llama(), root().join("testdata/checkpoints/all-biases")] {
-        let plan = compiled(&bench, &model);
+        let plan = compiled(&harness, &model);
         ok(samp(["validate".as_ref(), plan.as_os_str()]));
         let found = manifest(&plan);
         let mut expected: Vec<String> =
@@ -94,28 +94,28 @@ fn members_of_a_fused_linear_have_formats_of_their_own() {
             format("layers.0.mlp.gate_up_proj").unwrap(),
             Format::Int8 { outliers: false }.to_string()
         );
-        computes_what_it_exports(&bench, &plan, &model);
+        computes_what_it_exports(&harness, &plan, &model);
     }
 }
 
 /// Where a limit on bits leaves something to gain, members of some fused linears get formats of their own.
 #[test]
 fn a_routed_plan_parts_members_where_that_pays() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let args = ["--max-bits", "4.7", "--formats", "nf4,int6,f16"];
-    let said = ok(routing(&bench, "one", &data(), &[&args[..], &["--explain", "--json"]].concat()));
-    ok(routing(&bench, "two", &data(), &[&args[..], &["--threads", "1"]].concat()));
-    assert_same(&bench.path("one"), &bench.path("two"));
-    let plan = bench.path("one");
+    let said = ok(routing(&harness, "one", &data(), &[&args[..], &["--explain", "--json"]].concat()));
+    ok(routing(&harness, "two", &data(), &[&args[..], &["--threads", "1"]].concat()));
+    assert_same(&harness.path("one"), &harness.path("two"));
+    let plan = harness.path("one");
     ok(samp(["validate".as_ref(), plan.as_os_str()]));
     let found = manifest(&plan);
-    let parted = joined(&found);
-    println!("apart: {parted:?}");
-    assert!(!parted.is_empty());
+    let split = joined(&found);
+    println!("split: {split:?}");
+    assert!(!split.is_empty());
     let certificate = certificate(&plan);
     assert!(certificate["decoder_linears"]["bits_per_weight"].as_f64().unwrap() <= 4.7);
     let weights = certificate["quality"]["profile"]["weights"].as_array().unwrap();
-    let whole = weights.iter().find(|w| w["key"] == parted[0]).unwrap();
+    let whole = weights.iter().find(|w| w["key"] == split[0]).unwrap();
     let members = whole["parts"].as_array().unwrap();
     let report: serde_json::Value = serde_json::from_str(&said).unwrap();
     let decided = report["decided"]["formats"].as_array().unwrap();
@@ -130,29 +130,29 @@ fn a_routed_plan_parts_members_where_that_pays() {
     let nats = |of: &serde_json::Value| of["formats"][0]["divergence"]["nats"].as_f64().unwrap();
     let sum: f64 = members.iter().map(nats).sum();
     assert!((sum / nats(whole) - 1.0).abs() < 1e-9, "{sum} of {}", nats(whole));
-    let page = bench.path("report.html");
+    let page = harness.path("report.html");
     ok(samp(["report".as_ref(), plan.as_os_str(), "-o".as_ref(), page.as_os_str()]));
     assert!(fs::read_to_string(page).unwrap().contains(members[0]["key"].as_str().unwrap()));
-    computes_what_it_exports(&bench, &plan, &tiny_llama());
+    computes_what_it_exports(&harness, &plan, &tiny_llama());
 }
 
 #[test]
-fn explained_lowering_says_what_was_parted() {
-    let bench = Bench::new();
-    let recipe = bench.path("apart.toml");
+fn explained_lowering_says_what_was_split() {
+    let harness = Harness::new();
+    let recipe = harness.path("split.toml");
     fs::write(&recipe, RECIPE).unwrap();
     let recipe = recipe.to_str().unwrap();
-    let said = ok(bench.compiling("plan", &["--dry-run", "--explain", "--recipe", recipe]));
+    let said = ok(harness.compiling("plan", &["--dry-run", "--explain", "--recipe", recipe]));
     assert!(said.contains("split_linears: 7 places"), "{said}");
     assert!(said.contains("concat_cpu"), "{said}");
 }
 
 #[test]
-fn a_difference_names_the_members_of_what_was_parted() {
-    let bench = Bench::new();
-    let apart = compiled(&bench, &tiny_llama());
-    let whole = bench.compile("whole", &["--recipe", "uniform:int8"]);
-    let (said, _) = fails(1, samp(["diff".as_ref(), whole.as_os_str(), apart.as_os_str()]));
+fn a_difference_names_the_members_of_what_was_split() {
+    let harness = Harness::new();
+    let split = compiled(&harness, &tiny_llama());
+    let whole = harness.compile("whole", &["--recipe", "uniform:int8"]);
+    let (said, _) = fails(1, samp(["diff".as_ref(), whole.as_os_str(), split.as_os_str()]));
     let line = |of: &str| said.lines().find(|line| line.starts_with(of)).unwrap_or_default().to_owned();
     let [first, last] = ["qkv_proj", "gate_up_proj"].map(|name| {
         line(&format!("layers.1.{}.{name} ", if name == "qkv_proj" { "self_attn" } else { "mlp" }))
@@ -164,13 +164,13 @@ fn a_difference_names_the_members_of_what_was_parted() {
 
 #[test]
 fn exchanged_parts_are_refused() {
-    let bench = Bench::new();
-    let plan = compiled(&bench, &tiny_llama());
+    let harness = Harness::new();
+    let plan = compiled(&harness, &tiny_llama());
     let sound = manifest(&plan);
     for (first, second) in [(0, 1), (1, 2), (0, 2)] {
         let mut changed = sound.clone();
         let step = changed.program.steps.iter_mut().find(|s| s.label == "layers.0.self_attn.qkv_proj");
-        let Op::Concat { parts, .. } = &mut step.unwrap().op else { panic!("parted") };
+        let Op::Concat { parts, .. } = &mut step.unwrap().op else { panic!("split") };
         parts.swap(first, second);
         fs::write(plan.join(MANIFEST_FILE), seal(&changed, hash)).unwrap();
         let (found, _) = fails(1, samp(["validate".as_ref(), plan.as_os_str()]));

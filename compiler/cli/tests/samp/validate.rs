@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use samp_abi::plan::{GOLDEN_FILE, MANIFEST_FILE, seal, unseal};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, fails, ok, samp};
+use crate::harness::{Harness, fails, ok, samp};
 
 fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
@@ -35,7 +35,7 @@ type Damage = (&'static str, &'static str, fn(&mut Value));
 
 #[test]
 fn text_that_cannot_be_served_is_a_finding() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let damage: [Damage; 3] = [
         ("tokenizer.json", "expected token ids below vocab_size", |t| {
             t["model"]["vocab"]["unheard of"] = json!(5000);
@@ -46,7 +46,7 @@ fn text_that_cannot_be_served_is_a_finding() {
         }),
     ];
     for (name, expected, change) in damage {
-        let plan = bench.compile("plan", &["--force", "--recipe", "uniform:f16"]);
+        let plan = harness.compile("plan", &["--force", "--recipe", "uniform:f16"]);
         rewrite(&plan, name, change);
         samp_runtime::open(&plan).unwrap();
         let found = findings(&plan);
@@ -57,8 +57,8 @@ fn text_that_cannot_be_served_is_a_finding() {
 
 #[test]
 fn other_logits_than_the_probe_s_are_a_finding() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--recipe", "uniform:f16"]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:f16"]);
     rewrite(&plan, GOLDEN_FILE, |golden| golden["rows"][0]["logits"][0][1] = json!(1e3));
     let found = findings(&plan);
     assert_eq!((&found[0]["code"], found.as_array().unwrap().len()), (&json!("golden_probe"), 1), "{found}");
@@ -68,17 +68,17 @@ fn other_logits_than_the_probe_s_are_a_finding() {
 /// The probe takes a cache for its own tokens, not for all that the plan's limits allow.
 #[test]
 fn a_plan_for_a_larger_machine_is_valid() {
-    let bench = Bench::new();
-    let plan = bench.compile("plan", &["--max-model-len", "1048576", "--max-num-seqs", "1048576"]);
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--max-model-len", "1048576", "--max-num-seqs", "1048576"]);
     ok(samp(["validate".as_ref(), plan.as_os_str()]));
 }
 
 /// Whatever keeps the probe from running is an error of this machine, and says nothing about the plan.
 #[test]
 fn a_probe_that_finds_no_memory_is_no_finding() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     // Five gigabytes of arena, of which a run touches only what it needs.
-    let plan = bench.compile("plan", &["--max-num-batched-tokens", "300000"]);
+    let plan = harness.compile("plan", &["--max-num-batched-tokens", "300000"]);
     let validating = |more: &str| {
         let mut command = Command::new("sh");
         let script = format!(

@@ -1,7 +1,7 @@
 //! What is refused, and what is left behind.
 
 use super::*;
-use disk::Space;
+use disk::DiskSpace;
 use samp_runtime::EngineError;
 
 fn refusal(change: impl FnOnce(&mut PlanSpec)) -> EmitError {
@@ -95,7 +95,7 @@ fn a_checkpoint_that_changes_meanwhile_is_refused() {
 #[test]
 fn a_full_disk_is_named_with_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
-    let space = Space { target: "plan".into(), bytes: 1 << 60 };
+    let space = DiskSpace { target: "plan".into(), bytes: 1 << 60 };
     let refusal = space.check(folder.path(), false).unwrap_err();
     let EmitError::NoSpace { needed, free, .. } = refusal else { panic!("{refusal}") };
     assert!(needed > 1 << 60 && free > 0 && free < 1 << 60);

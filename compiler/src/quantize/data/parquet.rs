@@ -13,7 +13,7 @@ use samp_runtime::catch_library_panic;
 use super::source_record::{HINT, Line, SourceRecord};
 use crate::{
     error_code,
-    jsonl::{no_record, not_a_record},
+    jsonl::{NotARecord, no_record, not_a_record},
 };
 
 /// Reads the rows of a file. `messages` is a column of JSON texts, or of lists of `role` and `content`.
@@ -29,7 +29,7 @@ pub(super) fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic>
             .hint("write the file again, with snappy, zstd or no compression")
     })?;
     let record =
-        |(row, number)| record(&row, number).map_err(|message| not_a_record(&file, number, message, HINT));
+        |(row, number)| record(&row, number).map_err(|fault| not_a_record(&file, number, fault, HINT));
     let records: Vec<SourceRecord> = rows.into_iter().zip(1..).map(record).collect::<Result<_, _>>()?;
     if records.is_empty() { Err(no_record(&file)) } else { Ok(records) }
 }
@@ -38,7 +38,7 @@ fn rows(file: File) -> Result<Vec<Row>, ParquetError> {
     SerializedFileReader::new(file)?.get_row_iter(None)?.collect()
 }
 
-fn record(row: &Row, number: usize) -> Result<SourceRecord, String> {
-    let line: Line = serde_json::from_value(row.to_json_value()).map_err(|e| format!("not a record: {e}"))?;
+fn record(row: &Row, number: usize) -> Result<SourceRecord, NotARecord> {
+    let line: Line = serde_json::from_value(row.to_json_value()).map_err(|e| NotARecord::malformed(&e))?;
     line.record(number)
 }

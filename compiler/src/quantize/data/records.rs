@@ -8,7 +8,7 @@ use samp_ir::Diagnostic;
 use super::parquet::read_parquet;
 use super::source_record::{Content, HINT, Line, SourceRecord};
 use crate::error_code;
-use crate::jsonl::{NO_STRATUM, no_record, parse_lines, read_text};
+use crate::jsonl::{NO_STRATUM, NotARecord, no_record, parse_lines, read_text};
 
 /// Reads the records of a file: `.txt` is plain text, whose documents end at blank lines; `.parquet` has columns named
 /// as the keys of a line; everything else is JSON lines.
@@ -18,7 +18,7 @@ pub fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
         Some("txt") => documents(&file, &read_text(path)?),
         Some("parquet") => read_parquet(path),
         _ => parse_lines(&file, &read_text(path)?, HINT, |number, line| {
-            let line: Line = serde_json::from_str(line).map_err(|e| format!("not a record: {e}"))?;
+            let line: Line = serde_json::from_str(line).map_err(|e| NotARecord::malformed(&e))?;
             line.record(number)
         }),
     }

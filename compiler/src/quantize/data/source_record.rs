@@ -3,7 +3,7 @@
 use samp_runtime::Message;
 use serde::{Deserialize, Deserializer, de::IntoDeserializer};
 
-use crate::jsonl::NO_STRATUM;
+use crate::jsonl::{NO_STRATUM, NotARecord};
 
 /// What a record is, for hints.
 pub(super) const HINT: &str = "each record has `text`, or `messages` with a `role` and a `content` each; `stratum` and a \
@@ -62,19 +62,20 @@ fn messages<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Message>>, 
 
 impl Line {
     /// The record on line or row `number`, or what is wrong with it.
-    pub(super) fn record(self, number: usize) -> Result<SourceRecord, String> {
+    pub(super) fn record(self, number: usize) -> Result<SourceRecord, NotARecord> {
+        let wrong = |fault: &str| Err(NotARecord(fault.into()));
         let content = match (self.text, self.messages) {
             (Some(text), None) => Content::Text(text),
             (None, Some(messages)) if messages.is_empty() => {
-                return Err("messages: expected at least one, found none".into());
+                return wrong("messages: expected at least one, found none");
             }
             (None, Some(messages)) => Content::Chat(messages),
-            (None, None) => return Err("expected `text` or `messages`, found neither".into()),
-            (Some(_), Some(_)) => return Err("expected `text` or `messages`, found both".into()),
+            (None, None) => return wrong("expected `text` or `messages`, found neither"),
+            (Some(_), Some(_)) => return wrong("expected `text` or `messages`, found both"),
         };
         let weight = self.weight.unwrap_or(1.0);
         if !(weight.is_finite() && weight > 0.0) {
-            return Err(format!("weight: expected a finite number above 0, found {weight}"));
+            return wrong(&format!("weight: expected a finite number above 0, found {weight}"));
         }
         Ok(SourceRecord {
             content,

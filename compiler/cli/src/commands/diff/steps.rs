@@ -89,21 +89,28 @@ fn kernels(label: &str, a: &[KernelChoice], b: &[KernelChoice]) -> Vec<Change> {
         choices.iter().find(|c| tokens <= c.max_tokens).map(|c| c.kernel.clone())
     };
     let bounds: BTreeSet<u64> = a.iter().chain(b).map(|c| c.max_tokens).collect();
-    let mut runs: Vec<(u64, u64, String, String)> = vec![];
+    /// Tokens that meet one change of kernels.
+    struct Run {
+        first: u64,
+        last: u64,
+        a: String,
+        b: String,
+    }
+    let mut runs: Vec<Run> = vec![];
     let mut first = 1;
     for last in bounds {
         if let (Some(x), Some(y)) = (meets(a, last), meets(b, last))
             && x != y
         {
             match runs.last_mut() {
-                Some(run) if run.1 + 1 == first && (&run.2, &run.3) == (&x, &y) => run.1 = last,
-                _ => runs.push((first, last, x, y)),
+                Some(run) if run.last + 1 == first && (&run.a, &run.b) == (&x, &y) => run.last = last,
+                _ => runs.push(Run { first, last, a: x, b: y }),
             }
         }
         first = last.saturating_add(1);
     }
-    let change = |(first, last, x, y): (u64, u64, String, String)| {
-        Change::new(label, &format!("kernel for {first} to {last} tokens"), x, y)
+    let change = |Run { first, last, a, b }: Run| {
+        Change::new(label, &format!("kernel for {first} to {last} tokens"), a, b)
     };
     runs.into_iter().map(change).collect()
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use samp_abi::plan::Plan;
+use samp_runtime::Silent;
 
 use super::finding::Finding;
 use crate::{device_args::DeviceArgs, plan_model::PlanModel};
@@ -35,10 +36,10 @@ pub fn check(dir: &Path, data: &Path, model: &Path) -> anyhow::Result<Vec<Findin
     let mut measured = PlanModel::open(dir, device)?;
     let context = measured.max_context() as u64;
     let mut original = PlanModel::open_plan_or_checkpoint(model, device, context)?;
-    let found = evaluate(&mut measured, Some(&mut original), &records, None, &|| ())?;
+    let found = evaluate(&mut measured, Some(&mut original), &records, None, &Silent)?;
     findings.extend(compare("overall", &quality.held_out.overall, &found.overall));
-    for (name, promised) in &quality.held_out.strata {
-        findings.extend(found.strata.get(name).and_then(|scores| compare(name, promised, scores)));
+    for (name, certified) in &quality.held_out.strata {
+        findings.extend(found.strata.get(name).and_then(|scores| compare(name, certified, scores)));
     }
     Ok(findings)
 }
@@ -55,15 +56,15 @@ fn formats(plan: &Plan, certificate: &Certificate) -> Vec<Finding> {
     wrong.map(finding).collect()
 }
 
-/// The loss of a stratum, where it is more than was promised.
-fn compare(stratum: &str, promised: &StratumQuality, found: &Scores) -> Option<Finding> {
+/// The loss of a stratum, where it is more than was certified.
+fn compare(stratum: &str, certified: &StratumQuality, found: &Scores) -> Option<Finding> {
     let kl = found.kl_nats?;
     let least = kl.mean - CONFIDENCE * kl.standard_error.unwrap_or(0.0);
-    (least > promised.kl_nats_at_most).then(|| {
+    (least > certified.kl_nats_at_most).then(|| {
         let problem = format!(
             "{stratum}: expected a divergence of at most {:.6} nats per token, found {:.6} ({least:.6} or more, \
              one-sided 95 %) over {} records",
-            promised.kl_nats_at_most, kl.mean, found.records
+            certified.kl_nats_at_most, kl.mean, found.records
         );
         Finding::new("certificate_quality", CERTIFICATE_FILE, problem)
     })
@@ -76,7 +77,7 @@ mod tests {
 
     #[test]
     fn losses_above_the_bound_by_more_than_their_uncertainty_are_found() {
-        let promised = StratumQuality {
+        let certified = StratumQuality {
             records: 10,
             tokens: 1000,
             kl_nats: 0.0010,
@@ -95,9 +96,9 @@ mod tests {
             top1_agreement: None,
             choice_accuracy: None,
         };
-        assert!(compare("code", &promised, &scores(0.0010, 0.0)).is_none());
-        assert!(compare("code", &promised, &scores(0.0012, 0.0001)).is_none());
-        let finding = compare("code", &promised, &scores(0.0020, 0.0001)).unwrap();
+        assert!(compare("code", &certified, &scores(0.0010, 0.0)).is_none());
+        assert!(compare("code", &certified, &scores(0.0012, 0.0001)).is_none());
+        let finding = compare("code", &certified, &scores(0.0020, 0.0001)).unwrap();
         assert!(finding.line.contains("code") && finding.line.contains("0.0011"), "{}", finding.line);
     }
 }

@@ -166,7 +166,7 @@ fn tensors_count_by_shape_format_layout_and_values() {
     assert_eq!(said(|p| p.tensors[1].parts[0].blake3 = "cc".into()), ["norm values one set→another"]);
 }
 
-/// Two linears over one weight, and the same parted: said of the weight once, in both directions.
+/// Two linears over one weight, and the same split: said of the weight once, in both directions.
 #[test]
 fn a_parted_weight_is_one_change() {
     let source = |name: &str| Source { name: name.into(), shape: vec![4, 8], blake3: String::new() };
@@ -186,7 +186,7 @@ fn a_parted_weight_is_one_change() {
         plan.program.steps.push(step("layers.0.mlp.gate_up_proj", linear(2, 3)));
         plan
     };
-    let parted = {
+    let split = {
         let mut plan = plan();
         plan.tensors.push(named("layers.0.mlp.gate_proj", &["gate"], Format::Nf4));
         plan.tensors.push(named("layers.0.mlp.up_proj", &["up"], Format::INT8));
@@ -200,10 +200,10 @@ fn a_parted_weight_is_one_change() {
     };
     let said =
         |a: &Plan, b: &Plan| -> Vec<String> { differences(a, b).iter().map(ToString::to_string).collect() };
-    assert_eq!(said(&whole, &parted), ["layers.0.mlp.gate_up_proj int8→gate: nf4, up: int8, +32 B"]);
-    assert_eq!(said(&parted, &whole), ["layers.0.mlp.gate_up_proj gate: nf4, up: int8→int8, −32 B"]);
-    assert_eq!(said(&parted, &parted), [""; 0]);
-    let mut other = parted.clone();
+    assert_eq!(said(&whole, &split), ["layers.0.mlp.gate_up_proj int8→gate: nf4, up: int8, +32 B"]);
+    assert_eq!(said(&split, &whole), ["layers.0.mlp.gate_up_proj gate: nf4, up: int8→int8, −32 B"]);
+    assert_eq!(said(&split, &split), [""; 0]);
+    let mut other = split.clone();
     other.tensors[2].format = Format::INT8;
-    assert_eq!(said(&parted, &other), ["layers.0.mlp.gate_proj nf4→int8, +0 B"]);
+    assert_eq!(said(&split, &other), ["layers.0.mlp.gate_proj nf4→int8, +0 B"]);
 }

@@ -1,0 +1,40 @@
+//! Why an evaluation stopped.
+
+use samp_runtime::{EngineError, TokenizerError};
+
+/// Why an evaluation stopped. The source of an error says more.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// A record could not be measured.
+    #[error("the record in line {line} of the data")]
+    Record {
+        /// Its line, from 1.
+        line: usize,
+        /// Why.
+        source: Box<EvalError>,
+    },
+    /// A logit is infinite or not a number.
+    #[error(
+        "expected finite logits of {whose}, found {logit} for token {token} after position {position}; choose formats \
+         with more range"
+    )]
+    NotFinite {
+        /// The plan or the baseline.
+        whose: &'static str,
+        /// What was found.
+        logit: f32,
+        /// The token that it belongs to.
+        token: usize,
+        /// The position that it follows.
+        position: usize,
+    },
+    /// The plan cannot turn text into tokens.
+    #[error("this plan carries no tokenizer.json; evaluate it with --ids")]
+    NoTokenizer,
+    /// The tokenizer refuses a text.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The plan does not run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
