@@ -40,7 +40,7 @@ pub struct WeightSensitivity {
 pub struct MemberSensitivity {
     /// Its name, such as `layers.0.self_attn.q_proj`.
     pub key: String,
-    /// Output channels.
+    /// Its output channels among those of the fused linear.
     pub rows: u64,
     /// The formats that it can have.
     pub formats: Vec<FormatCost>,
@@ -57,7 +57,7 @@ impl Sensitivities {
 /// What one format costs one weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FormatCost {
-    /// The format.
+    /// The format that is measured.
     pub format: Format,
     /// Divergence of the model with only this weight in the format, in nats per token.
     pub nats: f64,

@@ -1,26 +1,25 @@
 //! Placing buffers in one arena so that those alive at the same time never overlap.
 
-/// Buffers start on multiples of this many bytes: a cache line, and enough for any vector load.
-pub const ALIGNMENT: u64 = 64;
+use samp_ir::ARENA_ALIGNMENT;
 
 /// How long a buffer is needed and how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
+pub struct Lifetime {
     /// The step that writes it.
     pub first: usize,
     /// The last step that reads it (or `first`, if none does).
     pub last: usize,
-    /// Its size.
+    /// How many bytes it takes at the limits of a step.
     pub bytes: u64,
 }
 
-impl Life {
-    fn overlaps(&self, other: &Life) -> bool {
+impl Lifetime {
+    fn overlaps(&self, other: &Lifetime) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 
     fn padded(&self) -> u64 {
-        self.bytes.next_multiple_of(ALIGNMENT)
+        self.bytes.next_multiple_of(ARENA_ALIGNMENT)
     }
 }
 
@@ -36,22 +35,23 @@ pub struct Placement {
 /// Places each buffer at the lowest free offset, the largest first (Pisarchyk and Lee, "Efficient Memory Management
 /// for Deep Neural Net Inference", greedy by size). Equal sizes go in the order given, so the result is
 /// the same every time.
-pub fn place(lives: &[Life]) -> Placement {
-    let mut order: Vec<usize> = (0..lives.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(lives[i].padded()), i));
-    let mut offsets = vec![0; lives.len()];
+pub fn place(lifetimes: &[Lifetime]) -> Placement {
+    let mut order: Vec<usize> = (0..lifetimes.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(lifetimes[i].padded()), i));
+    let mut offsets = vec![0; lifetimes.len()];
     let mut placed: Vec<usize> = vec![];
     for i in order {
         let mut neighbours: Vec<usize> =
-            placed.iter().copied().filter(|&j| lives[i].overlaps(&lives[j])).collect();
+            placed.iter().copied().filter(|&j| lifetimes[i].overlaps(&lifetimes[j])).collect();
         neighbours.sort_by_key(|&j| offsets[j]);
         offsets[i] = neighbours.iter().fold(0, |at, &j| {
-            let fits = at + lives[i].padded() <= offsets[j];
-            if fits { at } else { at.max(offsets[j] + lives[j].padded()) }
+            let fits = at + lifetimes[i].padded() <= offsets[j];
+            if fits { at } else { at.max(offsets[j] + lifetimes[j].padded()) }
         });
         placed.push(i);
     }
-    let bytes = lives.iter().zip(&offsets).map(|(life, at)| at + life.padded()).max().unwrap_or(0);
+    let bytes =
+        lifetimes.iter().zip(&offsets).map(|(lifetime, at)| at + lifetime.padded()).max().unwrap_or(0);
     Placement { offsets, bytes }
 }
 
@@ -71,20 +71,20 @@ mod tests {
     fn buffers_alive_together_never_overlap() {
         let mut state = 0x9E37_79B9_7F4A_7C15;
         for _ in 0..200 {
-            let lives: Vec<Life> = (0..draw(&mut state) % 40)
+            let lifetimes: Vec<Lifetime> = (0..draw(&mut state) % 40)
                 .map(|_| {
                     let first = (draw(&mut state) % 30) as usize;
                     let last = first + (draw(&mut state) % 8) as usize;
-                    Life { first, last, bytes: draw(&mut state) % 5000 }
+                    Lifetime { first, last, bytes: draw(&mut state) % 5000 }
                 })
                 .collect();
-            let placement = place(&lives);
-            for (i, a) in lives.iter().enumerate() {
-                assert_eq!(placement.offsets[i] % ALIGNMENT, 0);
-                for (j, b) in lives.iter().enumerate().skip(i + 1) {
+            let placement = place(&lifetimes);
+            for (i, a) in lifetimes.iter().enumerate() {
+                assert_eq!(placement.offsets[i] % ARENA_ALIGNMENT, 0);
+                for (j, b) in lifetimes.iter().enumerate().skip(i + 1) {
                     let (x, y) = (placement.offsets[i], placement.offsets[j]);
-                    let apart = x + a.bytes <= y || y + b.bytes <= x;
-                    assert!(apart || !a.overlaps(b), "{a:?} at {x} and {b:?} at {y}");
+                    let disjoint = x + a.bytes <= y || y + b.bytes <= x;
+                    assert!(disjoint || !a.overlaps(b), "{a:?} at {x} and {b:?} at {y}");
                 }
             }
         }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_chain_needs_two_buffers() {
-        let chain: Vec<Life> = (0..10).map(|i| Life { first: i, last: i + 1, bytes: 1000 }).collect();
+        let chain: Vec<Lifetime> = (0..10).map(|i| Lifetime { first: i, last: i + 1, bytes: 1000 }).collect();
         assert_eq!(place(&chain).bytes, 2 * 1024);
         assert_eq!(place(&[]), Placement { offsets: vec![], bytes: 0 });
     }

@@ -5,7 +5,7 @@
 //!
 //! After: a [`Decision`], whose recipe `assign_recipe` carries out.
 //!
-//! Requires: the annotated phase. Ensures: every demand holds by what was measured and by the cost model, or the error says
+//! Requires: the annotated phase. Ensures: every constraint holds by what was measured and by the cost model, or the error says
 //! what would have to give. Does not: measure, or trust that losses add up; that is for the audit.
 
 use std::collections::BTreeMap;
@@ -65,9 +65,9 @@ pub enum Objective {
     Time(u64),
 }
 
-/// What a plan holds on its device beside the weights.
+/// What a plan holds in its device's memory beside the weights.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Device {
+pub struct DeviceMemory {
     /// The activation arena while linears stay fused.
     pub arena_bytes: u64,
     /// The activation arena where all of them are split, which holds their results twice.
@@ -98,7 +98,7 @@ pub struct Decision {
     pub minimised: Resource,
     /// The problem that was solved.
     pub formulation: Formulation,
-    /// Its solution.
+    /// The plan that solves it, with its proof.
     pub solution: Solution,
 }
 
@@ -131,10 +131,10 @@ pub fn assign_precision(
     module: &Module,
     known: &Sensitivities,
     constraints: &Constraints,
-    device: &Device,
+    memory: &DeviceMemory,
     selection: &Selection,
 ) -> Result<Decision, Diagnostic> {
-    let solver = Solver { module, constraints, device, selection };
+    let solver = Solver { module, constraints, memory, selection };
     let Solved { formulation, solution } = solver.best(known)?;
     let formats = formulation.formats(&solution);
     let rule = |weight: WeightOp<'_>, source: &str| {
@@ -146,7 +146,7 @@ pub fn assign_precision(
     let rules = matrices.flat_map(|weight| weight.sources().into_iter().map(move |source| (weight, source)));
     let rules = rules.map(|(weight, source)| rule(weight, source));
     let kv = formulation.kv_format(&solution);
-    let decided = device.kv.len() > 1;
+    let decided = memory.kv.len() > 1;
     let recipe = Recipe { name: "measured".into(), kv: decided.then_some(kv), rules: rules.collect() };
     let minimised = constraints.objective.resource();
     Ok(Decision { recipe, formats, kv, minimised, formulation, solution })
@@ -156,7 +156,7 @@ pub fn assign_precision(
 struct Solver<'a> {
     module: &'a Module,
     constraints: &'a Constraints,
-    device: &'a Device,
+    memory: &'a DeviceMemory,
     selection: &'a Selection,
 }
 
@@ -172,12 +172,12 @@ impl Solver<'_> {
     fn best(&self, known: &Sensitivities) -> Result<Solved, Diagnostic> {
         let Constraints { device_bytes, objective, .. } = self.constraints;
         if device_bytes.is_none() && *objective != Objective::DeviceBytes {
-            return self.solve(known, self.device.arena_bytes);
+            return self.solve(known, self.memory.arena_bytes);
         }
         let mut fused = known.clone();
         fused.weights.iter_mut().for_each(|weight| weight.members.clear());
-        let fused = self.solve(&fused, self.device.arena_bytes);
-        match (fused, self.solve(known, self.device.split_arena_bytes)) {
+        let fused = self.solve(&fused, self.memory.arena_bytes);
+        match (fused, self.solve(known, self.memory.split_arena_bytes)) {
             (Ok(fused), Ok(split)) => {
                 Ok(if split.solution.objective < fused.solution.objective { split } else { fused })
             }
@@ -191,7 +191,7 @@ impl Solver<'_> {
         match assignment::solve(&formulation.problem, &self.constraints.request()) {
             Ok(solution) => Ok(Solved { formulation, solution }),
             Err(error) if self.constraints.device_bytes.is_none() => Err(refuse(error)),
-            Err(error) => Err(refuse(error).note(least_held(&formulation, &self.device.kv, arena_bytes))),
+            Err(error) => Err(refuse(error).note(least_held(&formulation, &self.memory.kv, arena_bytes))),
         }
     }
 
@@ -212,7 +212,7 @@ impl Solver<'_> {
                 times: tokens.iter().map(|&t| other_ops_time(module, t, activations, &selection)).collect(),
             }
         };
-        let fixed: Vec<FixedCosts> = self.device.kv.iter().map(fixed).collect();
+        let fixed: Vec<FixedCosts> = self.memory.kv.iter().map(fixed).collect();
         formulate(&matrices, &fixed, known, &tokens, selection)
     }
 }

@@ -1,4 +1,4 @@
-//! Evens out weights between a linear's rows and the columns of the linear after it.
+//! Equalizes weights between a linear's rows and the columns of the linear after it.
 //!
 //! Before: `%y = samp.silu_mul(%gate_up)`, `%z = samp.linear(%y, %down)`; likewise values through attention into `o_proj`
 //!
@@ -15,7 +15,7 @@ use crate::{
     transform::{Pair, Transform, append},
 };
 
-/// Marks every pair that can be evened out.
+/// Marks every pair that can be equalized.
 pub fn equalize(module: &mut Module) -> Result<Changed, Diagnostic> {
     let mlp = module.views::<SiluMulOp>().filter_map(|op| match_silu_mul(module, op));
     let attention = module.views::<PagedAttentionOp>().filter_map(|op| match_attention(module, op));
@@ -23,7 +23,7 @@ pub fn equalize(module: &mut Module) -> Result<Changed, Diagnostic> {
     for found in &matches {
         let rows = Transform::ScaleRows(found.pair.clone());
         found.producers.iter().for_each(|&weight| append(module, weight, &rows));
-        append(module, found.consumer, &Transform::EvenColumns(found.pair.clone()));
+        append(module, found.consumer, &Transform::ScaleColumns(found.pair.clone()));
     }
     Ok(Changed(matches.len()))
 }

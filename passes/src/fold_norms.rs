@@ -5,8 +5,8 @@
 //! After: `%g` has the transform `ones`, `%w` has `fold_columns(the norm's source)`; the ops stay.
 //!
 //! Requires: fusion is done. Ensures: the function is the same; rounding then sees the columns as the inputs weigh them.
-//! Does not: fold into the head, which keeps 16 bits and may be shared with the embedding (`rotate` does where it has to), nor into weights with other
-//! readers, nor where a reader is no linear.
+//! Does not: fold into the head, which keeps 16 bits and may be shared with the embedding (`rotate` does where it has
+//! to), nor into weights with other readers, nor where a reader is no linear.
 
 use samp_ir::{AddRmsNormOp, Diagnostic, LinearOp, Module, OpId, RmsNormOp, ValueId, WeightOp};
 

@@ -54,7 +54,7 @@ pub fn formulate(
     let decoder = matrices.iter().filter(|m| m.is_decoder_linear());
     let decoder_weights = decoder.map(|m| (m.rows * m.cols) as f64).sum();
     let activations = known.activations(matrices, selection.target);
-    let (measured_in, known) = (known, known.clone().runnable(matrices, selection.target));
+    let (measured_in, known) = (known, known.clone().supported_by(matrices, selection.target));
     let pricing = Pricing { selection, activations, strata: &strata, tokens, decoder_weights };
     let mut groups = vec![];
     for matrix in matrices {
@@ -62,7 +62,7 @@ pub fn formulate(
         let measured = measured.ok_or_else(|| unmeasured(&matrix.key))?;
         let choices = pricing.choices(matrix, &measured.formats, measured.outliers.len(), &[]);
         if choices.is_empty() {
-            return Err(not_runnable(&matrix.key, measured_in, selection.target));
+            return Err(not_supported(&matrix.key, measured_in, selection.target));
         }
         let group = Group::new(&matrix.key, choices);
         groups.push(match pricing.split(matrix, measured) {
@@ -137,7 +137,7 @@ impl Formulation {
     }
 }
 
-fn not_runnable(key: &str, known: &Sensitivities, target: TargetName) -> Diagnostic {
+fn not_supported(key: &str, known: &Sensitivities, target: TargetName) -> Diagnostic {
     let weight = known.weights.iter().find(|weight| weight.key == key);
     let formats: Vec<&str> = weight.iter().flat_map(|w| &w.formats).map(|cost| cost.format.name()).collect();
     let message = match formats[..] {

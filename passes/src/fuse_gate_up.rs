@@ -1,4 +1,4 @@
-//! Joins the gate and up projections into one linear, whose output SiLU · mul reads as one.
+//! Fuses the gate and up projections into one linear, whose output SiLU · mul reads as one.
 //!
 //! Before:
 //! ```mlir
@@ -15,9 +15,9 @@
 
 use samp_ir::{Diagnostic, LinearOp, Module, OpId, SiluMulOp};
 
-use crate::{Changed, concat};
+use crate::{Changed, fused_linear};
 
-/// Joins the projections of every SiLU · mul.
+/// Fuses the projections of every SiLU · mul.
 pub fn fuse_gate_up(module: &mut Module) -> Result<Changed, Diagnostic> {
     let matches: Vec<Match> = module.views::<SiluMulOp>().filter_map(match_silu_mul).collect();
     for found in &matches {
@@ -40,7 +40,7 @@ fn match_silu_mul(silu_mul: SiluMulOp<'_>) -> Option<Match> {
     let gate: LinearOp = module.defined_by(silu_mul.gate())?;
     let up: LinearOp = module.defined_by(silu_mul.up()?)?;
     let same_width = gate.tensor_type().width() == up.tensor_type().width();
-    (same_width && concat::are_joinable(&[gate, up])).then(|| Match {
+    (same_width && fused_linear::can_fuse(&[gate, up])).then(|| Match {
         silu_mul: silu_mul.id(),
         projections: [gate.id(), up.id()],
         label: silu_mul.label().to_owned(),
@@ -49,7 +49,7 @@ fn match_silu_mul(silu_mul: SiluMulOp<'_>) -> Option<Match> {
 }
 
 fn rewrite_silu_mul(module: &mut Module, found: &Match) {
-    let gate_up = concat::join(module, found.silu_mul, &found.linear_label, &found.projections);
+    let gate_up = fused_linear::fuse(module, found.silu_mul, &found.linear_label, &found.projections);
     let y = module.before(found.silu_mul).silu_mul_fused(&found.label, gate_up);
     let old = module.op(found.silu_mul).result(0);
     module.replace_all_uses(old, y);

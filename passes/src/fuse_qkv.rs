@@ -1,4 +1,4 @@
-//! Joins the query, key and value projections into one linear, and RoPE with the append to the cache.
+//! Fuses the query, key and value projections into one linear, and RoPE with the append to the cache.
 //!
 //! Before:
 //! ```mlir
@@ -13,13 +13,13 @@
 //! %y = samp.paged_attention(%q, %appended)
 //! ```
 //! Requires: the model phase. Ensures: every attention whose three projections read the same value, and are used for
-//! nothing else, is paged. Does not: split a projection that is already joined in the checkpoint.
+//! nothing else, is paged. Does not: split a projection that is already fused in the checkpoint.
 
 use samp_ir::{AttentionOp, AttentionSpec, Diagnostic, LinearOp, Module, OpId, RopeOp, ValueId};
 
-use crate::{Changed, concat};
+use crate::{Changed, fused_linear};
 
-/// Joins the projections of every attention.
+/// Fuses the projections of every attention.
 pub fn fuse_qkv(module: &mut Module) -> Result<Changed, Diagnostic> {
     let matches: Vec<Match> = module.views::<AttentionOp>().filter_map(match_attention).collect();
     for found in &matches {
@@ -48,7 +48,7 @@ fn match_attention(attention: AttentionOp<'_>) -> Option<Match> {
     let v: LinearOp = module.defined_by(attention.v())?;
     let same_positions = q_rope.positions() == k_rope.positions();
     let used_once = [q_rope.result(0), k_rope.result(0)].iter().all(|&r| module.use_count(r) == 1);
-    (same_positions && used_once && concat::are_joinable(&[q, k, v])).then(|| Match {
+    (same_positions && used_once && fused_linear::can_fuse(&[q, k, v])).then(|| Match {
         attention: attention.id(),
         projections: [q.id(), k.id(), v.id()],
         positions: q_rope.positions(),
@@ -60,7 +60,7 @@ fn match_attention(attention: AttentionOp<'_>) -> Option<Match> {
 
 fn rewrite_attention(module: &mut Module, found: &Match) {
     let Match { attention, projections, positions, kv, label, spec } = found;
-    let qkv = concat::join(module, *attention, &format!("{label}.qkv_proj"), projections);
+    let qkv = fused_linear::fuse(module, *attention, &format!("{label}.qkv_proj"), projections);
     let mut builder = module.before(*attention);
     let (q, appended) = builder.rope_append(&format!("{label}.rope"), qkv, *positions, *kv, *spec);
     let y = builder.paged_attention(label, q, appended, *spec);

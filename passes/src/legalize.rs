@@ -35,7 +35,7 @@ pub fn legalize(
     let mut changed = 0;
     if !legal.contains(&OpKind::AddRmsNorm) {
         let fused: Vec<OpId> = module.views::<AddRmsNormOp>().map(|op| op.id()).collect();
-        fused.iter().for_each(|&op| unfuse_add_rms_norm(module, op));
+        fused.iter().for_each(|&op| rewrite_add_rms_norm(module, op));
         changed = fused.len();
     }
     let illegal = module.ops().find(|op| op.kind().plan_kind().is_some_and(|kind| !legal.contains(&kind)));
@@ -50,7 +50,8 @@ pub fn legalize(
     }
 }
 
-fn unfuse_add_rms_norm(module: &mut Module, id: OpId) {
+/// Splits a fused norm into the addition and the norm that it is made of.
+fn rewrite_add_rms_norm(module: &mut Module, id: OpId) {
     let op: AddRmsNormOp = module.view(id).expect("collected as such");
     let (x, residual, weight, eps) = (op.x(), op.residual(), op.weight().value(), op.eps());
     let (sum, y, label) = (op.sum(), op.y(), op.label().to_owned());

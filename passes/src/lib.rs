@@ -8,7 +8,6 @@ mod arena;
 mod assign_precision;
 mod assign_recipe;
 pub mod assignment;
-mod concat;
 mod correct_weights;
 mod equalize;
 pub mod error_code;
@@ -17,12 +16,14 @@ mod formulation;
 mod fuse_add_rms_norm;
 mod fuse_gate_up;
 mod fuse_qkv;
+mod fused_linear;
 mod keep_outliers;
 mod legalize;
 mod matrix;
 mod narrow_activations;
 mod plan_memory;
 mod pricing;
+mod quant_options;
 mod reason;
 pub mod recipe;
 mod rotate;
@@ -35,9 +36,8 @@ pub mod transform;
 pub use annotate_sensitivity::{
     FormatCost, MemberSensitivity, Sensitivities, WeightSensitivity, annotate_sensitivity,
 };
-pub use arena::ALIGNMENT;
 pub use assign_precision::{
-    Constraints, Decision, Device, KvCost, LatencyLimit, Objective, assign_precision,
+    Constraints, Decision, DeviceMemory, KvCost, LatencyLimit, Objective, assign_precision,
 };
 pub use assign_recipe::{assign_recipe, projection_key};
 pub use correct_weights::correct_weights;
@@ -52,12 +52,12 @@ pub use legalize::{legal_ops, legalize};
 pub use matrix::{Matrix, matrices};
 pub use narrow_activations::narrow_activations;
 pub use plan_memory::{MemoryInputs, plan_memory};
+pub use quant_options::{QuantOptions, Rounding};
 pub use reason::{Reason, Upgrade};
 pub use rotate::rotate;
 pub use round_weights::round_weights;
 pub use select_kernels::{Explanation, Selection, select_kernels};
 pub use split_linears::split_linears;
-pub use transform::QuantOptions;
 
 /// How many places a pass changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

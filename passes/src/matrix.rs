@@ -8,9 +8,9 @@ use samp_ir::{LinearOp, Module, Shape, WeightOp};
 pub struct Matrix {
     /// Its name in the graph.
     pub key: String,
-    /// Output channels.
+    /// Output channels, or entries of a table.
     pub rows: u64,
-    /// Input channels.
+    /// Input channels, or the width of an entry.
     pub cols: u64,
     /// What reads it: [`OpKind::Linear`], or [`OpKind::Embed`] alone.
     pub reader: OpKind,

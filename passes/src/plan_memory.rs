@@ -4,8 +4,9 @@
 //!
 //! After: `%y = samp.linear(%x, %w) {offsets = [4096]}`, and on the module `samp.arena_bytes`, `samp.max_tokens`, …
 //!
-//! Requires: kernels are selected, so that the order of execution is final. Ensures: values alive at the same time do not overlap, except that a
-//! fused sum takes the place of its residual where that dies there. Does not: size the KV pool; the runtime does, in pages, from what it is given.
+//! Requires: kernels are selected, so that the order of execution is final. Ensures: values alive at the same time do not
+//! overlap, except that a fused sum takes the place of its residual where that dies there. Does not: size the KV pool; the
+//! runtime does, in pages, from what it is given.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use samp_ir::{AddRmsNormOp, Dataflow, Diagnostic, LiveRange, Module, OpId, Value
 use crate::error_code;
 use crate::{
     Changed,
-    arena::{Life, place},
+    arena::{Lifetime, place},
 };
 
 /// What memory planning needs to know besides the graph.
@@ -31,11 +32,14 @@ pub struct MemoryInputs {
 pub fn plan_memory(module: &mut Module, inputs: &MemoryInputs) -> Result<Changed, Diagnostic> {
     let dataflow = Dataflow::new(module);
     let slots = share_slots(module, &dataflow.live_ranges(), inputs.limits.max_tokens)?;
-    let placement = place(&slots.lives);
+    let placement = place(&slots.lifetimes);
     for op in dataflow.order() {
         let results = module.op(op).results();
-        let offsets: Vec<u64> =
-            results.iter().filter_map(|v| slots.of.get(v)).map(|&slot| placement.offsets[slot]).collect();
+        let offsets: Vec<u64> = results
+            .iter()
+            .filter_map(|v| slots.by_value.get(v))
+            .map(|&slot| placement.offsets[slot])
+            .collect();
         module.set_offsets(op, &offsets);
     }
     let limits = inputs.limits;
@@ -50,14 +54,14 @@ pub fn plan_memory(module: &mut Module, inputs: &MemoryInputs) -> Result<Changed
     ] {
         module.set_integer(name, value);
     }
-    Ok(Changed(slots.of.len()))
+    Ok(Changed(slots.by_value.len()))
 }
 
-/// Which place of the arena each value has; a place serves one value after another.
+/// Which slot of the arena each value has; a slot serves one value after another.
 #[derive(Default)]
 struct Slots {
-    lives: Vec<Life>,
-    of: BTreeMap<ValueId, usize>,
+    lifetimes: Vec<Lifetime>,
+    by_value: BTreeMap<ValueId, usize>,
 }
 
 /// Gives every value a place of its own, except that a fused sum takes over its residual's where that is not read
@@ -67,17 +71,18 @@ fn share_slots(module: &Module, ranges: &[LiveRange], max_tokens: u64) -> Result
     for range in ranges {
         let sum: Option<AddRmsNormOp> =
             module.defined_by(range.value).filter(|op: &AddRmsNormOp| op.sum() == range.value);
-        let residual =
-            sum.filter(|op| op.x() != op.residual()).and_then(|op| slots.of.get(&op.residual()).copied());
-        let dying = residual.filter(|&slot| slots.lives[slot].last == range.start);
-        let slot = dying.unwrap_or(slots.lives.len());
+        let residual = sum
+            .filter(|op| op.x() != op.residual())
+            .and_then(|op| slots.by_value.get(&op.residual()).copied());
+        let dying = residual.filter(|&slot| slots.lifetimes[slot].last == range.start);
+        let slot = dying.unwrap_or(slots.lifetimes.len());
         if dying.is_some() {
-            slots.lives[slot].last = range.end;
+            slots.lifetimes[slot].last = range.end;
         } else {
             let bytes = bytes(module, range.value, max_tokens)?;
-            slots.lives.push(Life { first: range.start, last: range.end, bytes });
+            slots.lifetimes.push(Lifetime { first: range.start, last: range.end, bytes });
         }
-        slots.of.insert(range.value, slot);
+        slots.by_value.insert(range.value, slot);
     }
     Ok(slots)
 }

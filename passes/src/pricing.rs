@@ -98,13 +98,13 @@ impl Pricing<'_> {
     }
 }
 
-/// What a member loses in a format: its share of what the whole was measured to lose in it. Members that agree lose together
-/// what the whole does, so that no difference of two measurements of the same thing counts for a gain.
-fn share(cost: &FormatCost, whole: &WeightSensitivity) -> Option<FormatCost> {
+/// What a member loses in a format: its share of what the fused matrix was measured to lose in it. Members that agree lose
+/// together what the fused matrix does, so that no difference of two measurements of the same thing counts for a gain.
+fn share(cost: &FormatCost, fused: &WeightSensitivity) -> Option<FormatCost> {
     let of = |formats: &[FormatCost]| formats.iter().find(|other| other.format == cost.format).cloned();
-    let together = of(&whole.formats)?;
+    let together = of(&fused.formats)?;
     let members: Vec<FormatCost> =
-        whole.members.iter().map(|member| of(&member.formats)).collect::<Option<_>>()?;
+        fused.members.iter().map(|member| of(&member.formats)).collect::<Option<_>>()?;
     let share = |own: f64, together: f64, all: f64| {
         let fraction = if all > 0.0 { own.max(0.0) / all } else { 1.0 / members.len() as f64 };
         together.max(0.0) * fraction

@@ -26,9 +26,9 @@ pub struct Reason {
 pub struct Upgrade {
     /// The larger format.
     pub format: Format,
-    /// Bytes more.
+    /// Bytes that it takes more.
     pub bytes: f64,
-    /// Nats per token less.
+    /// Nats per token that it loses less.
     pub nats: f64,
 }
 

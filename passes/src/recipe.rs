@@ -32,7 +32,7 @@ const LISTED: usize = 10;
 impl Recipe {
     /// The recipe that gives samp its name: MLP linears in nf4, attention linears in fp8, embedding and head in f16.
     pub fn samp() -> Recipe {
-        Recipe::of(
+        Recipe::from_rules(
             "samp",
             &[
                 ("*", Format::F16),
@@ -45,7 +45,7 @@ impl Recipe {
     /// All decoder linears in `format`; embedding and head too if it has 16 bits or more, else in f16.
     pub fn uniform(format: Format) -> Recipe {
         let ends = if format.code_bits() >= 16 { format } else { Format::F16 };
-        Recipe::of(&format!("uniform:{format}"), &[("*", ends), ("layers.*", format)])
+        Recipe::from_rules(&format!("uniform:{format}"), &[("*", ends), ("layers.*", format)])
     }
 
     /// The recipe as its TOML file.
@@ -60,7 +60,7 @@ impl Recipe {
         text
     }
 
-    fn of(name: &str, rules: &[(&str, Format)]) -> Recipe {
+    fn from_rules(name: &str, rules: &[(&str, Format)]) -> Recipe {
         let rule = |&(pattern, format): &(&str, Format)| Rule { pattern: pattern.into(), format };
         Recipe { name: name.into(), kv: None, rules: rules.iter().map(rule).collect() }
     }
@@ -91,7 +91,7 @@ impl Recipe {
     }
 
     /// A warning that names every rule which matches projections of `keys` but decides for none of them.
-    pub fn overridden(&self, keys: &[&str]) -> Option<Diagnostic> {
+    pub(crate) fn overridden(&self, keys: &[&str]) -> Option<Diagnostic> {
         let deciding: Vec<Option<usize>> = keys.iter().map(|key| self.deciding(key)).collect();
         let idle = |(index, rule): &(usize, &Rule)| {
             !deciding.contains(&Some(*index)) && keys.iter().any(|key| matches(&rule.pattern, key))
@@ -203,20 +203,20 @@ mod tests {
 
     #[test]
     fn unmatched_and_unused_are_reported() {
-        let recipe = Recipe::of("r", &[("layers.*", Format::Nf4), ("lm_head", Format::F16)]);
+        let recipe = Recipe::from_rules("r", &[("layers.*", Format::Nf4), ("lm_head", Format::F16)]);
         let finding = recipe.resolve(&KEYS).unwrap_err();
         assert_eq!(
             (finding.code, finding.message.contains("`embed_tokens`")),
             (error_code::UNMATCHED_PROJECTION, true)
         );
-        let recipe = Recipe::of("r", &[("*", Format::Nf4), ("layer.*", Format::F16)]);
+        let recipe = Recipe::from_rules("r", &[("*", Format::Nf4), ("layer.*", Format::F16)]);
         let finding = recipe.resolve(&KEYS).unwrap_err();
         assert_eq!((finding.code, finding.message.contains("`layer.*`")), (error_code::UNUSED_RULE, true));
     }
 
     #[test]
     fn rules_that_never_win_are_named() {
-        let recipe = |rules: &[(&str, Format)]| Recipe::of("r", rules).overridden(&KEYS);
+        let recipe = |rules: &[(&str, Format)]| Recipe::from_rules("r", rules).overridden(&KEYS);
         let nf4 = Format::Nf4;
         let warning = recipe(&[("*", nf4), ("layers.0.*", Format::F16), ("lm_head", nf4), ("layers.*", nf4)]);
         let warning = warning.expect("a warning");

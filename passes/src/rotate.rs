@@ -1,4 +1,4 @@
-//! Turns the residual stream, and the values of every head, by random rotations that spread each channel over all others.
+//! Rotates the residual stream, and the values of every head, by random matrices that spread each channel over all others.
 //!
 //! Before: `%x = samp.embed(%tokens, %table)`, `%y = samp.linear(%n, %w)` of a norm `%n`, `%z = samp.linear(%h, %o)` that is
 //! added to the stream
@@ -55,15 +55,15 @@ struct Stream {
 }
 
 fn match_stream(module: &Module) -> Result<Stream, Diagnostic> {
-    let mut walk = Walk { module, values: BTreeSet::new(), found: Stream::default() };
+    let mut tracer = StreamTracer { module, values: BTreeSet::new(), found: Stream::default() };
     for op in module.ops() {
-        walk.visit(op).ok_or_else(|| obstacle(op.kind() == OpKind::Embed).at_op(op.label()))?;
+        tracer.visit(op).ok_or_else(|| obstacle(op.kind() == OpKind::Embed).at_op(op.label()))?;
     }
-    let inside = module.output().is_none_or(|output| !walk.values.contains(&output));
-    if inside && walk.found.width > 0 { Ok(walk.found) } else { Err(obstacle(false)) }
+    let inside = module.output().is_none_or(|output| !tracer.values.contains(&output));
+    if inside && tracer.found.width > 0 { Ok(tracer.found) } else { Err(obstacle(false)) }
 }
 
-/// What stands against turning the stream: an embedding tied to the head, or something else.
+/// What stands against rotating the stream: an embedding tied to the head, or something else.
 fn obstacle(tied: bool) -> Diagnostic {
     let (expected, found) = if tied {
         ("an embedding of its own", "one tied to the head")
@@ -78,14 +78,14 @@ fn obstacle(tied: bool) -> Diagnostic {
         .hint("leave out rotate; equalize evens out channels without it")
 }
 
-/// The way through the graph; each step is `None` where something stands against turning the stream.
-struct Walk<'m> {
+/// Follows the stream through the graph; each step is `None` where something stands against rotating the stream.
+struct StreamTracer<'m> {
     module: &'m Module,
     values: BTreeSet<ValueId>,
     found: Stream,
 }
 
-impl<'m> Walk<'m> {
+impl<'m> StreamTracer<'m> {
     fn visit(&mut self, op: OpRef<'m>) -> Option<()> {
         match op.kind() {
             OpKind::Embed => {
@@ -145,17 +145,17 @@ impl<'m> Walk<'m> {
 
 fn rewrite_stream(module: &mut Module, stream: &Stream, seed: u64) {
     stream.norms.iter().for_each(|norm| rewrite_norm(module, norm));
-    let turn = Rotation { seed, width: stream.width, runs: 1 };
-    stream.columns.iter().for_each(|&weight| append(module, weight, &Transform::RotateColumns(turn)));
-    stream.rows.iter().for_each(|&weight| append(module, weight, &Transform::RotateRows(turn)));
+    let rotation = Rotation { seed, width: stream.width, runs: 1 };
+    stream.columns.iter().for_each(|&weight| append(module, weight, &Transform::RotateColumns(rotation)));
+    stream.rows.iter().for_each(|&weight| append(module, weight, &Transform::RotateRows(rotation)));
 }
 
 /// Heads that share values read the same rotation of them, whichever they are.
 fn rewrite_heads(module: &mut Module, found: &equalize::Match, seed: u64) {
     let consumer: WeightOp = module.view(found.consumer).expect("matched as a weight");
     let heads = consumer.tensor_type().width() / found.pair.block;
-    let turn = |runs| Rotation { seed, width: found.pair.block, runs };
-    let rows = Transform::RotateRows(turn(heads / found.pair.repeat));
+    let rotation = |runs| Rotation { seed, width: found.pair.block, runs };
+    let rows = Transform::RotateRows(rotation(heads / found.pair.repeat));
     found.producers.iter().for_each(|&weight| append(module, weight, &rows));
-    append(module, found.consumer, &Transform::RotateColumns(turn(heads)));
+    append(module, found.consumer, &Transform::RotateColumns(rotation(heads)));
 }

@@ -10,11 +10,7 @@
 
 use samp_ir::{Diagnostic, Module, OpId, WeightOp};
 
-use crate::{
-    Changed,
-    correct_weights::is_of_linears,
-    transform::{Rounding, append},
-};
+use crate::{Changed, correct_weights::is_of_linears, quant_options::Rounding, transform::append};
 
 /// Marks every weight that `rounding` is for.
 pub fn round_weights(module: &mut Module, rounding: Rounding) -> Result<Changed, Diagnostic> {

@@ -2,12 +2,13 @@
 //!
 //! Before: `%y = samp.linear(%x, %w)`, `%w = samp.weight {format = "nf4"}`
 //!
-//! After: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_rows16_direct", …]}`, `%w = samp.weight {format = "nf4", layout = "rows16"}`
+//! After, on a CPU: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_rows16_direct", …]}`,
+//! `%w = samp.weight {format = "nf4", layout = "rows16"}`
 //!
 //! On the module: `samp.sampler`, the kernel that chooses tokens by the logits.
 //!
-//! Requires: every weight has a format. Ensures: each op has a kernel of the target for each bucket, and all of them read the one layout its
-//! weight has. Does not: know any hardware number; the registry's cost rows and the target table do.
+//! Requires: every weight has a format. Ensures: each op has a kernel of the target for each bucket, and all of them
+//! read the one layout that its weight has. Does not: know any hardware number; the registry's cost rows and the target table do.
 
 use samp_abi::{
     ElementType, Format, Layout, TargetName,
@@ -28,7 +29,7 @@ use crate::error_code;
 /// What selection needs to know besides the graph.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// The target.
+    /// The target that the kernels are for.
     pub target: TargetName,
     /// Upper bounds of the token buckets, ascending.
     pub buckets: Vec<u64>,
@@ -41,7 +42,7 @@ pub struct Selection {
 /// One decision with what lost, for `--explain`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// The op.
+    /// The label of the op, or `sampler`.
     pub label: String,
     /// The bucket's upper bound.
     pub max_tokens: u64,
@@ -55,7 +56,7 @@ pub fn select_kernels(
     selection: &Selection,
 ) -> Result<(Changed, Vec<Explanation>), Diagnostic> {
     let activations = activations(module);
-    let needs: Vec<Need> = module.ops().filter_map(|op| Need::of(op, activations, selection)).collect();
+    let needs: Vec<Need> = module.ops().filter_map(|op| Need::from_op(op, activations, selection)).collect();
     for weight in module.views::<WeightOp>().map(|w| w.id()).collect::<Vec<_>>() {
         let users: Vec<&Need> = needs.iter().filter(|n| n.weight == Some(weight)).collect();
         let layout = if users.is_empty() {
@@ -92,7 +93,7 @@ pub fn other_ops_time(
 ) -> Nanos {
     let needs = module
         .ops()
-        .filter_map(|op| Need::of(op, activations, selection))
+        .filter_map(|op| Need::from_op(op, activations, selection))
         .filter(|need| need.weight.is_none());
     let time =
         |need: Need| need.ranked(tokens, None, selection.target).first().map_or(0.0, |(_, time)| time.0);
@@ -116,7 +117,7 @@ struct Need {
 }
 
 impl Need {
-    fn of(op: OpRef<'_>, activations: ElementType, selection: &Selection) -> Option<Need> {
+    fn from_op(op: OpRef<'_>, activations: ElementType, selection: &Selection) -> Option<Need> {
         let kind = op.kind().plan_kind()?;
         let mut shape = OpShape {
             tokens: 0,

@@ -1,4 +1,4 @@
-//! Parts a fused linear whose members a recipe wants in different formats: one linear for each, their results put together.
+//! Splits a fused linear whose members a recipe wants in different formats: one linear for each, their results put together.
 //!
 //! Before: `%y = samp.linear(%x, %w)` over one `samp.weight {sources = [gate, up], transforms = ["concat"]}`
 //!
@@ -42,7 +42,7 @@ pub fn split_linears(module: &mut Module, recipe: &Recipe) -> Result<Changed, Di
     Ok(Changed(matches.len()))
 }
 
-/// A fused linear to be parted.
+/// A fused linear to be split.
 struct Match {
     linear: OpId,
     x: ValueId,
@@ -56,8 +56,8 @@ fn match_linear(linear: LinearOp<'_>, differ: &dyn Fn(OpId) -> bool) -> Option<M
     let (module, weight) = (linear.module(), linear.weight());
     let [reader] = module.users(linear.result(0))[..] else { return None };
     let rows = member_rows(reader)?;
-    let parts = weight.sources().len() == rows.len() && module.use_count(weight.value()) == 1;
-    (parts && differ(weight.id())).then(|| Match {
+    let has_members = weight.sources().len() == rows.len() && module.use_count(weight.value()) == 1;
+    (has_members && differ(weight.id())).then(|| Match {
         linear: linear.id(),
         x: linear.x(),
         weight: weight.id(),
@@ -82,13 +82,13 @@ fn rewrite_linear(module: &mut Module, found: &Match) -> Result<(), Diagnostic> 
     let members = members(module, *weight, rows)?;
     let biases = bias.map(|bias| self::members(module, bias, rows)).transpose()?;
     let label = module.op(*linear).label().to_owned();
-    let (mut builder, mut parts) = (module.before(*linear), vec![]);
+    let (mut builder, mut results) = (module.before(*linear), vec![]);
     for (index, member) in members.iter().enumerate() {
         let weight = member.add(&mut builder);
         let bias = biases.as_ref().map(|biases| biases[index].add(&mut builder));
-        parts.push(builder.linear(&member.key, *x, weight, bias));
+        results.push(builder.linear(&member.key, *x, weight, bias));
     }
-    let y = builder.concat(&label, &parts);
+    let y = builder.concat(&label, &results);
     let old = module.op(*linear).result(0);
     module.replace_all_uses(old, y);
     Ok(())
@@ -115,8 +115,8 @@ impl Member {
 fn members(module: &Module, fused: OpId, rows: &[u64]) -> Result<Vec<Member>, Diagnostic> {
     let weight: WeightOp = module.view(fused).expect("matched as such");
     let parse = |text: &str| {
-        let unknown = |UnknownTransform(text)| {
-            let message = format!("expected transforms that samp knows, found `{text}`");
+        let unknown = |unknown: UnknownTransform| {
+            let message = unknown.to_string();
             Diagnostic::unsupported(error_code::UNKNOWN_TRANSFORM, message).at_op(weight.key())
         };
         text.parse::<Transform>().map_err(unknown)

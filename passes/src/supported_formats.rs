@@ -1,4 +1,4 @@
-//! What of a measurement a target can run, so that only that is chosen from.
+//! The formats of a measurement that a target supports, so that only those are chosen from.
 
 use samp_abi::{ElementType, Format, TargetName, plan::OpKind};
 use samp_kernels::{kernel::OpShape, target::Target, timing::cheapest};
@@ -17,20 +17,20 @@ impl Sensitivities {
 
     /// Leaves out the formats that no kernel of `target` takes beside [such activations](Self::activations): where these are f16, a
     /// linear is not in bf16.
-    pub fn runnable(mut self, matrices: &[Matrix], target: TargetName) -> Sensitivities {
+    pub fn supported_by(mut self, matrices: &[Matrix], target: TargetName) -> Sensitivities {
         let activations = self.activations(matrices, target);
         for weight in &mut self.weights {
             let Some(matrix) = matrices.iter().find(|matrix| matrix.key == weight.key) else { continue };
-            let runs = |rows: u64, cost: &FormatCost| {
+            let supported = |rows: u64, cost: &FormatCost| {
                 let format = Some(cost.format);
                 let shape = OpShape { tokens: 1, rows, cols: matrix.cols, format, activations, context: 0 };
                 cheapest(Target::of(target), matrix.reader, shape).is_some()
             };
-            weight.formats.retain(|cost| runs(matrix.rows, cost));
+            weight.formats.retain(|cost| supported(matrix.rows, cost));
             weight
                 .members
                 .iter_mut()
-                .for_each(|member| member.formats.retain(|cost| runs(member.rows, cost)));
+                .for_each(|member| member.formats.retain(|cost| supported(member.rows, cost)));
         }
         self
     }
@@ -55,7 +55,7 @@ mod tests {
         let matrix = |key: &str, reader| Matrix { key: key.into(), rows: 256, cols: 128, reader };
         let matrices = [matrix("embed_tokens", OpKind::Embed), matrix("layers.0.qk", OpKind::Linear)];
         let weights = matrices.iter().map(|matrix| weight(&matrix.key)).collect();
-        let known = Sensitivities { weights, strata: vec![] }.runnable(&matrices, target);
+        let known = Sensitivities { weights, strata: vec![] }.supported_by(&matrices, target);
         let of = |costs: &[FormatCost]| costs.iter().map(|cost| cost.format).collect();
         let [table, linear] = &known.weights[..] else { panic!("two weights") };
         [of(&table.formats), of(&linear.formats), of(&linear.members[0].formats)]

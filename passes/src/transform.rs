@@ -4,74 +4,9 @@ use std::{fmt, str::FromStr};
 
 use samp_ir::{Module, OpId, WeightOp};
 
-use crate::concat::CONCAT;
+use crate::fused_linear::CONCAT;
 
-/// Which quality passes run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuantOptions {
-    /// Fold norm weights into the linears that read the norm.
-    pub fold_norms: bool,
-    /// Even out linears and those that read them.
-    pub equalize: bool,
-    /// Rotation the residual stream, and values, by the rotations of this seed.
-    pub rotate: Option<u64>,
-    /// Move weights to make up for what rounding those before them changed.
-    pub correct: bool,
-    /// How weights are rounded.
-    pub rounding: Rounding,
-}
-
-impl QuantOptions {
-    /// Weights as they are, rounded each by itself: all that can be done without calibration.
-    pub const NONE: QuantOptions = QuantOptions {
-        fold_norms: false,
-        equalize: false,
-        rotate: None,
-        correct: false,
-        rounding: Rounding::Nearest,
-    };
-    /// Everything but rotation, which gains nothing where weights are evened out.
-    pub const ALL: QuantOptions = QuantOptions {
-        fold_norms: true,
-        equalize: true,
-        rotate: None,
-        correct: true,
-        rounding: Rounding::Compensate,
-    };
-
-    /// The passes that shape the weights that are measured, as `--quality` names them, a rotation with its seed.
-    /// Corrections come after the measurement and do not count.
-    pub fn shaping(&self) -> Vec<String> {
-        let named = |does: bool, name: &str| does.then(|| name.to_owned());
-        let rotation = self.rotate.map(|seed| format!("rotate({seed})"));
-        let passes = [named(self.fold_norms, "fold"), named(self.equalize, "equalize"), rotation];
-        passes.into_iter().flatten().collect()
-    }
-}
-
-/// How weights are rounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rounding {
-    /// Each to the nearest value under the scale that just reaches the largest of its block.
-    Nearest,
-    /// Each to the nearest value under the best scale.
-    Refine,
-    /// Later columns make up for the errors of earlier ones.
-    Compensate,
-}
-
-impl Rounding {
-    /// What weights are marked with.
-    pub const fn transform(self) -> Option<Transform> {
-        match self {
-            Rounding::Nearest => None,
-            Rounding::Refine => Some(Transform::Refine),
-            Rounding::Compensate => Some(Transform::Compensate),
-        }
-    }
-}
-
-/// A linear and the one after it, evened out channel by channel. Its text is `name/BLOCKxREPEAT`.
+/// A linear and the one after it, equalized channel by channel. Its text is `name/BLOCKxREPEAT`.
 ///
 /// The consumer reads each block of channels `repeat` times over: the heads of values once for every query head of their
 /// group. Without such groups all channels are one block, read once.
@@ -86,7 +21,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The channel that column `column` of the consumer reads, counted from the producer's first that is evened.
+    /// The channel that column `column` of the consumer reads, counted from the producer's first that is equalized.
     pub fn channel(&self, column: usize) -> usize {
         let (block, repeat) = (self.block as usize, self.repeat as usize);
         column / (block * repeat) * block + column % block
@@ -113,7 +48,7 @@ impl FromStr for Pair {
     }
 }
 
-/// Runs of channels, each turned by the same rotation. Its text is `SEED/WIDTHxRUNS`.
+/// Runs of channels, each rotated by the same matrix. Its text is `SEED/WIDTHxRUNS`.
 ///
 /// The residual stream is one run; every head of values is one, and so is every head that reads them: one rotation for
 /// all needs not know which heads share values.
@@ -156,13 +91,13 @@ pub enum Transform {
     Ones,
     /// Each column is multiplied by an element of this norm weight, a tensor of the checkpoint.
     FoldColumns(String),
-    /// The last rows are divided by the scales of this pair (its consumer's [`Transform::EvenColumns`] takes them up).
+    /// The last rows are divided by the scales of this pair (its consumer's [`Transform::ScaleColumns`] takes them up).
     ScaleRows(Pair),
     /// Each column is multiplied by a scale of this pair.
-    EvenColumns(Pair),
-    /// All columns are turned: what reads turned inputs, or looks up turned rows.
+    ScaleColumns(Pair),
+    /// All columns are rotated: what reads rotated inputs, or looks up rotated rows.
     RotateColumns(Rotation),
-    /// The last rows are turned, and so the outputs.
+    /// The last rows are rotated, and so the outputs.
     RotateRows(Rotation),
     /// Moved to make up for what rounding the weights before it changed.
     Correct,
@@ -182,7 +117,7 @@ impl Transform {
             Transform::Ones => "ones",
             Transform::FoldColumns(_) => "fold_columns",
             Transform::ScaleRows(_) => "even_rows",
-            Transform::EvenColumns(_) => "even_columns",
+            Transform::ScaleColumns(_) => "even_columns",
             Transform::RotateColumns(_) => "rotate_columns",
             Transform::RotateRows(_) => "rotate_rows",
             Transform::Correct => "correct",
@@ -195,8 +130,10 @@ impl Transform {
     fn argument(&self) -> Option<String> {
         match self {
             Transform::FoldColumns(norm) => Some(norm.clone()),
-            Transform::ScaleRows(pair) | Transform::EvenColumns(pair) => Some(pair.to_string()),
-            Transform::RotateColumns(turn) | Transform::RotateRows(turn) => Some(turn.to_string()),
+            Transform::ScaleRows(pair) | Transform::ScaleColumns(pair) => Some(pair.to_string()),
+            Transform::RotateColumns(rotation) | Transform::RotateRows(rotation) => {
+                Some(rotation.to_string())
+            }
             Transform::KeepColumns(columns) => {
                 Some(columns.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
             }
@@ -215,7 +152,8 @@ impl fmt::Display for Transform {
 }
 
 /// A transform that samp does not know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected transforms that samp knows, found `{0}`")]
 pub struct UnknownTransform(pub String);
 
 impl FromStr for Transform {
@@ -238,9 +176,9 @@ impl FromStr for Transform {
             }
             ("fold_columns", Some(norm)) => Ok(Transform::FoldColumns(norm)),
             ("even_rows", Some(pair)) => Ok(Transform::ScaleRows(pair.parse()?)),
-            ("even_columns", Some(pair)) => Ok(Transform::EvenColumns(pair.parse()?)),
-            ("rotate_columns", Some(turn)) => Ok(Transform::RotateColumns(turn.parse()?)),
-            ("rotate_rows", Some(turn)) => Ok(Transform::RotateRows(turn.parse()?)),
+            ("even_columns", Some(pair)) => Ok(Transform::ScaleColumns(pair.parse()?)),
+            ("rotate_columns", Some(rotation)) => Ok(Transform::RotateColumns(rotation.parse()?)),
+            ("rotate_rows", Some(rotation)) => Ok(Transform::RotateRows(rotation.parse()?)),
             _ => Err(UnknownTransform(text.into())),
         }
     }
@@ -271,7 +209,7 @@ mod tests {
             Transform::KeepColumns(vec![3, 17]),
             Transform::FoldColumns(norm()),
             Transform::ScaleRows(pair()),
-            Transform::EvenColumns(pair()),
+            Transform::ScaleColumns(pair()),
             Transform::RotateColumns(Rotation { seed: u64::MAX, width: 64, runs: 1 }),
             Transform::RotateRows(Rotation { seed: 0, width: 16, runs: 2 }),
         ] {

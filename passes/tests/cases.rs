@@ -7,13 +7,12 @@ use samp_ir::{
     verify, verify_between,
 };
 use samp_passes::{
-    Changed, Constraints, Decision, Device, FormatCost, KvCost, MemoryInputs, Selection, Sensitivities,
-    WeightSensitivity, annotate_sensitivity, assign_precision, assign_recipe, correct_weights, equalize,
-    fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize,
+    Changed, Constraints, Decision, DeviceMemory, FormatCost, KvCost, MemoryInputs, Rounding, Selection,
+    Sensitivities, WeightSensitivity, annotate_sensitivity, assign_precision, assign_recipe, correct_weights,
+    equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize,
     narrow_activations, plan_memory,
     recipe::{Recipe, Rule},
     rotate, round_weights, select_kernels, split_linears,
-    transform::Rounding,
 };
 
 /// Runs every case of a folder through `pass` and shows the graph that it leaves.
@@ -102,12 +101,12 @@ fn annotate_sensitivity_cases() {
 }
 
 /// The device bytes that a case is solved for, with the KV cache left open.
-fn device() -> Device {
+fn device() -> DeviceMemory {
     let cache = |format, bytes, nats| KvCost { bytes, loss: FormatCost { format, nats, strata: vec![] } };
     let fp8 = Format::Fp8E4m3(ScaleAxis::Tensor);
     let kv =
         vec![cache(Format::F32, 262_144, 0.0), cache(Format::F16, 131_072, 1e-5), cache(fp8, 65_536, 1.5e-3)];
-    Device { arena_bytes: 50_000, split_arena_bytes: 60_000, kv }
+    DeviceMemory { arena_bytes: 50_000, split_arena_bytes: 60_000, kv }
 }
 
 fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
@@ -120,9 +119,9 @@ fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
         members: vec![],
     };
     let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
-    let demands = Constraints { device_bytes: Some(most), ..Constraints::default() };
+    let constraints = Constraints { device_bytes: Some(most), ..Constraints::default() };
     let selection = Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64 };
-    assign_precision(module, &known, &demands, &device(), &selection)
+    assign_precision(module, &known, &constraints, &device(), &selection)
 }
 
 /// `assign_precision BYTES…`: what is decided for a device of each size, and why.
@@ -194,10 +193,10 @@ fn legalize_cases() {
 fn split_linears_cases() {
     cases("split_linears", |case, module| {
         let recipe = recipe(case);
-        let Changed(parted) = split_linears(module, &recipe)?;
+        let Changed(split) = split_linears(module, &recipe)?;
         verify_between(module, Phase::Annotated, Phase::Typed)?;
         let (_, warning) = assign_recipe(module, &recipe)?;
-        assert_eq!((split_linears(module, &recipe)?, warning), (Changed(0), None), "{parted} parted once");
+        assert_eq!((split_linears(module, &recipe)?, warning), (Changed(0), None), "{split} split once");
         verify(module, Phase::Typed)
     });
 }

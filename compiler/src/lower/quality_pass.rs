@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use samp_passes::{QuantOptions, transform::Rounding};
+use samp_passes::{QuantOptions, Rounding};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

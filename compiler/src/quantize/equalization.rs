@@ -29,7 +29,7 @@ impl EqualizationScales {
                         let values = before(tensor, index, checkpoint)?;
                         rows.insert(&pair.name, values.chunks_exact(cols).map(mean_square).collect());
                     }
-                    Transform::EvenColumns(pair) => {
+                    Transform::ScaleColumns(pair) => {
                         let values = before(tensor, index, checkpoint)?;
                         columns.insert(&pair.name, channel_energies(&values, cols, pair));
                     }

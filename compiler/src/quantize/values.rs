@@ -43,7 +43,7 @@ pub(super) fn after(
                 let Some(scales) = equalization.scales(pair) else { continue };
                 divide_last_rows(&mut values, output_width, scales);
             }
-            Transform::EvenColumns(pair) => {
+            Transform::ScaleColumns(pair) => {
                 let Some(scales) = equalization.scales(pair) else { continue };
                 multiply_columns(&mut values, cols, |column| scales[pair.channel(column)]);
             }

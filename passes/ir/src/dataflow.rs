@@ -24,7 +24,7 @@ pub struct Dataflow {
 /// while its results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveRange {
-    /// The tensor.
+    /// The tensor that is alive.
     pub value: ValueId,
     /// Where it is written.
     pub start: usize,

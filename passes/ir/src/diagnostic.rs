@@ -16,7 +16,7 @@ use serde::Serialize;
 pub enum Severity {
     /// Work goes on; someone should know.
     Warning,
-    /// Work stops.
+    /// Work stops: nothing is written.
     Error,
 }
 
@@ -125,7 +125,7 @@ impl Diagnostic {
 
     /// Says which file, unless the finding knows more exactly.
     #[must_use]
-    pub fn in_file_unless_known(self, file: &str) -> Diagnostic {
+    pub(crate) fn in_file_unless_known(self, file: &str) -> Diagnostic {
         if self.location.file.is_some() { self } else { self.in_file(file) }
     }
 

@@ -73,7 +73,7 @@ pub use op::OpKind;
 pub use op_ref::OpRef;
 pub use phase::{ParsePhaseError, Phase};
 pub use tensor_type::{Dtype, Shape, TensorType};
-pub use verify::{findings, verify, verify_between};
+pub use verify::{ARENA_ALIGNMENT, findings, verify, verify_between};
 pub use view::{
     AddOp, AddRmsNormOp, AttentionOp, AttentionSpec, ConcatOp, EmbedOp, GatherOp, LinearOp, PagedAttentionOp,
     RmsNormOp, RopeAppendOp, RopeOp, SiluMulOp, View, WeightOp,

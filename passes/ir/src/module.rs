@@ -23,7 +23,7 @@ pub struct Module {
     /// By `OpId`; `None` once erased.
     pub(crate) ops: Vec<Option<raw::Operation>>,
     pub(crate) ids: HashMap<usize, OpId>,
-    /// `!samp.kv`.
+    /// `!samp.kv`, the type of the batch layout and the cache.
     cache_type: Type<'static>,
     context: Context,
 }

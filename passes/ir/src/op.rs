@@ -13,7 +13,7 @@ macro_rules! op_kinds {
         pub enum OpKind { $($kind),* }
 
         impl OpKind {
-            /// Every kind.
+            /// Every kind of op; weights come first.
             pub const ALL: [OpKind; [$($name),*].len()] = [$(OpKind::$kind),*];
 
             /// The op's name in the graph's text.
@@ -53,7 +53,7 @@ impl OpKind {
     pub(crate) const COMPUTE: &'static [OpKind] = OpKind::ALL.split_first().expect("there are kinds").1;
 
     /// Whether this op computes, that is, whether it is anything but a weight.
-    pub const fn is_compute(self) -> bool {
+    pub(crate) const fn is_compute(self) -> bool {
         !matches!(self, OpKind::Weight)
     }
 

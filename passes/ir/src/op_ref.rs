@@ -68,7 +68,7 @@ impl<'m> OpRef<'m> {
         attribute::text(self.raw(), name).unwrap_or("")
     }
 
-    /// Every operand.
+    /// Every operand, in the op's order.
     pub fn operands(self) -> Vec<ValueId> {
         self.raw().operands().map(|v| self.module.name_value(v)).collect()
     }
@@ -80,7 +80,7 @@ impl<'m> OpRef<'m> {
         value.map(|v| self.module.name_value(v))
     }
 
-    /// Every result.
+    /// Every result, in the op's order.
     pub fn results(self) -> Vec<ValueId> {
         (0..self.raw().result_count() as u32).map(|i| ValueId::result(self.id, i)).collect()
     }

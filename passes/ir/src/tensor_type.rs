@@ -11,11 +11,11 @@ use samp_abi::ElementType;
 /// Element type of a tensor in the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dtype {
-    /// IEEE binary32.
+    /// IEEE binary32, one sign, 8 exponent and 23 fraction bits.
     F32,
-    /// IEEE binary16.
+    /// IEEE binary16, one sign, 5 exponent and 10 fraction bits.
     F16,
-    /// bfloat16.
+    /// bfloat16, one sign, 8 exponent and 7 fraction bits.
     Bf16,
     /// 32-bit integer: token ids, positions, row numbers.
     I32,
@@ -89,21 +89,21 @@ impl fmt::Display for Dtype {
 pub enum Shape {
     /// `?`: one number per row, such as token ids.
     Rows,
-    /// `?×width`.
+    /// `?×width`: a row for each token, or for each output.
     Activation {
         /// Elements of a row.
         width: u64,
     },
-    /// `length`.
+    /// `length`: a norm's weight or a bias.
     Vector {
         /// Number of elements.
         length: u64,
     },
-    /// `rows×cols`.
+    /// `rows×cols`: a linear's weight or a table.
     Matrix {
-        /// Output channels.
+        /// Output channels, or entries of a table.
         rows: u64,
-        /// Input channels.
+        /// Input channels, or the width of an entry.
         cols: u64,
     },
 }
@@ -111,29 +111,29 @@ pub enum Shape {
 /// Shape and element type of a tensor in the graph. Prints as MLIR does: `tensor<?x64xf32>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TensorType {
-    /// The shape.
+    /// Which dimensions it has, and how long they are.
     pub shape: Shape,
     /// The element type.
     pub dtype: Dtype,
 }
 
 impl TensorType {
-    /// `tensor<?xi32>`.
+    /// `tensor<?xi32>`: a number per row.
     pub const fn indices() -> TensorType {
         TensorType { shape: Shape::Rows, dtype: Dtype::I32 }
     }
 
-    /// `tensor<?xWIDTHxDTYPE>`.
+    /// `tensor<?xWIDTHxDTYPE>`: a row per token or output.
     pub const fn activation(width: u64, dtype: Dtype) -> TensorType {
         TensorType { shape: Shape::Activation { width }, dtype }
     }
 
-    /// `tensor<LENGTHxDTYPE>`.
+    /// `tensor<LENGTHxDTYPE>`: a norm's weight or a bias.
     pub const fn vector(length: u64, dtype: Dtype) -> TensorType {
         TensorType { shape: Shape::Vector { length }, dtype }
     }
 
-    /// `tensor<ROWSxCOLSxDTYPE>`.
+    /// `tensor<ROWSxCOLSxDTYPE>`: a linear's weight or a table.
     pub const fn matrix(rows: u64, cols: u64, dtype: Dtype) -> TensorType {
         TensorType { shape: Shape::Matrix { rows, cols }, dtype }
     }
@@ -160,7 +160,7 @@ impl TensorType {
 
     /// The same shape with other elements.
     #[must_use]
-    pub const fn with_dtype(self, dtype: Dtype) -> TensorType {
+    pub(crate) const fn with_dtype(self, dtype: Dtype) -> TensorType {
         TensorType { shape: self.shape, dtype }
     }
 

@@ -67,7 +67,7 @@ impl Shares<'_> {
     fn within_member(&self, member: usize, prices: &[f64], allowed: &[bool]) -> Option<Cut> {
         let share = |c: usize| self.of_choice[c];
         let choices = self.program.members[member].clone();
-        let whole: f64 = choices.clone().map(share).sum();
+        let all: f64 = choices.clone().map(share).sum();
         let mut left: Vec<usize> = choices.filter(|&c| allowed[c]).collect();
         if left.len() < 2 {
             return None;
@@ -79,7 +79,7 @@ impl Shares<'_> {
         let mut best = (f64::NEG_INFINITY, 0);
         for (at, &choice) in left[..left.len() - 1].iter().enumerate() {
             below += share(choice);
-            let evenness = f64::min(below, whole - below);
+            let evenness = f64::min(below, all - below);
             if evenness > best.0 {
                 best = (evenness, at + 1);
             }

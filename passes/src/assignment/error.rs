@@ -16,7 +16,7 @@ pub enum Error {
     /// A choice has no cost of a resource that the problem counts.
     #[error("{place}: expected a cost of {resource}, found none; the profile and its header disagree")]
     MissingCost {
-        /// Which choice.
+        /// The choice, e.g. ``` `nf4` for `layers.0.mlp.down_proj` ```.
         place: String,
         /// What it has no cost of.
         resource: Resource,
@@ -24,7 +24,7 @@ pub enum Error {
     /// A group, an alternative or a member has nothing to choose from.
     #[error("`{place}`: expected at least one choice, found none; measure a format for it or allow one")]
     NoChoice {
-        /// Its name.
+        /// The name of the group or member.
         place: String,
     },
     /// A limit, an objective or an axis is of a resource that the problem does not count.
@@ -46,7 +46,7 @@ pub enum Error {
         "no plan found within the limits in {nodes} nodes, and none excluded; widen a limit or allow more nodes"
     )]
     Undecided {
-        /// Nodes searched.
+        /// How many nodes were searched.
         nodes: usize,
     },
 }

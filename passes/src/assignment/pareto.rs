@@ -8,7 +8,7 @@ use super::{
 /// A resource to trade the objective against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// The resource.
+    /// The resource whose limit falls from step to step.
     pub resource: Resource,
     /// How many limits on it are tried, from what the best objective spends down to the least possible; at least 2
     /// have a meaning.

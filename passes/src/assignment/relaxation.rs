@@ -19,7 +19,7 @@ const PAYS: f64 = -1e-11;
 const PIVOT: f64 = 1e-9;
 /// An excess over a limit below this is rounding; the search checks real totals in the end.
 const EXCESS: f64 = 1e-10;
-/// Pivots after which a relaxation settles for the bound it has.
+/// Pivots after which a relaxation keeps the bound it has.
 const MOST_PIVOTS: usize = 500;
 /// Columns that are remembered from one relaxation to the next.
 const MOST_COLUMNS: usize = 256;

@@ -21,7 +21,7 @@ pub(super) struct Found {
     pub(super) plan: Option<(Assignment, Vec<f64>)>,
     /// No plan has a lower objective; infinite where none exists.
     pub(super) bound: f64,
-    /// Relaxations solved.
+    /// How many relaxations were solved.
     pub(super) nodes: usize,
     /// What one unit more of each limit saves of the objective at most, from the first relaxation.
     pub(super) prices: Vec<f64>,
@@ -147,7 +147,7 @@ impl Tree<'_> {
 
     /// Keeps the best plan that the relaxation has come by or comes near to.
     fn look(&mut self, relaxed: &Relaxed, allowed: &[bool]) {
-        // Where all is settled the one assignment left is in the mixture, so no plan is ever passed over.
+        // Where all is decided the one assignment left is in the mixture, so no plan is ever passed over.
         relaxed.mixture.iter().for_each(|(column, _)| self.offer(&column.assignment));
         if !relaxed.mixture.is_empty() && (self.nodes <= POLISHED || self.nodes.is_multiple_of(POLISHED)) {
             let near = rounded(self.program, relaxed);

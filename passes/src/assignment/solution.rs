@@ -20,7 +20,7 @@ pub struct Solution {
     pub bound: f64,
     /// `(objective − bound) / |objective|`
     pub gap: f64,
-    /// Relaxations solved.
+    /// How many relaxations were solved.
     pub nodes: usize,
     /// The limits in the request's order. Their [`Display`](fmt::Display) is a sentence for people.
     pub limits: Vec<LimitReport>,

@@ -7,7 +7,7 @@ pub enum Unit {
     Bytes,
     /// Bits per weight.
     Bits,
-    /// Nanoseconds.
+    /// Nanoseconds; shown at the scale of the value.
     Nanos,
     /// Nats per token.
     Nats,

@@ -37,10 +37,10 @@ fn choices(kinds: Vec<BoxedStrategy<f64>>) -> impl Strategy<Value = Vec<Choice>>
 
 fn group(kinds: Vec<BoxedStrategy<f64>>) -> impl Strategy<Value = Group> {
     let member = choices(kinds.clone()).prop_map(|choices| Member { name: "member".into(), choices });
-    let apart = prop::option::of(vec(member, 2));
-    (choices(kinds), apart).prop_map(|(choices, apart)| {
+    let split = prop::option::of(vec(member, 2));
+    (choices(kinds), split).prop_map(|(choices, split)| {
         let group = Group::new("group", choices);
-        if let Some(members) = apart { group.or_split(members) } else { group }
+        if let Some(members) = split { group.or_split(members) } else { group }
     })
 }
 

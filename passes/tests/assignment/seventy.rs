@@ -1,4 +1,4 @@
-//! Llama-3-70B in its real sizes: 80 layers, what fits in 38 GB, fused projections that come apart, the KV cache.
+//! Llama-3-70B in its real sizes: 80 layers, what fits in 38 GB, fused projections that are split, the KV cache.
 
 use samp_abi::{Format, ScaleAxis};
 use samp_passes::assignment::{
@@ -142,7 +142,7 @@ fn a_price_is_the_most_that_a_higher_limit_can_buy() {
 }
 
 #[test]
-fn a_fused_group_comes_apart_where_that_is_better() {
+fn a_fused_group_is_split_where_that_is_better() {
     let mut problem = model(&[NF4], &[NF4], &[F16]);
     let fused = choices([HIDDEN + 2.0 * KV, HIDDEN], 1.09e-13, &[NF4, INT8]);
     // The value projection is far more sensitive than the two others.

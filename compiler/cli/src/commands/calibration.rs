@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use samp_abi::{Format, Group, ScaleAxis};
-use samp_passes::{QuantOptions, transform::Rounding};
+use samp_passes::{QuantOptions, Rounding};
 
 use samp_compiler::{
     lower::{DEFAULT_QUALITY, QualityPass, quant_options},

@@ -12,11 +12,7 @@ use samp_compiler::{
     lower::{LowerOptions, Measurements, ModelSource, PlanSpec, lower_to_spec, recipe::LoadedRecipe},
     quantize::{BaselineWeights, EqualizationScales, Forward, State, TokenBatch},
 };
-use samp_passes::{
-    QuantOptions,
-    recipe::Recipe,
-    transform::{Rounding, Transform},
-};
+use samp_passes::{QuantOptions, Rounding, recipe::Recipe, transform::Transform};
 use serde_json::{Value, json};
 
 use crate::{

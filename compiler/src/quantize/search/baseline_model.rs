@@ -4,7 +4,7 @@ use std::path::Path;
 
 use samp_abi::{Format, TargetName};
 use samp_ir::{Diagnostic, Phase};
-use samp_passes::{QuantOptions, recipe::Recipe, transform::Rounding};
+use samp_passes::{QuantOptions, Rounding, recipe::Recipe};
 
 use crate::{
     import::Checkpoint,

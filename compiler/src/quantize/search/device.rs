@@ -6,7 +6,7 @@ use samp_abi::{
 };
 use samp_ir::Diagnostic;
 use samp_passes::{
-    Device, FormatCost, KvCost, legal_ops,
+    DeviceMemory, FormatCost, KvCost, legal_ops,
     recipe::{Recipe, Rule},
 };
 
@@ -22,7 +22,7 @@ pub(super) fn device(
     measurements: &Measurements,
     losses: &[CacheLoss],
     strata: &[String],
-) -> Result<Device, Diagnostic> {
+) -> Result<DeviceMemory, Diagnostic> {
     let lowered = |recipe: Recipe| {
         let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
         let options = LowerOptions { recipe, ..model.options.clone() };
@@ -43,7 +43,7 @@ pub(super) fn device(
         },
     };
     let kv = losses.iter().map(cost).collect();
-    Ok(Device { arena_bytes: spec.arena_bytes, split_arena_bytes: split, kv })
+    Ok(DeviceMemory { arena_bytes: spec.arena_bytes, split_arena_bytes: split, kv })
 }
 
 /// A recipe by which the members of every fused linear differ, so that each is split.

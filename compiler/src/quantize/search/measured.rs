@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use samp_ir::{Diagnostic, Module, Phase};
-use samp_passes::{Device, Sensitivities, matrices};
+use samp_passes::{DeviceMemory, Sensitivities, matrices};
 use samp_runtime::Progress;
 
 use super::{
@@ -53,7 +53,7 @@ pub struct Measured {
     pub(super) module: Module,
     pub(super) known: Sensitivities,
     pub(super) measurements: Measurements,
-    pub(super) device: Device,
+    pub(super) device: DeviceMemory,
     pub(super) record: MeasurementRecord,
     /// What may be predicted, after the audits so far.
     pub(super) budget: LossBudget,
@@ -99,7 +99,7 @@ impl SearchTask {
         let scales =
             Measurements { kv_scales: profile.kv_scales(model.spec.model.layers), sensitivities: None };
         let module = lower_model(&model.source, &model.options, &scales, Phase::Fused, &[])?.module;
-        let known = sensitivities(&profile).runnable(&matrices(&module), model.options.target);
+        let known = sensitivities(&profile).supported_by(&matrices(&module), model.options.target);
         let caches = CacheMeasurement {
             model: &model,
             measurements: &scales,

@@ -194,7 +194,7 @@ pub(super) fn data_blake3(records: &[TokenRecord]) -> String {
 #[cfg(test)]
 mod tests {
     use samp_abi::{Format, Group};
-    use samp_passes::transform::Rounding;
+    use samp_passes::Rounding;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! What is measured, and how thoroughly.
 
 use samp_abi::Format;
-use samp_passes::transform::Rounding;
+use samp_passes::Rounding;
 
 /// How thorough a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

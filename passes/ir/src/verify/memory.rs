@@ -8,8 +8,8 @@ use crate::{
     AddRmsNormOp, Dataflow, LiveRange, Module, OpId, OpKind, OpRef, Phase, ValueId, attribute, error_code,
 };
 
-/// Bytes that every offset is a multiple of.
-const ALIGNMENT: u64 = 64;
+/// Every tensor of the arena starts on a multiple of so many bytes: a cache line, and enough for any vector load.
+pub const ARENA_ALIGNMENT: u64 = 64;
 
 pub(super) const RULES: &[OpRule] = &[
     OpRule {
@@ -44,8 +44,8 @@ fn offsets(op: OpRef<'_>) -> Outcome {
     }
     let tensors = op.results().into_iter().filter(|&r| !op.module().is_cache(r)).count();
     equal("number of offsets", tensors, op.offsets().len())?;
-    let aligned = op.offsets().iter().all(|o| o.is_multiple_of(ALIGNMENT));
-    demand(aligned, "offsets", format!("multiples of {ALIGNMENT}"), format!("{:?}", op.offsets()))
+    let aligned = op.offsets().iter().all(|o| o.is_multiple_of(ARENA_ALIGNMENT));
+    demand(aligned, "offsets", format!("multiples of {ARENA_ALIGNMENT}"), format!("{:?}", op.offsets()))
 }
 
 /// A tensor with its place.

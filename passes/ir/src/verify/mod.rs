@@ -7,6 +7,7 @@ mod phases;
 mod rule;
 mod shapes;
 
+pub use memory::ARENA_ALIGNMENT;
 use rule::{GraphRule, OpRule, Violation};
 
 use crate::{Diagnostic, Family, Location, Module, OpRef, Phase, raw, structure};

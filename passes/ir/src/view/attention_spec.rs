@@ -5,7 +5,7 @@
 pub struct AttentionSpec {
     /// The layer whose cache is used.
     pub layer: u64,
-    /// Query heads.
+    /// Query heads; `kv_heads` divides them.
     pub heads: u64,
     /// Key/value heads; divides `heads`.
     pub kv_heads: u64,

@@ -57,27 +57,27 @@ views! {
 
     /// `samp.embed`: `y[t] = weight[tokens[t]]`.
     EmbedOp: Embed {
-        /// Token ids.
+        /// The id of each token.
         tokens = 0
     }
 
     /// `samp.rms_norm`: `y[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`.
     RmsNormOp: RmsNorm {
-        /// Input.
+        /// What is normalised, row by row.
         x = 0
     }
 
     /// `samp.add_rms_norm`: `sum = x + residual`, `y = rms_norm(sum)`.
     AddRmsNormOp: AddRmsNorm {
-        /// First summand.
+        /// The first summand.
         x = 0,
-        /// Second summand.
+        /// The second summand.
         residual = 1
     }
 
     /// `samp.linear`: `y[t] = weight · x[t] + bias`.
     LinearOp: Linear {
-        /// Input.
+        /// The input of the linear, as wide as its weight has columns.
         x = 0
     }
 
@@ -97,7 +97,7 @@ views! {
         k = 1,
         /// Values, `kv_heads · head_dim` wide.
         v = 2,
-        /// The cache.
+        /// The layer's cache before the append.
         kv = 3
     }
 
@@ -107,7 +107,7 @@ views! {
         qkv = 0,
         /// Position of each token.
         positions = 1,
-        /// The cache.
+        /// The layer's cache before the append.
         kv = 2
     }
 
@@ -130,17 +130,17 @@ views! {
 
     /// `samp.add`: `y = a + b`.
     AddOp: Add {
-        /// First summand.
+        /// The first summand.
         a = 0,
-        /// Second summand.
+        /// The second summand.
         b = 1
     }
 
     /// `samp.gather`: `y[o] = x[rows[o]]`; from here on rows are the step's outputs, no longer its tokens.
     GatherOp: Gather {
-        /// Input.
+        /// The rows to take from.
         x = 0,
-        /// Row numbers.
+        /// Which rows are taken, in order.
         rows = 1
     }
 }

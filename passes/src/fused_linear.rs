@@ -1,12 +1,12 @@
-//! Joining linears that read the same input into one.
+//! Fusing linears that read the same input into one, which the passes `fuse_qkv` and `fuse_gate_up` share.
 
 use samp_ir::{Dtype, LinearOp, Module, OpId, TensorType, ValueId, WeightOp};
 
 /// The transform of a weight that is made of several tensors, their rows one after another.
 pub const CONCAT: &str = "concat";
 
-/// Whether these linears can become one: same input, all with a bias or none, results and weights used once.
-pub fn are_joinable(members: &[LinearOp<'_>]) -> bool {
+/// Whether these linears can be fused: same input, all with a bias or none, results and weights used once.
+pub fn can_fuse(members: &[LinearOp<'_>]) -> bool {
     let first = members[0];
     members.iter().all(|m| {
         m.x() == first.x()
@@ -20,18 +20,19 @@ pub fn are_joinable(members: &[LinearOp<'_>]) -> bool {
 /// are dead once their uses are gone.
 ///
 /// # Panics
-/// If the members are not joinable.
-pub fn join(module: &mut Module, place: OpId, label: &str, members: &[OpId]) -> ValueId {
-    let parts = Parts::of(module, label, members);
+/// If one of the members is no linear.
+pub fn fuse(module: &mut Module, place: OpId, label: &str, members: &[OpId]) -> ValueId {
+    let operands = FusedOperands::from_members(module, label, members);
     let mut builder = module.before(place);
-    let weight = builder.weight(label, &parts.weights, &[CONCAT], parts.weight_type);
-    let bias =
-        parts.bias_type.map(|ty| builder.weight(&format!("{label}.bias"), &parts.biases, &[CONCAT], ty));
-    builder.linear(label, parts.x, weight, bias)
+    let weight = builder.weight(label, &operands.weights, &[CONCAT], operands.weight_type);
+    let bias = operands
+        .bias_type
+        .map(|ty| builder.weight(&format!("{label}.bias"), &operands.biases, &[CONCAT], ty));
+    builder.linear(label, operands.x, weight, bias)
 }
 
-/// What the joined linear is made of.
-struct Parts {
+/// What the fused linear is made of.
+struct FusedOperands {
     x: ValueId,
     weights: Vec<String>,
     weight_type: TensorType,
@@ -39,17 +40,17 @@ struct Parts {
     bias_type: Option<TensorType>,
 }
 
-impl Parts {
-    fn of(module: &Module, label: &str, members: &[OpId]) -> Parts {
+impl FusedOperands {
+    fn from_members(module: &Module, label: &str, members: &[OpId]) -> FusedOperands {
         let members: Vec<LinearOp<'_>> = members
             .iter()
-            .map(|&id| module.view(id).unwrap_or_else(|| panic!("{label} joins linears")))
+            .map(|&id| module.view(id).unwrap_or_else(|| panic!("{label} fuses linears")))
             .collect();
         let weights: Vec<WeightOp<'_>> = members.iter().map(|m| m.weight()).collect();
         let biases: Vec<WeightOp<'_>> = members.iter().filter_map(|m| m.bias()).collect();
         let rows = |w: &WeightOp<'_>| w.tensor_type().rows().unwrap_or(0);
         let cols = weights[0].tensor_type().width();
-        Parts {
+        FusedOperands {
             x: members[0].x(),
             weight_type: TensorType::matrix(weights.iter().map(rows).sum(), cols, common_dtype(&weights)),
             bias_type: (!biases.is_empty()).then(|| {
