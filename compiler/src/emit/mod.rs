@@ -8,6 +8,7 @@
 
 mod check;
 pub(crate) mod disk;
+mod encoded_weights;
 pub(crate) mod error;
 mod golden;
 mod hash;
@@ -19,8 +20,9 @@ mod pack;
 pub(crate) mod staging;
 mod weight_files;
 
-use std::{fs, io, os::unix::fs::FileExt, path::Path};
+use std::{fs, os::unix::fs::FileExt, path::Path};
 
+pub use encoded_weights::EncodedWeights;
 pub use error::{CodeError, EmitError, ProbeError};
 pub use golden::Probe;
 pub use machine_code::{CODE_REPORT, CubinFile, MachineCode};
@@ -38,22 +40,15 @@ use self::{
 };
 use crate::{
     import::{CarriedFile, Checkpoint, FileIdentity},
-    lower::{PlanSpec, TensorSpec},
+    lower::PlanSpec,
 };
 use samp_abi::plan::{GOLDEN_FILE, Plan};
-use samp_kernels::encoded::Encoded;
 use samp_runtime::Progress;
 
 /// The file that shows the planned graph to people.
 pub const GRAPH_FILE: &str = "plan.mlir";
 /// The file that says what is known of the plan's precision.
 pub const CERTIFICATE_FILE: &str = "certificate.json";
-
-/// Weights that were encoded beforehand, such as those that calibration rounded.
-pub trait EncodedWeights: Sync {
-    /// The weight of `spec` in its format, row-major. Bytes that are no longer what was encoded are an error.
-    fn encoded(&self, spec: &TensorSpec) -> io::Result<Encoded>;
-}
 
 /// How to emit.
 pub struct EmitOptions<'a> {

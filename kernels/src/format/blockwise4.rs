@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 use samp_abi::{BLOCK as ABI_BLOCK, Component, Format};
 
-use super::{EncodeError, Input, absmax, double_quant};
+use super::{arithmetic::absmax, double_quant, error::EncodeError, input::Input};
 use crate::encoded::{Encoded, EncodedRef};
 
 const BLOCK: usize = ABI_BLOCK as usize;

@@ -67,7 +67,7 @@ pub(super) fn encode(absmax: &[f32], codes: &mut [u8], scales: &mut [f32]) -> f3
         for (c, value) in centred.iter_mut().zip(values) {
             *c = value - offset;
         }
-        *scale = super::absmax(centred);
+        *scale = super::arithmetic::absmax(centred);
         if *scale == 0.0 {
             codes.fill(0);
             continue;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use samp_abi::{Component, Format};
 
 use super::{
-    EncodeError,
+    error::EncodeError,
     input::{Chunk, Input},
 };
 use crate::encoded::{Encoded, EncodedRef};

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 use samp_abi::{Component, ScaleAxis};
 
-use super::{EncodeError, Input, absmax};
+use super::{arithmetic::absmax, error::EncodeError, input::Input};
 use crate::encoded::{Encoded, EncodedRef};
 
 /// The largest E4M3 value.

@@ -3,8 +3,15 @@
 use rayon::prelude::*;
 use samp_abi::{Format, Layout};
 
-use super::{EncodeError, RowSource, absmax};
+use super::{arithmetic::absmax, error::EncodeError};
 use crate::encoded::Encoded;
+
+/// Rows of a tensor as f32, produced on demand, so that a large tensor is never whole in memory as f32.
+pub trait RowSource: Sync {
+    /// Writes rows `first..` into `out`, which is a whole number of rows. Called from several threads, and more than
+    /// once for a row where a format needs two passes.
+    fn read(&self, first: usize, out: &mut [f32]);
+}
 
 /// Values that one task reads at a time, as far as whole rows allow.
 const CHUNK: usize = 1 << 16;

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use samp_abi::Component;
 
 use super::{
-    EncodeError, absmax,
+    arithmetic::{absmax, round_ties_even},
+    error::EncodeError,
     input::{Chunk, Input},
-    round_ties_even,
 };
 use crate::encoded::{Encoded, EncodedRef, misplaced_column};
 

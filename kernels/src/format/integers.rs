@@ -16,7 +16,12 @@ use half::f16;
 use rayon::prelude::*;
 use samp_abi::{Component, Format, Layout};
 
-use super::{EncodeError, Input, absmax, code_in_run, pack, round_ties_even};
+use super::{
+    arithmetic::{absmax, round_ties_even},
+    bit_planes::{code_in_run, pack},
+    error::EncodeError,
+    input::Input,
+};
 use crate::encoded::{Encoded, EncodedRef};
 
 /// The value of every symmetric int4 code, without scale.

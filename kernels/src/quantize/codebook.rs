@@ -5,7 +5,7 @@
 use samp_abi::{ABSMAX_GROUP, Format};
 
 use super::matmul::WIDE;
-use super::scale_search::ScaleSearch;
+use super::scale_grid::ScaleSearch;
 use crate::format::{
     Coding, FP8_MAX, absmax_code, absmax_of, coding_of, f32_to_fp8, fp8_scale, group_scale, int8_scale,
     round_ties_even, table,

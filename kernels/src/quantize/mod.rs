@@ -18,6 +18,7 @@ mod hessian;
 mod matmul;
 mod output_error;
 mod round;
+mod scale_grid;
 mod scale_search;
 mod store;
 
@@ -27,7 +28,7 @@ pub use hadamard::HadamardRotation;
 pub use hessian::{Hessian, HessianError};
 pub use output_error::{output_energy, output_error};
 pub use round::{RoundedTensor, gptq, nearest};
-pub use scale_search::ScaleSearch;
+pub use scale_grid::ScaleSearch;
 
 use crate::format::RowSource;
 use samp_abi::Format;

@@ -1,6 +1,9 @@
 //! Sixteen f32 lanes, or eight of f64, in two AVX2 registers.
 
-use super::{F64_LANES, F64x8, Job, LANES, Lanes};
+use super::{
+    f64x8::{F64_LANES, F64x8},
+    lanes::{Job, LANES, Lanes},
+};
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX2, FMA and F16C; made only by [`run`].

@@ -1,6 +1,9 @@
 //! Sixteen f32 lanes, or eight of f64, in plain Rust.
 
-use super::{F64_LANES, F64x8, LANES, Lanes, fp8_as_f16};
+use super::{
+    f64x8::{F64_LANES, F64x8},
+    lanes::{LANES, Lanes, fp8_as_f16},
+};
 use half::{bf16, f16};
 use std::array::from_fn;
 

@@ -14,11 +14,13 @@ mod formats;
 mod front;
 mod headline;
 mod heatmap;
+mod inputs;
 mod layer_names;
 mod layers;
 mod markup;
 mod outliers;
 mod page;
+mod price;
 mod quality;
 mod scale;
 mod scatter;
@@ -26,27 +28,7 @@ mod section;
 mod source;
 mod table;
 
-use samp_abi::plan::Plan;
-
-pub use cost::Price;
+pub use inputs::ReportInputs;
 pub use layer_names::split_layer;
 pub use page::page;
-
-use samp_compiler::certificate::{Certificate, QualityEvidence};
-
-/// What a page is made from.
-#[derive(Clone, Copy)]
-pub struct ReportInputs<'a> {
-    /// What the plan does.
-    pub plan: &'a Plan,
-    /// What is known of its precision.
-    pub certificate: &'a Certificate,
-    /// What machines cost.
-    pub prices: &'a [Price],
-}
-
-impl<'a> ReportInputs<'a> {
-    fn quality(&self) -> Option<&'a QualityEvidence> {
-        self.certificate.quality.as_ref()
-    }
-}
+pub use price::Price;

@@ -5,7 +5,7 @@
 
 use std::{
     os::unix::fs::symlink,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -127,12 +127,7 @@ fn the_pages_links_lead_somewhere() {
     assert!(readme.lines().count() <= 120, "{} lines", readme.lines().count());
     let shown = readme.lines().filter(|line| line.starts_with("$ samp ")).count();
     assert_eq!(shown, examples(&readme).len(), "every example of the README stands in a `console` block");
-    let docs =
-        std::fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
-    let decisions = std::fs::read_dir(root().join("docs/decisions")).expect("decisions");
-    let pages = docs.chain(decisions.map(|entry| entry.expect("an entry").path()));
-    let pages = pages.filter(|page| page.extension().is_some_and(|e| e == "md"));
-    for page in pages.chain([root().join("README.md"), root().join("kernels/harness/results/README.md")]) {
+    for page in pages() {
         let words = std::fs::read_to_string(&page).expect("a page");
         for target in words.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or_default();
@@ -142,4 +137,48 @@ fn the_pages_links_lead_somewhere() {
             }
         }
     }
+}
+
+/// The Markdown pages of the project, its history aside.
+fn pages() -> Vec<PathBuf> {
+    let folder = |name: &str| std::fs::read_dir(root().join(name)).expect("a folder of pages");
+    let found = folder("docs").chain(folder("docs/decisions")).map(|entry| entry.expect("an entry").path());
+    let found = found.filter(|page| page.extension().is_some_and(|e| e == "md"));
+    found.chain(["README.md", "kernels/bench/results/README.md"].map(|page| root().join(page))).collect()
+}
+
+/// The part of a marked word that can be looked for: a path in one of the top folders, up to a name in capitals or a `*`.
+fn path_in(word: &str) -> Option<&str> {
+    const FOLDERS: [&str; 7] = ["compiler", "docs", "kernels", "passes", "runtime", "testdata", ".ci"];
+    let (top, below) = word.split_once('/')?;
+    let path = |c: char| c.is_ascii_alphanumeric() || "/._-*".contains(c);
+    if !FOLDERS.contains(&top) || !word.chars().all(path) {
+        return None;
+    }
+    let stands_for_any = |part: &str| {
+        part.contains('*') || part.split(['.', '_']).any(|p| p.len() > 3 && p == p.to_uppercase())
+    };
+    let mut length = top.len();
+    for part in below.split('/') {
+        if stands_for_any(part) && !matches!(part, "README.md") {
+            break;
+        }
+        length += 1 + part.len();
+    }
+    Some(&word[..length])
+}
+
+#[test]
+fn the_paths_that_pages_name_exist() {
+    let mut gone = vec![];
+    for page in pages() {
+        let words = std::fs::read_to_string(&page).expect("a page");
+        let marked = words.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let missing = marked.filter_map(path_in).filter(|path| !root().join(path).exists());
+        gone.extend(missing.map(|path| format!("{}: {path}", page.display())));
+    }
+    assert!(gone.is_empty(), "{}", gone.join("\n"));
+    assert_eq!(path_in("kernels/src/targets/NAME.measured.json"), Some("kernels/src/targets"));
+    assert_eq!(path_in("passes/src/gone.rs"), Some("passes/src/gone.rs"));
+    assert_eq!(path_in("fast/exact"), None);
 }

@@ -22,7 +22,10 @@ use samp_abi::{
 };
 
 use super::*;
-use crate::{certificate::Certificate, lower::SourceSpec};
+use crate::{
+    certificate::Certificate,
+    lower::{SourceSpec, TensorSpec},
+};
 use samp_runtime::Silent;
 
 const COLS: u64 = 128;

@@ -12,7 +12,7 @@ use std::{
 use samp_kernels::cuda::Source;
 
 use crate::{
-    Kernel,
+    Build, CompileError, Kernel,
     unit::{self, Edit, Files},
 };
 
@@ -28,63 +28,6 @@ const FLAGS: [&str; 9] = [
     "-ffp-contract=off",
     "-DSAMP_EMULATE",
 ];
-
-/// Whether loads and stores are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Build {
-    /// Fast; barriers, alignment, and operands and fences of matrix units are checked nonetheless.
-    Plain,
-    /// Every load and store is checked for bounds and races, two to four times slower. Threads of a block race on shared
-    /// and global memory, blocks and launches on global memory, where fences and `grid_wait` order them.
-    Checked,
-}
-
-/// Why a kernel could not be compiled.
-#[derive(Debug, thiserror::Error)]
-pub enum CompileError {
-    /// There is no C++ compiler.
-    #[error(
-        "no C++ compiler: `{tried}` cannot be run ({source}); install g++ or clang++, or name one in SAMP_CXX"
-    )]
-    NoCompiler {
-        /// The last one that was tried.
-        tried: String,
-        /// Why it cannot be run.
-        source: io::Error,
-    },
-    /// The compiler refused the source.
-    #[error("{kernel} does not compile for the host:\n{log}")]
-    Refused {
-        /// The kernel.
-        kernel: &'static str,
-        /// What the compiler said.
-        log: String,
-    },
-    /// The text to be replaced is not there once.
-    #[error("{file} holds the text to be replaced {found} times instead of once")]
-    Edit {
-        /// The file.
-        file: String,
-        /// How often.
-        found: usize,
-    },
-    /// Files could not be written or read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// The compiled kernel could not be loaded.
-    #[error("{kernel} cannot be loaded: {source}")]
-    Load {
-        /// The kernel.
-        kernel: &'static str,
-        /// What went wrong.
-        source: libloading::Error,
-    },
-}
 
 /// Compiles kernels for the host and keeps them in a folder, which several processes may share.
 #[derive(Clone, Debug)]

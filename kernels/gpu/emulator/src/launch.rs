@@ -12,7 +12,7 @@ use libloading::{Library, Symbol};
 use samp_kernels::cuda::Grid;
 
 use crate::{
-    Arg, Build, Fault, LaunchError, MAX_SHARED_BYTES, MAX_THREADS, Parameter,
+    Arg, Build, Fault, LaunchError, MAX_SHARED_BYTES, MAX_THREADS, Options, Parameter, Stats,
     ffi::{self, Entry, FaultRecord, Region, samp_emu_launch},
 };
 
@@ -60,62 +60,6 @@ impl From<Grid> for Launch {
         let block = [grid.threads, 1, 1];
         Launch { grid: grid.blocks, block, shared_bytes: grid.shared_bytes as usize }
     }
-}
-
-/// When asynchronous copies and products take effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum AsyncMode {
-    /// As soon as they are issued.
-    Early,
-    /// Not before they are waited for, or every thread waits.
-    Late,
-    /// One or the other, at random.
-    Either,
-}
-
-impl AsyncMode {
-    /// All of them.
-    pub const ALL: [AsyncMode; 3] = [AsyncMode::Early, AsyncMode::Late, AsyncMode::Either];
-}
-
-/// What the device decides as it likes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Decides the order of blocks and threads.
-    pub seed: u64,
-    /// Decides when asynchronous work happens.
-    pub async_mode: AsyncMode,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { seed: 0, async_mode: AsyncMode::Either }
-    }
-}
-
-/// What a launch did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Stats {
-    /// Blocks that ran.
-    pub blocks: u64,
-    /// Switches between threads.
-    pub switches: u64,
-    /// Arrivals of threads at operations of a warp or warpgroup.
-    pub collectives: u64,
-    /// Matrix products of a warp.
-    pub products: u64,
-    /// Matrix products of a warpgroup.
-    pub warpgroup_products: u64,
-    /// `load_matrix` operations.
-    pub matrix_loads: u64,
-    /// 8x8 matrices among them whose rows shared a bank.
-    pub bank_conflicts: u64,
-    /// Bytes copied asynchronously.
-    pub copied_bytes: u64,
-    /// Loads and stores that were checked.
-    pub checked: u64,
 }
 
 impl Kernel {

@@ -32,16 +32,22 @@
 mod arg;
 mod buffer;
 mod compile;
+mod error;
 mod fault;
 mod ffi;
 mod launch;
+mod options;
+mod stats;
 mod unit;
 
 pub use arg::{Arg, Parameter};
 pub use buffer::Buffer;
-pub use compile::{Build, CompileError, Emulator};
+pub use compile::Emulator;
+pub use error::CompileError;
 pub use fault::{Fault, FaultKind, LaunchError};
-pub use launch::{AsyncMode, Kernel, Launch, Options, Stats};
+pub use launch::{Kernel, Launch};
+pub use options::{AsyncMode, Build, Options};
+pub use stats::Stats;
 pub use unit::Edit;
 
 /// Most shared memory that a block can have on the GPUs that samp targets, in bytes.

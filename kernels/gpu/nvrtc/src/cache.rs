@@ -7,7 +7,7 @@ use std::{
 
 use samp_kernels::cuda::Source;
 
-use crate::{Arch, Cubin, Report, compile::key};
+use crate::{Arch, Cubin, Report, options::key};
 
 /// A folder of compiled kernels. Each entry is named by the hash of everything that decides its bytes, so none is ever
 /// out of date; any may be deleted. Several processes may share it.

@@ -10,16 +10,11 @@ use std::{
 use samp_kernels::cuda::{HEADERS, Source};
 
 use crate::{
-    Arch, Cache, Report,
+    Arch, Cache, Cubin, Report,
     api::Api,
     find::{Candidate, VARIABLE, folders},
+    options::{VERSION, key, options},
 };
-
-/// The version that the sources are written for; another minor version gives other machine code.
-const VERSION: (i32, i32) = (13, 0);
-
-/// Options beside the architecture. C++17 and round-to-nearest arithmetic as written; multiply–adds are fused.
-const OPTIONS: [&str; 3] = ["--std=c++17", "--ptxas-options=-v", "--restrict"];
 
 /// The remedy for a missing compiler.
 const REMEDY: &str = "run `.ci/setup`, which fetches it (PyPI wheel nvidia-cuda-nvrtc 13.0.88), or install CUDA 13.0, \
@@ -76,23 +71,6 @@ fn list(folders: &[PathBuf]) -> String {
     let mut named: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     named.dedup();
     named.join(", ")
-}
-
-/// Machine code of one kernel for one architecture.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Cubin {
-    /// An ELF file, as the driver loads it.
-    pub bytes: Vec<u8>,
-    /// What the code takes.
-    pub report: Report,
-    /// The compiler's log, without the time it took.
-    pub log: String,
-}
-
-impl std::fmt::Debug for Cubin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Cubin {{ {} bytes, {:?} }}", self.bytes.len(), self.report)
-    }
 }
 
 /// The loaded compiler. Compilations may run on several threads at once.
@@ -176,25 +154,6 @@ impl Nvrtc {
             .join("\n");
         Ok(Cubin { bytes, report: Report::parse(&log), log })
     }
-}
-
-fn options(source: &Source, arch: Arch) -> impl Iterator<Item = String> {
-    let arch = format!("--gpu-architecture={arch}");
-    let defines = source.macros().map(|(name, value)| format!("--define-macro={name}={value}"));
-    OPTIONS.into_iter().map(str::to_owned).chain([arch]).chain(defines)
-}
-
-/// A hash of all that decides the machine code.
-pub(crate) fn key(source: &Source, arch: Arch) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    add(&format!("NVRTC {}.{}", VERSION.0, VERSION.1));
-    source.texts().flat_map(|(name, text)| [name, text]).for_each(&mut add);
-    options(source, arch).for_each(|option| add(&option));
-    hasher.finalize()
 }
 
 /// A source as the library takes it.

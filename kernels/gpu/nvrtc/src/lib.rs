@@ -13,10 +13,13 @@ mod api;
 mod arch;
 mod cache;
 mod compile;
+mod cubin;
 mod find;
+mod options;
 mod report;
 
 pub use arch::Arch;
 pub use cache::Cache;
-pub use compile::{Cubin, Nvrtc, NvrtcError};
+pub use compile::{Nvrtc, NvrtcError};
+pub use cubin::Cubin;
 pub use report::Report;

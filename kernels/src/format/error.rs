@@ -1,0 +1,59 @@
+//! Why a tensor cannot be encoded.
+
+use samp_abi::Format;
+
+/// Why a tensor cannot be encoded. Of several faults the first in row-major order is reported.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EncodeError {
+    /// The width does not fit the format's blocks.
+    #[error("{format} needs a multiple of {multiple} columns, found {cols}")]
+    Columns {
+        /// The format.
+        format: Format,
+        /// What it needs.
+        multiple: usize,
+        /// What was given.
+        cols: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error("row {row}, column {col} holds {value}, which {format} cannot represent")]
+    NotFinite {
+        /// The format.
+        format: Format,
+        /// Where.
+        row: usize,
+        /// Where.
+        col: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A finite value is too large for a 16-bit float that the format stores it in, or its group's scale.
+    #[error(
+        "row {row}, column {col} holds {value}, beyond the range of {format}; saturating it would change the model: \
+         choose a format with f32 scales or wider values"
+    )]
+    Overflow {
+        /// The format.
+        format: Format,
+        /// Where.
+        row: usize,
+        /// Where.
+        col: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The sum of all block absmax values is not a finite f32.
+    #[error("the mean of the block maxima, which {format} stores, overflows f32: the values are too large")]
+    MeanOverflow {
+        /// The format.
+        format: Format,
+    },
+    /// The outlier columns are not ascending, or not columns of the tensor.
+    #[error("outlier columns must ascend and be less than {cols}; column {column} does not")]
+    OutlierColumns {
+        /// Columns of the tensor.
+        cols: usize,
+        /// The first one at fault.
+        column: u32,
+    },
+}
