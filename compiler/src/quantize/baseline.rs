@@ -13,7 +13,7 @@ use samp_kernels::{
 use samp_runtime::Weights;
 
 use super::{
-    equalization::EqualizationScales, error::QuantizeError, spill::SpilledTensor, values::transformed,
+    equalization_scales::EqualizationScales, error::QuantizeError, spill::SpilledTensor, values::transformed,
 };
 use crate::{
     import::Checkpoint,

@@ -1,20 +1,15 @@
-//! The scales by which pairs of linears are equalized.
+//! How the scales by which pairs of linears are equalized are found.
 
 use std::collections::BTreeMap;
 
 use samp_ir::Diagnostic;
 use samp_passes::transform::{Pair, Transform};
 
-use super::values;
+use super::{equalization_scales::EqualizationScales, values};
 use crate::{
     import::Checkpoint,
     lower::{PlanSpec, TensorSpec},
 };
-
-/// The scale of every channel of every pair that the `equalize` pass found, by the pair's name: producer rows are divided
-/// by it, consumer columns multiplied.
-#[derive(Clone, Debug, Default)]
-pub struct EqualizationScales(BTreeMap<String, Vec<f32>>);
 
 impl EqualizationScales {
     /// Scales that give each channel's producer row and consumer columns the same root mean square.
@@ -46,11 +41,6 @@ impl EqualizationScales {
             ))
         });
         Ok(EqualizationScales(scales.collect()))
-    }
-
-    /// The scales of a pair, if it is equalized.
-    pub fn scales(&self, pair: &Pair) -> Option<&[f32]> {
-        self.0.get(&pair.name).map(Vec::as_slice)
     }
 }
 

@@ -13,6 +13,7 @@ mod calibration_tokens;
 pub mod data;
 mod divergence;
 mod equalization;
+mod equalization_scales;
 mod error;
 mod forward;
 mod rounding;
@@ -23,7 +24,7 @@ mod token_batch;
 mod values;
 
 pub use baseline::BaselineWeights;
-pub use equalization::EqualizationScales;
+pub use equalization_scales::EqualizationScales;
 pub use error::QuantizeError;
 pub use forward::{Forward, State};
 pub use rounding::RoundedStore;

@@ -4,7 +4,7 @@ use samp_ir::Diagnostic;
 use samp_kernels::{format::RowSource, quantize::HadamardRotation};
 use samp_passes::transform::{Rotation, Transform};
 
-use super::equalization::EqualizationScales;
+use super::equalization_scales::EqualizationScales;
 use crate::{error_code, import::Checkpoint, lower::TensorSpec};
 
 /// The values of a tensor after all its transforms but rounding, row-major.
