@@ -156,7 +156,7 @@ fn path_in(word: &str) -> Option<&str> {
         return None;
     }
     let stands_for_any = |part: &str| {
-        part.contains('*') || part.split(['.', '_']).any(|p| p.len() > 3 && p == p.to_uppercase())
+        part.contains('*') || part.split(['.', '_', '-']).any(|p| p.len() > 3 && p == p.to_uppercase())
     };
     let mut length = top.len();
     for part in below.split('/') {
