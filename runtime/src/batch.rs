@@ -1,18 +1,8 @@
 //! What goes into a step and what comes out of it.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
-use crate::error::EngineError;
-
-/// A sequence of an [`Engine`](crate::Engine); never given twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SequenceId(pub(crate) u64);
-
-impl fmt::Display for SequenceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sequence {}", self.0)
-    }
-}
+use crate::{error::EngineError, sequence_id::SequenceId};
 
 /// New tokens of one sequence.
 #[derive(Clone, Copy, Debug)]

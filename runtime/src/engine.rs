@@ -9,12 +9,13 @@ use samp_kernels::{
 };
 
 use crate::{
-    batch::{BatchLayout, Chunk, Logits, Outputs, SequenceId},
+    batch::{BatchLayout, Chunk, Logits, Outputs},
     device::{Batch, Device, DeviceError, DeviceKind, Observer},
     error::EngineError,
     kv::{KvUsage, PagePool},
     plan::OpenPlan,
     progress::{Progress, Silent},
+    sequence_id::SequenceId,
 };
 
 /// What the caller of an engine chooses.

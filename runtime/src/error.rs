@@ -1,6 +1,6 @@
 //! Why the engine refused, and what a failed self-test found.
 
-use crate::{batch::SequenceId, device::DeviceError, kv::OutOfPages};
+use crate::{device::DeviceError, kv::OutOfPages, sequence_id::SequenceId};
 
 /// Why the engine refused. It is then as it was before the call.
 #[derive(Debug, thiserror::Error)]

@@ -9,11 +9,12 @@ use samp_abi::plan::Plan;
 use samp_kernels::sample::{SampleRequest, SampledToken};
 
 use crate::{
-    batch::{Outputs, SequenceId},
+    batch::Outputs,
     detokenize::Detokenizer,
     engine::Engine,
     error::EngineError,
     sample::{Sampled, Sampler, Sampling, SamplingError},
+    sequence_id::SequenceId,
     tokenizer::{SpecialTokens, Tokenizer, TokenizerError},
 };
 

@@ -21,9 +21,10 @@ mod library_panic;
 pub mod plan;
 pub mod progress;
 pub mod sample;
+mod sequence_id;
 pub mod tokenizer;
 
-pub use batch::{Chunk, Logits, Outputs, SequenceId};
+pub use batch::{Chunk, Logits, Outputs};
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use detokenize::Detokenizer;
 pub use device::{
@@ -37,6 +38,7 @@ pub use library_panic::{LibraryError, catch_library_panic};
 pub use plan::{Fault, OpenPlan, PlanError, open, open_staged, validate, validate_manifest};
 pub use progress::{Progress, Silent};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};
+pub use sequence_id::SequenceId;
 pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};
 
 // Sizes in plans are 64-bit and become `usize` without further ado.

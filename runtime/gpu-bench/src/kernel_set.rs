@@ -6,7 +6,7 @@ use samp_abi::{ElementType, Format, Group, ScaleAxis};
 use samp_kernels::{cuda::Source, target::Target};
 
 use crate::{
-    bench::{attention::KvFormat, linear::LinearProblem, row_kernels::RowKernel, step},
+    bench::{kv_format::KvFormat, linear::LinearProblem, row_kernels::RowKernel, step},
     error::GpuError,
     memory,
     model_shape::{BenchModel, Projection},

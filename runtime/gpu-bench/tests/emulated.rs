@@ -7,8 +7,9 @@ use samp_emulator::{Build, Options};
 use samp_gpu_bench::{
     Gpu,
     bench::{
-        attention::{KvFormat, Workload},
+        attention::Workload,
         kernels::{Bench, KernelSweep},
+        kv_format::KvFormat,
         linear::{LinearNames, LinearProblem},
         report::Report,
         step::{ModelStep, StepKind, StepNames},

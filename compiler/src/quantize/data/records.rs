@@ -26,10 +26,14 @@ pub fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
 
 #[cfg(not(feature = "parquet"))]
 fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
-    let message = "this samp was built without parquet";
-    Err(Diagnostic::unsupported(error_code::PARQUET, message)
+    Err(built_without_parquet(path))
+}
+
+#[cfg(any(test, not(feature = "parquet")))]
+fn built_without_parquet(path: &Path) -> Diagnostic {
+    Diagnostic::unsupported(error_code::PARQUET, "this samp was built without parquet")
         .in_file(path.display().to_string())
-        .hint("build it with --features parquet, or write the records as JSON lines"))
+        .hint("build it with --features parquet, or write the records as JSON lines")
 }
 
 fn documents(file: &str, text: &str) -> Result<Vec<SourceRecord>, Diagnostic> {
@@ -85,6 +89,13 @@ mod tests {
         let records = parse("a.txt", b"\n \none\n two\r\n\n\t\n\nthree").unwrap();
         let texts: Vec<&Content> = records.iter().map(|r| &r.content).collect();
         assert_eq!(texts, [&Content::Text("one\n two\n".into()), &Content::Text("three\n".into())]);
+    }
+
+    /// What a build without the feature says, which a build with it can show as well.
+    #[test]
+    fn a_build_without_parquet_says_what_to_do() {
+        let shown = built_without_parquet(Path::new("a.parquet")).to_string();
+        assert!(shown.contains("error[E1006]") && shown.contains("hint: build it with"), "{shown}");
     }
 
     #[test]

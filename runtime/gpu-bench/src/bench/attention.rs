@@ -1,10 +1,9 @@
 //! Attention over a paged cache: of one token of each sequence, and of whole prompts.
 
-use samp_abi::{Format, ScaleAxis};
 use samp_kernels::attention::{KvGeometry, cuda::Attention};
 use samp_runtime::device::gpu::{Arg, Driver};
 
-use super::report::AttentionRow;
+use super::{kv_format::KvFormat, report::AttentionRow};
 use crate::{
     error::GpuError,
     gpu::Gpu,
@@ -16,32 +15,6 @@ use crate::{
 
 /// Positions of a page, as the compiler makes them.
 pub const PAGE_TOKENS: u32 = 16;
-
-/// How keys and values are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum KvFormat {
-    /// IEEE binary16, without scales.
-    F16,
-    /// E4M3 with scales of 1.
-    Fp8,
-}
-
-impl KvFormat {
-    /// Its name in tables.
-    pub fn name(self) -> &'static str {
-        if self == KvFormat::F16 { "f16" } else { "fp8" }
-    }
-
-    /// The format of keys and values.
-    pub fn format(self) -> Format {
-        if self == KvFormat::F16 { Format::F16 } else { Format::Fp8E4m3(ScaleAxis::Tensor) }
-    }
-
-    /// Valid keys and values.
-    pub fn pattern(self) -> Pattern {
-        if self == KvFormat::F16 { Pattern::HALVES } else { Pattern::FP8 }
-    }
-}
 
 /// Sequences and positions of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

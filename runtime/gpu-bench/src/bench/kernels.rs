@@ -5,7 +5,8 @@ use samp_kernels::target::Target;
 use samp_runtime::device::gpu::Driver;
 
 use super::{
-    attention::{KvFormat, Workload},
+    attention::Workload,
+    kv_format::KvFormat,
     linear::{Candidate, LinearNames, LinearProblem, Operands},
     report::{Ceilings, Report},
     row_kernels::{self, RowKernel},

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod kernels;
+pub mod kv_format;
 pub mod linear;
 pub mod report;
 pub mod row_kernels;

@@ -9,7 +9,7 @@ use samp_kernels::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ACTIVATIONS, attention::KvFormat};
+use super::{ACTIVATIONS, kv_format::KvFormat};
 use crate::timing::Timing;
 
 /// Everything that one run measured.

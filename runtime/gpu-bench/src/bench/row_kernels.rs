@@ -11,7 +11,8 @@ use samp_kernels::{
 use samp_runtime::device::gpu::{Arg, Driver};
 
 use super::{
-    attention::{AttentionProblem, KvFormat, Workload},
+    attention::{AttentionProblem, Workload},
+    kv_format::KvFormat,
     report::RowKernelRow,
 };
 use crate::{

@@ -14,7 +14,8 @@ use samp_runtime::{
 };
 
 use super::{
-    attention::{KvFormat, PAGE_TOKENS, Workload},
+    attention::{PAGE_TOKENS, Workload},
+    kv_format::KvFormat,
     linear::{LinearProblem, Measured},
     report::StepRow,
     synthetic_plan::SyntheticPlan,

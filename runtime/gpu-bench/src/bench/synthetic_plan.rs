@@ -9,7 +9,7 @@ use samp_abi::plan::{
 use samp_kernels::{kernel::OpShape, target::Target, timing};
 use samp_runtime::plan::code;
 
-use super::attention::{KvFormat, PAGE_TOKENS};
+use super::{attention::PAGE_TOKENS, kv_format::KvFormat};
 use crate::{
     error::GpuError,
     model_shape::{ModelShape, Projection},

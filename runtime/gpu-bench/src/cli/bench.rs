@@ -8,8 +8,9 @@ use samp_abi::Format;
 use samp_gpu_bench::{
     Gpu,
     bench::{
-        attention::{KvFormat, Workload},
+        attention::Workload,
         kernels::{self, KernelSweep},
+        kv_format::KvFormat,
         report::Report,
         step::{ModelStep, StepKind, StepNames},
     },

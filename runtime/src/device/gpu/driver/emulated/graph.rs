@@ -2,7 +2,10 @@
 
 use samp_kernels::cuda::Grid;
 
-use super::{Arg, EmulatedKernel, EmulatedMemory};
+use super::{
+    super::Arg,
+    memory::{EmulatedKernel, EmulatedMemory},
+};
 
 /// Recorded launches; they keep their memory.
 pub struct EmulatedGraph(pub(super) Vec<RecordedLaunch>);

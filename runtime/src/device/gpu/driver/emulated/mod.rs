@@ -1,17 +1,17 @@
 //! The emulator in the place of a GPU: the same kernels and launches, on the CPU. Slow, and checked.
 
-use std::{
-    cell::RefCell,
-    path::Path,
-    sync::{Arc, OnceLock},
-};
+use std::{cell::RefCell, path::Path, sync::Arc};
 
-use samp_emulator::{Buffer, Build, Emulator, Launch, Options};
+use samp_emulator::{Build, Emulator, Launch, Options};
 use samp_kernels::cuda::{Grid, Source};
 
 mod graph;
+mod memory;
 
-use self::graph::{EmulatedGraph, RecordedLaunch};
+use self::{
+    graph::{EmulatedGraph, RecordedLaunch},
+    memory::{EmulatedKernel, EmulatedMemory},
+};
 use super::{Arg, Driver, DriverError};
 
 /// The emulated GPU.
@@ -53,45 +53,11 @@ impl Emulated {
                 kernel.compiled.get_or_init(|| compiled)
             }
         };
-        let args: Vec<samp_emulator::Arg<'_>> = args.iter().map(emulated).collect();
+        let args: Vec<samp_emulator::Arg<'_>> = args.iter().map(memory::argument).collect();
         compiled.launch(Launch::from(grid), self.options, &args).map_err(|e| failed(&e))?;
         Ok(())
     }
 }
-
-/// Memory of the emulated GPU; what is recorded keeps it.
-#[derive(Clone)]
-pub struct EmulatedMemory {
-    /// Where `_owner` begins. Kernels and copies reach it by address alone.
-    start: *mut u8,
-    bytes: u64,
-    _owner: Arc<Buffer<u8>>,
-}
-
-// SAFETY: the memory belongs to this value and what was recorded with it. Only the driver reaches it, which no two threads
-// have at a time.
-unsafe impl Send for EmulatedMemory {}
-
-impl EmulatedMemory {
-    /// The address of a range. Panics unless it lies inside.
-    fn range(&self, offset: u64, bytes: u64) -> *mut u8 {
-        let end = offset.checked_add(bytes);
-        let (from, all) = (offset, self.bytes);
-        assert!(end.is_some_and(|end| end <= all), "{bytes} bytes from {from} on are not within {all}");
-        // SAFETY: the range lies inside of the buffer, as was just seen.
-        unsafe { self.start.add(offset as usize) }
-    }
-}
-
-/// A kernel that is compiled when it is first launched: few of a plan's are.
-#[derive(Clone)]
-pub struct EmulatedKernel {
-    source: Source,
-    compiled: Arc<OnceLock<samp_emulator::Kernel>>,
-}
-
-/// The end of a buffer lies on a page; so its start lies on a boundary that the size is a multiple of.
-const ALIGNMENT: u64 = 256;
 
 impl Driver for Emulated {
     type Memory = EmulatedMemory;
@@ -100,9 +66,7 @@ impl Driver for Emulated {
 
     fn allocate(&self, _what: &'static str, bytes: u64) -> Result<EmulatedMemory, DriverError> {
         self.outside_recording("allocating memory")?;
-        let mut owner = Buffer::<u8>::poisoned(bytes.max(1).next_multiple_of(ALIGNMENT) as usize);
-        owner.fill(0);
-        Ok(EmulatedMemory { start: owner.as_mut_ptr(), bytes, _owner: Arc::new(owner) })
+        Ok(EmulatedMemory::zeroed(bytes))
     }
 
     fn upload(&self, to: &EmulatedMemory, offset: u64, bytes: &[u8]) -> Result<(), DriverError> {
@@ -160,18 +124,5 @@ impl Driver for Emulated {
 
     fn synchronize(&self) -> Result<(), DriverError> {
         Ok(())
-    }
-}
-
-fn emulated<'a>(arg: &Arg<'a, EmulatedMemory>) -> samp_emulator::Arg<'a> {
-    match *arg {
-        Arg::Memory { memory, offset, bytes } => {
-            let start = memory.range(offset, bytes);
-            // SAFETY: the range lies inside of memory that outlives the launch, and nothing but the kernel reaches it.
-            unsafe { samp_emulator::Arg::memory(start, bytes as usize, true) }
-        }
-        Arg::Null => samp_emulator::Arg::null(),
-        Arg::I32(value) => value.into(),
-        Arg::F32(value) => value.into(),
     }
 }
