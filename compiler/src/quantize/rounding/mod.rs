@@ -4,7 +4,7 @@
 
 mod effects;
 mod function_snapshot;
-mod matrix;
+pub(super) mod matrix;
 mod pass;
 mod plan_tensors;
 mod program_pair;

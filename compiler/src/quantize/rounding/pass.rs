@@ -17,7 +17,7 @@ use super::{
 use crate::quantize::{
     error::QuantizeError,
     forward::{LinearStep, State},
-    sensitivity::LinearInputs,
+    sensitivity::inputs::LinearInputs,
     token_batch::TokenBatch,
 };
 

@@ -1,8 +1,8 @@
 //! Measurement: what each format costs each weight, one weight changed at a time, resumed from the weight's own inputs.
 
-mod inputs;
+pub(super) mod inputs;
 mod members;
-mod options;
+pub(super) mod options;
 mod probe;
 mod reuse;
 

@@ -21,7 +21,7 @@ use crate::{
         divergence::{Baseline, by_stratum},
         error::QuantizeError,
         forward::{Forward, LinearStep, State},
-        rounding::{FactoredHessian, cholesky, round_matrix},
+        rounding::matrix::{FactoredHessian, cholesky, round_matrix},
     },
 };
 
