@@ -17,7 +17,6 @@ use samp_runtime::Progress;
 
 pub use effects::EFFECT_TOKENS;
 pub use function_snapshot::FunctionSnapshot;
-pub use matrix::{FactoredHessian, cholesky, round_matrix};
 pub use program_pair::ProgramPair;
 pub use store::RoundedStore;
 
