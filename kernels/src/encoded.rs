@@ -51,7 +51,7 @@ impl std::ops::DerefMut for AlignedBytes {
 /// An encoded `[rows, cols]` tensor that owns its bytes.
 #[derive(Clone, Debug)]
 pub struct Encoded {
-    /// Number format.
+    /// How the values are encoded.
     pub format: Format,
     /// Order of the bytes.
     pub layout: Layout,
@@ -107,7 +107,7 @@ impl Encoded {
 /// A borrowed encoded tensor. Every array starts on a boundary of its element size.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodedRef<'a> {
-    /// Number format.
+    /// How the values are encoded.
     pub format: Format,
     /// Order of the bytes.
     pub layout: Layout,
@@ -167,45 +167,34 @@ impl<'a> EncodedRef<'a> {
 
     /// Checks that the columns fit the format and that every array has the size and alignment that format, layout
     /// and shape call for, and that outlier columns ascend within the tensor. Then decoding any row does not panic.
-    pub fn check(&self) -> Result<(), PartError> {
+    pub fn check(&self) -> Result<(), ComponentError> {
         let multiple = self.format.column_multiple() as usize;
         if !self.cols.is_multiple_of(multiple) {
-            return Err(PartError::Columns { format: self.format, multiple, cols: self.cols });
+            return Err(ComponentError::Columns { format: self.format, multiple, cols: self.cols });
         }
         if !self.layout.holds(self.format, self.cols as u64) {
-            return Err(PartError::Layout { layout: self.layout, format: self.format, cols: self.cols });
+            return Err(ComponentError::Layout { layout: self.layout, format: self.format, cols: self.cols });
         }
         let outliers = self.part(Component::OutlierColumns).len() as u64 / 4;
         let specs = self.layout.components(self.format, self.rows as u64, self.cols as u64, outliers);
-        for component in COMPONENTS {
+        for component in Component::ALL {
             let spec = specs.iter().find(|spec| spec.component == component);
             let expected = spec.map_or(0, |spec| spec.bytes());
             let bytes = self.part(component);
             if bytes.len() as u64 != expected {
-                return Err(PartError::Size { component, expected, found: bytes.len() });
+                return Err(ComponentError::Size { component, expected, found: bytes.len() });
             }
             let alignment = spec.map_or(1, |spec| spec.dtype.bytes() as usize);
             if !bytes.is_empty() && !(bytes.as_ptr() as usize).is_multiple_of(alignment) {
-                return Err(PartError::Alignment { component, alignment });
+                return Err(ComponentError::Alignment { component, alignment });
             }
         }
         match misplaced_column(self.part_as(Component::OutlierColumns), self.cols) {
-            Some(column) => Err(PartError::OutlierColumn { column, cols: self.cols }),
+            Some(column) => Err(ComponentError::OutlierColumn { column, cols: self.cols }),
             None => Ok(()),
         }
     }
 }
-
-const COMPONENTS: [Component; 8] = [
-    Component::Values,
-    Component::Scales,
-    Component::ZeroPoints,
-    Component::AbsmaxCodes,
-    Component::AbsmaxScales,
-    Component::AbsmaxOffset,
-    Component::OutlierColumns,
-    Component::OutlierValues,
-];
 
 /// The first outlier column that does not ascend or is not a column of the tensor.
 pub(crate) fn misplaced_column(outliers: &[u32], cols: usize) -> Option<u32> {
@@ -215,11 +204,11 @@ pub(crate) fn misplaced_column(outliers: &[u32], cols: usize) -> Option<u32> {
 
 /// Why the arrays of an encoded tensor do not make a tensor.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum PartError {
+pub enum ComponentError {
     /// The width does not fit the format's blocks.
     #[error("{format} needs a multiple of {multiple} columns, found {cols}")]
     Columns {
-        /// The format.
+        /// The format of the tensor.
         format: Format,
         /// What it needs.
         multiple: usize,
@@ -229,27 +218,27 @@ pub enum PartError {
     /// The layout cannot hold such a tensor.
     #[error("{format} with {cols} columns cannot be stored as {layout}")]
     Layout {
-        /// The layout.
+        /// The layout asked for.
         layout: Layout,
-        /// The format.
+        /// The format of the tensor.
         format: Format,
-        /// Columns.
+        /// Columns of the tensor.
         cols: usize,
     },
     /// An array has the wrong size; 0 is expected of one that the format does not have.
     #[error("{} should take {expected} bytes, found {found}", component.name())]
     Size {
-        /// The array.
+        /// The array at fault.
         component: Component,
         /// Bytes that format, layout and shape call for.
         expected: u64,
-        /// Bytes found.
+        /// Bytes that the array has.
         found: usize,
     },
     /// An array does not start on a boundary of its element size.
     #[error("{} should start on a boundary of {alignment} bytes", component.name())]
     Alignment {
-        /// The array.
+        /// The array at fault.
         component: Component,
         /// Bytes of an element.
         alignment: usize,

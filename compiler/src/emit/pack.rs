@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use samp_abi::{Layout, plan::Part};
+use samp_abi::{Layout, plan::StoredComponent};
 use samp_kernels::{encoded::Encoded, format, layout};
 use samp_runtime::Progress;
 
@@ -148,7 +148,7 @@ impl Packing<'_> {
     }
 
     /// Writes a part and the zeros after it.
-    fn write(&self, part: &Part, bytes: &[u8]) -> Result<(), EmitError> {
+    fn write(&self, part: &StoredComponent, bytes: &[u8]) -> Result<(), EmitError> {
         let (path, file) = &self.files[part.file as usize];
         let zeros = vec![0; (aligned(part.bytes) - part.bytes) as usize];
         file.write_all_at(bytes, part.offset)
@@ -167,7 +167,7 @@ impl Packing<'_> {
     }
 
     /// The hash of a stored part; none if what follows it is not zeros.
-    fn stored_hash(&self, part: &Part) -> io::Result<Option<String>> {
+    fn stored_hash(&self, part: &StoredComponent) -> io::Result<Option<String>> {
         let (_, file) = &self.files[part.file as usize];
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; READ_BYTES.min(aligned(part.bytes) as usize)];

@@ -1,6 +1,8 @@
 //! Places every part in the weights files, by the rule of `samp_abi::plan::weights_header`. Pure.
 
-use samp_abi::plan::{Part, Source, Tensor, WeightsFile, align_part, weights_file_name, weights_header};
+use samp_abi::plan::{
+    Source, StoredComponent, Tensor, WeightsFile, align_part, weights_file_name, weights_header,
+};
 
 use super::hash::blake3_hex;
 use crate::lower::TensorSpec;
@@ -80,7 +82,7 @@ fn without_place(spec: &TensorSpec) -> Tensor {
         layout: spec.layout,
         rows: spec.rows,
         cols: spec.cols,
-        parts: components.into_iter().map(Part::unplaced).collect(),
+        parts: components.into_iter().map(StoredComponent::unplaced).collect(),
     }
 }
 

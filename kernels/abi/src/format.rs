@@ -1,7 +1,5 @@
 //! Number formats of weights, their stored components and the bytes these take.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 /// Weights per absmax block of the 4-bit float formats, along the input dimension (QLoRA, section 3).
@@ -121,7 +119,7 @@ impl ElementType {
     }
 }
 
-/// One stored array of an encoded tensor.
+/// One stored array of an encoded tensor. Its name is the suffix of the array's name in a weights file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -145,30 +143,27 @@ pub enum Component {
     OutlierValues,
 }
 
-impl Component {
-    /// The suffix of the component's name in a weights file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Component::Values => "values",
-            Component::Scales => "scales",
-            Component::ZeroPoints => "zero_points",
-            Component::AbsmaxCodes => "absmax_codes",
-            Component::AbsmaxScales => "absmax_scales",
-            Component::AbsmaxOffset => "absmax_offset",
-            Component::OutlierColumns => "outlier_columns",
-            Component::OutlierValues => "outlier_values",
-        }
+crate::named_enum! {
+    Component {
+        (Component::Values) => "values",
+        (Component::Scales) => "scales",
+        (Component::ZeroPoints) => "zero_points",
+        (Component::AbsmaxCodes) => "absmax_codes",
+        (Component::AbsmaxScales) => "absmax_scales",
+        (Component::AbsmaxOffset) => "absmax_offset",
+        (Component::OutlierColumns) => "outlier_columns",
+        (Component::OutlierValues) => "outlier_values",
     }
 }
 
 /// Type and shape of one stored array, in row-major layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentSpec {
-    /// Which array.
+    /// Which array of the tensor it is.
     pub component: Component,
-    /// Its element type.
+    /// What its elements are stored as.
     pub dtype: ElementType,
-    /// Its shape.
+    /// Its extent in each dimension.
     pub shape: Vec<u64>,
 }
 
@@ -188,50 +183,6 @@ impl Format {
     pub const INT8: Format = Format::Int8 { outliers: false };
     /// Int8 with outlier columns.
     pub const INT8_OUTLIERS: Format = Format::Int8 { outliers: true };
-
-    /// Every format, plainest first.
-    pub const ALL: [Format; 17] = [
-        Format::F32,
-        Format::F16,
-        Format::Bf16,
-        Format::Fp8E4m3(ScaleAxis::Channel),
-        Format::Fp8E4m3(ScaleAxis::Tensor),
-        Format::Int8 { outliers: false },
-        Format::Int8 { outliers: true },
-        Format::Int4 { group: Group::G128, zero_point: false },
-        Format::Int4 { group: Group::G128, zero_point: true },
-        Format::Int4 { group: Group::G64, zero_point: false },
-        Format::Int4 { group: Group::G64, zero_point: true },
-        Format::Int5 { group: Group::G128 },
-        Format::Int5 { group: Group::G64 },
-        Format::Int6 { group: Group::G128 },
-        Format::Int6 { group: Group::G64 },
-        Format::Nf4,
-        Format::Fp4,
-    ];
-
-    /// The canonical name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Format::F32 => "f32",
-            Format::F16 => "f16",
-            Format::Bf16 => "bf16",
-            Format::Fp8E4m3(ScaleAxis::Channel) => "fp8_e4m3",
-            Format::Fp8E4m3(ScaleAxis::Tensor) => "fp8_e4m3_tensor",
-            Format::Int8 { outliers: false } => "int8",
-            Format::Int8 { outliers: true } => "int8_outliers",
-            Format::Int4 { group: Group::G128, zero_point: false } => "int4",
-            Format::Int4 { group: Group::G128, zero_point: true } => "int4_asym",
-            Format::Int4 { group: Group::G64, zero_point: false } => "int4_g64",
-            Format::Int4 { group: Group::G64, zero_point: true } => "int4_g64_asym",
-            Format::Int5 { group: Group::G128 } => "int5",
-            Format::Int5 { group: Group::G64 } => "int5_g64",
-            Format::Int6 { group: Group::G128 } => "int6",
-            Format::Int6 { group: Group::G64 } => "int6_g64",
-            Format::Nf4 => "nf4",
-            Format::Fp4 => "fp4",
-        }
-    }
 
     /// Bits of one code, scales not counted.
     pub const fn code_bits(self) -> u64 {
@@ -338,27 +289,25 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A format name that samp does not know.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown format `{0}`; known are f32, f16, bf16, fp8_e4m3 (or fp8), fp8_e4m3_tensor, int8, int8_outliers, \
-         int4, int4_asym, int4_g64, int4_g64_asym, int5, int5_g64, int6, int6_g64, nf4, fp4"
-)]
-pub struct ParseFormatError(pub String);
-
-impl FromStr for Format {
-    type Err = ParseFormatError;
-
-    /// Reads a canonical name, or `fp8` as shorthand for `fp8_e4m3`.
-    fn from_str(text: &str) -> Result<Format, ParseFormatError> {
-        let wanted = if text == "fp8" { "fp8_e4m3" } else { text };
-        Format::ALL.into_iter().find(|f| f.name() == wanted).ok_or_else(|| ParseFormatError(text.into()))
+crate::named_enum! {
+    Format, "format", ParseFormatError {
+        (Format::F32) => "f32",
+        (Format::F16) => "f16",
+        (Format::Bf16) => "bf16",
+        (Format::Fp8E4m3(ScaleAxis::Channel)) => "fp8_e4m3" | "fp8",
+        (Format::Fp8E4m3(ScaleAxis::Tensor)) => "fp8_e4m3_tensor",
+        (Format::Int8 { outliers: false }) => "int8",
+        (Format::Int8 { outliers: true }) => "int8_outliers",
+        (Format::Int4 { group: Group::G128, zero_point: false }) => "int4",
+        (Format::Int4 { group: Group::G128, zero_point: true }) => "int4_asym",
+        (Format::Int4 { group: Group::G64, zero_point: false }) => "int4_g64",
+        (Format::Int4 { group: Group::G64, zero_point: true }) => "int4_g64_asym",
+        (Format::Int5 { group: Group::G128 }) => "int5",
+        (Format::Int5 { group: Group::G64 }) => "int5_g64",
+        (Format::Int6 { group: Group::G128 }) => "int6",
+        (Format::Int6 { group: Group::G64 }) => "int6_g64",
+        (Format::Nf4) => "nf4",
+        (Format::Fp4) => "fp4",
     }
 }
 

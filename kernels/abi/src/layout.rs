@@ -1,7 +1,5 @@
 //! Packed layouts: how the arrays of an encoded tensor are ordered for a kernel.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 use crate::{Component, ComponentSpec, Format};
@@ -37,18 +35,6 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Every layout.
-    pub const ALL: [Layout; 3] = [Layout::RowMajor, Layout::Rows16, Layout::MmaFragments];
-
-    /// The canonical name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Layout::RowMajor => "row_major",
-            Layout::Rows16 => "rows16",
-            Layout::MmaFragments => "fragments",
-        }
-    }
-
     /// What the columns of a tensor of `format` must be a multiple of; `None` if this layout cannot hold the format.
     pub const fn column_multiple(self, format: Format) -> Option<u64> {
         match (self, format) {
@@ -119,21 +105,10 @@ fn tile(spec: &mut ComponentSpec, format: Format, rows: u64, cols: u64) {
     }
 }
 
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A layout name that samp does not know.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown layout `{0}`; known are row_major, rows16, fragments")]
-pub struct ParseLayoutError(pub String);
-
-impl FromStr for Layout {
-    type Err = ParseLayoutError;
-
-    fn from_str(text: &str) -> Result<Layout, ParseLayoutError> {
-        Layout::ALL.into_iter().find(|l| l.name() == text).ok_or_else(|| ParseLayoutError(text.into()))
+crate::named_enum! {
+    Layout, "layout", ParseLayoutError {
+        (Layout::RowMajor) => "row_major",
+        (Layout::Rows16) => "rows16",
+        (Layout::MmaFragments) => "fragments",
     }
 }

@@ -7,6 +7,7 @@
 
 mod format;
 mod layout;
+mod named_enum;
 pub mod plan;
 mod target;
 

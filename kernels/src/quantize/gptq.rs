@@ -35,7 +35,7 @@ pub(super) struct Strip {
     errors: Vec<[f64; WIDE]>,
     /// By block of columns.
     pub scales: Vec<[Scale; WIDE]>,
-    /// By column.
+    /// The codes of each column.
     pub codes: Vec<[u8; WIDE]>,
     /// By outlier column.
     pub kept: Vec<[f16; WIDE]>,

@@ -6,7 +6,7 @@ pub(crate) const F64_LANES: usize = 8;
 /// Eight-lane f64 arithmetic, for whatever runs [`super::Lanes`]. A value of the implementing type proves that the
 /// machine has the instructions.
 pub(crate) trait F64x8: Copy {
-    /// Eight f64.
+    /// A vector of eight f64.
     type D: Copy;
 
     /// The same value in each lane.

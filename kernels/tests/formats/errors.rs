@@ -2,7 +2,7 @@
 
 use samp_abi::{Component, Format, Layout};
 use samp_kernels::{
-    encoded::{Encoded, PartError},
+    encoded::{ComponentError, Encoded},
     format::{EncodeError, encode},
 };
 
@@ -80,19 +80,19 @@ fn arrays_that_do_not_make_a_tensor() {
 
     let mut short = tensor.view();
     short.set(Component::Values, &[0; 160]);
-    let size = PartError::Size { component: Component::Values, expected: 256, found: 160 };
+    let size = ComponentError::Size { component: Component::Values, expected: 256, found: 160 };
     assert_eq!(short.check(), Err(size));
 
     let mut spare = tensor.view();
     spare.set(Component::ZeroPoints, &[0; 4]);
-    let size = PartError::Size { component: Component::ZeroPoints, expected: 0, found: 4 };
+    let size = ComponentError::Size { component: Component::ZeroPoints, expected: 0, found: 4 };
     assert_eq!(spare.check(), Err(size));
 
     let shifted: &[u8] = &bytemuck::cast_slice::<u32, u8>(&[0; 21])[1..81];
     let mut askew = tensor.view();
     askew.set(Component::Scales, shifted);
-    assert_eq!(askew.check(), Err(PartError::Alignment { component: Component::Scales, alignment: 4 }));
+    assert_eq!(askew.check(), Err(ComponentError::Alignment { component: Component::Scales, alignment: 4 }));
 
     tensor.part_mut(Component::OutlierColumns)[4] = 8;
-    assert_eq!(tensor.view().check(), Err(PartError::OutlierColumn { column: 8, cols: 8 }));
+    assert_eq!(tensor.view().check(), Err(ComponentError::OutlierColumn { column: 8, cols: 8 }));
 }

@@ -1,26 +1,18 @@
 //! The kinds of op: the one list of the dialect's ops. `samp.irdl.mlir` says what each looks like, `view` reads each.
 
-use std::fmt;
-
 use samp_abi::plan;
 
 /// Defines [`OpKind`] by its list: a kind, its name in the graph's text, and the plan step that it becomes, if any.
 macro_rules! op_kinds {
     ($($kind:ident = $name:literal $(becomes $step:ident)?,)*) => {
-        /// The kinds of op.
+        /// The kinds of op, by their names in the graph's text.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs, reason = "each variant is documented at its view")]
         pub enum OpKind { $($kind),* }
 
+        samp_abi::named_enum! { OpKind { $((OpKind::$kind) => $name),* } }
+
         impl OpKind {
-            /// Every kind of op; weights come first.
-            pub const ALL: [OpKind; [$($name),*].len()] = [$(OpKind::$kind),*];
-
-            /// The op's name in the graph's text.
-            pub const fn name(self) -> &'static str {
-                match self { $(OpKind::$kind => $name),* }
-            }
-
             /// The kind of plan step that this op becomes; `None` for weights and for ops that fusion replaces.
             pub const fn plan_kind(self) -> Option<plan::OpKind> {
                 match self { $(OpKind::$kind => op_kinds!(@step $($step)?)),* }
@@ -59,12 +51,6 @@ impl OpKind {
 
     pub(crate) fn from_name(name: &str) -> Option<OpKind> {
         OpKind::ALL.into_iter().find(|k| k.name() == name)
-    }
-}
-
-impl fmt::Display for OpKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -1,7 +1,5 @@
 //! The phases that a graph goes through.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
 /// How far a graph has come. Ordered: each phase keeps what the ones before it established.
@@ -22,40 +20,14 @@ pub enum Phase {
     Planned,
 }
 
-impl Phase {
-    /// Every phase, in order.
-    pub const ALL: [Phase; 6] =
-        [Phase::Model, Phase::Fused, Phase::Annotated, Phase::Typed, Phase::Selected, Phase::Planned];
-
-    /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Phase::Model => "model",
-            Phase::Fused => "fused",
-            Phase::Annotated => "annotated",
-            Phase::Typed => "typed",
-            Phase::Selected => "selected",
-            Phase::Planned => "planned",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A phase name that samp does not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown phase `{0}`; known are model, fused, annotated, typed, selected, planned")]
-pub struct ParsePhaseError(pub String);
-
-impl FromStr for Phase {
-    type Err = ParsePhaseError;
-
-    fn from_str(text: &str) -> Result<Phase, ParsePhaseError> {
-        Phase::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| ParsePhaseError(text.into()))
+samp_abi::named_enum! {
+    Phase, "phase", ParsePhaseError {
+        (Phase::Model) => "model",
+        (Phase::Fused) => "fused",
+        (Phase::Annotated) => "annotated",
+        (Phase::Typed) => "typed",
+        (Phase::Selected) => "selected",
+        (Phase::Planned) => "planned",
     }
 }
 

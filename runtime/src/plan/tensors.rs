@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use samp_abi::{
     Component, Format,
-    plan::{MANIFEST_FILE, Part, Plan, Tensor, align_part, header_of, parts_by_file},
+    plan::{MANIFEST_FILE, Plan, StoredComponent, Tensor, align_part, header_of, parts_by_file},
 };
 
 use super::fault::{Fault, Findings, Place};
@@ -145,6 +145,6 @@ fn check_tiling(plan: &Plan, findings: &mut Findings) {
 }
 
 /// The name of a part in its file.
-pub(super) fn part_name(tensor: &Tensor, part: &Part) -> String {
+pub(super) fn part_name(tensor: &Tensor, part: &StoredComponent) -> String {
     format!("{}.{}", tensor.name, part.component.name())
 }

@@ -4,7 +4,7 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use samp_abi::{
     Component, ElementType, Format, Layout, TILE_ROWS,
-    plan::{Part, Plan, Tensor, WeightsFile, align_part, header_of, parts_by_file},
+    plan::{Plan, StoredComponent, Tensor, WeightsFile, align_part, header_of, parts_by_file},
 };
 
 use samp_kernels::format::FP8_MAX;
@@ -27,7 +27,7 @@ pub(super) fn check(plan: &Plan, files: &[Option<Mmap>], findings: &mut Findings
             check_header(&expected, file, &bytes[..file.header_bytes as usize], findings);
         }
     }
-    let parts: Vec<(&Tensor, &Part)> =
+    let parts: Vec<(&Tensor, &StoredComponent)> =
         plan.tensors.iter().flat_map(|t| t.parts.iter().map(move |p| (t, p))).collect();
     let faults: Vec<PlanError> = parts
         .par_iter()
@@ -88,7 +88,7 @@ fn check_header(expected: &[u8], file: &WeightsFile, found: &[u8], findings: &mu
     place.check(*hash == *file.header_blake3, Fault::FileHash, &file.header_blake3, hash);
 }
 
-fn check_part(tensor: &Tensor, part: &Part, file: &[u8], place: &mut Place<'_>) {
+fn check_part(tensor: &Tensor, part: &StoredComponent, file: &[u8], place: &mut Place<'_>) {
     let (start, end) = (part.offset as usize, (part.offset + part.bytes) as usize);
     let bytes = &file[start..end];
     let mut hasher = blake3::Hasher::new();
@@ -116,7 +116,7 @@ fn largest_code(format: Format) -> f32 {
 }
 
 /// What the elements of a part must be, and the first that is not.
-fn first_bad_value(tensor: &Tensor, part: &Part, bytes: &[u8]) -> Option<(&'static str, usize)> {
+fn first_bad_value(tensor: &Tensor, part: &StoredComponent, bytes: &[u8]) -> Option<(&'static str, usize)> {
     let find16 = |exponent: u16| {
         let words: &[u16] = bytemuck::cast_slice(bytes);
         words.iter().position(|w| w & exponent == exponent)

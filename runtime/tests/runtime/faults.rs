@@ -162,7 +162,7 @@ fn exchanged_files_and_tensors_are_found() {
         (same[0], same.iter().find(|p| p.file == same[0].file && p.offset != same[0].offset).unwrap());
     let path = &weights[a.file as usize];
     let mut bytes = if a.file == 0 { first.clone() } else { second.clone() };
-    let part = |p: &samp_abi::plan::Part| p.offset as usize..(p.offset + p.bytes) as usize;
+    let part = |p: &samp_abi::plan::StoredComponent| p.offset as usize..(p.offset + p.bytes) as usize;
     let (of_a, of_b) = (bytes[part(a)].to_vec(), bytes[part(b)].to_vec());
     bytes[part(a)].copy_from_slice(&of_b);
     bytes[part(b)].copy_from_slice(&of_a);

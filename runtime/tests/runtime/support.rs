@@ -216,7 +216,7 @@ impl Builder {
             let bytes: &samp_kernels::encoded::AlignedBytes = bytes;
             self.data.push(bytes.to_vec());
             assert_eq!((spec.component, spec.bytes()), (*component, bytes.len() as u64));
-            Part {
+            StoredComponent {
                 component: *component,
                 dtype: spec.dtype,
                 bytes: spec.bytes(),

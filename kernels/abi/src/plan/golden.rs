@@ -10,7 +10,7 @@ pub const GOLDEN_FILE: &str = "golden.json";
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Golden {
-    /// The probe.
+    /// The tokens that the model is run on.
     pub token_ids: Vec<u32>,
     /// Largest absolute difference that a device may show.
     pub tolerance: f64,

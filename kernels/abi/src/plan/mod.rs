@@ -14,8 +14,8 @@ pub use golden::{GOLDEN_FILE, Golden, GoldenRow};
 pub use manifest::{DIGEST_PREFIX, ManifestError, seal, unseal};
 pub use model::{Architecture, KvCache, Limits, Model, Rope};
 pub use program::{Buffer, BufferId, KernelChoice, Op, OpKind, Program, RowDim, Step};
-pub use tensor::{Part, PlainFile, Source, Tensor, TensorId, WeightsFile, weights_file_name};
-pub use version::{SCHEMA_VERSION, Version};
+pub use tensor::{PlainFile, Source, StoredComponent, Tensor, TensorId, WeightsFile, weights_file_name};
+pub use version::{ParseVersionError, SCHEMA_VERSION, Version};
 pub use weights::{PART_ALIGNMENT, align_part, header_of, parts_by_file, parts_of_file, weights_header};
 
 use crate::TargetName;
@@ -96,7 +96,7 @@ pub struct Provenance {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
-    /// File name.
+    /// Its name in the checkpoint's folder.
     pub path: String,
     /// Size in bytes.
     pub bytes: u64,

@@ -19,7 +19,7 @@ pub enum Architecture {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// Model family.
+    /// The model family, which decides how its layers are built.
     pub architecture: Architecture,
     /// Width of the residual stream.
     pub hidden_size: u64,
@@ -27,13 +27,13 @@ pub struct Model {
     pub intermediate_size: u64,
     /// Number of decoder layers.
     pub layers: u64,
-    /// Query heads.
+    /// Heads of queries in each layer.
     pub heads: u64,
     /// Key/value heads; divides `heads`.
     pub kv_heads: u64,
     /// Width of one head; even.
     pub head_dim: u64,
-    /// Vocabulary size.
+    /// How many tokens the vocabulary has.
     pub vocab_size: u64,
     /// Rotary position embedding.
     pub rope: Rope,

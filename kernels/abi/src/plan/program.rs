@@ -54,7 +54,7 @@ pub struct Buffer {
     pub rows: RowDim,
     /// Elements of a row.
     pub width: u64,
-    /// Element type.
+    /// What its elements are stored as.
     pub dtype: ElementType,
     /// Start in the arena, in bytes; a multiple of 64.
     pub offset: u64,
@@ -106,25 +106,25 @@ pub enum Op {
     Embed {
         /// Embedding table `[vocab, hidden]`.
         weight: TensorId,
-        /// Result.
+        /// The embedded tokens, `[tokens, hidden]`.
         out: BufferId,
     },
     /// `out[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`.
     RmsNorm {
-        /// Input.
+        /// The rows to normalise.
         x: BufferId,
         /// Norm weight `[1, width]`, f32.
         weight: TensorId,
         /// Added to the mean square.
         eps: f64,
-        /// Result.
+        /// The normalised rows.
         out: BufferId,
     },
     /// `sum = x + residual`, then `out = rms_norm(sum)`.
     AddRmsNorm {
-        /// First summand.
+        /// What the layer's part before gave.
         x: BufferId,
-        /// Second summand.
+        /// The residual stream so far.
         residual: BufferId,
         /// Norm weight `[1, width]`, f32.
         weight: TensorId,
@@ -137,11 +137,11 @@ pub enum Op {
     },
     /// `out = a + b`.
     Add {
-        /// First summand.
+        /// One of the two summands.
         a: BufferId,
-        /// Second summand.
+        /// The other of the two.
         b: BufferId,
-        /// Result.
+        /// The sum of both.
         out: BufferId,
     },
     /// `out[t] = weight · x[t] + bias`.
@@ -176,7 +176,7 @@ pub enum Op {
     },
     /// `out = silu(gate) · up` over `gate_up = [gate, up]`.
     SiluMul {
-        /// `[tokens, 2·width]`.
+        /// Gates and ups side by side, `[tokens, 2·width]`.
         gate_up: BufferId,
         /// Result `[tokens, width]`.
         out: BufferId,
@@ -217,28 +217,19 @@ pub enum OpKind {
     Sample,
 }
 
-impl OpKind {
-    /// The name, as in the IR (`samp.NAME`) and in the registry.
-    pub const fn name(self) -> &'static str {
-        match self {
-            OpKind::Embed => "embed",
-            OpKind::RmsNorm => "rms_norm",
-            OpKind::AddRmsNorm => "add_rms_norm",
-            OpKind::Add => "add",
-            OpKind::Linear => "linear",
-            OpKind::RopeAppend => "rope_append",
-            OpKind::PagedAttention => "paged_attention",
-            OpKind::SiluMul => "silu_mul",
-            OpKind::Concat => "concat",
-            OpKind::Gather => "gather",
-            OpKind::Sample => "sample",
-        }
-    }
-}
-
-impl fmt::Display for OpKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+crate::named_enum! {
+    OpKind {
+        (OpKind::Embed) => "embed",
+        (OpKind::RmsNorm) => "rms_norm",
+        (OpKind::AddRmsNorm) => "add_rms_norm",
+        (OpKind::Add) => "add",
+        (OpKind::Linear) => "linear",
+        (OpKind::RopeAppend) => "rope_append",
+        (OpKind::PagedAttention) => "paged_attention",
+        (OpKind::SiluMul) => "silu_mul",
+        (OpKind::Concat) => "concat",
+        (OpKind::Gather) => "gather",
+        (OpKind::Sample) => "sample",
     }
 }
 

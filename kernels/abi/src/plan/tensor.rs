@@ -27,16 +27,16 @@ pub struct Tensor {
     pub name: String,
     /// Checkpoint tensors that it was made from, their rows one after another.
     pub sources: Vec<Source>,
-    /// Number format.
+    /// How its values are encoded.
     pub format: Format,
-    /// Packed layout.
+    /// In which order its codes and scales lie.
     pub layout: Layout,
     /// Rows (output channels); 1 for vectors.
     pub rows: u64,
     /// Columns (input channels).
     pub cols: u64,
     /// The stored arrays.
-    pub parts: Vec<Part>,
+    pub parts: Vec<StoredComponent>,
 }
 
 impl Tensor {
@@ -69,14 +69,14 @@ pub struct Source {
     pub blake3: String,
 }
 
-/// One stored array.
+/// An array of a tensor, and where its bytes lie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Part {
+pub struct StoredComponent {
     /// Which array of the format. Its name in the file is `TENSOR.COMPONENT`.
     pub component: Component,
-    /// Element type.
+    /// What its elements are stored as.
     pub dtype: ElementType,
     /// Shape in the tensor's layout.
     pub shape: Vec<u64>,
@@ -90,12 +90,12 @@ pub struct Part {
     pub blake3: String,
 }
 
-impl Part {
+impl StoredComponent {
     /// An array still without its place and its bytes.
-    pub fn unplaced(spec: ComponentSpec) -> Part {
+    pub fn unplaced(spec: ComponentSpec) -> StoredComponent {
         let bytes = spec.bytes();
         let ComponentSpec { component, dtype, shape, .. } = spec;
-        Part { component, dtype, shape, file: 0, offset: 0, bytes, blake3: String::new() }
+        StoredComponent { component, dtype, shape, file: 0, offset: 0, bytes, blake3: String::new() }
     }
 }
 

@@ -10,11 +10,11 @@ pub const SCHEMA_VERSION: Version = Version { major: 2, minor: 0, patch: 0 };
 /// `major.minor.patch`; another major is refused, a newer minor may add what an older reader need not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// Incompatible changes.
+    /// Rises where an older reader can no longer read a plan.
     pub major: u32,
-    /// Additions.
+    /// Rises where something is added that an older reader need not know.
     pub minor: u32,
-    /// Corrections.
+    /// Rises where only the wording of the schema is corrected.
     pub patch: u32,
 }
 
@@ -24,11 +24,16 @@ impl fmt::Display for Version {
     }
 }
 
-impl FromStr for Version {
-    type Err = String;
+/// A text that is no version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a version of the form major.minor.patch")]
+pub struct ParseVersionError(pub String);
 
-    fn from_str(text: &str) -> Result<Version, String> {
-        let wrong = || format!("`{text}` is not a version of the form major.minor.patch");
+impl FromStr for Version {
+    type Err = ParseVersionError;
+
+    fn from_str(text: &str) -> Result<Version, ParseVersionError> {
+        let wrong = || ParseVersionError(text.to_owned());
         let parts: Vec<u32> =
             text.split('.').map(|p| p.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
         match parts[..] {

@@ -11,7 +11,7 @@
 
 use std::fmt::Write;
 
-use super::{Part, Tensor};
+use super::{StoredComponent, Tensor};
 
 /// Parts start at multiples of this many bytes.
 pub const PART_ALIGNMENT: u64 = 64;
@@ -29,7 +29,7 @@ pub fn weights_header(tensors: &[Tensor], file: u32) -> Option<Vec<u8>> {
 }
 
 /// [`weights_header`] of the parts of one file, in their order.
-pub fn header_of<'t>(parts: impl IntoIterator<Item = (&'t Tensor, &'t Part)>) -> Option<Vec<u8>> {
+pub fn header_of<'t>(parts: impl IntoIterator<Item = (&'t Tensor, &'t StoredComponent)>) -> Option<Vec<u8>> {
     let mut entries = Entries::default();
     for (tensor, part) in parts {
         entries.add(&format!("{}.{}", tensor.name, part.component.name()), part)?;
@@ -38,7 +38,7 @@ pub fn header_of<'t>(parts: impl IntoIterator<Item = (&'t Tensor, &'t Part)>) ->
 }
 
 /// [`parts_of_file`] for each of the first `files` files, in one pass.
-pub fn parts_by_file(tensors: &[Tensor], files: usize) -> Vec<Vec<(&Tensor, &Part)>> {
+pub fn parts_by_file(tensors: &[Tensor], files: usize) -> Vec<Vec<(&Tensor, &StoredComponent)>> {
     let mut by_file = vec![vec![]; files];
     for (tensor, part) in tensors.iter().flat_map(|tensor| tensor.parts.iter().map(move |p| (tensor, p))) {
         if let Some(parts) = by_file.get_mut(part.file as usize) {
@@ -49,7 +49,7 @@ pub fn parts_by_file(tensors: &[Tensor], files: usize) -> Vec<Vec<(&Tensor, &Par
 }
 
 /// The parts that lie in weights file `file`, in their order there, each with its tensor.
-pub fn parts_of_file(tensors: &[Tensor], file: u32) -> impl Iterator<Item = (&Tensor, &Part)> {
+pub fn parts_of_file(tensors: &[Tensor], file: u32) -> impl Iterator<Item = (&Tensor, &StoredComponent)> {
     tensors
         .iter()
         .flat_map(|tensor| tensor.parts.iter().map(move |part| (tensor, part)))
@@ -65,7 +65,7 @@ struct Entries {
 }
 
 impl Entries {
-    fn add(&mut self, name: &str, part: &Part) -> Option<()> {
+    fn add(&mut self, name: &str, part: &StoredComponent) -> Option<()> {
         let end = self.end.checked_add(part.bytes)?;
         self.entry(name, part.dtype.safetensors_name(), &part.shape, end);
         let aligned = align_part(end)?;
@@ -108,7 +108,7 @@ mod tests {
     use crate::{Component, Format, Layout};
 
     fn tensor(name: &str, format: Format, rows: u64, cols: u64, file: u32) -> Tensor {
-        let part = |spec: crate::ComponentSpec| Part {
+        let part = |spec: crate::ComponentSpec| StoredComponent {
             component: spec.component,
             dtype: spec.dtype,
             bytes: spec.bytes(),

@@ -21,9 +21,9 @@ const ABSOLUTE: f64 = 3e-4;
 /// The two kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
-    /// attention_decode.
+    /// `attention_decode`, for a few tokens of each sequence.
     Decode,
-    /// attention_prefill.
+    /// `attention_prefill`, for many tokens of each sequence.
     Prefill,
 }
 
@@ -32,7 +32,7 @@ pub enum Kernel {
 pub struct AttentionCase<'a> {
     /// By which kernel.
     pub kernel: Kernel,
-    /// Sizes.
+    /// Sizes of the model's attention.
     pub heads: Heads,
     /// Positions that count; 0 for all.
     pub window: usize,

@@ -44,7 +44,7 @@ impl Near {
 }
 
 impl Check {
-    /// Any rule.
+    /// A check by any rule.
     pub fn new(rule: impl Fn(&[u8]) -> Result<f64, String> + Send + Sync + 'static) -> Check {
         Check { rule: Box::new(rule), same: true }
     }
@@ -54,7 +54,7 @@ impl Check {
         Check { same: false, ..Check::new(|_| Ok(0.0)) }
     }
 
-    /// These bytes.
+    /// The memory holds these bytes.
     pub fn exactly(expected: Vec<u8>) -> Check {
         Check::new(move |found| match found.iter().zip(&expected).position(|(a, b)| a != b) {
             None if found.len() == expected.len() => Ok(0.0),
@@ -63,7 +63,7 @@ impl Check {
         })
     }
 
-    /// These words.
+    /// The memory holds these words, bit for bit.
     pub fn words<T: bytemuck::NoUninit>(expected: &[T]) -> Check {
         Check::exactly(bytemuck::cast_slice(expected).to_vec())
     }

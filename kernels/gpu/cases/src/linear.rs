@@ -21,7 +21,7 @@ const ALL: u32 = u32::MAX;
 
 /// The launches of one kernel: every number of tokens with every number of blocks.
 pub struct CaseGrid {
-    /// The kernel.
+    /// The kernel that is launched.
     pub linear: Linear,
     /// How many tokens each launch has.
     pub tokens: Vec<u32>,
@@ -191,17 +191,17 @@ pub fn wgmma() -> Vec<KernelCase> {
     all_cases(format_grids(LinearKind::Wgmma))
 }
 
-/// [`other_grids`].
+/// The cases of [`other_grids`].
 pub fn outputs() -> Vec<KernelCase> {
     all_cases(other_grids())
 }
 
-/// [`bf16_grids`].
+/// The cases of [`bf16_grids`].
 pub fn bf16() -> Vec<KernelCase> {
     all_cases(bf16_grids())
 }
 
-/// [`fp8_grids`].
+/// The cases of [`fp8_grids`].
 pub fn fp8() -> Vec<KernelCase> {
     all_cases(fp8_grids())
 }

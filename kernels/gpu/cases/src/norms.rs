@@ -26,7 +26,7 @@ pub fn cases() -> Vec<KernelCase> {
 /// `tokens` rows of `width` values.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Rows.
+    /// How many rows there are.
     pub tokens: usize,
     /// Values of a row.
     pub width: usize,

@@ -14,9 +14,9 @@ use samp_kernels::{
 /// Sizes of a model's attention.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads {
-    /// Query heads.
+    /// Heads of queries.
     pub heads: usize,
-    /// Key/value heads.
+    /// Heads of keys and of values.
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
@@ -52,7 +52,7 @@ impl Heads {
 
 /// Sequences of a step, each with its cached positions and its tokens of this step.
 pub struct Batch {
-    /// Sizes.
+    /// Sizes of the model's attention.
     pub heads: Heads,
     spans: Vec<(usize, usize)>,
     pages: Vec<Vec<u32>>,

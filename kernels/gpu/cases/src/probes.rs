@@ -10,7 +10,7 @@ use samp_kernels::{
     format::f32_to_fp8,
 };
 
-/// Every probe.
+/// The cases of every probe.
 pub fn cases() -> Vec<KernelCase> {
     let of_numbers = [numbers(), patterns::kernel_case(), pairs(), wide()];
     let of_threads = [warp(), sync(), handoff(), copy(), stream(), bulk(), fence()];

@@ -91,7 +91,7 @@ fn add(activation: Activation) -> KernelCase {
     sum(format!("add of 16 bits{}", activation.ending()), source, Arg::read(&bits), &x)
 }
 
-/// Both f32.
+/// `add` of two rows in f32.
 fn add_f32() -> KernelCase {
     let x = RandomValues::new(2).uniforms(SUMMED.0 * SUMMED.1);
     sum("add of f32".into(), on_rows(SUMMED.1, Activation::F16).add(true), Arg::read(&x), &x)

@@ -31,7 +31,7 @@ impl FaultKind {
 /// The first fault of a launch; nothing ran after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What kind.
+    /// Which rule was broken.
     pub kind: FaultKind,
     /// The block, as `blockIdx`.
     pub block: [u32; 3],
@@ -123,7 +123,7 @@ pub enum LaunchError {
     Fault {
         /// The kernel.
         kernel: &'static str,
-        /// How.
+        /// What went wrong, and in which thread.
         fault: Fault,
     },
 }

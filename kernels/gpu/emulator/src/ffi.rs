@@ -8,7 +8,7 @@ pub struct Api {
     opaque: [u8; 0],
 }
 
-/// `samp_emu::Entry`.
+/// What a compiled kernel says of itself: `samp_emu::Entry` of the C++ side.
 #[repr(C)]
 pub struct Entry {
     pub run: extern "C" fn(*mut *mut c_void),
@@ -19,7 +19,7 @@ pub struct Entry {
     pub image_end: *const c_void,
 }
 
-/// `samp_emu::Region`.
+/// Memory that a launch may touch: `samp_emu::Region` of the C++ side.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Region {
@@ -29,7 +29,7 @@ pub struct Region {
     pub constant: u64,
 }
 
-/// `samp_emu::Launch`.
+/// All that a launch is told: `samp_emu::Launch` of the C++ side.
 #[repr(C)]
 pub struct Launch {
     pub grid: [u32; 3],
@@ -45,7 +45,7 @@ pub struct Launch {
     pub entry: *const Entry,
 }
 
-/// `samp_emu::FaultRecord`.
+/// What the first fault left: `samp_emu::FaultRecord` of the C++ side.
 #[repr(C)]
 pub struct FaultRecord {
     pub kind: u32,

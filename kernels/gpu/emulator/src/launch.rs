@@ -35,7 +35,7 @@ unsafe impl Sync for Kernel {}
 /// Size of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// Blocks.
+    /// How many blocks there are in each dimension.
     pub grid: [u32; 3],
     /// Threads of a block.
     pub block: [u32; 3],

@@ -8,7 +8,7 @@ use std::{
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// An `nvrtcProgram`.
+/// The library's pointer to a program (`nvrtcProgram`).
 pub(crate) type Handle = *mut c_void;
 /// An `nvrtcResult`; zero is success.
 type Status = c_int;

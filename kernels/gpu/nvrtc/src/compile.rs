@@ -32,7 +32,7 @@ pub enum NvrtcError {
     /// A library was found, but is not one that can be used.
     #[error("{} cannot be used as NVRTC 13.0: {reason}; {REMEDY}", path.display())]
     Unusable {
-        /// The library.
+        /// The library that was loaded.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -40,9 +40,9 @@ pub enum NvrtcError {
     /// The compiler refused a source.
     #[error("kernel {kernel} does not compile for {arch}: {reason}\n{log}")]
     Compile {
-        /// The kernel.
+        /// The kernel that was to be compiled.
         kernel: &'static str,
-        /// For what.
+        /// The architecture it was compiled for.
         arch: Arch,
         /// What the compiler answered.
         reason: String,
@@ -52,7 +52,7 @@ pub enum NvrtcError {
     /// A source, name or constant holds a zero byte.
     #[error("kernel {kernel}: its text or a constant holds a zero byte")]
     Text {
-        /// The kernel.
+        /// The kernel that was to be compiled.
         kernel: &'static str,
     },
     /// The cache could not be written.
@@ -60,9 +60,9 @@ pub enum NvrtcError {
         "the compiled kernel {kernel} could not be kept in the cache: {source}; free space or choose another folder"
     )]
     Cache {
-        /// The kernel.
+        /// The kernel that was to be compiled.
         kernel: &'static str,
-        /// Why.
+        /// What the file system answered.
         source: io::Error,
     },
 }

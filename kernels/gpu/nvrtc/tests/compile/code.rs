@@ -13,9 +13,9 @@ use samp_nvrtc::{Arch, Cache, Nvrtc};
 
 /// Code to be looked at.
 pub struct Job {
-    /// The kernel.
+    /// The kernel as it is compiled.
     pub source: Source,
-    /// For what.
+    /// The architecture that it is compiled for.
     pub arch: Arch,
     /// Registers that a thread may take, so that its launch fits.
     pub most_registers: u32,

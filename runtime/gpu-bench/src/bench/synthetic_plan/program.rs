@@ -3,7 +3,8 @@
 use samp_abi::{
     ElementType, Format, Layout,
     plan::{
-        Buffer, BufferId, Limits, Op, PART_ALIGNMENT, Part, Program, RowDim, Source, Step, Tensor, TensorId,
+        Buffer, BufferId, Limits, Op, PART_ALIGNMENT, Program, RowDim, Source, Step, StoredComponent, Tensor,
+        TensorId,
     },
 };
 
@@ -192,7 +193,11 @@ impl Builder<'_> {
             layout,
             rows,
             cols,
-            parts: layout.components(format, rows, cols, 0).into_iter().map(Part::unplaced).collect(),
+            parts: layout
+                .components(format, rows, cols, 0)
+                .into_iter()
+                .map(StoredComponent::unplaced)
+                .collect(),
         });
         TensorId(self.tensors.len() as u32 - 1)
     }

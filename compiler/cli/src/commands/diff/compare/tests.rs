@@ -4,8 +4,8 @@ use samp_abi::{Component, Format, ScaleAxis};
 use samp_abi::{
     ElementType, Layout, TargetName,
     plan::{
-        Architecture, Buffer, BufferId, KernelChoice, KvCache, Limits, Memory, Model, Op, Part, Program,
-        Provenance, Rope, RowDim, SCHEMA_VERSION, Source, Step, TensorId,
+        Architecture, Buffer, BufferId, KernelChoice, KvCache, Limits, Memory, Model, Op, Program,
+        Provenance, Rope, RowDim, SCHEMA_VERSION, Source, Step, StoredComponent, TensorId,
     },
 };
 
@@ -16,7 +16,7 @@ fn choices(kernels: &[(u64, &str)]) -> Vec<KernelChoice> {
 }
 
 fn tensor(name: &str) -> Tensor {
-    let part = Part {
+    let part = StoredComponent {
         component: Component::Values,
         dtype: ElementType::F32,
         shape: vec![1, 8],
