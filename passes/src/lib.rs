@@ -56,7 +56,7 @@ pub use quant_options::{QuantOptions, Rounding};
 pub use reason::{Reason, Upgrade};
 pub use rotate::rotate;
 pub use round_weights::round_weights;
-pub use select_kernels::{Explanation, Selection, select_kernels};
+pub use select_kernels::{Explanation, KernelCandidate, Selection, select_kernels};
 pub use split_linears::split_linears;
 
 /// How many places a pass changed.

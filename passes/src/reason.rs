@@ -18,7 +18,7 @@ pub struct Reason {
     /// What it has.
     pub format: Format,
     /// The cheapest of the larger formats that lose less; `None` where there is none.
-    pub next: Option<Upgrade>,
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A format that was not taken, against the one that was.
@@ -46,8 +46,8 @@ impl Decision {
             let choices =
                 members.find(|member| member.name == *key).map_or(&[][..], |member| &member.choices);
             let own = choices.iter().find(|choice| choice.format == *format);
-            let next = own.and_then(|own| upgrade(choices, own));
-            Reason { key: key.clone(), format: *format, next }
+            let upgrade = own.and_then(|own| upgrade(choices, own));
+            Reason { key: key.clone(), format: *format, upgrade }
         };
         self.formats.iter().chain([&(KV.to_owned(), self.kv)]).map(reason).collect()
     }
@@ -65,9 +65,9 @@ fn upgrade(choices: &[Choice], own: &Choice) -> Option<Upgrade> {
 impl fmt::Display for Reason {
     /// A row of a table: weight, format, and what the next upgrade would do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reason { key, format, next } = self;
+        let Reason { key, format, upgrade } = self;
         write!(f, "{key:<36} {format:<16} ")?;
-        match next {
+        match upgrade {
             Some(Upgrade { format, bytes, nats }) => {
                 let (bytes, nats) = (Unit::Bytes.show(*bytes), Unit::Nats.show(*nats));
                 write!(f, "{format}: {bytes} more, {nats} less")
@@ -97,7 +97,8 @@ mod tests {
         let next = upgrade(&choices, &choices[0]).unwrap();
         assert_eq!((next.format, next.bytes, next.nats), (Format::INT8, 50.0, 0.003));
         assert_eq!(upgrade(&choices, &choices[2]), None);
-        let reason = Reason { key: "layers.0.mlp.down_proj".into(), format: Format::Nf4, next: Some(next) };
+        let reason =
+            Reason { key: "layers.0.mlp.down_proj".into(), format: Format::Nf4, upgrade: Some(next) };
         assert!(reason.to_string().ends_with("int8: 50 B more, 0.003 nats less"), "{reason}");
     }
 }

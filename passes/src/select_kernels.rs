@@ -47,7 +47,16 @@ pub struct Explanation {
     /// The bucket's upper bound.
     pub max_tokens: u64,
     /// Every candidate with its predicted time, the chosen one first, the rest by time.
-    pub candidates: Vec<(&'static str, Nanos)>,
+    pub candidates: Vec<KernelCandidate>,
+}
+
+/// A kernel that could serve an op.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KernelCandidate {
+    /// Its row of the registry.
+    pub kernel: &'static str,
+    /// The time that it takes by prediction.
+    pub time: Nanos,
 }
 
 /// Sets layouts and kernels.
@@ -78,7 +87,7 @@ pub fn select_kernels(
     if let Some(logits) = module.output() {
         let width = module.tensor_type(logits).width();
         let sampler = choose_sampler(width, selection)?;
-        module.set_text("samp.sampler", sampler.candidates[0].0);
+        module.set_text("samp.sampler", sampler.candidates[0].kernel);
         explanations.push(sampler);
     }
     Ok((Changed(needs.len()), explanations))
@@ -102,7 +111,7 @@ pub fn other_ops_time(
 
 impl Explanation {
     fn choice(&self) -> KernelChoice {
-        KernelChoice { max_tokens: self.max_tokens, kernel: self.candidates[0].0.into() }
+        KernelChoice { max_tokens: self.max_tokens, kernel: self.candidates[0].kernel.into() }
     }
 }
 
@@ -216,7 +225,7 @@ fn choose_sampler(vocab: u64, selection: &Selection) -> Result<Explanation, Diag
     let candidates: Vec<_> =
         ranked(OpKind::Sample, &OpShape::sample(max_tokens, vocab), None, selection.target)
             .into_iter()
-            .map(|(kernel, time)| (kernel.name, time))
+            .map(|(kernel, time)| KernelCandidate { kernel: kernel.name, time })
             .collect();
     if candidates.is_empty() {
         let message = format!("target {} cannot choose among {vocab} tokens", selection.target);
@@ -241,7 +250,7 @@ fn choose_kernels(
                 .at_op(op.label())
                 .hint("choose another format for it, or another target"));
         }
-        let candidates = ranked.iter().map(|(k, time)| (k.name, *time)).collect();
+        let candidates = ranked.iter().map(|&(k, time)| KernelCandidate { kernel: k.name, time }).collect();
         Ok(Explanation { label: op.label().into(), max_tokens, candidates })
     };
     selection.buckets.iter().map(choose).collect()

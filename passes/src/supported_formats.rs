@@ -6,8 +6,8 @@ use samp_kernels::{kernel::OpShape, target::Target, timing::cheapest};
 use crate::{FormatCost, Sensitivities, matrix::Matrix};
 
 impl Sensitivities {
-    /// What activations of `target` are stored as, whichever formats are chosen: of the types that linears were measured in
-    /// plainly, the one that the target rather takes.
+    /// What activations of `target` are stored as, whichever formats are chosen: of the types that linears were measured
+    /// in plainly, the one that the target prefers.
     pub fn activations(&self, matrices: &[Matrix], target: TargetName) -> ElementType {
         let linear = |key: &str| matrices.iter().any(|m| m.key == key && m.reader == OpKind::Linear);
         let linears = self.weights.iter().filter(|weight| linear(&weight.key));
@@ -15,8 +15,8 @@ impl Sensitivities {
         Target::of(target).activations_beside(&formats)
     }
 
-    /// Leaves out the formats that no kernel of `target` takes beside [such activations](Self::activations): where these are f16, a
-    /// linear is not in bf16.
+    /// Leaves out the formats that no kernel of `target` takes beside [such activations](Self::activations): where these
+    /// are f16, a linear is not in bf16.
     pub fn supported_by(mut self, matrices: &[Matrix], target: TargetName) -> Sensitivities {
         let activations = self.activations(matrices, target);
         for weight in &mut self.weights {

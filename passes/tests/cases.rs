@@ -7,10 +7,10 @@ use samp_ir::{
     verify, verify_between,
 };
 use samp_passes::{
-    Changed, Constraints, Decision, DeviceMemory, FormatCost, KvCost, MemoryInputs, Rounding, Selection,
-    Sensitivities, WeightSensitivity, annotate_sensitivity, assign_precision, assign_recipe, correct_weights,
-    equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize,
-    narrow_activations, plan_memory,
+    Changed, Constraints, Decision, DeviceMemory, FormatCost, KernelCandidate, KvCost, MemoryInputs,
+    Rounding, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity, assign_precision,
+    assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
+    keep_outliers, legal_ops, legalize, narrow_activations, plan_memory,
     recipe::{Recipe, Rule},
     rotate, round_weights, select_kernels, split_linears,
 };
@@ -234,7 +234,7 @@ fn select_kernels_cases() {
             context: 1024,
         };
         let (_, explanations) = select_kernels(module, &selection)?;
-        let sorted = |times: &[(&str, samp_kernels::cost::Nanos)]| times.is_sorted_by(|a, b| a.1.0 <= b.1.0);
+        let sorted = |candidates: &[KernelCandidate]| candidates.is_sorted_by(|a, b| a.time.0 <= b.time.0);
         assert!(explanations.iter().all(|e| sorted(&e.candidates)), "the cheapest candidate is chosen");
         verify(module, Phase::Selected)
     });

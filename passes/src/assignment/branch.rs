@@ -14,8 +14,13 @@ pub(super) struct Shares<'a> {
     of_choice: Vec<f64>,
 }
 
-/// How evenly a cut divides the shares, and the choices on each side.
-type Cut = (f64, [Vec<u32>; 2]);
+/// Two sets of choices that a branch excludes, one in each half.
+#[derive(Clone)]
+struct Cut {
+    /// The smaller share of the two.
+    evenness: f64,
+    sides: [Vec<u32>; 2],
+}
 
 impl Shares<'_> {
     pub(super) fn new<'a>(program: &'a Program, relaxed: &Relaxed) -> Shares<'a> {
@@ -31,16 +36,18 @@ impl Shares<'_> {
     /// anywhere.
     pub(super) fn halves(&self, prices: &[f64], allowed: &[bool]) -> Option<[Vec<u32>; 2]> {
         let groups = 0..self.program.groups.len();
-        let undecided = |cut: &Cut| cut.0 > DECIDED;
-        let evenest = |cuts: &mut dyn Iterator<Item = Cut>| cuts.reduce(|a, b| if b.0 > a.0 { b } else { a });
+        let undecided = |cut: &Cut| cut.evenness > DECIDED;
+        let evenest = |cuts: &mut dyn Iterator<Item = Cut>| {
+            cuts.reduce(|a, b| if b.evenness > a.evenness { b } else { a })
+        };
         let alternatives = evenest(&mut groups.filter_map(|g| self.between_alternatives(g, allowed)));
         if alternatives.as_ref().is_some_and(undecided) {
-            return alternatives.map(|cut| cut.1);
+            return alternatives.map(|cut| cut.sides);
         }
         let members = 0..self.program.members.len();
         let members = evenest(&mut members.filter_map(|p| self.within_member(p, prices, allowed)));
         // Rounding can leave a mixture without anything mixed; then any cut goes on.
-        members.clone().filter(undecided).or(alternatives).or(members).map(|cut| cut.1)
+        members.clone().filter(undecided).or(alternatives).or(members).map(|cut| cut.sides)
     }
 
     /// One alternative of a group on one side, the others on the other. To exclude the choices of an alternative's
@@ -59,7 +66,7 @@ impl Shares<'_> {
         let evenness = |a: usize| self.of_alternative(a).min(1.0 - self.of_alternative(a));
         let one = rest.iter().copied().fold(head, |a, b| if evenness(b) > evenness(a) { b } else { a });
         let others = left.iter().filter(|&&a| a != one).flat_map(|&a| first_member(a)).collect();
-        Some((evenness(one), [first_member(one).collect(), others]))
+        Some(Cut { evenness: evenness(one), sides: [first_member(one).collect(), others] })
     }
 
     /// The choices of a member from the one that spends least on the limits to the one that spends most, cut where their
@@ -86,7 +93,7 @@ impl Shares<'_> {
         }
         let (low, high) = left.split_at(best.1);
         let flat = |side: &[usize]| side.iter().map(|&c| c as u32).collect();
-        Some((best.0, [flat(low), flat(high)]))
+        Some(Cut { evenness: best.0, sides: [flat(low), flat(high)] })
     }
 
     fn of_alternative(&self, alternative: usize) -> f64 {

@@ -40,5 +40,5 @@ pub(super) fn explain(problem: &Problem, request: &SolveRequest) -> Infeasibilit
 fn least(problem: &Problem, resource: &Resource, limits: &[Limit]) -> Option<f64> {
     let request = SolveRequest { minimise: resource.clone(), limits: limits.to_vec(), stop: STOP };
     let found = search(&mut Program::new(problem, &request), STOP);
-    found.plan.map(|(_, totals)| totals[OBJECTIVE])
+    found.plan.map(|best| best.totals[OBJECTIVE])
 }

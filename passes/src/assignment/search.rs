@@ -15,10 +15,17 @@ const SAME: f64 = 1e-10;
 /// The first nodes polish what they find; later ones only now and then.
 const POLISHED: usize = 1_000;
 
+/// An assignment within the limits, in the problem's units.
+pub(super) struct Incumbent {
+    pub(super) assignment: Assignment,
+    /// What it spends, by row.
+    pub(super) totals: Vec<f64>,
+}
+
 /// What a search found, in the problem's units.
 pub(super) struct Found {
-    /// The best assignment and its totals.
-    pub(super) plan: Option<(Assignment, Vec<f64>)>,
+    /// The best that was found.
+    pub(super) plan: Option<Incumbent>,
     /// No plan has a lower objective; infinite where none exists.
     pub(super) bound: f64,
     /// How many relaxations were solved.
@@ -46,7 +53,7 @@ pub(super) fn search(program: &mut Program, stop: StopCriteria) -> Found {
     tree.grow();
     let open = tree.open.iter().map(|node| node.bound).fold(tree.floor, f64::min);
     let bound = program.objective(open);
-    let bound = tree.best.as_ref().map_or(bound, |(_, totals)| bound.min(totals[0]));
+    let bound = tree.best.as_ref().map_or(bound, |best| bound.min(best.totals[OBJECTIVE]));
     Found { plan: tree.best, bound, nodes: tree.nodes, prices }
 }
 
@@ -56,7 +63,7 @@ struct Tree<'a> {
     relaxer: Relaxer<'a>,
     /// What can be in a better plan, as far as the root knows.
     allowed: Vec<bool>,
-    best: Option<(Assignment, Vec<f64>)>,
+    best: Option<Incumbent>,
     /// The least bound of what was closed without being searched to the end.
     floor: f64,
     nodes: usize,
@@ -161,9 +168,9 @@ impl Tree<'_> {
     fn offer(&mut self, assignment: &[u32]) {
         let totals = self.program.totals(assignment);
         if self.program.fits(&totals)
-            && self.best.as_ref().is_none_or(|best| totals[OBJECTIVE] < best.1[OBJECTIVE])
+            && self.best.as_ref().is_none_or(|best| totals[OBJECTIVE] < best.totals[OBJECTIVE])
         {
-            self.best = Some((assignment.to_vec(), totals));
+            self.best = Some(Incumbent { assignment: assignment.to_vec(), totals });
         }
     }
 
@@ -193,7 +200,7 @@ impl Tree<'_> {
 
     /// A bound from here on excludes plans that are better by more than the gap asked for.
     fn cutoff(&self) -> f64 {
-        let Some((_, totals)) = &self.best else { return f64::INFINITY };
+        let Some(Incumbent { totals, .. }) = &self.best else { return f64::INFINITY };
         let allowed = self.program.scaled_amount(self.stop.gap * totals[OBJECTIVE].abs());
         self.program.scaled(totals)[OBJECTIVE] - allowed.max(SAME)
     }

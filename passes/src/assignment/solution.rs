@@ -68,11 +68,11 @@ pub(super) enum Outcome {
 pub(super) fn attempt(problem: &Problem, request: &SolveRequest) -> Outcome {
     let mut program = Program::new(problem, request);
     let found = search(&mut program, request.stop);
-    let Some((assignment, _)) = found.plan else {
+    let Some(best) = found.plan else {
         let proved = found.bound == f64::INFINITY;
         return if proved { Outcome::Infeasible } else { Outcome::Undecided(found.nodes) };
     };
-    let chosen = program.chosen(&assignment);
+    let chosen = program.chosen(&best.assignment);
     let totals = problem.totals(&chosen);
     let objective = totals[&request.minimise];
     let limits = request.limits.iter().zip(found.prices).map(|(limit, price)| LimitReport {

@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use samp_abi::{Format, TargetName};
 use samp_ir::Diagnostic;
-use samp_passes::{Changed, Reason};
+use samp_passes::{Changed, KernelCandidate, Reason};
 use serde::Serialize;
 
 use crate::table::Table;
@@ -146,7 +146,7 @@ impl Decisions {
             row: reason.to_string(),
             key: reason.key,
             format: reason.format,
-            next: reason.next.map(|n| Next { format: n.format, bytes_more: n.bytes, nats_less: n.nats }),
+            next: reason.upgrade.map(|n| Next { format: n.format, bytes_more: n.bytes, nats_less: n.nats }),
         };
         let last = calibrated.evidence.rounds.last();
         Decisions {
@@ -206,7 +206,11 @@ impl Explained {
             op: e.label.clone(),
             max_tokens: e.max_tokens,
             candidates: (e.candidates.iter())
-                .map(|&(kernel, time)| Candidate { kernel, nanos: time.0, time: time.to_string() })
+                .map(|&KernelCandidate { kernel, time }| Candidate {
+                    kernel,
+                    nanos: time.0,
+                    time: time.to_string(),
+                })
                 .collect(),
         });
         Explained { passes: passes.collect(), kernels: kernels.collect() }
