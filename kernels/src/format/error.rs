@@ -8,7 +8,7 @@ pub enum EncodeError {
     /// The width does not fit the format's blocks.
     #[error("{format} needs a multiple of {multiple} columns, found {cols}")]
     Columns {
-        /// The format.
+        /// The format asked for.
         format: Format,
         /// What it needs.
         multiple: usize,
@@ -18,13 +18,13 @@ pub enum EncodeError {
     /// A value is NaN or infinite.
     #[error("row {row}, column {col} holds {value}, which {format} cannot represent")]
     NotFinite {
-        /// The format.
+        /// The format asked for.
         format: Format,
-        /// Where.
+        /// The row that it lies in.
         row: usize,
-        /// Where.
+        /// The column that it lies in.
         col: usize,
-        /// The value.
+        /// The value that cannot be held.
         value: f32,
     },
     /// A finite value is too large for a 16-bit float that the format stores it in, or its group's scale.
@@ -33,19 +33,19 @@ pub enum EncodeError {
          choose a format with f32 scales or wider values"
     )]
     Overflow {
-        /// The format.
+        /// The format asked for.
         format: Format,
-        /// Where.
+        /// The row that it lies in.
         row: usize,
-        /// Where.
+        /// The column that it lies in.
         col: usize,
-        /// The value.
+        /// The value that cannot be held.
         value: f32,
     },
     /// The sum of all block absmax values is not a finite f32.
     #[error("the mean of the block maxima, which {format} stores, overflows f32: the values are too large")]
     MeanOverflow {
-        /// The format.
+        /// The format asked for.
         format: Format,
     },
     /// The outlier columns are not ascending, or not columns of the tensor.

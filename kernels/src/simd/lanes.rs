@@ -9,7 +9,7 @@ pub const LANES: usize = 16;
 pub(crate) trait Lanes: F64x8 + Send + Sync {
     /// Vector registers of 16 f32 or 8 f64 that the machine has, which bounds how much a kernel keeps in flight.
     const REGISTERS: usize;
-    /// Sixteen f32.
+    /// A vector of sixteen f32.
     type F: Copy;
     /// A table of 16 f32 in registers.
     type Table: Copy;
@@ -68,7 +68,7 @@ pub(super) fn fp8_as_f16(code: u8) -> u16 {
 pub(crate) trait Job {
     /// What it gives.
     type Output;
-    /// The computation.
+    /// Computes over vectors of any width.
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 

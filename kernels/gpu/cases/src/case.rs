@@ -8,7 +8,7 @@ use crate::check::Check;
 pub struct KernelCase {
     /// What is tried, for people.
     pub name: String,
-    /// The kernel.
+    /// The kernel that is launched.
     pub source: Source,
     /// Size of the launch.
     pub grid: Grid,
@@ -26,11 +26,11 @@ pub enum Arg {
     Constant(Vec<u8>),
     /// Memory with what it holds before the launch, and what must come of it.
     Write(Vec<u8>, Check),
-    /// No memory.
+    /// A null pointer, where the kernel does without.
     Null,
-    /// An integer.
+    /// A 32-bit integer by value.
     I32(i32),
-    /// A number.
+    /// A 32-bit float by value.
     F32(f32),
 }
 
@@ -62,7 +62,7 @@ impl Arg {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{case}, argument {argument}: {what}")]
 pub struct CaseMismatch {
-    /// The case.
+    /// The name of the case.
     pub case: String,
     /// Which argument, counted from 0.
     pub argument: usize,

@@ -18,7 +18,8 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    pub(crate) fn of(number: u8) -> Parameter {
+    /// The type that the C++ side numbers so.
+    pub(crate) fn from_number(number: u8) -> Parameter {
         use Parameter::*;
         [Pointer, Integer, Float][number as usize]
     }

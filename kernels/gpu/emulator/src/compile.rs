@@ -13,7 +13,7 @@ use samp_kernels::cuda::Source;
 
 use crate::{
     Build, CompileError, Kernel,
-    unit::{self, Edit, Files},
+    unit::{self, Edit, UnitFile},
 };
 
 /// Results must not depend on whether the compiler fuses products and sums.
@@ -62,7 +62,7 @@ impl Emulator {
         }
         // What an edit takes away must be missed.
         let overlaps = source.waits_for_launch_before();
-        Kernel::load(kernel, path, (build, overlaps)).map_err(|source| CompileError::Load { kernel, source })
+        Kernel::load(kernel, path, build, overlaps).map_err(|source| CompileError::Load { kernel, source })
     }
 }
 
@@ -80,7 +80,7 @@ struct Unit {
     kernel: &'static str,
     build: Build,
     flags: Vec<OsString>,
-    files: Files,
+    files: Vec<UnitFile>,
 }
 
 impl Unit {
@@ -88,7 +88,7 @@ impl Unit {
     fn compile(&self, compiler: &Compiler, cache: &Path, path: &Path) -> Result<(), CompileError> {
         fs::create_dir_all(cache).map_err(io_error(cache))?;
         let folder = tempfile::tempdir_in(cache).map_err(io_error(cache))?;
-        for (name, text) in &self.files {
+        for UnitFile { name, text } in &self.files {
             fs::write(folder.path().join(name), text).map_err(io_error(folder.path()))?;
         }
         let mut compile = Command::new(&compiler.program);
@@ -97,7 +97,7 @@ impl Unit {
         // Without the sanitizer's flag, so that its library stays out.
         let mut link = Command::new(&compiler.program);
         link.args(["-O1", "-fPIC", "-fvisibility=hidden", "-shared", "unit.o", "-o", "unit.so"]);
-        link.args((self.build == Build::Checked).then_some(unit::INSTRUMENT.0));
+        link.args((self.build == Build::Checked).then_some(unit::INSTRUMENT.name));
         self.run(link.current_dir(folder.path()))?;
         fs::rename(folder.path().join("unit.so"), path).map_err(io_error(path))
     }
@@ -121,7 +121,7 @@ impl Unit {
         };
         add(&compiler.version);
         self.flags.iter().for_each(|flag| add(flag.as_encoded_bytes()));
-        for (name, text) in &self.files {
+        for UnitFile { name, text } in &self.files {
             add(name.as_bytes());
             add(text.as_bytes());
         }

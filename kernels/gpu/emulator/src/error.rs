@@ -18,7 +18,7 @@ pub enum CompileError {
     /// The compiler refused the source.
     #[error("{kernel} does not compile for the host:\n{log}")]
     Refused {
-        /// The kernel.
+        /// The kernel that was to be compiled.
         kernel: &'static str,
         /// What the compiler said.
         log: String,
@@ -26,9 +26,9 @@ pub enum CompileError {
     /// The text to be replaced is not there once.
     #[error("{file} holds the text to be replaced {found} times instead of once")]
     Edit {
-        /// The file.
+        /// The file that was to be changed.
         file: String,
-        /// How often.
+        /// How often the file holds the text.
         found: usize,
     },
     /// Files could not be written or read.
@@ -42,7 +42,7 @@ pub enum CompileError {
     /// The compiled kernel could not be loaded.
     #[error("{kernel} cannot be loaded: {source}")]
     Load {
-        /// The kernel.
+        /// The kernel that was to be compiled.
         kernel: &'static str,
         /// What went wrong.
         source: libloading::Error,

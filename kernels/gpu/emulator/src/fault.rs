@@ -85,7 +85,7 @@ pub enum LaunchError {
     /// The arguments are not the kernel's parameters.
     #[error("{kernel}: its parameters are {expected:?}, the arguments {found:?}")]
     Arguments {
-        /// The kernel.
+        /// The kernel that was launched.
         kernel: &'static str,
         /// What it takes.
         expected: Vec<Parameter>,
@@ -95,7 +95,7 @@ pub enum LaunchError {
     /// A block of no threads, or of more than the kernel was compiled for.
     #[error("{kernel}: blocks of 1 to {most} threads, found {found}")]
     Threads {
-        /// The kernel.
+        /// The kernel that was launched.
         kernel: &'static str,
         /// Its launch bound.
         most: u32,
@@ -105,7 +105,7 @@ pub enum LaunchError {
     /// A grid without blocks, or of more than 2³² − 1.
     #[error("{kernel}: a grid of {grid:?} blocks")]
     Grid {
-        /// The kernel.
+        /// The kernel that was launched.
         kernel: &'static str,
         /// Blocks of the launch.
         grid: [u32; 3],
@@ -113,7 +113,7 @@ pub enum LaunchError {
     /// More shared memory than a block can have.
     #[error("{kernel}: {found} bytes of shared memory, at most {} can be had", crate::MAX_SHARED_BYTES)]
     SharedMemory {
-        /// The kernel.
+        /// The kernel that was launched.
         kernel: &'static str,
         /// Bytes asked for.
         found: usize,
@@ -121,7 +121,7 @@ pub enum LaunchError {
     /// The kernel ran and failed.
     #[error("{kernel}: {fault}")]
     Fault {
-        /// The kernel.
+        /// The kernel that was launched.
         kernel: &'static str,
         /// What went wrong, and in which thread.
         fault: Fault,

@@ -67,7 +67,8 @@ impl Kernel {
     pub(crate) fn load(
         name: &'static str,
         path: PathBuf,
-        (build, overlaps): (Build, bool),
+        build: Build,
+        overlaps: bool,
     ) -> Result<Kernel, libloading::Error> {
         // SAFETY: the object was compiled from samp's own sources; its initialisers do nothing.
         let library = unsafe { Library::new(&path)? };
@@ -94,7 +95,7 @@ impl Kernel {
         let entry = self.entry();
         // SAFETY: the library says so many parameters of itself.
         let kinds = unsafe { std::slice::from_raw_parts(entry.parameters, entry.parameter_count as usize) };
-        kinds.iter().map(|&kind| Parameter::of(kind)).collect()
+        kinds.iter().map(|&kind| Parameter::from_number(kind)).collect()
     }
 
     /// Runs every block of a grid on the calling thread and returns when all are done or one has failed. What a failed

@@ -7,7 +7,7 @@ use samp_kernels::target::{HOPPER, Target};
 /// A real architecture of NVIDIA's; its code runs on chips of the same major version only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arch {
-    /// A100.
+    /// Ampere, as A100 has it.
     Sm80,
     /// H100 and H200, without their own matrix instructions.
     Sm90,
@@ -16,7 +16,7 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Every architecture.
+    /// Every architecture that kernels are compiled for.
     pub const ALL: [Arch; 3] = [Arch::Sm80, Arch::Sm90, Arch::Sm90a];
 
     /// What a GPU's code is compiled for, with its own matrix instructions; `None` for a CPU.

@@ -127,7 +127,7 @@ impl Nvrtc {
         if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.get(key)) {
             return Ok(kept);
         }
-        let texts = Texts::of(source, arch).map_err(|_| NvrtcError::Text { kernel: source.symbol })?;
+        let texts = Texts::new(source, arch).map_err(|_| NvrtcError::Text { kernel: source.symbol })?;
         let cubin = self.build(source.symbol, arch, &texts)?;
         if let Some(cache) = &self.cache {
             cache
@@ -165,7 +165,7 @@ struct Texts {
 }
 
 impl Texts {
-    fn of(source: &Source, arch: Arch) -> Result<Texts, NulError> {
+    fn new(source: &Source, arch: Arch) -> Result<Texts, NulError> {
         let header = |header: &samp_kernels::cuda::Header| {
             Ok((CString::new(header.text)?, CString::new(header.name)?))
         };
