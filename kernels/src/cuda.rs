@@ -148,9 +148,10 @@ macro_rules! probes {
 }
 
 macro_rules! kernels {
-    ($($stem:literal),* $(,)?) => {
+    ($($(#[$attribute:meta])* $stem:literal),* $(,)?) => {
         /// Stem and text of every kernel.
-        pub const KERNELS: &[(&str, &str)] = &[$(($stem, include_str!(concat!("../gpu/cuda/", $stem, ".cu")))),*];
+        pub const KERNELS: &[(&str, &str)] =
+            &[$($(#[$attribute])* ($stem, include_str!(concat!("../gpu/cuda/", $stem, ".cu")))),*];
     };
 }
 
@@ -195,6 +196,7 @@ kernels![
     "linear_f16_gemv",
     "linear_f16_mma",
     "linear_f16_wgmma",
+    #[cfg(feature = "fp8-activations")]
     "linear_fp8_fp8_wgmma",
     "linear_fp8_gemv",
     "linear_fp8_mma",
@@ -212,6 +214,7 @@ kernels![
     "rope_append",
     "sample",
     "silu_mul",
+    #[cfg(feature = "fp8-activations")]
     "silu_mul_fp8",
 ];
 

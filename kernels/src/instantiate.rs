@@ -121,24 +121,22 @@ impl PlanConstants<'_> {
     /// What the registry is asked for an operation over so many tokens, whose attention reads `context` positions.
     pub fn shape(&self, op: &Op, tokens: u64, context: u64) -> OpShape {
         let activations = self.program.activations();
-        let shape = |rows, cols, format| OpShape { tokens, rows, cols, format, activations, context };
         let width = |id: BufferId| self.program.buffers[id.0 as usize].width;
-        let plain = |id: BufferId| shape(width(id), 0, None);
-        let cached = |id: BufferId| shape(width(id), 0, Some(self.kv.format));
-        match *op {
+        let shape = match *op {
             Op::Embed { weight, .. } | Op::Linear { weight, .. } => {
                 let Matrix { rows, cols, format, .. } = (self.matrix)(weight);
-                shape(rows, cols, Some(format))
+                OpShape::with_weight(rows, cols, format, activations)
             }
-            Op::RopeAppend { qkv, .. } => cached(qkv),
-            Op::PagedAttention { out, .. } => cached(out),
+            Op::RopeAppend { qkv, .. } => OpShape::over_cache(width(qkv), self.kv.format, activations),
+            Op::PagedAttention { out, .. } => OpShape::over_cache(width(out), self.kv.format, activations),
             Op::RmsNorm { out, .. }
             | Op::AddRmsNorm { out, .. }
             | Op::Add { out, .. }
             | Op::SiluMul { out, .. }
             | Op::Concat { out, .. }
-            | Op::Gather { out, .. } => plain(out),
-        }
+            | Op::Gather { out, .. } => OpShape::over_rows(width(out), activations),
+        };
+        shape.at(tokens, context)
     }
 
     /// What a row's kernel is for an operation.

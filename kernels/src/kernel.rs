@@ -30,10 +30,34 @@ pub struct OpShape {
 }
 
 impl OpShape {
+    /// An operation over rows of so many values, without a packed weight.
+    pub fn over_rows(width: u64, activations: ElementType) -> OpShape {
+        OpShape { tokens: 1, rows: width, cols: 0, format: None, activations, context: 0 }
+    }
+
+    /// A linear over a weight `[rows, cols]`, or a lookup in it; nothing takes a weight without a format.
+    pub fn with_weight(
+        rows: u64,
+        cols: u64,
+        format: impl Into<Option<Format>>,
+        activations: ElementType,
+    ) -> OpShape {
+        OpShape { cols, format: format.into(), ..OpShape::over_rows(rows, activations) }
+    }
+
+    /// Attention, or RoPE and the append, over rows of so many values, with keys and values kept in `kv`.
+    pub fn over_cache(width: u64, kv: Format, activations: ElementType) -> OpShape {
+        OpShape { format: Some(kv), ..OpShape::over_rows(width, activations) }
+    }
+
+    /// The same for so many tokens, whose attention reads `context` positions.
+    pub fn at(self, tokens: u64, context: u64) -> OpShape {
+        OpShape { tokens, context, ..self }
+    }
+
     /// Choosing a token of `vocab` for each of so many outputs, whose logits are f32.
     pub fn sample(outputs: u64, vocab: u64) -> OpShape {
-        let activations = ElementType::F32;
-        OpShape { tokens: outputs, rows: vocab, cols: 0, format: None, activations, context: 0 }
+        OpShape::over_rows(vocab, ElementType::F32).at(outputs, 0)
     }
 }
 
@@ -104,8 +128,10 @@ pub enum Entry {
 pub enum CudaKernel {
     Embed,
     RmsNorm,
+    #[cfg(feature = "fp8-activations")]
     RmsNormFp8,
     AddRmsNorm,
+    #[cfg(feature = "fp8-activations")]
     AddRmsNormFp8,
     Add,
     /// So many tokens at a time.
@@ -114,6 +140,7 @@ pub enum CudaKernel {
     /// Two kernels: for the sequences of one token, and for the others.
     Attention,
     SiluMul,
+    #[cfg(feature = "fp8-activations")]
     SiluMulFp8,
     Concat,
     Gather,
@@ -129,7 +156,7 @@ pub enum LinearKind {
     Mma,
     /// 16, 32, 64 or 128 tokens at a time on Hopper's `wgmma` units.
     Wgmma,
-    /// The same with x in fp8.
+    /// The same with x in fp8, where the feature `fp8-activations` is on.
     WgmmaFp8,
 }
 
@@ -160,6 +187,7 @@ pub(crate) const SIXTEEN_BITS: Tolerance = Tolerance { absolute: 1e-3, relative:
 
 /// The same of results in E4M3 with a scale for each row: half a step of a normal number is 1/16 of it, and a step below them
 /// is the row's largest magnitude over 448 · 512.
+#[cfg(feature = "fp8-activations")]
 pub(crate) const FP8_ROWS: Tolerance = Tolerance { absolute: 1e-4, relative: 1.01 / 16.0 };
 
 /// Whether rows that GPUs write are of a width that they take, as 16 bits or f32.
@@ -167,7 +195,10 @@ pub(crate) fn writes_plain_rows(shape: &OpShape, _: &Target) -> bool {
     shape.rows.is_multiple_of(4) && shape.activations != ElementType::U8
 }
 
-/// The same as fp8, where pairs change places within 16 columns.
-pub(crate) fn writes_fp8_rows(shape: &OpShape, _: &Target) -> bool {
-    shape.rows.is_multiple_of(16) && shape.activations == ElementType::U8
+/// The row of the kernel that writes fp8 where `plain` writes 16 bits: pairs change places within 16 columns.
+#[cfg(feature = "fp8-activations")]
+pub(crate) const fn fp8_row(plain: Kernel) -> Kernel {
+    let accepts: fn(&OpShape, &Target) -> bool =
+        |shape, _| shape.rows.is_multiple_of(16) && shape.activations == ElementType::U8;
+    Kernel { targets: HOPPER, accepts, tolerance: FP8_ROWS, ..plain }
 }

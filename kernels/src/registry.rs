@@ -19,6 +19,7 @@ pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
         rms_norm::KERNELS,
         linear::KERNELS,
         linear::mma_fragments::KERNELS,
+        #[cfg(feature = "fp8-activations")]
         linear::mma_fragments::FP8_KERNELS,
         rope::KERNELS,
         attention::KERNELS,

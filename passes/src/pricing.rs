@@ -78,17 +78,14 @@ impl Pricing<'_> {
 
     /// What the matrix's reader takes for so many tokens.
     fn matrix_time(&self, matrix: &Matrix, format: Format, tokens: u64) -> Option<f64> {
-        let Selection { context, .. } = *self.selection;
-        let Matrix { rows, cols, reader, .. } = *matrix;
-        let activations = self.activations;
-        self.time(reader, OpShape { tokens, rows, cols, format: Some(format), activations, context })
+        let shape = OpShape::with_weight(matrix.rows, matrix.cols, format, self.activations);
+        self.time(matrix.reader, shape.at(tokens, self.selection.context))
     }
 
     /// What it takes to put together so many rows of the results of split members.
     fn concat_time(&self, rows: u64, tokens: u64) -> Option<f64> {
-        let Selection { context, .. } = *self.selection;
-        let activations = self.activations;
-        self.time(OpKind::Concat, OpShape { tokens, rows, cols: 0, format: None, activations, context })
+        let shape = OpShape::over_rows(rows, self.activations);
+        self.time(OpKind::Concat, shape.at(tokens, self.selection.context))
     }
 
     /// The nanoseconds that the fastest kernel takes by prediction; `None` if the target has none.

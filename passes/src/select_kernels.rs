@@ -128,33 +128,23 @@ struct Need {
 impl Need {
     fn from_op(op: OpRef<'_>, activations: ElementType, selection: &Selection) -> Option<Need> {
         let kind = op.kind().plan_kind()?;
-        let mut shape = OpShape {
-            tokens: 0,
-            rows: op.tensor_type().width(),
-            cols: 0,
-            format: None,
-            activations,
-            context: selection.context,
-        };
         let mut weight = None;
-        match kind {
+        let shape = match kind {
             OpKind::Linear | OpKind::Embed => {
                 let matrix: WeightOp = op.module().defined_by(op.operand(1)?)?;
-                shape.rows = matrix.tensor_type().rows().unwrap_or(0);
-                shape.cols = matrix.tensor_type().width();
-                shape.format = matrix.format();
                 weight = Some(matrix.id());
+                let (rows, cols) = (matrix.tensor_type().rows().unwrap_or(0), matrix.tensor_type().width());
+                OpShape::with_weight(rows, cols, matrix.format(), activations)
             }
             OpKind::RopeAppend => {
-                shape.rows = RopeAppendOp::from_op(op)?.spec().qkv_width();
-                shape.format = Some(selection.kv);
+                OpShape::over_cache(RopeAppendOp::from_op(op)?.spec().qkv_width(), selection.kv, activations)
             }
             OpKind::PagedAttention => {
-                shape.rows = PagedAttentionOp::from_op(op)?.spec().q_width();
-                shape.format = Some(selection.kv);
+                OpShape::over_cache(PagedAttentionOp::from_op(op)?.spec().q_width(), selection.kv, activations)
             }
-            _ => {}
-        }
+            _ => OpShape::over_rows(op.tensor_type().width(), activations),
+        };
+        let shape = shape.at(0, selection.context);
         Some(Need { op: op.id(), kind, weight, shape })
     }
 

@@ -22,8 +22,7 @@ impl Sensitivities {
         for weight in &mut self.weights {
             let Some(matrix) = matrices.iter().find(|matrix| matrix.key == weight.key) else { continue };
             let supported = |rows: u64, cost: &FormatCost| {
-                let format = Some(cost.format);
-                let shape = OpShape { tokens: 1, rows, cols: matrix.cols, format, activations, context: 0 };
+                let shape = OpShape::with_weight(rows, matrix.cols, cost.format, activations);
                 cheapest(Target::of(target), matrix.reader, shape).is_some()
             };
             weight.formats.retain(|cost| supported(matrix.rows, cost));

@@ -18,7 +18,7 @@ use super::{pipeline::typical_context, size::SizeTable, spec::PlanSpec};
 #[derive(Clone, Copy)]
 struct Predicted<'a> {
     target: TargetName,
-    fixed: PlanConstants<'a>,
+    constants: PlanConstants<'a>,
     limits: &'a Limits,
 }
 
@@ -68,13 +68,13 @@ pub fn program_time(plan: &Plan, tokens: u64) -> Option<Nanos> {
 /// The same of a plan that is not made yet.
 fn spec_time(spec: &PlanSpec, tokens: u64) -> Option<Nanos> {
     let matrix = |id| spec.matrix(id);
-    Predicted { target: spec.target, fixed: spec.plan_constants(&matrix), limits: &spec.limits }
+    Predicted { target: spec.target, constants: spec.plan_constants(&matrix), limits: &spec.limits }
         .program_time(tokens)
 }
 
 fn of_plan(plan: &Plan, time: &dyn Fn(Predicted<'_>) -> Option<Nanos>) -> Option<Nanos> {
     let matrix = code::matrix_of(plan);
-    time(Predicted { target: plan.target, fixed: code::plan_constants(plan, &matrix), limits: &plan.limits })
+    time(Predicted { target: plan.target, constants: code::plan_constants(plan, &matrix), limits: &plan.limits })
 }
 
 /// What the plan's kernels were chosen by.
@@ -103,19 +103,19 @@ impl Predicted<'_> {
     fn step_time(&self, step: &Step, tokens: u64) -> Option<Nanos> {
         let choice = step.kernels.iter().find(|choice| choice.max_tokens >= tokens)?;
         let kernel = registry::find(&choice.kernel)?;
-        let shape = self.fixed.shape(&step.op, tokens, typical_context(self.limits));
+        let shape = self.constants.shape(&step.op, tokens, typical_context(self.limits));
         Some(predicted_time(kernel, &shape, Target::of(self.target)))
     }
 
     fn program_time(&self, tokens: u64) -> Option<Nanos> {
-        let times = self.fixed.program.steps.iter().map(|step| Some(self.step_time(step, tokens)?.0));
+        let times = self.constants.program.steps.iter().map(|step| Some(self.step_time(step, tokens)?.0));
         Some(Nanos(times.sum::<Option<f64>>()? + self.sampling_time(tokens)?.0))
     }
 
     /// Of one token for each of the step's, as in decoding.
     fn sampling_time(&self, tokens: u64) -> Option<Nanos> {
-        let vocab = self.fixed.program.buffers[self.fixed.program.logits.0 as usize].width;
-        let sampler = registry::find(&self.fixed.program.sampler)?;
+        let vocab = self.constants.program.buffers[self.constants.program.logits.0 as usize].width;
+        let sampler = registry::find(&self.constants.program.sampler)?;
         Some(predicted_time(sampler, &OpShape::sample(tokens, vocab), Target::of(self.target)))
     }
 }

@@ -30,16 +30,19 @@ impl Rows {
     }
 
     /// The same in E4M3 with a scale for each token, in the order of [`fp8_place`](crate::cuda::fp8_place).
+    #[cfg(feature = "fp8-activations")]
     pub fn silu_mul_fp8(&self) -> Source {
         self.source("silu_mul_fp8").define("THREADS", self.row_threads())
     }
 
     /// Of that, for so many tokens: a block for each, whose threads have 8 values each as far as that goes.
+    #[cfg(feature = "fp8-activations")]
     pub fn silu_mul_fp8_grid(&self, tokens: u32) -> Grid {
         let threads = self.row_threads();
         Grid { blocks: [tokens, 1, 1], threads, shared_bytes: threads / 32 * 4 }
     }
 
+    #[cfg(feature = "fp8-activations")]
     fn row_threads(&self) -> u32 {
         self.cols.div_ceil(8).next_multiple_of(32).clamp(64, 1024)
     }

@@ -235,7 +235,10 @@ fn stem(kind: LinearKind, format: Format) -> Option<&'static str> {
         LinearKind::Gemv => Some(gemv),
         LinearKind::Mma => Some(mma),
         LinearKind::Wgmma => Some(wgmma),
-        LinearKind::WgmmaFp8 => matches!(format, Format::Fp8E4m3(_)).then_some("linear_fp8_fp8_wgmma"),
+        LinearKind::WgmmaFp8 => {
+            let has = cfg!(feature = "fp8-activations") && matches!(format, Format::Fp8E4m3(_));
+            has.then_some("linear_fp8_fp8_wgmma")
+        }
     }
 }
 

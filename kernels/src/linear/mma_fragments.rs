@@ -53,6 +53,7 @@ macro_rules! mma_fragments {
 }
 
 /// Rows of the registry for activations in fp8.
+#[cfg(feature = "fp8-activations")]
 pub const FP8_KERNELS: &[Kernel] = mma_fragments! { fp8:
     Format::Fp8E4m3(ScaleAxis::Channel) => "fp8_e4m3";
     Format::Fp8E4m3(ScaleAxis::Tensor) => "fp8_e4m3_tensor";

@@ -29,11 +29,13 @@ impl Norm {
 
     /// One of the two with its result in E4M3, in the order of [`fp8_place`](crate::cuda::fp8_place), and, as one more argument
     /// at the end, a scale (f32) for each token.
+    #[cfg(feature = "fp8-activations")]
     pub fn to_fp8(&self, source: Source) -> Source {
         source.define("OUT_FP8", 1)
     }
 
     /// Of such a kernel, for so many tokens.
+    #[cfg(feature = "fp8-activations")]
     pub fn fp8_grid(&self, tokens: u32) -> Grid {
         let grid = self.grid(tokens);
         Grid { shared_bytes: 2 * grid.shared_bytes, ..grid }

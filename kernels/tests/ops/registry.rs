@@ -1,7 +1,13 @@
-use samp_abi::{ElementType, Format, TargetName, plan::OpKind};
+use samp_abi::{ElementType, Format, Layout, TargetName, plan::OpKind};
 use samp_kernels::{
-    kernel::{Entry, Kernel, OpShape},
+    attention::{KvGeometry, cuda::Attention},
+    cuda::Activation,
+    elementwise::cuda::{Concat, Rows as ElementwiseRows},
+    instantiate::{LaunchOp, LaunchSpec, Matrix},
+    kernel::{CudaKernel, Entry, Kernel, OpShape},
+    linear::cuda::Linear,
     registry::{candidates, find, kernels},
+    rms_norm::cuda::Norm,
     target::Target,
     timing::cheapest,
 };
@@ -147,6 +153,7 @@ fn nothing_runs_where_no_kernel_is() {
     assert!(find("linear_nf3_rows16_direct").is_none());
 }
 
+#[cfg(feature = "fp8-activations")]
 #[test]
 fn fp8_activations_are_multiplied_with_fp8_weights_on_hopper_alone() {
     let fp8 = Format::Fp8E4m3(samp_abi::ScaleAxis::Channel);
@@ -163,6 +170,7 @@ fn fp8_activations_are_multiplied_with_fp8_weights_on_hopper_alone() {
     assert_eq!(chosen(TargetName::A100, fp8, 4096, 16), None);
 }
 
+#[cfg(feature = "fp8-activations")]
 #[test]
 fn rows_are_quantized_on_hopper_alone() {
     let chosen = |target, op, rows, activations| {
@@ -200,4 +208,82 @@ fn plain_weights_are_taken_beside_activations_of_their_own_type() {
         }
         assert_eq!(taken(TargetName::Cpu, format), [E::F32], "{format}: the host computes in f32");
     }
+}
+
+/// Rows that no plan can name: plans are the same with and without them.
+#[test]
+fn fp8_rows_take_no_activations_that_plans_have() {
+    let of_fp8 = |kernel: &&Kernel| kernel.name.contains("fp8wgmma") || kernel.name.contains("fp8cuda");
+    assert_eq!(kernels().filter(of_fp8).count(), if cfg!(feature = "fp8-activations") { 11 } else { 0 });
+    for (kernel, target) in
+        kernels().filter(of_fp8).flat_map(|k| k.targets.iter().map(move |t| (k, Target::of(*t))))
+    {
+        for activations in target.activations {
+            let rows = OpShape::over_rows(4096, *activations).at(64, 0);
+            assert!(!kernel.takes(&rows, target), "{} takes {activations:?}", kernel.name);
+            for format in Format::ALL {
+                let linear = OpShape::with_weight(4096, 4096, format, *activations).at(64, 0);
+                assert!(!kernel.takes(&linear, target), "{} takes {activations:?}", kernel.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_name_gpus_as_the_target_table_has_them() {
+    let named = |has: fn(&Target) -> bool| {
+        let targets = TargetName::ALL.into_iter().filter(move |name| has(Target::of(*name)));
+        targets.collect::<Vec<TargetName>>()
+    };
+    let (gpus, hopper) = (named(|target| target.compute_capability.is_some()), named(Target::has_wgmma));
+    for kernel in kernels().filter(|kernel| kernel.cuda.is_some()) {
+        let wgmma = matches!(kernel.cuda, Some(CudaKernel::Linear(kind, _)) if kind.is_wgmma());
+        let fp8 = kernel.name.contains("fp8cuda");
+        let expected = if wgmma || fp8 { &hopper } else { &gpus };
+        assert_eq!(kernel.targets, expected, "{}", kernel.name);
+    }
+}
+
+/// What a row's kernel is launched as, for some sizes that it takes.
+fn launch_op(kernel: &Kernel) -> Option<LaunchOp> {
+    let activation = Activation::F16;
+    let (norm, rows) = (Norm { cols: 4096, activation }, ElementwiseRows { cols: 4096, activation });
+    let kv =
+        KvGeometry { format: Format::F16, scales: [1.0; 2], kv_heads: 8, head_dim: 128, page_tokens: 16 };
+    let attention = Attention::new(32, kv, None).expect("kernels of such heads");
+    let table = Matrix { format: Format::F16, layout: Layout::RowMajor, rows: 512, cols: 4096 };
+    Some(match kernel.cuda? {
+        CudaKernel::Embed => LaunchOp::Embed { table },
+        CudaKernel::RmsNorm => LaunchOp::RmsNorm(norm),
+        CudaKernel::AddRmsNorm => LaunchOp::AddRmsNorm(norm),
+        CudaKernel::Add => LaunchOp::Add { rows, wide: false },
+        CudaKernel::Linear(kind, tokens) => {
+            let taken = |format: &Format| kernel.name.starts_with(&format!("linear_{format}_fragments_"));
+            let format = Format::ALL.into_iter().find(taken).expect("rows are named by their formats");
+            LaunchOp::Linear(Linear::new(kind, format, (4096, 4096), tokens).expect("a kernel"))
+        }
+        CudaKernel::RopeAppend => LaunchOp::RopeAppend(attention),
+        CudaKernel::Attention => LaunchOp::Attention(attention),
+        CudaKernel::SiluMul => LaunchOp::SiluMul(rows),
+        CudaKernel::Concat => LaunchOp::Concat(Concat::new(&[4096, 4096]).expect("two parts")),
+        CudaKernel::Gather => LaunchOp::Gather(rows),
+        CudaKernel::Sample => LaunchOp::Sample(4096),
+        #[cfg(feature = "fp8-activations")]
+        CudaKernel::RmsNormFp8 | CudaKernel::AddRmsNormFp8 | CudaKernel::SiluMulFp8 => return None,
+    })
+}
+
+#[test]
+fn machine_code_is_called_as_its_row() {
+    let mut seen = BTreeSet::new();
+    for kernel in kernels() {
+        let Some(op) = launch_op(kernel) else { continue };
+        for source in (LaunchSpec { name: kernel.name, op }).sources() {
+            assert!(source.symbol.starts_with(kernel.name), "{}: {}", kernel.name, source.symbol);
+            assert!(source.text.contains("KERNEL_NAME("), "{}.cu names its kernel itself", source.stem);
+            assert!(source.macros().any(|name| name == ("KERNEL_NAME", source.symbol)));
+            assert!(seen.insert(source.symbol), "{} stands for two kernels", source.symbol);
+        }
+    }
+    assert!(seen.contains("paged_attention_cuda_decode") && seen.contains("linear_nf4_fragments_mma16"));
 }

@@ -135,21 +135,25 @@ fn suits(
 
 #[cfg(all(test, feature = "cuda"))]
 mod tests {
+    use samp_kernels::target::Target;
+
     use super::{super::gpu::driver::nvidia::DeviceInfo, *};
 
     #[test]
     fn another_compute_capability_is_refused() {
-        let info = |compute_capability| DeviceInfo {
+        let [a100, h100] = [TargetName::A100, TargetName::H100].map(Target::of);
+        let expected = |target: &Target| target.compute_capability.unwrap();
+        let info = DeviceInfo {
             name: "NVIDIA A100".into(),
-            compute_capability,
+            compute_capability: expected(a100),
             driver: (13, 0),
-            total_memory: 80 << 30,
-            multiprocessors: 108,
+            total_memory: a100.memory_bytes.unwrap(),
+            multiprocessors: a100.units,
             l2_bytes: 40 << 20,
-            shared_bytes_per_block: 163 << 10,
+            shared_bytes_per_block: a100.shared_memory_bytes,
         };
-        suits(TargetName::A100, (8, 0), &info((8, 0))).unwrap();
-        let refusal = suits(TargetName::H100, (9, 0), &info((8, 0))).unwrap_err().to_string();
+        suits(a100.name, expected(a100), &info).unwrap();
+        let refusal = suits(h100.name, expected(h100), &info).unwrap_err().to_string();
         for part in ["h100", "9.0", "8.0", "A100"] {
             assert!(refusal.contains(part), "{part}: {refusal}");
         }

@@ -54,14 +54,7 @@ impl LinearProblem {
     /// Of so many tokens, as the registry knows it.
     pub fn shape(&self, tokens: u32) -> OpShape {
         let LinearProblem { format, activations, matrix: MatrixShape { rows, cols }, .. } = *self;
-        OpShape {
-            tokens: tokens.into(),
-            rows: rows.into(),
-            cols: cols.into(),
-            format: Some(format),
-            activations,
-            context: 0,
-        }
+        OpShape::with_weight(rows.into(), cols.into(), format, activations).at(tokens.into(), 0)
     }
 
     /// The kernels worth trying: of each kind the one that takes all tokens at a time with the fewest to spare, or else

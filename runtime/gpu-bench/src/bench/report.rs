@@ -142,14 +142,9 @@ impl LinearRow {
     }
 
     fn time(&self) -> Result<MeasuredTime, ReportError> {
-        let shape = OpShape {
-            tokens: self.tokens.into(),
-            rows: self.rows.into(),
-            cols: self.cols.into(),
-            format: Some(self.format.parse()?),
-            activations: self.activations,
-            context: 0,
-        };
+        let format: Format = self.format.parse()?;
+        let shape = OpShape::with_weight(self.rows.into(), self.cols.into(), format, self.activations);
+        let shape = shape.at(self.tokens.into(), 0);
         Ok(MeasuredTime { kernel: self.kernel.clone(), shape, microseconds: self.timing.microseconds })
     }
 }
@@ -186,14 +181,8 @@ impl AttentionRow {
         let [heads, _, head_dim] = self.heads.map(u64::from);
         let kv = [KvFormat::F16, KvFormat::Fp8].into_iter().find(|kv| kv.name() == self.kv);
         let kv = kv.ok_or_else(|| ReportError::Cache(self.kv.clone()))?;
-        let shape = OpShape {
-            tokens: u64::from(self.batch) * u64::from(self.tokens),
-            rows: heads * head_dim,
-            cols: 0,
-            format: Some(kv.format()),
-            activations: ACTIVATIONS,
-            context: self.context.into(),
-        };
+        let shape = OpShape::over_cache(heads * head_dim, kv.format(), ACTIVATIONS);
+        let shape = shape.at(u64::from(self.batch) * u64::from(self.tokens), self.context.into());
         let kernel = "paged_attention_cuda".into();
         Ok(MeasuredTime { kernel, shape, microseconds: self.timing.microseconds })
     }

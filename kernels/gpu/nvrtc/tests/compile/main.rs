@@ -97,3 +97,14 @@ fn errors_say_what_is_wrong_and_what_to_do() {
     let zero = Source { text: "\0".into(), ..small() };
     assert!(matches!(nvrtc.compile(&zero, Arch::Sm80), Err(NvrtcError::Text { .. })));
 }
+
+#[test]
+fn a_kernel_is_exported_under_the_name_of_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let nvrtc = nvrtc().with_cache(Cache::at(folder.path()));
+    let row = "linear_f16_fragments_gemv1";
+    let [plain, named] =
+        [small(), small().named(row)].map(|source| nvrtc.compile(&source, Arch::Sm80).unwrap().bytes);
+    assert!(code::exports(&named, row) && !code::exports(&named, "linear_f16_gemv"));
+    assert!(code::exports(&plain, "linear_f16_gemv") && !code::exports(&plain, row));
+}
