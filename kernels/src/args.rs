@@ -38,7 +38,7 @@ pub struct LinearArgs<'a> {
     pub x: &'a [f32],
     /// Weight `[rows, cols]` in the kernel's layout.
     pub weight: EncodedRef<'a>,
-    /// Bias `[rows]`.
+    /// Added to each output channel `[rows]`.
     pub bias: Option<&'a [f32]>,
     /// Result `[tokens, weight.rows]`.
     pub out: &'a mut [f32],
@@ -111,11 +111,11 @@ impl AddRmsNormArgs<'_> {
 
 /// `out = a + b`.
 pub struct AddArgs<'a> {
-    /// First summand.
+    /// The first summand `[tokens, width]`.
     pub a: &'a [f32],
-    /// Second summand.
+    /// The second summand, as large.
     pub b: &'a [f32],
-    /// Result.
+    /// Their sum, as large.
     pub out: &'a mut [f32],
 }
 
@@ -131,7 +131,7 @@ impl AddArgs<'_> {
 
 /// `out = silu(gate) · up` for rows `[gate, up]`.
 pub struct SiluMulArgs<'a> {
-    /// `[tokens, 2·width]`.
+    /// Gates and ups side by side `[tokens, 2·width]`.
     pub gate_up: &'a [f32],
     /// Elements of a result row.
     pub width: usize,
@@ -203,11 +203,11 @@ impl GatherArgs<'_> {
     }
 }
 
-/// Splits `qkv` into queries, keys and values, turns queries and keys, appends keys and values to the cache.
+/// Splits `qkv` into queries, keys and values, rotates queries and keys, appends keys and values to the cache.
 pub struct RopeAppendArgs<'a> {
     /// `[tokens, (heads + 2·kv_heads)·head_dim]`: queries, keys, values.
     pub qkv: &'a [f32],
-    /// Query heads.
+    /// How many query heads there are.
     pub heads: usize,
     /// Radians per position for each of `head_dim / 2` channel pairs `(i, i + head_dim / 2)`.
     pub inv_frequencies: &'a [f64],
@@ -217,7 +217,7 @@ pub struct RopeAppendArgs<'a> {
     pub kv: KvGeometry,
     /// Bytes of this layer's pool.
     pub pool: &'a mut [u8],
-    /// Turned queries `[tokens, heads·head_dim]`.
+    /// Rotated queries `[tokens, heads·head_dim]`.
     pub out: &'a mut [f32],
 }
 
@@ -246,9 +246,9 @@ impl RopeAppendArgs<'_> {
 
 /// `out = softmax(q·k / sqrt(head_dim)) · v` over the sequence's cached positions up to the query's own.
 pub struct AttentionArgs<'a> {
-    /// Turned queries `[tokens, heads·head_dim]`.
+    /// Rotated queries `[tokens, heads·head_dim]`.
     pub q: &'a [f32],
-    /// Query heads.
+    /// How many query heads there are.
     pub heads: usize,
     /// Only the last so many positions count, the query's own among them.
     pub window: Option<usize>,
@@ -317,7 +317,7 @@ impl SampleRequest {
 /// A chosen token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampledToken {
-    /// Its id.
+    /// Its id in the vocabulary.
     pub token: u32,
     /// Its log-probability at temperature 1 among all tokens.
     pub logprob: f32,
@@ -326,7 +326,7 @@ pub struct SampledToken {
 /// `out[row]` = the token that `requests[row]` names among the logits of the row; `None` where a logit is NaN or positive
 /// infinity, or none is finite.
 pub struct SampleArgs<'a> {
-    /// `[rows, vocab]`.
+    /// The logits of each row `[rows, vocab]`.
     pub logits: &'a [f32],
     /// One for each row.
     pub requests: &'a [SampleRequest],

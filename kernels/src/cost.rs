@@ -5,7 +5,7 @@ use std::fmt;
 use crate::target::Target;
 use samp_abi::Format;
 
-/// Predicted time.
+/// A predicted time, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Nanos(pub f64);
 

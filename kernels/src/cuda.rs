@@ -11,7 +11,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 pub struct Header {
     /// Name as included.
     pub name: &'static str,
-    /// Text.
+    /// What it holds.
     pub text: &'static str,
 }
 
@@ -90,10 +90,10 @@ impl Source {
 /// What activations are stored as between kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
-    /// IEEE binary16.
+    /// IEEE binary16, the usual one.
     #[default]
     F16,
-    /// bfloat16.
+    /// bfloat16, where weights are plainly stored in it.
     Bf16,
 }
 
@@ -133,7 +133,7 @@ pub struct Grid {
 
 macro_rules! headers {
     ($($name:literal),* $(,)?) => {
-        /// Every header.
+        /// Every header that kernels and probes may include.
         pub const HEADERS: &[Header] =
             &[$(Header { name: $name, text: include_str!(concat!("../gpu/cuda/", $name)) }),*];
     };

@@ -11,7 +11,7 @@ use samp_abi::{
 use crate::{
     attention::cuda::Attention,
     cuda::{Activation, Source},
-    elementwise::cuda::{Concat, Rows},
+    elementwise::cuda::{Concat, ElementwiseRows},
     embed,
     kernel::{CudaKernel, Kernel, LinearKind, OpShape},
     kv_cache::KvGeometry,
@@ -37,13 +37,13 @@ pub struct PlanConstants<'a> {
 /// How a tensor is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matrix {
-    /// Number format.
+    /// What its values are stored as.
     pub format: Format,
     /// Order of the bytes.
     pub layout: Layout,
-    /// Output channels.
+    /// How many output channels it has.
     pub rows: u64,
-    /// Input channels.
+    /// How many input channels it has.
     pub cols: u64,
 }
 
@@ -66,16 +66,16 @@ pub enum LaunchOp {
     RmsNorm(Norm),
     AddRmsNorm(Norm),
     Add {
-        rows: Rows,
+        rows: ElementwiseRows,
         /// Whether the activation is f32 as well.
         wide: bool,
     },
     Linear(Linear),
     RopeAppend(Attention),
     Attention(Attention),
-    SiluMul(Rows),
+    SiluMul(ElementwiseRows),
     Concat(Concat),
-    Gather(Rows),
+    Gather(ElementwiseRows),
     /// Among so many tokens.
     Sample(u32),
 }
@@ -144,7 +144,7 @@ impl PlanConstants<'_> {
         use {CudaKernel as K, LaunchOp as L};
         let out = self.buffer(op.writes()[0]);
         let activation = self.activation(op)?;
-        let rows = Rows { cols: out.1, activation };
+        let rows = ElementwiseRows { cols: out.1, activation };
         let norm = Norm { cols: out.1, activation };
         Some(match (kernel, op) {
             (K::Embed, Op::Embed { weight, .. }) => {

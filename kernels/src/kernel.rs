@@ -70,7 +70,7 @@ pub struct Tolerance {
     pub relative: f64,
 }
 
-/// One kernel.
+/// A row of the registry: one kernel for one operation.
 pub struct Kernel {
     /// Its name in plans, traces and reports.
     pub name: &'static str,
@@ -161,7 +161,7 @@ pub enum LinearKind {
 }
 
 impl LinearKind {
-    /// Every kind.
+    /// Every kind, in the order of their declaration.
     pub const ALL: [LinearKind; 4] =
         [LinearKind::Gemv, LinearKind::Mma, LinearKind::Wgmma, LinearKind::WgmmaFp8];
 

@@ -12,7 +12,7 @@ pub struct KvGeometry {
     pub format: Format,
     /// Scale of stored keys and of stored values; ones unless fp8.
     pub scales: [f32; 2],
-    /// Key/value heads.
+    /// How many key/value heads there are.
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,

@@ -28,7 +28,7 @@ pub struct Measured {
 pub struct MeasuredTime {
     /// Its name in the registry.
     pub kernel: String,
-    /// The shape.
+    /// What it computed.
     pub shape: OpShape,
     /// The median of a launch's time.
     pub microseconds: f64,

@@ -49,7 +49,7 @@ pub const HOPPER: (u32, u32) = (9, 0);
 /// Shared memory of a block on the GPUs that have the least of it, and on those that have the most, in bytes: the maximum
 /// amount per thread block of compute capability 8.0 and 9.0 in the CUDA C++ Programming Guide.
 pub const LEAST_SHARED_BYTES: u32 = 163 * 1024;
-/// See [`LEAST_SHARED_BYTES`].
+/// The most of [`LEAST_SHARED_BYTES`].
 pub const MOST_SHARED_BYTES: u32 = 227 * 1024;
 
 impl Target {

@@ -121,7 +121,7 @@ impl Sampler {
     /// penalty looks at: the prompt and the tokens so far.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<Sampled, SamplingError> {
         check(logits)?;
-        let log_sum = LogSum::of(logits);
+        let log_sum = LogSum::new(logits);
         let logprob = |token: u32| log_sum.logprob(logits[token as usize]);
         let penalised = self.penalise(logits, history);
         let SampleRequest { params, draw } = self.next_request();

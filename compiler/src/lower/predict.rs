@@ -74,7 +74,11 @@ fn spec_time(spec: &PlanSpec, tokens: u64) -> Option<Nanos> {
 
 fn of_plan(plan: &Plan, time: &dyn Fn(Predicted<'_>) -> Option<Nanos>) -> Option<Nanos> {
     let matrix = code::matrix_of(plan);
-    time(Predicted { target: plan.target, constants: code::plan_constants(plan, &matrix), limits: &plan.limits })
+    time(Predicted {
+        target: plan.target,
+        constants: code::plan_constants(plan, &matrix),
+        limits: &plan.limits,
+    })
 }
 
 /// What the plan's kernels were chosen by.

@@ -27,8 +27,11 @@ DEV int token_of_block(int tokens) {
 // Fills a row with the four values from each column on that `load` gives.
 template <class Load> DEV void load_row(Row& row, Load load) {
 #pragma unroll
-  for (int iter = 0; iter < VECS_PER_THREAD; iter++)
-    row[iter] = column_of(iter) < COLS ? load(column_of(iter)) : float4{0, 0, 0, 0};
+  for (int iter = 0; iter < VECS_PER_THREAD; iter++) {
+    row[iter] = float4{0, 0, 0, 0};
+    if (column_of(iter) >= COLS) continue;
+    row[iter] = load(column_of(iter));
+  }
 }
 
 DEV float sum_of(float a, float b) { return a + b; }

@@ -10,14 +10,14 @@ const COPY_THREADS: u32 = 128;
 
 /// Operations on rows of `cols` values, a multiple of 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rows {
+pub struct ElementwiseRows {
     /// Width of a row of the result.
     pub cols: u32,
     /// What rows between kernels are stored as.
     pub activation: Activation,
 }
 
-impl Rows {
+impl ElementwiseRows {
     /// An activation plus the residual, both f32 where `wide`.
     pub fn add(&self, wide: bool) -> Source {
         let source = self.source("add");

@@ -7,7 +7,7 @@
 use super::{
     decode::{Bf16, Decode, F16, F32, Float4, Fp8, Int4, Int5, Int6, Int8, Weight},
     direct::Direct,
-    epilogue::{Finish, Write},
+    epilogue::{Epilogue, Write},
     panel::{Decoded, MAX_TASK_TILES, PANEL_TILES, Panel},
     tokens::PackedTokens,
 };
@@ -74,7 +74,7 @@ struct Scratch {
 
 fn run<D: Decode>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
-    let finish = &Finish::new(&args);
+    let epilogue = &Epilogue::new(&args);
     let out = &Scatter::new(args.out);
     let cols = weight.cols;
     let all_tiles = args.weight.rows.div_ceil(LANES);
@@ -96,7 +96,7 @@ fn run<D: Decode>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder:
                     None => simd::run(width, Direct { weight, x, tiles: tiles.clone(), totals }),
                     Some(x) => Panel { weight, x, tiles: tiles.clone(), totals, scratch: decoded }.run(width),
                 }
-                simd::run(width, Write { finish, tiles, totals, x, cols, out, first_token });
+                simd::run(width, Write { epilogue, tiles, totals, x, cols, out, first_token });
             },
         );
     }

@@ -41,11 +41,11 @@ pub struct Tiling {
 /// A linear kernel, ready to be compiled: everything that a model fixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linear {
-    /// The way.
+    /// The way it is computed.
     pub kind: LinearKind,
     /// Format of the weight.
     pub format: Format,
-    /// Output channels.
+    /// How many output channels it has.
     pub rows: u32,
     /// Input channels, a multiple of 64; of 128 where x is in fp8.
     pub cols: u32,

@@ -13,7 +13,7 @@ use std::array::from_fn;
 pub(super) const BLOCK: usize = ABI_BLOCK as usize;
 
 /// Decodes one format. What comes out is the code's value without any scale; [`Decode::block`] gives the scale of a
-/// block of [`BLOCK`] columns, and channel scales come last (see [`super::finish`]).
+/// block of [`BLOCK`] columns, and channel scales come last (see [`super::epilogue`]).
 pub(super) trait Decode: Copy + Sync {
     /// The codes of 16 rows in [`Decode::COLUMNS`] columns.
     type Codes: Pod + Sync;

@@ -9,7 +9,7 @@ use samp_abi::{Component, Format};
 use std::ops::Range;
 
 /// The last steps of a linear: `out = total · scale + Σ outlier · x + bias`, in this order.
-pub(super) struct Finish<'a> {
+pub(super) struct Epilogue<'a> {
     rows: usize,
     /// One scale for each row, one for all, or none.
     scales: &'a [f32],
@@ -20,7 +20,7 @@ pub(super) struct Finish<'a> {
 }
 
 /// The last steps for the 16 rows of a tile.
-struct TileFinish {
+struct TileEpilogue {
     first_row: usize,
     /// Rows of the tile that are not padding.
     rows: usize,
@@ -30,10 +30,10 @@ struct TileFinish {
     outlier_values: Vec<[f32; LANES]>,
 }
 
-impl<'a> Finish<'a> {
-    pub(super) fn new(args: &LinearArgs<'a>) -> Finish<'a> {
+impl<'a> Epilogue<'a> {
+    pub(super) fn new(args: &LinearArgs<'a>) -> Epilogue<'a> {
         let weight = &args.weight;
-        Finish {
+        Epilogue {
             rows: weight.rows,
             // Scales of groups of columns are applied along the way.
             scales: if weight.format.group().is_some() { &[] } else { weight.part_as(Component::Scales) },
@@ -46,10 +46,10 @@ impl<'a> Finish<'a> {
 
     /// Gathers what tile `tile` needs.
     #[inline(always)]
-    fn tile<L: Lanes>(&self, l: L, tile: usize) -> TileFinish {
+    fn tile<L: Lanes>(&self, l: L, tile: usize) -> TileEpilogue {
         let first_row = tile * LANES;
         let rows = LANES.min(self.rows - first_row);
-        let mut finish = TileFinish {
+        let mut epilogue = TileEpilogue {
             first_row,
             rows,
             scale: [self.unit * self.scales.first().copied().unwrap_or(1.0); LANES],
@@ -57,24 +57,24 @@ impl<'a> Finish<'a> {
             outlier_values: vec![[0.0; LANES]; self.outlier_columns.len()],
         };
         if self.scales.len() > 1 {
-            for (to, scale) in finish.scale.iter_mut().zip(&self.scales[first_row..][..rows]) {
+            for (to, scale) in epilogue.scale.iter_mut().zip(&self.scales[first_row..][..rows]) {
                 *to = self.unit * scale;
             }
         }
         if !self.bias.is_empty() {
-            finish.bias[..rows].copy_from_slice(&self.bias[first_row..][..rows]);
+            epilogue.bias[..rows].copy_from_slice(&self.bias[first_row..][..rows]);
         }
-        self.transpose_outliers(l, &mut finish);
-        finish
+        self.transpose_outliers(l, &mut epilogue);
+        epilogue
     }
 
     /// Outlier values lie row by row; the tile wants column by column.
     #[inline(always)]
-    fn transpose_outliers<L: Lanes>(&self, l: L, finish: &mut TileFinish) {
+    fn transpose_outliers<L: Lanes>(&self, l: L, epilogue: &mut TileEpilogue) {
         let columns = self.outlier_columns.len();
-        for row in 0..if columns == 0 { 0 } else { finish.rows } {
-            let values = &self.outlier_values[(finish.first_row + row) * columns..][..columns];
-            for (values, to) in values.chunks(LANES).zip(finish.outlier_values.chunks_mut(LANES)) {
+        for row in 0..if columns == 0 { 0 } else { epilogue.rows } {
+            let values = &self.outlier_values[(epilogue.first_row + row) * columns..][..columns];
+            for (values, to) in values.chunks(LANES).zip(epilogue.outlier_values.chunks_mut(LANES)) {
                 let mut bits = [0; LANES];
                 bits[..values.len()].copy_from_slice(values);
                 let mut decoded = [0.0; LANES];
@@ -89,7 +89,7 @@ impl<'a> Finish<'a> {
 
 /// Finishes the sums of some tiles and writes them to the result.
 pub(super) struct Write<'a> {
-    pub(super) finish: &'a Finish<'a>,
+    pub(super) epilogue: &'a Epilogue<'a>,
     pub(super) tiles: Range<usize>,
     /// `[tiles, tokens]`.
     pub(super) totals: &'a [[f32; LANES]],
@@ -106,18 +106,18 @@ impl Job for Write<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Write { finish, tiles, totals, x, cols, out, first_token } = self;
+        let Write { epilogue, tiles, totals, x, cols, out, first_token } = self;
         let tokens = x.len() / cols;
-        let tiles: Vec<TileFinish> = tiles.map(|tile| finish.tile(l, tile)).collect();
+        let tiles: Vec<TileEpilogue> = tiles.map(|tile| epilogue.tile(l, tile)).collect();
         for (token, x) in x.chunks_exact(cols).enumerate() {
             for (tile, totals) in tiles.iter().zip(totals.chunks_exact(tokens)) {
                 let mut value = l.mul(l.load(&totals[token]), l.load(&tile.scale));
-                for (column, weight) in finish.outlier_columns.iter().zip(&tile.outlier_values) {
+                for (column, weight) in epilogue.outlier_columns.iter().zip(&tile.outlier_values) {
                     value = l.mul_add(l.load(weight), l.splat(x[*column as usize]), value);
                 }
                 let mut row = [0.0; LANES];
                 l.store(l.add(value, l.load(&tile.bias)), &mut row);
-                let at = (first_token + token) * finish.rows + tile.first_row;
+                let at = (first_token + token) * epilogue.rows + tile.first_row;
                 // SAFETY: each tile is given to one thread, which alone writes the tile's rows.
                 unsafe { out.write(at, &row[..tile.rows]) }
             }

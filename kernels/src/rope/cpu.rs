@@ -11,21 +11,21 @@ use rayon::prelude::*;
 use samp_abi::Format;
 use std::ops::Range;
 
-/// Turns queries into `out`, appends turned keys and plain values to the cache.
+/// Rotates queries into `out`, appends rotated keys and plain values to the cache.
 pub fn rope_append(args: RopeAppendArgs<'_>) {
     let tokens = args.check();
     let RopeAppendArgs { qkv, heads, inv_frequencies, sequences, kv, pool, out } = args;
     let width = kv.head_dim;
-    let turns = turns(inv_frequencies, sequences, tokens);
+    let rotations = rotations(inv_frequencies, sequences, tokens);
     let row = (heads + 2 * kv.kv_heads) * width;
     for_each_row(out, heads * width, |token, out| {
         let queries = qkv[token * row..][..heads * width].chunks_exact(width);
         for (x, out) in queries.zip(out.chunks_exact_mut(width)) {
-            turn(x, &turns[token * width..][..width], out);
+            rotate(x, &rotations[token * width..][..width], out);
         }
     });
     pages(sequences, &kv, pool).into_par_iter().for_each(|page| {
-        let mut turned = vec![0.0; width];
+        let mut rotated = vec![0.0; width];
         for (slot, token) in page.slots.zip(page.first_token..) {
             let keys_values = &qkv[token * row + heads * width..][..2 * kv.kv_heads * width];
             for (index, x) in keys_values.chunks_exact(width).enumerate() {
@@ -33,8 +33,8 @@ pub fn rope_append(args: RopeAppendArgs<'_>) {
                 let start = kv.offset(0, which, head, slot);
                 let to = &mut page.bytes[start..][..width * kv.element_bytes()];
                 if which == 0 {
-                    turn(x, &turns[token * width..][..width], &mut turned);
-                    store(&kv, which, &turned, to);
+                    rotate(x, &rotations[token * width..][..width], &mut rotated);
+                    store(&kv, which, &rotated, to);
                 } else {
                     store(&kv, which, x, to);
                 }
@@ -44,23 +44,23 @@ pub fn rope_append(args: RopeAppendArgs<'_>) {
 }
 
 /// Cosines, then sines, of each token's channel pairs: `[tokens, 2, pairs]`. Angles are exact products in f64.
-fn turns(inv_frequencies: &[f64], sequences: &[SequenceSlice<'_>], tokens: usize) -> Vec<f32> {
+fn rotations(inv_frequencies: &[f64], sequences: &[SequenceSlice<'_>], tokens: usize) -> Vec<f32> {
     let pairs = inv_frequencies.len();
     let positions: Vec<usize> = sequences.iter().flat_map(|s| s.start..s.start + s.tokens).collect();
-    let mut turns = vec![0.0; tokens * 2 * pairs];
-    for_each_row(&mut turns, 2 * pairs, |token, turns| {
-        let (cosines, sines) = turns.split_at_mut(pairs);
+    let mut rotations = vec![0.0; tokens * 2 * pairs];
+    for_each_row(&mut rotations, 2 * pairs, |token, rotation| {
+        let (cosines, sines) = rotation.split_at_mut(pairs);
         for ((cosine, sine), frequency) in cosines.iter_mut().zip(sines).zip(inv_frequencies) {
             let (sin, cos) = (positions[token] as f64 * frequency).sin_cos();
             (*cosine, *sine) = (cos as f32, sin as f32);
         }
     });
-    turns
+    rotations
 }
 
-/// Turns channel `i` and `i + pairs` of a head as a point in the plane.
-fn turn(x: &[f32], turns: &[f32], out: &mut [f32]) {
-    let (cosines, sines) = turns.split_at(turns.len() / 2);
+/// Rotates channel `i` and `i + pairs` of a head as a point in the plane.
+fn rotate(x: &[f32], rotation: &[f32], out: &mut [f32]) {
+    let (cosines, sines) = rotation.split_at(rotation.len() / 2);
     let (first, second) = x.split_at(x.len() / 2);
     let (out_first, out_second) = out.split_at_mut(x.len() / 2);
     for i in 0..first.len() {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::weights::{LIKELIEST, Weights};
 use crate::args::{SampleArgs, SampleRequest, SampledToken, SamplingParams};
 
-/// Defines [`SampleArgs`].
+/// Chooses the token of each row, as [`SampleArgs`] says.
 pub fn sample(args: SampleArgs<'_>) {
     let SampleArgs { logits, requests, out } = args;
     assert_eq!(out.len(), requests.len(), "out: expected one for each request");
@@ -13,7 +13,7 @@ pub fn sample(args: SampleArgs<'_>) {
     let rows = logits.chunks_exact((logits.len() / requests.len().max(1)).max(1));
     for ((row, SampleRequest { params, draw }), out) in rows.zip(requests).zip(out) {
         let sampled =
-            |token: u32| SampledToken { token, logprob: LogSum::of(row).logprob(row[token as usize]) };
+            |token: u32| SampledToken { token, logprob: LogSum::new(row).logprob(row[token as usize]) };
         *out = choose(row, params, *draw).map(sampled);
     }
 }
@@ -28,7 +28,7 @@ pub struct LogSum {
 
 impl LogSum {
     /// Over all logits of a row.
-    pub fn of(logits: &[f32]) -> LogSum {
+    pub fn new(logits: &[f32]) -> LogSum {
         let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - most).exp()).sum();
         LogSum { most, rest: sum.ln() }
@@ -59,7 +59,7 @@ pub fn choose(logits: &[f32], params: &SamplingParams, draw: u64) -> Option<u32>
         _ => largest(logits, top_k as usize),
     };
     let weights = Weights::new(most, temperature);
-    let mut weights: Vec<u64> = tokens.iter().map(|token| weights.of(logits[*token as usize])).collect();
+    let mut weights: Vec<u64> = tokens.iter().map(|token| weights.weight(logits[*token as usize])).collect();
     let mut left: u64 = weights.iter().sum();
     if top_p < 1.0 {
         left = reach(&weights, part_of(top_p, left));

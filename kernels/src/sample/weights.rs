@@ -18,7 +18,7 @@ impl Weights {
     }
 
     /// The weight of a logit, which is at most the largest.
-    pub fn of(&self, logit: f32) -> u64 {
+    pub fn weight(&self, logit: f32) -> u64 {
         let steps = (f64::from(logit) - self.most) * self.scale;
         if steps < LEAST_STEPS {
             return 0;
@@ -51,7 +51,7 @@ const POWERS: [f64; 7] = [
     0.04332169878499658,
     1.0,
 ];
-/// `2^(i/16)`.
+/// Powers `2^(i/16)`, for the last four bits of a count of sixteenths.
 const SIXTEENTHS: [f64; 16] = [
     1.0,
     1.0442737824274138,
@@ -79,13 +79,13 @@ mod tests {
     fn weights_are_exponentials() {
         for temperature in [0.1, 0.7, 1.0, 3.5] {
             let weights = Weights::new(11.25, temperature);
-            assert_eq!(weights.of(11.25), LIKELIEST);
-            assert_eq!(weights.of(f32::NEG_INFINITY), 0);
-            assert_eq!(weights.of(f32::MIN), 0);
+            assert_eq!(weights.weight(11.25), LIKELIEST);
+            assert_eq!(weights.weight(f32::NEG_INFINITY), 0);
+            assert_eq!(weights.weight(f32::MIN), 0);
             for i in 0..20_000 {
                 let logit = 11.25 - i as f32 * 0.003;
                 let exact = ((f64::from(logit) - 11.25) / f64::from(temperature)).exp() * LIKELIEST as f64;
-                let found = weights.of(logit) as f64;
+                let found = weights.weight(logit) as f64;
                 assert!((found - exact).abs() <= 0.5 + exact * 1e-14, "{logit}: {found}, {exact}");
             }
         }

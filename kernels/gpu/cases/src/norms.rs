@@ -5,7 +5,7 @@ use samp_abi::Format;
 use super::{Arg, Check, KernelCase, Near, RandomValues, activations::ActivationType as _};
 use samp_kernels::{
     cuda::{Activation, Grid, Source, fp8_place},
-    elementwise::{SiluMulArgs, cuda::Rows, reference::silu_mul},
+    elementwise::{SiluMulArgs, cuda::ElementwiseRows, reference::silu_mul},
     format::{FP8_MAX, fp8_to_f32},
     rms_norm::{AddRmsNormArgs, RmsNormArgs, cuda::Norm, reference},
 };
@@ -34,7 +34,7 @@ pub struct Shape {
     pub activation: Activation,
 }
 
-/// Rows of E4M3, each value within half a step of what it should be, and a scale for each row, by which its largest value
+/// ElementwiseRows of E4M3, each value within half a step of what it should be, and a scale for each row, by which its largest value
 /// becomes the largest code.
 fn quantized(expected: &[f32], width: usize) -> [Arg; 2] {
     let largest = |row: &[f32]| row.iter().fold(0.0f32, |most, x| most.max(x.abs()));
@@ -120,7 +120,7 @@ impl Shape {
     /// Both norms and silu_mul with results in E4M3; the first row of the norms is zeros.
     fn in_fp8(self) -> [KernelCase; 3] {
         let Shape { tokens, width, activation } = self;
-        let (norm, rows) = (self.norm(), Rows { cols: width as u32, activation });
+        let (norm, rows) = (self.norm(), ElementwiseRows { cols: width as u32, activation });
         let mut numbers = RandomValues::new(width as u64);
         let (mut x, weight) = (numbers.uniforms(tokens * width), numbers.uniforms(width));
         x[..width].fill(0.0);

@@ -7,7 +7,7 @@ use samp_kernels::{
     cuda::{Activation, Grid, Source},
     elementwise::{
         self, AddArgs, ConcatArgs, GatherArgs, SiluMulArgs,
-        cuda::{Concat, Rows},
+        cuda::{Concat, ElementwiseRows},
     },
     embed::{self, EmbedArgs},
     format, layout, quantize,
@@ -28,8 +28,8 @@ pub fn tables() -> impl Iterator<Item = (Format, Layout)> {
     Format::ALL.into_iter().flat_map(kinds).filter(fits)
 }
 
-fn on_rows(cols: usize, activation: Activation) -> Rows {
-    Rows { cols: cols as u32, activation }
+fn on_rows(cols: usize, activation: Activation) -> ElementwiseRows {
+    ElementwiseRows { cols: cols as u32, activation }
 }
 
 fn kernel_case(name: String, source: Source, grid: Grid, args: Vec<Arg>) -> KernelCase {
@@ -97,7 +97,7 @@ fn add_f32() -> KernelCase {
     sum("add of f32".into(), on_rows(SUMMED.1, Activation::F16).add(true), Arg::read(&x), &x)
 }
 
-/// Rows and columns of cases of `add`.
+/// ElementwiseRows and columns of cases of `add`.
 const SUMMED: (usize, usize) = (5, 444);
 
 /// Of `x`, which the kernel takes as `stored`.

@@ -29,7 +29,7 @@ impl SampleRows {
         let (count, vocab) = (self.choices.len(), self.logits.len() / self.choices.len());
         let rows = self.logits.chunks_exact(vocab).zip(&self.choices).zip(&self.draws);
         let of = |((row, choice), draw): ((&[f32], &SamplingParams), &u64)| match choose(row, choice, *draw) {
-            Some(token) => (token as i32, LogSum::of(row).logprob(row[token as usize])),
+            Some(token) => (token as i32, LogSum::new(row).logprob(row[token as usize])),
             None => (-1, f32::NAN),
         };
         let (tokens, logprobs): (Vec<i32>, Vec<f32>) = rows.map(of).unzip();

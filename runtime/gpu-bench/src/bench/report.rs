@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use samp_abi::{ElementType, ParseFormatError};
+use samp_abi::{ElementType, Format, ParseFormatError};
 use samp_kernels::{
     kernel::OpShape,
     measured::{Measured, MeasuredTime},

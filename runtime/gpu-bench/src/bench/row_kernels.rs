@@ -3,7 +3,7 @@
 use samp_abi::{Format, Layout};
 use samp_kernels::{
     cuda::{Activation, Grid, Source},
-    elementwise::cuda::Rows,
+    elementwise::cuda::ElementwiseRows,
     embed,
     rms_norm::cuda::Norm,
     sample,
@@ -126,8 +126,8 @@ fn norm(shape: &ModelShape) -> Norm {
     Norm { cols: shape.hidden, activation: Activation::F16 }
 }
 
-fn activated(shape: &ModelShape) -> Rows {
-    Rows { cols: shape.intermediate, activation: Activation::F16 }
+fn activated(shape: &ModelShape) -> ElementwiseRows {
+    ElementwiseRows { cols: shape.intermediate, activation: Activation::F16 }
 }
 
 impl<D: Driver> Gpu<'_, D> {

@@ -200,8 +200,8 @@ const BOUNDS: [(&str, &str, &str, &str); 24] = [
     (
         "add_rms_norm",
         "row.cuh",
-        "column_of(iter) < COLS ? load(column_of(iter)) : float4{0, 0, 0, 0}",
-        "load(column_of(iter))",
+        "if (column_of(iter) >= COLS) continue;\n    row[iter] = load",
+        "row[iter] = load",
     ),
     ("silu_mul", "silu_mul.cu", "if (at >= (size_t)tokens * COLS) return;", ""),
     ("silu_mul_fp8", "row.cuh", "if (token >= tokens) return -1;", ""),

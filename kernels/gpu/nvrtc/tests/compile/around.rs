@@ -4,7 +4,7 @@ use samp_abi::{Format, Layout, ScaleAxis};
 use samp_kernels::{
     attention::{KvGeometry, cuda::Attention},
     cuda::{Activation, KERNELS, PROBES, Source},
-    elementwise::cuda::{Concat, Rows},
+    elementwise::cuda::{Concat, ElementwiseRows},
     embed,
     rms_norm::cuda::Norm,
     sample,
@@ -30,8 +30,8 @@ const HEAD_DIM: u32 = 128;
 impl Model {
     fn of_rows(self, activation: Activation) -> Vec<Source> {
         let norm = Norm { cols: self.hidden, activation };
-        let rows = Rows { cols: self.hidden, activation };
-        let mlp = Rows { cols: self.intermediate, activation };
+        let rows = ElementwiseRows { cols: self.hidden, activation };
+        let mlp = ElementwiseRows { cols: self.intermediate, activation };
         vec![
             norm.rms_norm(),
             norm.add_rms_norm(),
