@@ -11,8 +11,8 @@ KERNEL_NAME(const u16* x, const float* residual, const float* weight, float* sum
 #endif
 ) {
   SHARED(shared);
-  const int token = token_of_block(tokens);
-  if (token < 0) return;
+  if (!has_token(tokens)) return;
+  const int token = blockIdx.x;
   Row row;
   load_row(row, [&](int column) {
     const size_t at = (size_t)token * COLS + column;

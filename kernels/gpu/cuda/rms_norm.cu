@@ -11,8 +11,8 @@ KERNEL_NAME(const float* x, const float* weight, Out* out, int tokens, float eps
 #endif
 ) {
   SHARED(shared);
-  const int token = token_of_block(tokens);
-  if (token < 0) return;
+  if (!has_token(tokens)) return;
+  const int token = blockIdx.x;
   Row row;
   load_row(row, [&](int column) { return *(const float4*)(x + (size_t)token * COLS + column); });
   norm(row, weight, eps, (float*)shared);

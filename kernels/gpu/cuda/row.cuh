@@ -15,13 +15,12 @@ typedef float4 Row[VECS_PER_THREAD];
 
 DEV int column_of(int iter) { return (iter * THREADS + threadIdx.x) * 4; }
 
-// The block's token, once what it reads is written; -1 for a block beyond the last token.
-DEV int token_of_block(int tokens) {
-  const int token = blockIdx.x;
-  if (token >= tokens) return -1;
+// Whether the block has a token, the one of its index; what it reads is written then.
+DEV bool has_token(int tokens) {
+  if ((int)blockIdx.x >= tokens) return false;
   grid_wait();
   grid_launch();
-  return token;
+  return true;
 }
 
 // Fills a row with the four values from each column on that `load` gives.
@@ -29,8 +28,7 @@ template <class Load> DEV void load_row(Row& row, Load load) {
 #pragma unroll
   for (int iter = 0; iter < VECS_PER_THREAD; iter++) {
     row[iter] = float4{0, 0, 0, 0};
-    if (column_of(iter) >= COLS) continue;
-    row[iter] = load(column_of(iter));
+    if (column_of(iter) < COLS) row[iter] = load(column_of(iter));
   }
 }
 

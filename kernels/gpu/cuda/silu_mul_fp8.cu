@@ -8,8 +8,8 @@
 KERNEL(THREADS)
 KERNEL_NAME(const u16* gate_up, u8* out, float* scales, int tokens) {
   SHARED(shared);
-  const int token = token_of_block(tokens);
-  if (token < 0) return;
+  if (!has_token(tokens)) return;
+  const int token = blockIdx.x;
   Row row;
   load_row(row, [&](int column) {
     const u16* gates = gate_up + (size_t)token * (2 * COLS) + column;
