@@ -139,9 +139,11 @@ impl Need {
             OpKind::RopeAppend => {
                 OpShape::over_cache(RopeAppendOp::from_op(op)?.spec().qkv_width(), selection.kv, activations)
             }
-            OpKind::PagedAttention => {
-                OpShape::over_cache(PagedAttentionOp::from_op(op)?.spec().q_width(), selection.kv, activations)
-            }
+            OpKind::PagedAttention => OpShape::over_cache(
+                PagedAttentionOp::from_op(op)?.spec().q_width(),
+                selection.kv,
+                activations,
+            ),
             _ => OpShape::over_rows(op.tensor_type().width(), activations),
         };
         let shape = shape.at(0, selection.context);

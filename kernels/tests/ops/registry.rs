@@ -210,7 +210,7 @@ fn plain_weights_are_taken_beside_activations_of_their_own_type() {
     }
 }
 
-/// ElementwiseRows that no plan can name: plans are the same with and without them.
+/// Rows that no plan can name: plans are the same with and without them.
 #[test]
 fn fp8_rows_take_no_activations_that_plans_have() {
     let of_fp8 = |kernel: &&Kernel| kernel.name.contains("fp8wgmma") || kernel.name.contains("fp8cuda");

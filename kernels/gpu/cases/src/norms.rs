@@ -34,7 +34,7 @@ pub struct Shape {
     pub activation: Activation,
 }
 
-/// ElementwiseRows of E4M3, each value within half a step of what it should be, and a scale for each row, by which its largest value
+/// Rows of E4M3, each value within half a step of what it should be, and a scale for each row, by which its largest value
 /// becomes the largest code.
 fn quantized(expected: &[f32], width: usize) -> [Arg; 2] {
     let largest = |row: &[f32]| row.iter().fold(0.0f32, |most, x| most.max(x.abs()));

@@ -97,7 +97,7 @@ fn add_f32() -> KernelCase {
     sum("add of f32".into(), on_rows(SUMMED.1, Activation::F16).add(true), Arg::read(&x), &x)
 }
 
-/// ElementwiseRows and columns of cases of `add`.
+/// Rows and columns of cases of `add`.
 const SUMMED: (usize, usize) = (5, 444);
 
 /// Of `x`, which the kernel takes as `stored`.
