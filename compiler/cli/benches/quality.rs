@@ -1,4 +1,4 @@
-//! Quality at size: `samp compile --calib --max-bits` on real checkpoints, judged on texts that calibration did not see.
+//! Quality at size: `samp compile --calib --max-bits` on real checkpoints, measured on texts that calibration did not see.
 //!
 //! Takes a folder with `calib.jsonl` and `eval.jsonl` from `SAMP_EVAL_DIR`, the checkpoints from beside it, and says that
 //! it is skipped when there is none. Each row is one compile: the divergence from the unquantized model over the first 144 tokens of
@@ -53,15 +53,15 @@ fn main() -> ExitCode {
     }
     let exact = args.iter().any(|arg| arg == "--exact");
     let numbers: Vec<&String> = args.iter().filter(|arg| arg.parse::<f64>().is_ok()).collect();
-    let wanted = |bits: &str| numbers.is_empty() || numbers.iter().any(|number| *number == bits);
+    let asked = |bits: &str| numbers.is_empty() || numbers.iter().any(|number| *number == bits);
     println!(
         "{:22} {:>6} {:>7} {:>9} {:>9} {:>8} {:>7}",
         "checkpoint", "asked", "bits", "KL", "± se", "bar", "time"
     );
     let mut met = true;
-    for (bits, bar) in SIZES.into_iter().filter(|(bits, _)| wanted(bits)) {
+    for (bits, bar) in SIZES.into_iter().filter(|(bits, _)| asked(bits)) {
         for model in MODELS {
-            let row = judge(&data, model, bits, exact);
+            let row = measured(&data, model, bits, exact);
             println!(
                 "{model:22} {bits:>6} {:7.3} {:9.6} {:9.6} {bar:8.5} {:5.0} s{}",
                 row.bits,
@@ -83,7 +83,7 @@ struct Row {
     seconds: f64,
 }
 
-fn judge(data: &Path, model: &str, bits: &str, exact: bool) -> Row {
+fn measured(data: &Path, model: &str, bits: &str, exact: bool) -> Row {
     let (folder, model) = (tempfile::tempdir().expect("a temporary folder"), data.join("..").join(model));
     let plan = folder.path().join("plan");
     let begun = Instant::now();

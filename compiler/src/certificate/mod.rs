@@ -185,7 +185,7 @@ pub struct Assigned {
 }
 
 impl Size {
-    fn of<'a>(tensors: impl IntoIterator<Item = &'a TensorSpec>) -> Size {
+    fn new<'a>(tensors: impl IntoIterator<Item = &'a TensorSpec>) -> Size {
         let mut size = Size::default();
         for tensor in tensors {
             size.weights += tensor.elements();
@@ -206,15 +206,15 @@ impl Certificate {
             name: t.name.clone(),
             format: t.format,
             layout: t.layout,
-            size: Size::of([t]),
+            size: Size::new([t]),
         };
         Certificate {
             schema: CERTIFICATE_VERSION,
             quality: quality.cloned(),
             recipe: spec.recipe.clone(),
             kv: spec.kv.format,
-            decoder_linears: Size::of(spec.tensors.iter().zip(linears).filter_map(|(t, l)| l.then_some(t))),
-            all_tensors: Size::of(&spec.tensors),
+            decoder_linears: Size::new(spec.tensors.iter().zip(linears).filter_map(|(t, l)| l.then_some(t))),
+            all_tensors: Size::new(&spec.tensors),
             tensors: spec.tensors.iter().map(assigned).collect(),
         }
     }

@@ -146,7 +146,7 @@ pub struct Sensitivity {
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
     /// Whether it was measured; otherwise it is scaled, by the output error, from a format that was, or is a member's share
-    /// of what the whole linear was measured to lose.
+    /// of what the fused linear was measured to lose.
     pub measured: bool,
     /// Over all records.
     pub nats: f64,
@@ -220,7 +220,7 @@ impl Profile {
         Profile::parse(&text, &file)
     }
 
-    /// Writes the profile as a whole: a reader finds the old file or the new one.
+    /// Writes the profile in one step: a reader finds the old file or the new one.
     pub fn write(&self, path: &Path) -> Result<(), ProfileWriteError> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |action, path: &Path| {
@@ -239,23 +239,23 @@ impl Profile {
     pub fn merge(parts: Vec<Profile>) -> Result<Profile, Diagnostic> {
         let mut parts = parts.into_iter();
         let refuse = |message: String| Diagnostic::bad_input(error_code::PROFILE, message);
-        let mut whole =
+        let mut merged =
             parts.next().ok_or_else(|| refuse("expected a profile to merge, found none".into()))?;
         for part in parts {
-            if part.fingerprint != whole.fingerprint {
-                let (expected, found) = (&whole.fingerprint, &part.fingerprint);
+            if part.fingerprint != merged.fingerprint {
+                let (expected, found) = (&merged.fingerprint, &part.fingerprint);
                 return Err(refuse(format!("the parts are of different measurements: {expected}, {found}"))
                     .hint("measure every part with the same model, data, seed and flags"));
             }
             for weight in part.weights {
-                if whole.weights.iter().any(|known| known.key == weight.key) {
+                if merged.weights.iter().any(|known| known.key == weight.key) {
                     return Err(refuse(format!("`{}` stands in two parts", weight.key)));
                 }
-                whole.weights.push(weight);
+                merged.weights.push(weight);
             }
         }
-        whole.weights.sort_by_key(|weight| place(&weight.key));
-        Ok(whole)
+        merged.weights.sort_by_key(|weight| place(&weight.key));
+        Ok(merged)
     }
 
     /// Keeps alone what is tried where these formats are asked for.
@@ -338,13 +338,13 @@ mod tests {
     fn parts_come_together_in_program_order() {
         let first = part("f", &["embed_tokens", "layers.0.b", "layers.0.a", "layers.2.a"]);
         let second = part("f", &["layers.10.a", "lm_head"]);
-        let whole = Profile::merge(vec![second.clone(), first.clone()]).unwrap();
-        let keys: Vec<&str> = whole.weights.iter().map(|w| w.key.as_str()).collect();
+        let merged = Profile::merge(vec![second.clone(), first.clone()]).unwrap();
+        let keys: Vec<&str> = merged.weights.iter().map(|w| w.key.as_str()).collect();
         assert_eq!(
             keys,
             ["embed_tokens", "layers.0.b", "layers.0.a", "layers.2.a", "layers.10.a", "lm_head"]
         );
-        assert_eq!(whole, Profile::merge(vec![first, second]).unwrap());
+        assert_eq!(merged, Profile::merge(vec![first, second]).unwrap());
     }
 
     #[test]
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_written_whole_and_read_back() {
+    fn files_are_written_in_one_step_and_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.json");
         let profile = part("f", &["layers.0.a"]);

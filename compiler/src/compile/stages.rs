@@ -1,7 +1,7 @@
 //! The stages at both ends of a compile: a model is loaded, and a plan that is ready is emitted. With calibration data the
 //! stages of [`crate::quantize::search`] lie between them; with a recipe the formats are known at once.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use samp_abi::plan::Plan;
 use samp_ir::{Diagnostic, Phase};
@@ -78,20 +78,17 @@ impl<'a> Loaded<'a> {
     pub fn into_planned(self, lowered: Lowered) -> Option<Planned> {
         let Lowered { spec, trace, warnings, .. } = lowered;
         let warnings = self.warnings().cloned().chain(warnings).collect();
-        let model = self.request.model.clone();
-        Some(Planned { model, source: self.source, spec: spec?, trace, warnings, calibrated: None })
+        Some(Planned { source: self.source, spec: spec?, trace, warnings, calibrated: None })
     }
 
     /// The plan that a search by measurements finds, ready to be emitted: measures, decides, quantizes and audits until the
     /// constraints are kept.
     pub fn search(self, progress: &dyn Progress) -> Result<Planned, CompileError> {
-        let mut warnings: Vec<Diagnostic> = self.warnings().cloned().collect();
-        let model = self.request.model.clone();
+        let known: Vec<Diagnostic> = self.warnings().cloned().collect();
         let found = self.measure(progress)?.search(progress)?.certify(progress)?;
-        let CertifiedPlan { source, spec, weights, evidence, decision, trace, warnings: own } = found;
-        warnings.extend(own);
-        let calibrated = Some(Calibrated { weights, evidence, decision });
-        Ok(Planned { model, source, spec, trace, warnings, calibrated })
+        let mut planned = Planned::from(found);
+        planned.warnings.splice(0..0, known);
+        Ok(planned)
     }
 
     /// Measures what each format costs each weight on the calibration data: the first stage of a search.
@@ -119,7 +116,6 @@ pub(super) fn load_data(
 
 /// A plan that is ready to be emitted.
 pub struct Planned {
-    model: PathBuf,
     source: ModelSource,
     /// The plan without its weights.
     pub spec: PlanSpec,
@@ -154,6 +150,14 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
 }
 
+impl From<CertifiedPlan> for Planned {
+    fn from(found: CertifiedPlan) -> Planned {
+        let CertifiedPlan { source, spec, weights, evidence, decision, trace, warnings } = found;
+        let calibrated = Some(Calibrated { weights, evidence, decision });
+        Planned { source, spec, trace, warnings, calibrated }
+    }
+}
+
 impl Planned {
     /// What emitting will take.
     pub fn forecast(&self, emission: &EmissionRequest) -> Result<Forecast, CompileError> {
@@ -170,7 +174,10 @@ impl Planned {
     /// what was finished.
     pub fn emit(self, emission: &EmissionRequest, progress: &dyn Progress) -> Result<Compiled, CompileError> {
         let threads = emission.threads()?;
-        let Some(import) = self.source.import() else { return Err(CompileError::NoWeights(self.model)) };
+        let import = match &self.source {
+            ModelSource::Checkpoint(import) => import,
+            ModelSource::Config { path, .. } => return Err(CompileError::NoWeights(path.clone())),
+        };
         let calibrated = self.calibrated.as_ref();
         let options = EmitOptions {
             out: emission.output()?,

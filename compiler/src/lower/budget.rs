@@ -17,9 +17,9 @@ pub fn check_budget(spec: &PlanSpec, budget: u64) -> Result<Option<Diagnostic>, 
         |finding| sizes.to_string().lines().fold(finding, |finding: Diagnostic, line| finding.note(line));
     let [weights, least, room] = [sizes.weights_bytes, sizes.least_bytes_to_run, budget].map(Bytes);
     if weights.0 > budget {
-        let excess = Bytes(weights.0 - budget);
+        let missing = Bytes(weights.0 - budget);
         let message = format!(
-            "the plan's weights need {weights}, the budget is {room}: {excess} too much; running takes {least} or more"
+            "the plan's weights need {weights}, the budget is {room}: {missing} too much; running takes {least} or more"
         );
         let finding = table(Diagnostic::bad_input(error_code::OVER_BUDGET, message));
         return Err(finding.hint("choose smaller formats with --recipe, or raise --budget"));

@@ -16,7 +16,7 @@ mod spec;
 pub use budget::check_budget;
 pub use model::{
     DEFAULT_MAX_SEQUENCES, LowerOptions, Lowered, Measurements, ModelSource, lower_model, lower_to_spec,
-    selection,
 };
+pub(crate) use model::selection;
 pub use quality_pass::{DEFAULT_QUALITY, QualityPass, QualityPassError, quant_options};
 pub use spec::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};

@@ -1,7 +1,7 @@
 //! A model lowered to a phase: the graph of a checkpoint, or of its `config.json` alone, goes through the passes and, at
 //! the end, becomes the specification of a plan.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use samp_abi::{
     ElementType, Format, ScaleAxis, TargetName,
@@ -75,14 +75,20 @@ pub enum ModelSource {
     /// With weights.
     Checkpoint(Box<Import>),
     /// Shapes only: enough for every phase and for sizes, not for a plan.
-    Config(Box<ModelConfig>),
+    Config {
+        /// What the file says.
+        config: Box<ModelConfig>,
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl ModelSource {
     /// Opens a checkpoint directory, or a `config.json`.
     pub fn open(model: &Path) -> Result<ModelSource, Diagnostic> {
         if model.is_file() {
-            return Ok(ModelSource::Config(Box::new(import::import_config(model)?)));
+            let config = Box::new(import::import_config(model)?);
+            return Ok(ModelSource::Config { config, path: model.into() });
         }
         Ok(ModelSource::Checkpoint(Box::new(import::import(model)?)))
     }
@@ -91,7 +97,7 @@ impl ModelSource {
     pub fn config(&self) -> &ModelConfig {
         match self {
             ModelSource::Checkpoint(import) => &import.config,
-            ModelSource::Config(config) => config,
+            ModelSource::Config { config, .. } => config,
         }
     }
 
@@ -99,7 +105,7 @@ impl ModelSource {
     pub fn import(&self) -> Option<&Import> {
         match self {
             ModelSource::Checkpoint(import) => Some(import),
-            ModelSource::Config(_) => None,
+            ModelSource::Config { .. } => None,
         }
     }
 
@@ -111,7 +117,7 @@ impl ModelSource {
     fn build_graph(&self, context: &Context) -> Module {
         match self {
             ModelSource::Checkpoint(import) => import.build_graph(context),
-            ModelSource::Config(config) => config.build_graph(context),
+            ModelSource::Config { config, .. } => config.build_graph(context),
         }
     }
 
@@ -119,7 +125,7 @@ impl ModelSource {
     fn find(&self, name: &str) -> Option<SourceSpec> {
         match self {
             ModelSource::Checkpoint(import) => SourceSpec::find(&import.checkpoint, name),
-            ModelSource::Config(config) => {
+            ModelSource::Config { config, .. } => {
                 let parameter = import::parameters(config).into_iter().find(|p| p.source == name)?;
                 let dtype = config.dtype.unwrap_or(ElementType::F32);
                 Some(SourceSpec { name: parameter.source, dtype, shape: parameter.shape })
@@ -173,7 +179,7 @@ pub fn lower_to_spec(
 }
 
 /// What kernels are chosen by for these options.
-pub fn selection(source: &ModelSource, options: &LowerOptions) -> Result<Selection, Diagnostic> {
+pub(crate) fn selection(source: &ModelSource, options: &LowerOptions) -> Result<Selection, Diagnostic> {
     let mut config = source.config().clone();
     let max_context = options.max_context.unwrap_or(config.max_position_embeddings);
     config.set_context(max_context);

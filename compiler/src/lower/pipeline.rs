@@ -14,7 +14,7 @@ use samp_passes::{
 
 /// What the passes need to know besides the graph.
 #[derive(Clone, Debug)]
-pub struct PipelineInputs {
+pub(super) struct PipelineInputs {
     /// What is compiled for.
     pub target: TargetName,
     /// Which format each weight gets.
@@ -53,7 +53,7 @@ pub fn typical_context(limits: &Limits) -> u64 {
 }
 
 /// The type that keys and values are kept in unless told otherwise.
-pub fn default_kv_format(target: TargetName) -> Format {
+pub(crate) fn default_kv_format(target: TargetName) -> Format {
     match target {
         TargetName::Cpu => Format::F32,
         TargetName::A100 | TargetName::H100 | TargetName::H200 => Format::F16,
@@ -192,7 +192,7 @@ const PIPELINE: &[Row] = &[
 
 /// Lowers a model-phase graph to `until` and keeps its text at each phase of `keep` on the way, the model phase first. The
 /// verifier runs after every pass; what it finds then is a bug of that pass.
-pub fn lower(
+pub(super) fn lower(
     module: &mut Module,
     inputs: &PipelineInputs,
     until: Phase,

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::{
     data::TokenRecord, divergence::Baseline, error::QuantizeError, forward::Forward,
-    sensitivity::options::MeasureOptions, token_batch::TokenBatch,
+    measure_options::MeasureOptions, token_batch::TokenBatch,
 };
 
 /// Calibration tokens as the measurement takes them: of all batches the first ones are behind the Hessians, and of these

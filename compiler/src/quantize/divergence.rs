@@ -60,7 +60,7 @@ impl Baseline {
                 all.push(RecordDivergence {
                     record,
                     nats: sum(|each| each.nats),
-                    excess: sum(|each| each.excess),
+                    nll_growth: sum(|each| each.excess),
                     tokens: own.len(),
                 });
             }
@@ -77,7 +77,7 @@ pub struct RecordDivergence {
     /// Sum over its predictions, in nats.
     pub nats: f64,
     /// How much less likely the changed model finds the text: the sum of `ln p(next) − ln q(next)`.
-    pub excess: f64,
+    pub nll_growth: f64,
     /// Predictions.
     pub tokens: usize,
 }

@@ -1,4 +1,4 @@
-//! How the scales by which pairs of linears are equalized are found.
+//! Equalization by the weights alone: the scales that give both sides of a channel the same root mean square.
 
 use std::collections::BTreeMap;
 

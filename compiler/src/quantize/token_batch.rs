@@ -17,7 +17,7 @@ pub struct TokenBatch {
 }
 
 impl TokenBatch {
-    /// Puts records together, in order, as long as at most `max_tokens` tokens result. Logits are wanted after every token
+    /// Puts records together, in order, as long as at most `max_tokens` tokens result. Logits are read after every token
     /// but the last of a record, which predicts nothing that is known.
     pub fn pack<R: AsRef<[u32]>>(records: &[R], max_tokens: usize, page_tokens: usize) -> Vec<TokenBatch> {
         let mut batches: Vec<TokenBatch> = vec![];

@@ -16,7 +16,7 @@ pub(super) fn transformed(
     after(tensor, &tensor.transforms, checkpoint, equalization)
 }
 
-/// The values of a tensor after some of its transforms, row-major. All are finite, before and after: what turns them would
+/// The values of a tensor after some of its transforms, row-major. All are finite, before and after: a rotation would
 /// spread a single one that is not.
 pub(super) fn after(
     tensor: &TensorSpec,
@@ -47,8 +47,8 @@ pub(super) fn after(
                 let Some(scales) = equalization.scales(pair) else { continue };
                 multiply_columns(&mut values, cols, |column| scales[pair.channel(column)]);
             }
-            Transform::RotateColumns(turn) => rotation(turn).rotate_rows(&mut values),
-            Transform::RotateRows(turn) => rotate_last_rows(&mut values, output_width, turn),
+            Transform::RotateColumns(by) => hadamard(by).rotate_rows(&mut values),
+            Transform::RotateRows(by) => rotate_last_rows(&mut values, output_width, by),
             Transform::Concat
             | Transform::Correct
             | Transform::KeepColumns(_)
@@ -84,14 +84,14 @@ fn divide_last_rows(values: &mut [f32], cols: usize, scales: &[f32]) {
     }
 }
 
-fn rotate_last_rows(values: &mut [f32], cols: usize, turn: &Rotation) {
-    let (rotation, run) = (rotation(turn), turn.width as usize * cols);
-    let start = values.len() - turn.runs as usize * run;
-    values[start..].chunks_exact_mut(run).for_each(|rows| rotation.rotate_columns(rows, cols));
+fn rotate_last_rows(values: &mut [f32], cols: usize, by: &Rotation) {
+    let (rotation, block) = (hadamard(by), by.width as usize * cols);
+    let start = values.len() - by.runs as usize * block;
+    values[start..].chunks_exact_mut(block).for_each(|rows| rotation.rotate_columns(rows, cols));
 }
 
-fn rotation(turn: &Rotation) -> HadamardRotation {
-    HadamardRotation::new(turn.width as usize, turn.seed)
+fn hadamard(by: &Rotation) -> HadamardRotation {
+    HadamardRotation::new(by.width as usize, by.seed)
 }
 
 #[cfg(test)]
@@ -110,9 +110,9 @@ mod tests {
             (0..width).map(|c| f64::from(reader[c]) * f64::from(writer[2 * c])).sum()
         };
         let before = product(&reader, &writer);
-        let turn = Rotation { seed: 3, width: width as u64, runs: 1 };
-        rotation(&turn).rotate_rows(&mut reader);
-        rotate_last_rows(&mut writer, 2, &turn);
+        let by = Rotation { seed: 3, width: width as u64, runs: 1 };
+        hadamard(&by).rotate_rows(&mut reader);
+        rotate_last_rows(&mut writer, 2, &by);
         let row = &reader[..width];
         let rms = (row.iter().map(|w| w * w).sum::<f32>() / width as f32).sqrt();
         let largest = row.iter().fold(0.0f32, |most, w| most.max(w.abs()));
@@ -120,19 +120,19 @@ mod tests {
         assert!((product(&reader, &writer) / before - 1.0).abs() < 1e-5);
     }
 
-    /// The last two heads of two channels turn, each for itself; a bias does as its rows do.
+    /// The last two heads of two channels are rotated, each for itself; a bias does as its rows do.
     #[test]
-    fn heads_turn_each_for_itself_and_the_rows_before_stay() {
-        let turn = Rotation { seed: 5, width: 2, runs: 2 };
+    fn heads_are_rotated_each_for_itself_and_the_rows_before_stay() {
+        let by = Rotation { seed: 5, width: 2, runs: 2 };
         let before: Vec<f32> = (0..7).map(|i| i as f32).collect();
         let mut bias = before.clone();
-        rotate_last_rows(&mut bias, 1, &turn);
+        rotate_last_rows(&mut bias, 1, &by);
         let mut heads = before[3..].to_vec();
-        rotation(&turn).rotate_rows(&mut heads);
+        hadamard(&by).rotate_rows(&mut heads);
         assert_eq!(bias[..3], before[..3]);
         assert_eq!(bias[3..], heads);
         let mut rows: Vec<f32> = before.iter().flat_map(|&b| [b, b]).collect();
-        rotate_last_rows(&mut rows, 2, &turn);
+        rotate_last_rows(&mut rows, 2, &by);
         assert!(rows.chunks_exact(2).zip(&bias).all(|(row, &b)| row == [b, b]));
     }
 }

@@ -5,9 +5,9 @@ use std::{path::Path, sync::Mutex};
 use samp_abi::{Format, TargetName};
 use samp_compiler::{
     certificate::Certificate,
-    compile::{CalibrationRequest, CompileError, CompileRequest, Loaded, Precision, compile},
+    compile::{CalibrationRequest, CompileError, CompileRequest, Loaded, Planned, Precision, compile},
     lower::recipe,
-    quantize::data::DataRequest,
+    quantize::{data::DataRequest, search::Verdict},
 };
 use samp_passes::Constraints;
 use samp_runtime::{Progress, Silent};
@@ -70,6 +70,26 @@ fn a_plan_by_measurements_is_the_commands() {
     let notes = notes.0.into_inner().unwrap();
     assert!(notes.iter().any(|note| note == "rounding, attempt 1"), "{notes:?}");
     assert!(!harness.path("ours.calibration.partial").exists());
+}
+
+/// The stages one by one, without a limit on losses.
+#[test]
+fn a_plan_stage_by_stage_is_that_of_one_call() {
+    let harness = Harness::new();
+    let request = |name: &str| {
+        let mut calibration = calibration();
+        calibration.data.tokens = 300;
+        let precision = Precision::Calibrated(Box::new(calibration));
+        CompileRequest::new(tiny_llama(), TargetName::Cpu, precision).into_plan(harness.path(name))
+    };
+    let staged = request("staged");
+    let measured = Loaded::open(&staged).unwrap().measure(&Silent).unwrap();
+    let audited = measured.decide().unwrap().quantize(&Silent).unwrap().audit().unwrap();
+    let Verdict::Kept(audited) = audited.judge(&Silent).unwrap() else { panic!("there is no limit") };
+    let planned = Planned::from(audited.certify(&Silent).unwrap());
+    let staged = planned.emit(&staged.emission, &Silent).unwrap();
+    let at_once = compile(&request("at-once"), &Silent).unwrap();
+    assert_eq!(staged.plan.digest, at_once.plan.digest);
 }
 
 #[test]

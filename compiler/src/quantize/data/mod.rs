@@ -3,7 +3,7 @@
 //!
 //! `records` reads, `encode` turns records into tokens as serving does, `sample` draws by the `mix`, `overlap` and
 //! `traffic` warn of data that cannot show what it is to show. A record is a `SourceRecord` in its file, then a
-//! [`TokenRecord`]; [`CalibrationData`] holds those that are calibrated on and those held out.
+//! `TokenRecord`; `CalibrationData` holds those that are calibrated on and those held out.
 //!
 //! Never: the model's weights, or a measurement.
 
@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{certificate::Fingerprint, error_code, import::CarriedFile};
 
-pub use encode::TokenRecord;
+pub(crate) use encode::TokenRecord;
 
 /// Most calibration tokens unless told otherwise.
 pub const DEFAULT_TOKENS: usize = 131_072;
@@ -79,7 +79,7 @@ impl DataRequest {
 
 /// Data ready to calibrate with.
 #[derive(Clone, Debug)]
-pub struct CalibrationData {
+pub(crate) struct CalibrationData {
     /// Records to calibrate on: any first part of them has about the mix of the whole.
     pub calibration: Vec<TokenRecord>,
     /// Records to audit the plan on.
@@ -96,7 +96,7 @@ pub struct CalibrationData {
 /// # Errors
 /// Files that cannot be read, lines that are no records, messages that the chat template refuses, a mix that does not fit the
 /// data, and fewer records than one to calibrate on and one to hold out.
-pub fn load(
+pub(crate) fn load(
     request: &DataRequest,
     files: &[CarriedFile],
     max_context: u64,

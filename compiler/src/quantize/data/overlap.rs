@@ -1,4 +1,4 @@
-//! Whether calibration and held-out records overlap: quality judged on what was calibrated on looks better than it is.
+//! Whether calibration and held-out records overlap: quality measured on what was calibrated on looks better than it is.
 
 use std::collections::BTreeSet;
 

@@ -114,7 +114,7 @@ fn long_records_are_cut_and_short_ones_passed_over_with_one_warning_each() {
 }
 
 #[test]
-fn a_mix_is_followed_and_what_it_leaves_out_is_still_judged() {
+fn a_mix_is_followed_and_what_it_leaves_out_is_still_audited() {
     let folder = Folder::new();
     let path =
         folder.write("a.jsonl", &(texts("code", 0, 300) + &texts("json", 0, 300) + &texts("prose", 0, 300)));
@@ -156,9 +156,9 @@ fn without_a_mix_all_records_are_used_or_as_many_as_the_budget_allows() {
     assert_eq!((codes(&all.warnings), all.fingerprint.chat_template_blake3), (vec![], None));
     let part = sampled(&DataRequest { tokens: 1000, seed: 1, ..request(&path) }, &encoder(2048)).unwrap();
     for (name, part_of) in &part.fingerprint.mix {
-        let wanted = 1000.0 * part_of;
+        let share = 1000.0 * part_of;
         let found = part.fingerprint.strata[name].tokens as f64;
-        assert!((found - wanted).abs() < 20.0, "{name}: {found} of {wanted}");
+        assert!((found - share).abs() < 20.0, "{name}: {found} of {share}");
     }
     assert_ne!(part.calibration[..20], all.calibration[..20]);
 }

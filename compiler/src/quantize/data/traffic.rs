@@ -173,9 +173,9 @@ mod tests {
         };
         let (p, q, m) = ([0.5, 0.25, 0.25], [0.0, 0.25, 0.75], [0.25, 0.25, 0.5]);
         assert!((found.nats - 0.5 * (kl(p, m) + kl(q, m))).abs() < 1e-15);
-        let apart = difference(&[vec![1, 1]], &[vec![2, 2]], 0);
-        assert!((apart.nats - std::f64::consts::LN_2).abs() < 1e-15);
+        let disjoint = difference(&[vec![1, 1]], &[vec![2, 2]], 0);
+        assert!((disjoint.nats - std::f64::consts::LN_2).abs() < 1e-15);
         // One record on each side: whichever way they are dealt, the divergence is the same.
-        assert!(!apart.is_real());
+        assert!(!disjoint.is_real());
     }
 }

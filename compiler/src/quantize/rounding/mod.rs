@@ -4,7 +4,6 @@
 
 mod effects;
 mod function_snapshot;
-pub(super) mod matrix;
 mod pass;
 mod plan_tensors;
 mod program_pair;

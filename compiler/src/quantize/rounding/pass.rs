@@ -9,7 +9,6 @@ use samp_runtime::Progress;
 
 use super::{
     effects::{EFFECT_TOKENS, LinearChange, energy, outputs},
-    matrix::{FactoredHessian, cholesky, round_matrix},
     plan_tensors::PlanTensorSlice,
     program_pair::ProgramPair,
     statistics::PassStats,
@@ -17,7 +16,8 @@ use super::{
 use crate::quantize::{
     error::QuantizeError,
     forward::{LinearStep, State},
-    sensitivity::inputs::LinearInputs,
+    linear_inputs::LinearInputs,
+    matrix_rounding::{FactoredHessian, cholesky, round_matrix},
     token_batch::TokenBatch,
 };
 

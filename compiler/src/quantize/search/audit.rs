@@ -66,9 +66,9 @@ impl Audit {
 /// Means over all tokens, and their upper bounds.
 fn bootstrap(records: &[RecordDivergence], seed: u64) -> StratumQuality {
     let all: Vec<usize> = (0..records.len()).collect();
-    let (kl, excess) = means(records, &all);
+    let (kl, nll_growth) = means(records, &all);
     let mut random = SplitMix64::new(seed);
-    let (mut kls, mut excesses): (Vec<f64>, Vec<f64>) = (0..RESAMPLES)
+    let (mut kls, mut nll_growths): (Vec<f64>, Vec<f64>) = (0..RESAMPLES)
         .map(|_| {
             let drawn: Vec<usize> = all.iter().map(|_| random.below(records.len())).collect();
             means(records, &drawn)
@@ -79,8 +79,8 @@ fn bootstrap(records: &[RecordDivergence], seed: u64) -> StratumQuality {
         tokens: records.iter().map(|r| r.tokens).sum(),
         kl_nats: kl,
         kl_nats_at_most: quantile(&mut kls).max(kl),
-        perplexity_ratio: excess.exp(),
-        perplexity_ratio_at_most: quantile(&mut excesses).max(excess).exp(),
+        perplexity_ratio: nll_growth.exp(),
+        perplexity_ratio_at_most: quantile(&mut nll_growths).max(nll_growth).exp(),
     }
 }
 
@@ -88,7 +88,7 @@ fn means(records: &[RecordDivergence], drawn: &[usize]) -> (f64, f64) {
     let mut sums = (0.0, 0.0, 0.0);
     for &index in drawn {
         let record = &records[index];
-        sums = (sums.0 + record.nats, sums.1 + record.excess, sums.2 + record.tokens as f64);
+        sums = (sums.0 + record.nats, sums.1 + record.nll_growth, sums.2 + record.tokens as f64);
     }
     (sums.0 / sums.2.max(1.0), sums.1 / sums.2.max(1.0))
 }
@@ -108,7 +108,7 @@ mod tests {
         let record = |i: usize| RecordDivergence {
             record: i,
             nats: if i.is_multiple_of(2) { 1.0 } else { 3.0 },
-            excess: 0.5,
+            nll_growth: 0.5,
             tokens: 100,
         };
         let few = bootstrap(&(0..10).map(record).collect::<Vec<_>>(), 1);

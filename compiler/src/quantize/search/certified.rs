@@ -15,19 +15,19 @@ use crate::{
 /// A plan ready to be emitted.
 pub struct CertifiedPlan {
     /// The checkpoint.
-    pub source: ModelSource,
+    pub(crate) source: ModelSource,
     /// The plan.
-    pub spec: PlanSpec,
+    pub(crate) spec: PlanSpec,
     /// Its rounded weights.
-    pub weights: RoundedStore,
+    pub(crate) weights: RoundedStore,
     /// What is known of it.
-    pub evidence: QualityEvidence,
+    pub(crate) evidence: QualityEvidence,
     /// How it was decided.
-    pub decision: Decision,
+    pub(crate) decision: Decision,
     /// What the passes did and why.
-    pub trace: Trace,
+    pub(crate) trace: Trace,
     /// What to know before relying on it.
-    pub warnings: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 impl Audited {

@@ -38,7 +38,7 @@ impl LossBudget {
     /// What the limits allow, for the strata that were measured.
     pub fn new(limits: &LossLimits, measured: &[String]) -> LossBudget {
         let nats = |growth: Option<f64>| growth.map_or(f64::INFINITY, f64::ln_1p);
-        let strata = measured.iter().map(|name| (name.clone(), nats(limits.of(name)))).collect();
+        let strata = measured.iter().map(|name| (name.clone(), nats(limits.limit_of(name)))).collect();
         LossBudget { overall: nats(limits.overall), strata }
     }
 
@@ -66,7 +66,7 @@ impl LossBudget {
         let mut violated = vec![];
         let strata = found.strata.iter().map(|(name, quality)| (Some(name), quality));
         for (name, quality) in strata.chain([(None, &found.overall)]) {
-            let growth = name.map_or(limits.overall, |name| limits.of(name));
+            let growth = name.map_or(limits.overall, |name| limits.limit_of(name));
             let (Some(growth), loss) = (growth, quality.perplexity_ratio_at_most.ln()) else { continue };
             let times = loss / growth.ln_1p();
             let known = name.and_then(|name| Some((predicted.strata.get(name)?, self.strata.get_mut(name)?)));

@@ -21,7 +21,7 @@ pub struct LossLimits {
 
 impl LossLimits {
     /// The limit of a stratum.
-    pub(super) fn of(&self, stratum: &str) -> Option<f64> {
+    pub(super) fn limit_of(&self, stratum: &str) -> Option<f64> {
         self.strata.get(stratum).copied().or(self.overall)
     }
 
@@ -40,7 +40,7 @@ impl LossLimits {
 
     /// How many times the allowed loss the audit found, where more than once: overall or in any stratum.
     pub(super) fn violation(&self, found: &HeldOut) -> Option<f64> {
-        let strata = found.strata.iter().map(|(name, quality)| (self.of(name), quality));
+        let strata = found.strata.iter().map(|(name, quality)| (self.limit_of(name), quality));
         let all = strata.chain([(self.overall, &found.overall)]);
         let times = all.filter_map(|(growth, quality)| {
             Some(quality.perplexity_ratio_at_most.ln() / (1.0 + growth?).ln())
@@ -60,7 +60,7 @@ impl LossLimits {
         );
         let strata = found.strata.iter().map(|(name, q)| {
             let (grown, most) = (percent(q.perplexity_ratio), percent(q.perplexity_ratio_at_most));
-            let allowed = self.of(name).map_or(String::new(), |growth| format!(" of {}", percentage(growth)));
+            let allowed = self.limit_of(name).map_or(String::new(), |growth| format!(" of {}", percentage(growth)));
             format!("{name}: {grown:.3} %, at most {most:.3} %{allowed}, {} records", q.records)
         });
         strata.fold(Diagnostic::bad_input(error_code::MISSED_LIMITS, message), Diagnostic::note).hint(

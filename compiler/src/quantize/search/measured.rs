@@ -12,7 +12,7 @@ use super::{
     cache_losses::{CacheMeasurement, kv_formats},
     device::device,
     loss_budget::LossBudget,
-    profiling::Profiling,
+    profiling::{Profiled, Profiling},
     request::SearchRequest,
     sensitivities::sensitivities,
 };
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What a search starts from.
-pub struct SearchTask {
+pub(crate) struct SearchTask {
     /// The checkpoint.
     pub source: ModelSource,
     /// What it is compiled for.
@@ -76,62 +76,74 @@ impl SearchTask {
     /// Measures what the request's profile has not.
     pub fn measure(self, progress: &dyn Progress) -> Result<Measured, QuantizeError> {
         let SearchTask { source, options, request, data, work } = self;
-        let CalibrationData { calibration, held_out, fingerprint, .. } = data;
-        request.loss_limits.check(&held_out)?;
-        let model = BaselineModel::new(source, options, &[&calibration, &held_out])?;
+        request.loss_limits.check(&data.held_out)?;
+        let model = BaselineModel::new(source, options, &[&data.calibration, &data.held_out])?;
         progress.note("recording the unquantized model");
         let original = model.forward(&model.spec, &work)?;
         let rounded = Forward::new(&model.spec, original.weights().clone())?;
         let mut programs = ProgramPair { original, rounded };
         let (pass, page) = (model.pass_tokens(), model.page_tokens());
-        let audit = Audit::new(&mut programs.original, &held_out, pass, page, request.seed)?;
-        let tokens = CalibrationTokens::new(&calibration, pass, page, &request.measure);
+        let audit = Audit::new(&mut programs.original, &data.held_out, pass, page, request.seed)?;
+        let tokens = CalibrationTokens::new(&data.calibration, pass, page, &request.measure);
         let profiling = Profiling {
             model: &model,
-            records: &calibration,
+            records: &data.calibration,
             options: &request.measure,
             layers: None,
             work: &work,
         };
-        let profiled = profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
-        let mut profile = profiled.profile;
+        let profiled =
+            profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
+        let recorded = Recorded { model, request, work, programs, audit, tokens };
+        recorded.with_profile(profiled, data, progress)
+    }
+}
+
+/// A checkpoint whose unquantized predictions are recorded: what a search owns before anything is known of formats.
+struct Recorded {
+    model: BaselineModel,
+    request: SearchRequest,
+    work: PathBuf,
+    programs: ProgramPair,
+    audit: Audit,
+    tokens: CalibrationTokens,
+}
+
+impl Recorded {
+    /// Adds what follows from a profile: the scales of caches in fp8, what each cache loses, and the fused graph.
+    fn with_profile(
+        mut self,
+        profiled: Profiled,
+        data: CalibrationData,
+        progress: &dyn Progress,
+    ) -> Result<Measured, QuantizeError> {
+        let (model, request) = (&self.model, &self.request);
+        let Profiled { mut profile, reused, journal } = profiled;
         profile.keep(&request.measure.formats);
-        let scales =
-            Measurements { kv_scales: profile.kv_scales(model.spec.model.layers), sensitivities: None };
+        let kv_scales = profile.kv_scales(model.spec.model.layers);
+        let scales = Measurements { kv_scales, sensitivities: None };
         let module = lower_model(&model.source, &model.options, &scales, Phase::Fused, &[])?.module;
         let known = sensitivities(&profile).supported_by(&matrices(&module), model.options.target);
-        let caches = CacheMeasurement {
-            model: &model,
-            measurements: &scales,
-            tokens: &tokens,
-            journal: &profiled.journal,
-        };
         let formats = kv_formats(&model.options, &request.constraints);
-        let caches = caches.run(&mut programs.original, &formats, progress)?;
-        let device = device(&model, &scales, &caches, &known.strata)?;
-        let measurements = Measurements { sensitivities: Some(known.clone()), ..scales };
-        let record = MeasurementRecord {
-            calibration: fingerprint,
-            strata: calibration.into_iter().map(|record| record.stratum).collect(),
-            profile,
-            caches,
-            reused: profiled.reused,
-        };
-        let batches = tokens.into_rounding_batches(request.measure.mode.rounding_tokens());
-        let budget = LossBudget::new(&request.loss_limits, &known.strata);
+        let measurement =
+            CacheMeasurement { model, measurements: &scales, tokens: &self.tokens, journal: &journal };
+        let caches = measurement.run(&mut self.programs.original, &formats, progress)?;
+        let device = device(model, &scales, &caches, &known.strata)?;
+        let strata = data.calibration.into_iter().map(|record| record.stratum).collect();
+        let calibration = data.fingerprint;
         Ok(Measured {
-            model,
-            request,
-            work,
-            programs,
-            batches,
-            audit,
+            batches: self.tokens.into_rounding_batches(request.measure.mode.rounding_tokens()),
+            budget: LossBudget::new(&request.loss_limits, &known.strata),
+            measurements: Measurements { sensitivities: Some(known.clone()), ..scales },
+            record: MeasurementRecord { calibration, strata, profile, caches, reused },
+            model: self.model,
+            request: self.request,
+            work: self.work,
+            programs: self.programs,
+            audit: self.audit,
             module,
             known,
-            measurements,
             device,
-            record,
-            budget,
             rounds: vec![],
         })
     }

@@ -1,7 +1,7 @@
 //! The search for precision: calibration data and constraints become formats, rounded weights, and a certificate of what
 //! they lose.
 //!
-//! [`SearchTask::measure`] measures each weight in each format; [`Measured::search`] solves for the assignment, rounds the
+//! `SearchTask::measure` measures each weight in each format; [`Measured::search`] solves for the assignment, rounds the
 //! weights one after another and audits the composed plan on records held out; where losses turn out not to add up it
 //! lowers the loss budget and solves again. [`Audited::certify`] makes sure that no uniform plan of no greater size is better.
 //!
@@ -27,8 +27,9 @@ mod uniform_candidates;
 
 pub use certified::CertifiedPlan;
 pub use loss_limits::LossLimits;
-pub use measured::{Measured, SearchTask};
-pub use profiling::ProfileTask;
-pub use request::SearchRequest;
+pub use measured::Measured;
+pub(crate) use measured::SearchTask;
+pub(crate) use profiling::ProfileTask;
+pub(crate) use request::SearchRequest;
 pub use sensitivities::sensitivities;
 pub use stages::{Audited, Decided, Quantized, Verdict};

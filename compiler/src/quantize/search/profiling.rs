@@ -22,12 +22,13 @@ use crate::{
         data::TokenRecord,
         error::QuantizeError,
         forward::Forward,
-        sensitivity::{MeasureOptions, MeasureScope, Measurement, SensitivityMode, TableWeight},
+        measure_options::{MeasureOptions, SensitivityMode},
+        sensitivity::{MeasureScope, Measurement, TableWeight},
     },
 };
 
 /// What a measurement of a checkpoint, or of a part of it, starts from.
-pub struct ProfileTask {
+pub(crate) struct ProfileTask {
     /// The checkpoint.
     pub source: ModelSource,
     /// What it will be compiled for, as far as a measurement depends on that.

@@ -3,11 +3,11 @@
 use samp_passes::Constraints;
 
 use super::loss_limits::LossLimits;
-use crate::{certificate::Profile, quantize::sensitivity::MeasureOptions};
+use crate::{certificate::Profile, quantize::measure_options::MeasureOptions};
 
 /// What is asked of a search.
 #[derive(Clone, Debug)]
-pub struct SearchRequest {
+pub(crate) struct SearchRequest {
     /// Limits and objective; limits on losses come from `loss_limits`.
     pub constraints: Constraints,
     /// How much perplexity may grow.

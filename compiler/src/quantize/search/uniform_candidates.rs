@@ -7,7 +7,7 @@ use samp_runtime::Progress;
 use super::{measured::Measured, stages::Audited};
 use crate::{
     certificate::{Uniform, tried_formats},
-    quantize::{error::QuantizeError, sensitivity::SensitivityMode},
+    quantize::{error::QuantizeError, measure_options::SensitivityMode},
 };
 
 /// One format for all decoder linears; embedding and head as decided.

@@ -1,4 +1,4 @@
-//! What each format costs the members of a fused linear, each by itself: of the rounded whole only its rows are exchanged.
+//! What each format costs the members of a fused linear, each by itself: of the rounded linear only its rows are exchanged.
 
 use std::ops::Range;
 

@@ -1,8 +1,6 @@
 //! Measurement: what each format costs each weight, one weight changed at a time, resumed from the weight's own inputs.
 
-pub(super) mod inputs;
 mod members;
-pub(super) mod options;
 mod probe;
 mod reuse;
 
@@ -13,11 +11,11 @@ use super::{
     calibration_tokens::CalibrationTokens,
     error::QuantizeError,
     forward::{Forward, LinearStep, State},
+    linear_inputs::LinearInputs,
+    measure_options::MeasureOptions,
 };
 use crate::certificate::WeightProfile;
 
-pub use inputs::LinearInputs;
-pub use options::{MeasureOptions, SensitivityMode};
 pub use probe::TableWeight;
 
 /// Which weights to measure, and what is known of them from before.

@@ -8,11 +8,7 @@ use samp_kernels::{
 };
 use samp_passes::transform::Transform;
 
-use super::{
-    inputs::LinearInputs,
-    members::Members,
-    options::{MeasureOptions, SensitivityMode},
-};
+use super::members::Members;
 use crate::{
     certificate::{Divergence, Sensitivity, WeightProfile, tried_formats},
     quantize::{
@@ -21,7 +17,9 @@ use crate::{
         divergence::{Baseline, by_stratum},
         error::QuantizeError,
         forward::{Forward, LinearStep, State},
-        rounding::matrix::{FactoredHessian, cholesky, round_matrix},
+        linear_inputs::LinearInputs,
+        matrix_rounding::{FactoredHessian, cholesky, round_matrix},
+        measure_options::{MeasureOptions, SensitivityMode},
     },
 };
 

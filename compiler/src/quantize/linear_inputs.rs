@@ -4,14 +4,12 @@ use samp_abi::plan::{BufferId, Op, Step};
 use samp_kernels::{format::FP8_MAX, quantize::Hessian};
 use samp_runtime::{BufferView, Observer};
 
-use crate::{
-    certificate::{HeadRange, InputStatistics},
-    quantize::{
-        error::QuantizeError,
-        forward::{Forward, LinearStep, State},
-        token_batch::TokenBatch,
-    },
+use super::{
+    error::QuantizeError,
+    forward::{Forward, LinearStep, State},
+    token_batch::TokenBatch,
 };
+use crate::certificate::{HeadRange, InputStatistics};
 
 /// The inputs of one linear over some batches.
 pub struct LinearInputs {
@@ -91,8 +89,8 @@ impl Appended {
             let heads = keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim));
             for (range, (keys, values)) in self.heads.iter_mut().zip(heads) {
                 let (first, second) = keys.split_at(head_dim / 2);
-                let turned = first.iter().zip(second).map(|(a, b)| f64::from(a.hypot(*b)));
-                range.keys = turned.fold(range.keys, f64::max);
+                let lengths = first.iter().zip(second).map(|(a, b)| f64::from(a.hypot(*b)));
+                range.keys = lengths.fold(range.keys, f64::max);
                 range.values = values.iter().fold(range.values, |most, v| most.max(f64::from(v.abs())));
             }
         }
