@@ -30,6 +30,6 @@ pub use baseline::BaselineWeights;
 pub use equalization_scales::EqualizationScales;
 pub use error::QuantizeError;
 pub use forward::{Forward, State};
-pub(crate) use rounding::RoundedStore;
 pub use measure_options::{MeasureOptions, SensitivityMode};
+pub(crate) use rounding::RoundedStore;
 pub use token_batch::TokenBatch;

@@ -10,8 +10,8 @@ use crate::{
     import::Checkpoint,
     lower::{LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, lower_model, recipe::LoadedRecipe},
     quantize::{
-        baseline::BaselineWeights, data::TokenRecord, equalization_scales::EqualizationScales, error::QuantizeError,
-        forward::Forward,
+        baseline::BaselineWeights, data::TokenRecord, equalization_scales::EqualizationScales,
+        error::QuantizeError, forward::Forward,
     },
 };
 

@@ -60,7 +60,8 @@ impl LossLimits {
         );
         let strata = found.strata.iter().map(|(name, q)| {
             let (grown, most) = (percent(q.perplexity_ratio), percent(q.perplexity_ratio_at_most));
-            let allowed = self.limit_of(name).map_or(String::new(), |growth| format!(" of {}", percentage(growth)));
+            let allowed =
+                self.limit_of(name).map_or(String::new(), |growth| format!(" of {}", percentage(growth)));
             format!("{name}: {grown:.3} %, at most {most:.3} %{allowed}, {} records", q.records)
         });
         strata.fold(Diagnostic::bad_input(error_code::MISSED_LIMITS, message), Diagnostic::note).hint(

@@ -92,8 +92,7 @@ impl SearchTask {
             layers: None,
             work: &work,
         };
-        let profiled =
-            profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
+        let profiled = profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
         let recorded = Recorded { model, request, work, programs, audit, tokens };
         recorded.with_profile(profiled, data, progress)
     }
