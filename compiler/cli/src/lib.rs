@@ -2,6 +2,7 @@
 //!
 //! Never: a step of compiling that a build pipeline could not call in `samp-compiler`.
 
+mod calibration_args;
 pub mod commands;
 mod device_args;
 mod error_code;

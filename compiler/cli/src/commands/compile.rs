@@ -14,8 +14,8 @@ use self::{
     constraints::ConstraintArgs,
     report::{Cost, Decisions, Explained, Graph, Report, audited},
 };
-use super::calibration::{DataArgs, MeasureArgs};
 use crate::{
+    calibration_args::{DataArgs, MeasureArgs},
     output::{Outcome, print, print_json},
     progress_bar::Bar,
 };

@@ -4,8 +4,8 @@ use std::{ops::Range, path::PathBuf, str::FromStr};
 
 use anyhow::Context;
 
-use super::calibration::{DataArgs, MeasureArgs};
 use crate::{
+    calibration_args::{DataArgs, MeasureArgs},
     output::{Outcome, print},
     progress_bar::Bar,
 };

@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 done, 1 findings (a check was made and something was found), 2 usage or internal error.
 
-mod calibration;
 mod compile;
 mod completions;
 mod diff;
