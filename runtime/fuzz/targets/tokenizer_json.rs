@@ -1,5 +1,5 @@
 //! `tokenizer.json`: refused in words, or text becomes tokens and tokens become text. Panics of the library that
-//! reads it are catch_library_panic by the runtime; libFuzzer's hook, which would end at them, is therefore taken out. A panic
+//! reads it are caught by the runtime; libFuzzer's hook, which would end at them, is therefore taken out. A panic
 //! that nobody contains still ends the run.
 #![no_main]
 

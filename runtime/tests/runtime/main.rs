@@ -3,6 +3,8 @@
 mod engine;
 mod faults;
 mod manifests;
+mod mutated_manifests;
+mod plan_files;
 mod sampling;
 mod seeds;
 mod support;
