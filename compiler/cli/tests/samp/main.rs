@@ -22,4 +22,5 @@ mod report;
 mod routing;
 mod shapes;
 mod split_members;
+mod synthetic_plans;
 mod validate;
