@@ -26,6 +26,9 @@
 //!
 //! Never: a decision about precision, kernels or memory outside a pass; a number of the hardware; a printed line.
 
+// What another crate cannot name is not `pub`.
+#![warn(unreachable_pub)]
+
 pub mod certificate;
 pub mod compile;
 pub mod emit;

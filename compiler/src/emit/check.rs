@@ -11,7 +11,7 @@ use crate::lower::{PlanSpec, SourceSpec, TensorSpec};
 
 /// Refuses what emission cannot do: formats that need statistics, widths that do not fit the format, sources that
 /// are missing or not as specified, names that would collide.
-pub fn check(spec: &PlanSpec, checkpoint: &Checkpoint) -> Result<(), EmitError> {
+pub(super) fn check(spec: &PlanSpec, checkpoint: &Checkpoint) -> Result<(), EmitError> {
     let mut names = BTreeSet::new();
     for tensor in &spec.tensors {
         if !names.insert(&tensor.name) {

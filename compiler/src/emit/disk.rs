@@ -15,7 +15,7 @@ const MARGIN: u64 = 4 << 20;
 
 /// The space that one output takes.
 #[derive(Clone, Debug)]
-pub struct DiskSpace {
+pub(crate) struct DiskSpace {
     /// The target, for messages.
     pub target: PathBuf,
     /// Bytes of all its files.
@@ -25,7 +25,7 @@ pub struct DiskSpace {
 impl DiskSpace {
     /// Refuses if `folder`'s file system has not enough room; what lies in `folder` already counts as done. `begun`
     /// says whether some of that is finished work.
-    pub fn check(&self, folder: &Path, begun: bool) -> Result<(), EmitError> {
+    pub(crate) fn check(&self, folder: &Path, begun: bool) -> Result<(), EmitError> {
         let needed = (self.bytes + MARGIN).saturating_sub(allocated(folder).during("reading", folder)?);
         let free = free(folder).during("asking for free space of", folder)?;
         if free >= needed {
@@ -35,7 +35,7 @@ impl DiskSpace {
     }
 
     /// Turns the error of a full disk into one that says what is missing; others pass unchanged.
-    pub fn explain(&self, error: EmitError, folder: &Path) -> EmitError {
+    pub(crate) fn explain(&self, error: EmitError, folder: &Path) -> EmitError {
         match error {
             EmitError::Io { ref source, .. } if is_full(source) => EmitError::NoSpace {
                 path: self.target.clone(),
@@ -49,7 +49,7 @@ impl DiskSpace {
 }
 
 /// Opens or makes a file of exactly `bytes`, with its blocks reserved where the file system can.
-pub fn reserve(path: &Path, bytes: u64) -> Result<File, EmitError> {
+pub(crate) fn reserve(path: &Path, bytes: u64) -> Result<File, EmitError> {
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
     let file = file.during("creating", path)?;
     file.set_len(bytes).during("resizing", path)?;

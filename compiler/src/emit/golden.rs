@@ -27,7 +27,7 @@ const BF16_TOLERANCE: f64 = 8.0 * RELATIVE_TOLERANCE;
 pub type Probe<'a> = dyn Fn(&Path, &[u32], &[u32]) -> Result<Vec<Vec<f32>>, ProbeError> + 'a;
 
 /// Runs the probe on the plan in `folder`.
-pub fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> Result<Golden, EmitError> {
+pub(super) fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> Result<Golden, EmitError> {
     let vocab_size = spec.model.vocab_size;
     let token_ids = probe_tokens(vocab_size, TOKENS.min(spec.limits.max_context as usize).max(1));
     // One in the middle, and the last, which depends on all tokens.

@@ -1,11 +1,11 @@
 //! BLAKE3 in hex, as the manifest writes it.
 
 /// Hash of `bytes`, on this thread.
-pub fn blake3_hex(bytes: &[u8]) -> String {
+pub(super) fn blake3_hex(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
 /// Hash of `bytes`, shared out over the current rayon pool.
-pub fn blake3_hex_parallel(bytes: &[u8]) -> String {
+pub(super) fn blake3_hex_parallel(bytes: &[u8]) -> String {
     blake3::Hasher::new().update_rayon(bytes).finalize().to_hex().to_string()
 }

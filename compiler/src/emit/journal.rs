@@ -21,7 +21,7 @@ use super::{
 
 /// A finished tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackedTensor {
+pub(crate) struct PackedTensor {
     /// Its index in the specification.
     pub tensor: usize,
     /// BLAKE3 of each source.
@@ -37,7 +37,7 @@ struct Head {
 
 /// The journal, open for appending.
 #[derive(Debug)]
-pub struct Journal {
+pub(super) struct Journal {
     path: PathBuf,
     file: Mutex<File>,
 }
@@ -45,7 +45,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal at `path` and reads the lines of a run with the same `fingerprint`; anything else is
     /// dropped and a new journal begun. `tensors` is their number.
-    pub fn open(
+    pub(super) fn open(
         path: &Path,
         fingerprint: &str,
         tensors: usize,
@@ -62,7 +62,7 @@ impl Journal {
     }
 
     /// Notes a tensor whose bytes have been written.
-    pub fn append(&self, finished: &PackedTensor) -> Result<(), EmitError> {
+    pub(super) fn append(&self, finished: &PackedTensor) -> Result<(), EmitError> {
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         file.write_all(line(finished).as_bytes()).during("writing", &self.path)
     }

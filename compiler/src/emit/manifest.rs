@@ -22,14 +22,14 @@ use crate::import::{CarriedFile, FileIdentity};
 use crate::lower::PlanSpec;
 
 /// The tool that plans are stamped with.
-pub const TOOL: &str = concat!("samp ", env!("CARGO_PKG_VERSION"));
+pub(crate) const TOOL: &str = concat!("samp ", env!("CARGO_PKG_VERSION"));
 
 /// A manifest that grows with the files of the plan.
-pub struct Manifest(Plan);
+pub(crate) struct Manifest(Plan);
 
 impl Manifest {
     /// The manifest of the packed weights, still without other files.
-    pub fn new(
+    pub(crate) fn new(
         spec: &PlanSpec,
         placed: &WeightFiles,
         packed: &[PackedTensor],
@@ -70,7 +70,7 @@ impl Manifest {
     }
 
     /// Writes a file into the plan and names it.
-    pub fn add_file(&mut self, out: &Path, name: &str, bytes: &[u8]) -> Result<(), EmitError> {
+    pub(crate) fn add_file(&mut self, out: &Path, name: &str, bytes: &[u8]) -> Result<(), EmitError> {
         write_synced(&out.join(name), bytes)?;
         self.0.files.push(PlainFile {
             path: name.into(),
@@ -82,13 +82,18 @@ impl Manifest {
     }
 
     /// Writes a value as JSON into the plan and names it.
-    pub fn add_json(&mut self, out: &Path, name: &str, value: &impl Serialize) -> Result<(), EmitError> {
+    pub(crate) fn add_json(
+        &mut self,
+        out: &Path,
+        name: &str,
+        value: &impl Serialize,
+    ) -> Result<(), EmitError> {
         let text = serde_json::to_string_pretty(value).expect("finite numbers and string keys") + "\n";
         self.add_file(out, name, text.as_bytes())
     }
 
     /// Copies files of the checkpoint into the plan and names them, also as where it came from.
-    pub fn carry(&mut self, out: &Path, files: &[CarriedFile]) -> Result<(), EmitError> {
+    pub(crate) fn carry(&mut self, out: &Path, files: &[CarriedFile]) -> Result<(), EmitError> {
         for file in files {
             let bytes = fs::read(&file.path).during("reading", &file.path)?;
             self.add_file(out, &file.name, &bytes)?;
@@ -104,7 +109,7 @@ impl Manifest {
     }
 
     /// Seals and writes the manifest; gives it as written, and the bytes of the whole plan.
-    pub fn write(&self, out: &Path) -> Result<(Plan, u64), EmitError> {
+    pub(crate) fn write(&self, out: &Path) -> Result<(Plan, u64), EmitError> {
         let text = seal(&self.0, blake3_hex);
         write_synced(&out.join(MANIFEST_FILE), text.as_bytes())?;
         let plan = unseal(text.as_bytes(), blake3_hex).expect("a manifest that was just sealed");
@@ -128,7 +133,7 @@ fn hashed(tensor: &Tensor, packed: &PackedTensor) -> Tensor {
 
 /// Names everything that the weights files follow from: the specification, the checkpoint's files as they are, and
 /// the program that encodes them.
-pub fn fingerprint(spec: &PlanSpec, sources: &[&FileIdentity]) -> String {
+pub(crate) fn fingerprint(spec: &PlanSpec, sources: &[&FileIdentity]) -> String {
     let stamp =
         |time: Option<SystemTime>| -> Option<Duration> { time?.duration_since(SystemTime::UNIX_EPOCH).ok() };
     let sources: Vec<_> =

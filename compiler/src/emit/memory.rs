@@ -49,13 +49,13 @@ impl PeakMemory {
 }
 
 /// Workers that take tensors, for so many threads that compute.
-pub fn workers(threads: usize) -> usize {
+pub(super) fn workers(threads: usize) -> usize {
     threads.clamp(1, MAX_WORKERS)
 }
 
 /// Bytes that a tensor takes while it is made: its sources as mapped, the encoded arrays (with one f32 absmax per
 /// 64 weights for the formats that quantize these too), and the packed arrays if packing reorders them.
-pub fn in_flight_bytes(tensor: &TensorSpec) -> u64 {
+pub(super) fn in_flight_bytes(tensor: &TensorSpec) -> u64 {
     let sources: u64 = tensor.sources.iter().map(|s| s.bytes()).sum();
     let encoded = tensor.bytes_in(Layout::RowMajor) + tensor.elements() / 16;
     let packed = if tensor.layout == Layout::RowMajor { 0 } else { tensor.stored_bytes() };
@@ -65,7 +65,7 @@ pub fn in_flight_bytes(tensor: &TensorSpec) -> u64 {
 /// Admits tensors while what is in flight stays within the budget; one that is larger than the whole budget is
 /// admitted alone.
 #[derive(Debug)]
-pub struct MemoryGate {
+pub(super) struct MemoryGate {
     budget: u64,
     in_flight: Mutex<u64>,
     freed: Condvar,
@@ -73,12 +73,12 @@ pub struct MemoryGate {
 
 impl MemoryGate {
     /// A gate with so many bytes.
-    pub fn new(budget: u64) -> MemoryGate {
+    pub(super) fn new(budget: u64) -> MemoryGate {
         MemoryGate { budget, in_flight: Mutex::new(0), freed: Condvar::new() }
     }
 
     /// Waits until `bytes` more may be in flight; they are until the permit is dropped.
-    pub fn admit(&self, bytes: u64) -> Permit<'_> {
+    pub(super) fn admit(&self, bytes: u64) -> Permit<'_> {
         let in_flight = self.in_flight.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let full = |used: &mut u64| *used > 0 && *used + bytes > self.budget;
         let mut in_flight =
@@ -90,7 +90,7 @@ impl MemoryGate {
 
 /// Bytes in flight.
 #[derive(Debug)]
-pub struct Permit<'a> {
+pub(super) struct Permit<'a> {
     gate: &'a MemoryGate,
     bytes: u64,
 }

@@ -32,7 +32,7 @@ use crate::lower::TensorSpec;
 const READ_BYTES: usize = 1 << 20;
 
 /// All that packing needs; shared by the workers.
-pub struct Packing<'a> {
+pub(super) struct Packing<'a> {
     /// What to encode.
     pub tensors: &'a [TensorSpec],
     /// Where it goes.
@@ -54,7 +54,7 @@ pub struct Packing<'a> {
 }
 
 /// What packing gave: a record for each tensor, and how many were taken over from an earlier run.
-pub struct PackedWeights {
+pub(super) struct PackedWeights {
     /// In the order of the tensors.
     pub tensors: Vec<PackedTensor>,
     /// Tensors that an earlier run had finished.
@@ -70,7 +70,7 @@ struct TensorOutcome {
 
 impl Packing<'_> {
     /// Makes every tensor with `workers` workers that share `pool`. The first error stops all.
-    pub fn run(&self, pool: &rayon::ThreadPool, workers: usize) -> Result<PackedWeights, EmitError> {
+    pub(super) fn run(&self, pool: &rayon::ThreadPool, workers: usize) -> Result<PackedWeights, EmitError> {
         let done: Vec<OnceLock<TensorOutcome>> = self.tensors.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
         let failure: Mutex<Option<EmitError>> = Mutex::new(None);

@@ -23,7 +23,7 @@ use super::error::{During, EmitError};
 
 /// What is written, and so what `--force` may replace: a folder that holds `marker`.
 #[derive(Clone, Copy, Debug)]
-pub struct OutputKind {
+pub(crate) struct OutputKind {
     /// For people, such as `a compiled plan`.
     pub name: &'static str,
     /// A file that every such folder holds and no other does.
@@ -31,11 +31,12 @@ pub struct OutputKind {
 }
 
 /// A compiled plan.
-pub const PLAN: OutputKind = OutputKind { name: "a compiled plan", marker: samp_abi::plan::MANIFEST_FILE };
+pub(crate) const PLAN: OutputKind =
+    OutputKind { name: "a compiled plan", marker: samp_abi::plan::MANIFEST_FILE };
 
 /// The folder that is being written, locked against other processes.
 #[derive(Debug)]
-pub struct Staging {
+pub(crate) struct Staging {
     target: PathBuf,
     partial: PathBuf,
     kind: OutputKind,
@@ -46,7 +47,7 @@ pub struct Staging {
 impl Staging {
     /// Checks that the target may be written, takes the lock and makes the folders. What an interrupted run left
     /// there stays.
-    pub fn open(target: &Path, kind: OutputKind, force: bool) -> Result<Staging, EmitError> {
+    pub(crate) fn open(target: &Path, kind: OutputKind, force: bool) -> Result<Staging, EmitError> {
         let (target, partial) = names(target)?;
         refuse_existing(&target, kind, force)?;
         Staging::enter(target, partial, kind, force)
@@ -86,17 +87,17 @@ impl Staging {
     }
 
     /// The folder that becomes the target.
-    pub fn out(&self) -> PathBuf {
+    pub(crate) fn out(&self) -> PathBuf {
         self.partial.join("out")
     }
 
     /// The journal of an interrupted run.
-    pub fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.partial.join("journal")
     }
 
     /// Removes everything in the folder but the named files.
-    pub fn keep_only(&self, names: &[&str]) -> Result<(), EmitError> {
+    pub(crate) fn keep_only(&self, names: &[&str]) -> Result<(), EmitError> {
         let out = self.out();
         for entry in fs::read_dir(&out).during("reading", &out)? {
             let entry = entry.during("reading", &out)?;
@@ -113,7 +114,7 @@ impl Staging {
 
     /// Makes the folder the target and removes the rest. All files in it must have been synced. Once it is renamed
     /// it stands, so nothing after that is an error: what cannot be removed is discarded by the next run.
-    pub fn publish(self) -> Result<(), EmitError> {
+    pub(crate) fn publish(self) -> Result<(), EmitError> {
         let out = self.out();
         sync_folder(&out)?;
         refuse_existing(&self.target, self.kind, self.force)?;
@@ -130,13 +131,13 @@ impl Staging {
     }
 
     /// Removes what was written; for work that cannot be continued.
-    pub fn discard(self) -> Result<(), EmitError> {
+    pub(crate) fn discard(self) -> Result<(), EmitError> {
         fs::remove_dir_all(&self.partial).during("removing", &self.partial)
     }
 }
 
 /// Writes a whole file and syncs it.
-pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), EmitError> {
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), EmitError> {
     let mut file = File::create(path).during("creating", path)?;
     io::Write::write_all(&mut file, bytes).during("writing", path)?;
     file.sync_all().during("syncing", path)

@@ -9,7 +9,7 @@ use crate::lower::TensorSpec;
 
 /// Tensors with their final places but without hashes, and the files that hold them.
 #[derive(Clone, Debug)]
-pub struct WeightFiles {
+pub(crate) struct WeightFiles {
     /// In the order of the specification; every `blake3` is still empty.
     pub tensors: Vec<Tensor>,
     /// The weights files in their order, with their sizes.
@@ -21,7 +21,7 @@ pub struct WeightFiles {
 impl WeightFiles {
     /// Fills files in order of the tensors; a tensor whose parts would not fit within `max_file_bytes` of data begins
     /// the next file, so that a file holds whole tensors, and more than the limit only if it holds a single one.
-    pub fn new(specs: &[TensorSpec], max_file_bytes: u64) -> WeightFiles {
+    pub(crate) fn new(specs: &[TensorSpec], max_file_bytes: u64) -> WeightFiles {
         let mut tensors: Vec<Tensor> = specs.iter().map(without_place).collect();
         let (mut file, mut used) = (0, 0);
         for tensor in &mut tensors {
@@ -52,18 +52,18 @@ impl WeightFiles {
     }
 
     /// Bytes of all weights, padding and headers not counted.
-    pub fn weights_bytes(&self) -> u64 {
+    pub(crate) fn weights_bytes(&self) -> u64 {
         self.tensors.iter().flat_map(|t| &t.parts).map(|p| p.bytes).sum()
     }
 
     /// Bytes of all weights files on disk.
-    pub fn disk_bytes(&self) -> u64 {
+    pub(crate) fn disk_bytes(&self) -> u64 {
         self.files.iter().map(|f| f.bytes).sum()
     }
 }
 
 /// The size of a part together with the zeros after it.
-pub fn aligned(bytes: u64) -> u64 {
+pub(super) fn aligned(bytes: u64) -> u64 {
     align_part(bytes).expect("sizes of a real model")
 }
 

@@ -34,13 +34,13 @@ pub(super) struct PipelineInputs {
 impl PipelineInputs {
     /// Upper bounds of the token buckets: powers of two up to 256 as far as the limit goes, and the limit. Beyond, nothing is
     /// computed in another way for twice the tokens.
-    pub fn buckets(&self) -> Vec<u64> {
+    pub(super) fn buckets(&self) -> Vec<u64> {
         let powers = (0..=8).map(|i| 1u64 << i).take_while(|&n| n < self.limits.max_tokens);
         powers.chain([self.limits.max_tokens]).collect()
     }
 
     /// What kernels are chosen by.
-    pub fn selection(&self) -> Selection {
+    pub(super) fn selection(&self) -> Selection {
         let context = typical_context(&self.limits);
         Selection { target: self.target, buckets: self.buckets(), kv: self.kv.format, context }
     }

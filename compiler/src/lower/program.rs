@@ -23,7 +23,7 @@ use crate::{
 
 /// What a plan holds besides its graph.
 #[derive(Clone, Debug)]
-pub struct LowerInputs<'a> {
+pub(super) struct LowerInputs<'a> {
     /// The machine that the plan is for.
     pub target: TargetName,
     /// What the model is.
@@ -39,7 +39,7 @@ pub struct LowerInputs<'a> {
 }
 
 /// Finds a tensor of the checkpoint, or of its architecture where only sizes are asked for.
-pub type FindSource<'a> = dyn Fn(&str) -> Option<SourceSpec> + 'a;
+pub(super) type FindSource<'a> = dyn Fn(&str) -> Option<SourceSpec> + 'a;
 
 impl SourceSpec {
     /// The tensor of this name in a checkpoint, if it is there and of a type that weights may have.
@@ -52,7 +52,7 @@ impl SourceSpec {
 }
 
 /// Lowers a graph of the planned phase. Fails, as a bug of samp, on a graph that the verifier would refuse there.
-pub fn lower(
+pub(super) fn lower(
     module: &Module,
     inputs: &LowerInputs<'_>,
     find: &FindSource<'_>,

@@ -9,7 +9,7 @@ use super::{
 
 /// Calibration tokens as the measurement takes them: of all batches the first ones are behind the Hessians, and of these
 /// the first ones tell a divergence.
-pub struct CalibrationTokens {
+pub(super) struct CalibrationTokens {
     batches: Vec<TokenBatch>,
     hessian_batches: usize,
     divergence_batches: usize,
@@ -20,7 +20,7 @@ pub struct CalibrationTokens {
 
 impl CalibrationTokens {
     /// Packs records into batches of at most `max_tokens` tokens; `options` say how many of them are measured on.
-    pub fn new(
+    pub(super) fn new(
         records: &[TokenRecord],
         max_tokens: usize,
         page_tokens: usize,
@@ -39,18 +39,18 @@ impl CalibrationTokens {
     }
 
     /// The batches behind the Hessians, and so behind output errors.
-    pub fn for_hessians(&self) -> &[TokenBatch] {
+    pub(super) fn for_hessians(&self) -> &[TokenBatch] {
         &self.batches[..self.hessian_batches]
     }
 
     /// The batches that tell a divergence: the first ones of those behind the Hessians.
-    pub fn for_divergence(&self) -> &[TokenBatch] {
+    pub(super) fn for_divergence(&self) -> &[TokenBatch] {
         &self.batches[..self.divergence_batches]
     }
 
     /// What the unquantized model says of the batches that tell a divergence, recorded when it is first asked for; `forward`
     /// holds its weights.
-    pub fn baseline(&self, forward: &mut Forward) -> Result<&Baseline, QuantizeError> {
+    pub(super) fn baseline(&self, forward: &mut Forward) -> Result<&Baseline, QuantizeError> {
         if let Some(known) = self.baseline.get() {
             return Ok(known);
         }
@@ -60,14 +60,14 @@ impl CalibrationTokens {
 
     /// The first batches with at least so many tokens together, for the final rounding. The rest, and what the unquantized
     /// model said of them, is let go.
-    pub fn into_rounding_batches(mut self, tokens: usize) -> Vec<TokenBatch> {
+    pub(super) fn into_rounding_batches(mut self, tokens: usize) -> Vec<TokenBatch> {
         self.batches.truncate(batches_with(&self.batches, tokens, TokenBatch::tokens));
         self.batches
     }
 }
 
 /// How many of the first batches have at least so many tokens together.
-pub fn batches_with(batches: &[TokenBatch], least: usize, tokens: fn(&TokenBatch) -> usize) -> usize {
+pub(super) fn batches_with(batches: &[TokenBatch], least: usize, tokens: fn(&TokenBatch) -> usize) -> usize {
     let sums = batches.iter().scan(0, |sum, batch| {
         *sum += tokens(batch);
         Some(*sum)

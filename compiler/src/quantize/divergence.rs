@@ -13,14 +13,14 @@ use super::{
 use crate::certificate::Divergence;
 
 /// The original's predictions for some batches.
-pub struct Baseline {
+pub(super) struct Baseline {
     /// Logits of each batch, `[outputs, vocab]`.
     logits: Vec<Vec<f32>>,
 }
 
 impl Baseline {
     /// Runs every batch from its beginning with the weights that `forward` holds now.
-    pub fn record(forward: &mut Forward, batches: &[TokenBatch]) -> Result<Baseline, QuantizeError> {
+    pub(super) fn record(forward: &mut Forward, batches: &[TokenBatch]) -> Result<Baseline, QuantizeError> {
         let mut all = Vec::with_capacity(batches.len());
         for batch in batches {
             let logits = forward.logits(batch, &State::default()).to_vec();
@@ -35,7 +35,7 @@ impl Baseline {
 
     /// For each record of each batch, the sum of `KL(original ‖ changed)` over its predictions in nats, and their number;
     /// `states` say from where each batch is run.
-    pub fn divergences(
+    pub(super) fn divergences(
         &self,
         forward: &mut Forward,
         batches: &[TokenBatch],
@@ -71,7 +71,7 @@ impl Baseline {
 
 /// What one record diverges by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RecordDivergence {
+pub(super) struct RecordDivergence {
     /// Which record.
     pub record: usize,
     /// Sum over its predictions, in nats.
@@ -83,14 +83,14 @@ pub struct RecordDivergence {
 }
 
 /// The mean over all predictions, in nats per token.
-pub fn mean(records: &[RecordDivergence]) -> f64 {
+pub(super) fn mean(records: &[RecordDivergence]) -> f64 {
     let nats: f64 = records.iter().map(|r| r.nats).sum();
     let tokens: usize = records.iter().map(|r| r.tokens).sum();
     nats / tokens.max(1) as f64
 }
 
 /// The mean divergence over all records and over those of each stratum; `strata` are those of the records.
-pub fn by_stratum(records: &[RecordDivergence], strata: &[String]) -> Divergence {
+pub(super) fn by_stratum(records: &[RecordDivergence], strata: &[String]) -> Divergence {
     let mut parts: BTreeMap<String, Vec<RecordDivergence>> = BTreeMap::new();
     for record in records {
         parts.entry(strata[record.record].clone()).or_default().push(*record);

@@ -12,7 +12,7 @@ use super::{
 use crate::certificate::{HeadRange, InputStatistics};
 
 /// The inputs of one linear over some batches.
-pub struct LinearInputs {
+pub(super) struct LinearInputs {
     /// Sums of their products.
     pub hessian: Hessian,
     /// Their largest magnitude.
@@ -28,7 +28,7 @@ const INT8_LARGEST: f64 = 127.0;
 
 impl LinearInputs {
     /// Brings every batch before `linear` and looks at its inputs.
-    pub fn collect(
+    pub(super) fn collect(
         forward: &mut Forward,
         batches: &[TokenBatch],
         states: &mut [State],
@@ -49,7 +49,7 @@ impl LinearInputs {
     }
 
     /// As the profile keeps them.
-    pub fn statistics(&self) -> InputStatistics {
+    pub(super) fn statistics(&self) -> InputStatistics {
         let tokens = self.hessian.tokens().max(1) as f64;
         let channels: Vec<f64> =
             self.hessian.diagonal().iter().map(|energy| (energy / tokens).sqrt()).collect();

@@ -10,7 +10,7 @@ use samp_passes::transform::Transform;
 
 /// The Hessian of a linear's inputs with its Cholesky factor.
 #[derive(Clone, Copy)]
-pub struct FactoredHessian<'a> {
+pub(super) struct FactoredHessian<'a> {
     /// Sums of products of the inputs.
     pub hessian: &'a Hessian,
     /// Its factor, in the order in which columns are rounded.
@@ -19,7 +19,7 @@ pub struct FactoredHessian<'a> {
 
 /// The factor of a Hessian for rounding to `format`: what matters most is rounded first and made up for by the rest; blocks
 /// keep their scale.
-pub fn cholesky(hessian: &Hessian, format: Format) -> CholeskyFactor {
+pub(super) fn cholesky(hessian: &Hessian, format: Format) -> CholeskyFactor {
     CholeskyFactor::new(
         hessian,
         ColumnOrder::Descending { block: format.column_multiple() as usize },
@@ -28,7 +28,7 @@ pub fn cholesky(hessian: &Hessian, format: Format) -> CholeskyFactor {
 }
 
 /// `values` as `rounding` says, rounded as the transform `how` says under the Hessian of their inputs.
-pub fn round_matrix(
+pub(super) fn round_matrix(
     values: &[f32],
     rounding: RoundingSpec<'_>,
     how: Option<&Transform>,

@@ -16,7 +16,7 @@ const MEND: &str = "mend the record, or leave it out";
 
 /// A record as tokens.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TokenRecord {
+pub(crate) struct TokenRecord {
     /// At least two.
     pub tokens: Vec<u32>,
     /// The part of the data that it belongs to.
@@ -37,7 +37,7 @@ impl AsRef<[u32]> for TokenRecord {
 }
 
 /// Turns records into tokens.
-pub struct Encoder {
+pub(super) struct Encoder {
     tokenizer: Tokenizer,
     template: Result<Option<ChatTemplate>, ChatError>,
     most: usize,
@@ -45,7 +45,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder with the tokenizer and chat template of a checkpoint. Records are cut to `most` tokens.
-    pub fn open(files: &[CarriedFile], most: usize) -> Result<Encoder, Diagnostic> {
+    pub(super) fn open(files: &[CarriedFile], most: usize) -> Result<Encoder, Diagnostic> {
         let read = |file| Ok::<_, Diagnostic>((file, read(file)?));
         let files: Vec<(&CarriedFile, Vec<u8>)> = files.iter().map(read).collect::<Result<_, _>>()?;
         let file = |name: &str| files.iter().find(|f| f.0.name == name).map(|f| f.1.as_slice());
@@ -65,7 +65,7 @@ impl Encoder {
     }
 
     /// The chat template's text, if there is one.
-    pub fn template(&self) -> Option<&str> {
+    pub(super) fn template(&self) -> Option<&str> {
         self.template.as_ref().ok()?.as_ref().map(ChatTemplate::source)
     }
 
@@ -74,7 +74,7 @@ impl Encoder {
     /// Texts get the tokens that begin a text; conversations go through the chat template, up to where the assistant's answer
     /// begins where they do not end with one. A record of more tokens than the most is cut to its first ones; a record of
     /// fewer than two predicts nothing and is passed over.
-    pub fn encode(
+    pub(super) fn encode(
         &self,
         file: &Path,
         records: Vec<SourceRecord>,
@@ -143,7 +143,7 @@ impl Encoder {
     }
 
     /// A token as people read it.
-    pub fn decode(&self, token: u32) -> String {
+    pub(super) fn decode(&self, token: u32) -> String {
         let text = self.tokenizer.decode(&[token], SpecialTokens::Keep).ok();
         // A part of a character has no text of its own: it is shown as the vocabulary writes it.
         let text = text.filter(|text| !text.is_empty() && !text.contains('\u{fffd}'));

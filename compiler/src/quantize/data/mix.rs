@@ -9,14 +9,14 @@ use crate::error_code;
 
 /// Parts of the strata, each at least 0 and together 1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mix {
+pub(super) struct Mix {
     parts: BTreeMap<String, f64>,
     declared: bool,
 }
 
 impl Mix {
     /// Reads `code=0.7,json=0.2,prose=0.1`: numbers above 0, in any unit, each stratum once.
-    pub fn parse(text: &str) -> Result<Mix, Diagnostic> {
+    pub(super) fn parse(text: &str) -> Result<Mix, Diagnostic> {
         let refused = |message: String| {
             Diagnostic::bad_input(error_code::MIX, format!("--mix: {message}"))
                 .hint("write strata and parts, such as --mix code=0.7,json=0.2,prose=0.1")
@@ -40,13 +40,17 @@ impl Mix {
     }
 
     /// The mix that the data has, by tokens.
-    pub fn of_data(strata: &Strata) -> Mix {
+    pub(super) fn of_data(strata: &Strata) -> Mix {
         let parts = strata.iter().map(|(name, records)| (name.clone(), tokens(records) as f64));
         Mix { parts: normalised(parts.collect()), declared: false }
     }
 
     /// Checks the mix against the strata of `file`: each named one must be there; those left out get 0 and a warning.
-    pub fn over(mut self, strata: &Strata, file: &str) -> Result<(Mix, Option<Diagnostic>), Diagnostic> {
+    pub(super) fn over(
+        mut self,
+        strata: &Strata,
+        file: &str,
+    ) -> Result<(Mix, Option<Diagnostic>), Diagnostic> {
         let known: Vec<&str> = strata.keys().map(String::as_str).collect();
         if let Some(unknown) = self.parts.keys().find(|name| !strata.contains_key(*name)) {
             let message = format!("--mix names the stratum `{unknown}`, which the data does not have");
@@ -66,17 +70,17 @@ impl Mix {
     }
 
     /// The part of each stratum.
-    pub fn parts(&self) -> &BTreeMap<String, f64> {
+    pub(super) fn parts(&self) -> &BTreeMap<String, f64> {
         &self.parts
     }
 
     /// Whether it was asked for, rather than being the data's own.
-    pub fn is_declared(&self) -> bool {
+    pub(super) fn is_declared(&self) -> bool {
         self.declared
     }
 
     /// Shares out so many tokens by largest remainder (Hamilton's method); ties go to the first name.
-    pub fn share(&self, tokens: usize) -> BTreeMap<&str, usize> {
+    pub(super) fn share(&self, tokens: usize) -> BTreeMap<&str, usize> {
         // A part is a quotient of tokens: what rounding took off a whole number is given back.
         let exact = |part: f64| part * tokens as f64 + 1e-6;
         let mut shares: BTreeMap<&str, usize> =

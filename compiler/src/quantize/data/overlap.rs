@@ -15,7 +15,7 @@ const MUCH: f64 = 0.5;
 
 /// How many records hold the same tokens as a calibration record, and how many share most of their runs with some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overlap {
+pub(super) struct Overlap {
     /// The same tokens.
     pub equal: usize,
     /// Not the same, but at least half of the runs of 64 tokens.
@@ -23,7 +23,7 @@ pub struct Overlap {
 }
 
 /// Counts the held-out records that overlap the calibration records.
-pub fn overlap(calibration: &[TokenRecord], held_out: &[TokenRecord]) -> Overlap {
+pub(super) fn overlap(calibration: &[TokenRecord], held_out: &[TokenRecord]) -> Overlap {
     let whole: BTreeSet<&[u32]> = calibration.iter().map(|record| record.tokens.as_slice()).collect();
     let mut known: Vec<u64> = calibration.iter().flat_map(|record| runs(&record.tokens)).collect();
     known.sort_unstable();
@@ -42,7 +42,7 @@ pub fn overlap(calibration: &[TokenRecord], held_out: &[TokenRecord]) -> Overlap
 }
 
 /// The overlap as a warning, if there is any.
-pub fn warning(found: Overlap, held_out: usize, file: &str) -> Option<Diagnostic> {
+pub(super) fn warning(found: Overlap, held_out: usize, file: &str) -> Option<Diagnostic> {
     (found != Overlap::default()).then(|| {
         let count = found.equal + found.partly;
         let message = format!("{count} of {held_out} held-out records overlap the calibration records");

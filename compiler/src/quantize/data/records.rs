@@ -12,7 +12,7 @@ use crate::jsonl::{NO_STRATUM, NotARecord, no_record, parse_lines, read_text};
 
 /// Reads the records of a file: `.txt` is plain text, whose documents end at blank lines; `.parquet` has columns named
 /// as the keys of a line; everything else is JSON lines.
-pub fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
+pub(super) fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
     let file = path.display().to_string();
     match path.extension().and_then(|e| e.to_str()) {
         Some("txt") => documents(&file, &read_text(path)?),

@@ -19,7 +19,7 @@ const HELD_OUT: usize = 8;
 
 /// Puts the records of each stratum into a random order in which those of more weight tend to come first: any first part
 /// of it is a sample without replacement (Efraimidis and Spirakis, 2006).
-pub fn shuffled(records: Vec<TokenRecord>, seed: u64) -> Strata {
+pub(super) fn shuffled(records: Vec<TokenRecord>, seed: u64) -> Strata {
     let mut strata: BTreeMap<String, Vec<(f64, TokenRecord)>> = BTreeMap::new();
     for record in records {
         strata.entry(record.stratum.clone()).or_default().push((place(&record, seed), record));
@@ -47,7 +47,7 @@ fn hashed(record: &TokenRecord, purpose: &str, seed: u64) -> u64 {
 }
 
 /// Takes an eighth of each stratum's records, but at least one and never the only one. Weights make no difference here.
-pub fn hold_out(strata: &mut Strata, seed: u64) -> Vec<TokenRecord> {
+pub(super) fn hold_out(strata: &mut Strata, seed: u64) -> Vec<TokenRecord> {
     let mut held_out = vec![];
     for records in strata.values_mut().filter(|records| records.len() > 1) {
         let count = ((records.len() + HELD_OUT / 2) / HELD_OUT).max(1);
@@ -68,7 +68,7 @@ pub fn hold_out(strata: &mut Strata, seed: u64) -> Vec<TokenRecord> {
 /// have), until it would exceed the budget; a stratum that has its share, or no more records, gives none. So any first part
 /// of the sample follows the mix, each stratum exceeds its share by less than a record, and the whole stays within a
 /// record of the budget unless records run out. Only a single record may exceed the budget: the first, rather than none.
-pub fn sample(strata: Strata, mix: &Mix, budget: usize) -> (Vec<TokenRecord>, Option<Diagnostic>) {
+pub(super) fn sample(strata: Strata, mix: &Mix, budget: usize) -> (Vec<TokenRecord>, Option<Diagnostic>) {
     let shares = mix.share(budget);
     let share = |name: &str| shares.get(name).copied().unwrap_or(0);
     let warning = short(&strata, mix, &share);

@@ -20,7 +20,7 @@ const NAMED: usize = 5;
 
 /// How calibration and traffic differ in one stratum.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub(super) struct Difference {
     /// Jensen–Shannon divergence of the token distributions, nats.
     pub nats: f64,
     /// The largest among the same records dealt out anew, nats.
@@ -31,14 +31,14 @@ pub struct Difference {
 
 impl Difference {
     /// Whether it is more than chance explains.
-    pub fn is_real(&self) -> bool {
+    pub(super) fn is_real(&self) -> bool {
         self.nats > self.by_chance && self.nats - self.by_chance > SLIGHT
     }
 }
 
 /// Warns of each stratum that differs from the traffic, and of traffic that no stratum stands for. All records are compared
 /// as one where either side has no strata.
-pub fn compare(
+pub(super) fn compare(
     calibration: &[TokenRecord],
     traffic: &[TokenRecord],
     encoder: &Encoder,
@@ -89,7 +89,7 @@ fn warning(what: &str, found: &Difference, encoder: &Encoder, file: &str) -> Opt
 }
 
 /// The difference between two sets of records.
-pub fn difference(calibration: &[Vec<u32>], traffic: &[Vec<u32>], seed: u64) -> Difference {
+pub(super) fn difference(calibration: &[Vec<u32>], traffic: &[Vec<u32>], seed: u64) -> Difference {
     let mut vocabulary: Vec<u32> = calibration.iter().chain(traffic).flatten().copied().collect();
     vocabulary.sort_unstable();
     vocabulary.dedup();

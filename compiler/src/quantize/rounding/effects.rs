@@ -6,7 +6,7 @@ use samp_kernels::linear::{self, LinearArgs};
 use crate::{certificate::ErrorFactor, quantize::baseline::stored};
 
 /// Tokens behind every effect, or all of the records that these end in: the error of thousands of outputs on each is compared.
-pub const EFFECT_TOKENS: usize = 512;
+pub(crate) const EFFECT_TOKENS: usize = 512;
 /// A linear that has less than this part of the mean error is not called the worst: there is nothing to lose.
 const COUNTS: f64 = 0.01;
 

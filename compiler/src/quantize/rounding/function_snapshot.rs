@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A model whose function the next passes keep: what its logits are, and what each linear would lose.
-pub struct FunctionSnapshot {
+pub(crate) struct FunctionSnapshot {
     /// Of the tokens.
     logits: Vec<f32>,
     errors: Vec<LinearError>,
@@ -27,7 +27,7 @@ pub struct FunctionSnapshot {
 impl FunctionSnapshot {
     /// Rounds every linear of `forward`, whose tensors `baseline` says, to the formats that `plan` has for it, each alone and
     /// to the nearest value; formats of 16 bits and more lose nothing that a pass could save.
-    pub fn new(
+    pub(crate) fn new(
         forward: &mut Forward,
         baseline: &PlanSpec,
         plan: &PlanSpec,
@@ -55,7 +55,7 @@ impl FunctionSnapshot {
     }
 
     /// What a pass did that made `after` of this model and changed the weights of these tensors.
-    pub fn effect(
+    pub(crate) fn effect(
         &self,
         pass: &str,
         after: &FunctionSnapshot,

@@ -14,10 +14,10 @@ use samp_abi::plan::TensorId;
 use samp_kernels::encoded::Encoded;
 use samp_runtime::Progress;
 
-pub use effects::EFFECT_TOKENS;
-pub use function_snapshot::FunctionSnapshot;
-pub use program_pair::ProgramPair;
-pub use store::RoundedStore;
+pub(super) use effects::EFFECT_TOKENS;
+pub(super) use function_snapshot::FunctionSnapshot;
+pub(super) use program_pair::ProgramPair;
+pub(crate) use store::RoundedStore;
 
 use self::{
     pass::RoundingPass,
@@ -29,7 +29,7 @@ use crate::{certificate::PassEffect, lower::PlanSpec};
 /// What is rounded: the tensors of `baseline`, which the programs of a [`ProgramPair`] have, to those of `plan`, which holds
 /// each of them fused or split.
 #[derive(Clone, Copy)]
-pub struct RoundingTask<'a> {
+pub(super) struct RoundingTask<'a> {
     /// The f32 program.
     pub baseline: &'a PlanSpec,
     /// The plan.
@@ -44,7 +44,7 @@ impl RoundingTask<'_> {
     /// passes that work on rounding did, in their order.
     ///
     /// Holds the activations of all batches between two steps, of both programs, and the Hessian of one linear.
-    pub fn run(
+    pub(super) fn run(
         &self,
         programs: &mut ProgramPair,
         store: &mut RoundedStore,

@@ -33,7 +33,7 @@ pub(super) struct RoundingPass<'a> {
 
 impl<'a> RoundingPass<'a> {
     /// A pass that stands at the beginning of every batch.
-    pub fn new(
+    pub(super) fn new(
         programs: &'a mut ProgramPair,
         batches: &'a [TokenBatch],
         progress: &'a dyn Progress,
@@ -44,7 +44,7 @@ impl<'a> RoundingPass<'a> {
     }
 
     /// The slices of a linear's weight, rounded as their transforms say.
-    pub fn round(
+    pub(super) fn round(
         &mut self,
         linear: &LinearStep,
         slices: &[PlanTensorSlice<'_>],

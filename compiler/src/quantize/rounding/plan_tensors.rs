@@ -34,35 +34,40 @@ pub(super) fn slices<'a>(fused: &TensorSpec, plan: &'a PlanSpec) -> Vec<PlanTens
 
 impl PlanTensorSlice<'_> {
     /// How it is rounded, if not to the nearest value.
-    pub fn how(&self) -> Option<&Transform> {
+    pub(super) fn how(&self) -> Option<&Transform> {
         let how = |t: &&Transform| matches!(t, Transform::Compensate | Transform::Refine);
         self.tensor.transforms.iter().rev().find(how)
     }
 
     /// What it is rounded to.
-    pub fn rounding(&self) -> RoundingSpec<'_> {
+    pub(super) fn rounding(&self) -> RoundingSpec<'_> {
         RoundingSpec { outlier_columns: self.tensor.kept_columns(), ..RoundingSpec::to(self.tensor.format) }
     }
 
     /// Whether it is corrected before it is rounded.
-    pub fn corrects(&self) -> bool {
+    pub(super) fn corrects(&self) -> bool {
         self.tensor.transforms.contains(&Transform::Correct)
     }
 
     /// Its part of `values`, each rounded to the nearest as the plan holds it.
-    pub fn plain(&self, values: &[f32]) -> Result<Encoded, QuantizeError> {
+    pub(super) fn plain(&self, values: &[f32]) -> Result<Encoded, QuantizeError> {
         self.nearest(values, self.tensor.format, self.tensor.kept_columns())
     }
 
     /// Its part of `values`, each rounded to the nearest of a format, some columns kept.
-    pub fn nearest(&self, values: &[f32], format: Format, kept: &[u32]) -> Result<Encoded, QuantizeError> {
+    pub(super) fn nearest(
+        &self,
+        values: &[f32],
+        format: Format,
+        kept: &[u32],
+    ) -> Result<Encoded, QuantizeError> {
         let [rows, cols] = [self.tensor.rows, self.tensor.cols].map(|n| n as usize);
         let source = MatrixRef { cols, values: &values[self.values.clone()] };
         encode(format, rows, cols, &source, kept).map_err(|source| self.refused(source))
     }
 
     /// The error of an encoding that its format does not take.
-    pub fn refused(&self, source: EncodeError) -> QuantizeError {
+    pub(super) fn refused(&self, source: EncodeError) -> QuantizeError {
         QuantizeError::Encode { tensor: self.tensor.name.clone(), source }
     }
 }

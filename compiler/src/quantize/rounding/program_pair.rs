@@ -3,7 +3,7 @@
 use crate::quantize::forward::Forward;
 
 /// The unquantized program, and the same program whose weights are rounded one after another.
-pub struct ProgramPair {
+pub(crate) struct ProgramPair {
     /// With the original weights.
     pub original: Forward,
     /// With what rounding made of them so far.

@@ -21,7 +21,7 @@ pub(super) struct PassStats {
 
 impl PassStats {
     /// The effect of each pass, in their order.
-    pub fn effects(&self) -> Vec<PassEffect> {
+    pub(super) fn effects(&self) -> Vec<PassEffect> {
         let all = [
             ("correct_weights", &self.corrected),
             ("keep_outliers", &self.kept),
@@ -35,12 +35,12 @@ impl PassStats {
     }
 
     /// Notes what correcting a linear's weights did.
-    pub fn note_correction(&mut self, change: LinearChange) {
+    pub(super) fn note_correction(&mut self, change: LinearChange) {
         self.corrected.push(change);
     }
 
     /// Notes what rounding made of a slice of `values` on the inputs `x`, each token's of `cols` columns.
-    pub fn note_rounding(
+    pub(super) fn note_rounding(
         &mut self,
         slice: &PlanTensorSlice<'_>,
         values: &[f32],

@@ -14,7 +14,7 @@ use crate::{emit::EncodedWeights, lower::TensorSpec};
 
 /// A folder with one file for each weight: its arrays one after another.
 #[derive(Debug)]
-pub struct RoundedStore {
+pub(crate) struct RoundedStore {
     dir: PathBuf,
     /// BLAKE3 of each file, by the weight's name.
     hashes: BTreeMap<String, blake3::Hash>,
@@ -22,12 +22,12 @@ pub struct RoundedStore {
 
 impl RoundedStore {
     /// An empty store in `dir`, which must exist.
-    pub fn new(dir: &Path) -> RoundedStore {
+    pub(crate) fn new(dir: &Path) -> RoundedStore {
         RoundedStore { dir: dir.into(), hashes: BTreeMap::new() }
     }
 
     /// Writes a row-major weight under its name.
-    pub fn put(&mut self, name: &str, encoded: &Encoded) -> io::Result<()> {
+    pub(crate) fn put(&mut self, name: &str, encoded: &Encoded) -> io::Result<()> {
         assert_eq!(encoded.layout, Layout::RowMajor, "weights are stored before packing");
         let (mut file, mut hasher) = (File::create(self.path(name))?, blake3::Hasher::new());
         for (_, bytes) in &encoded.parts {
@@ -39,7 +39,7 @@ impl RoundedStore {
     }
 
     /// Names all contents.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for (name, hash) in &self.hashes {
             hasher.update(name.as_bytes()).update(&[0]).update(hash.as_bytes());
@@ -48,7 +48,7 @@ impl RoundedStore {
     }
 
     /// Removes every weight.
-    pub fn clear(&mut self) -> io::Result<()> {
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
         for name in std::mem::take(&mut self.hashes).into_keys() {
             fs::remove_file(self.path(&name))?;
         }

@@ -33,7 +33,7 @@ pub(super) struct Audit {
 
 impl Audit {
     /// Records the unquantized model's predictions; `forward` holds its weights.
-    pub fn new(
+    pub(super) fn new(
         forward: &mut Forward,
         records: &[TokenRecord],
         max_tokens: usize,
@@ -47,7 +47,7 @@ impl Audit {
     }
 
     /// What the weights that `forward` holds lose.
-    pub fn run(&self, forward: &mut Forward) -> Result<HeldOut, QuantizeError> {
+    pub(super) fn run(&self, forward: &mut Forward) -> Result<HeldOut, QuantizeError> {
         let starts = vec![State::default(); self.batches.len()];
         let records = self.baseline.divergences(forward, &self.batches, &starts)?;
         let mut strata: BTreeMap<String, Vec<RecordDivergence>> = BTreeMap::new();

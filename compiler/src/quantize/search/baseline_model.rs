@@ -19,7 +19,7 @@ use crate::{
 const PASS_TOKENS: u64 = 2048;
 
 /// A checkpoint, what it is compiled for, and its f32 program.
-pub struct BaselineModel {
+pub(super) struct BaselineModel {
     /// Has weights.
     pub source: ModelSource,
     /// What the plan is lowered for.
@@ -32,7 +32,7 @@ pub struct BaselineModel {
 
 impl BaselineModel {
     /// The f32 program for passes over any of these records.
-    pub fn new(
+    pub(super) fn new(
         source: ModelSource,
         options: LowerOptions,
         records: &[&[TokenRecord]],
@@ -55,7 +55,7 @@ impl BaselineModel {
     }
 
     /// The same program after other quality passes, and with keys and values in another format.
-    pub fn lower_variant(
+    pub(super) fn lower_variant(
         &self,
         quality: QuantOptions,
         kv: Format,
@@ -73,7 +73,7 @@ impl BaselineModel {
 
     /// Does something with the weights of `forward` while keys and values are kept as `kv`, with the scales that were
     /// measured.
-    pub fn with_kv<T>(
+    pub(super) fn with_kv<T>(
         &self,
         forward: &mut Forward,
         kv: Format,
@@ -92,7 +92,7 @@ impl BaselineModel {
     }
 
     /// The program of `spec`, a variant of this one, ready to run, with its weights in nameless files in the folder `work`.
-    pub fn forward(&self, spec: &PlanSpec, work: &Path) -> Result<Forward, QuantizeError> {
+    pub(super) fn forward(&self, spec: &PlanSpec, work: &Path) -> Result<Forward, QuantizeError> {
         std::fs::create_dir_all(work)
             .map_err(|source| QuantizeError::Folder { path: work.into(), source })?;
         let equalization = EqualizationScales::by_rms(spec, self.checkpoint())?;
@@ -101,17 +101,17 @@ impl BaselineModel {
     }
 
     /// The weights' files.
-    pub fn checkpoint(&self) -> &Checkpoint {
+    pub(super) fn checkpoint(&self) -> &Checkpoint {
         &self.source.import().expect("only a source with weights has a baseline").checkpoint
     }
 
     /// Tokens of one pass.
-    pub fn pass_tokens(&self) -> usize {
+    pub(super) fn pass_tokens(&self) -> usize {
         self.spec.limits.max_tokens as usize
     }
 
     /// Tokens of a page of the KV cache.
-    pub fn page_tokens(&self) -> usize {
+    pub(super) fn page_tokens(&self) -> usize {
         self.spec.kv.page_tokens as usize
     }
 }

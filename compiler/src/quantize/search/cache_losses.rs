@@ -41,7 +41,7 @@ pub(super) struct CacheMeasurement<'a> {
 
 impl CacheMeasurement<'_> {
     /// Measures these formats, but for those in the journal; `forward` holds the unquantized weights.
-    pub fn run(
+    pub(super) fn run(
         &self,
         forward: &mut Forward,
         formats: &[Format],

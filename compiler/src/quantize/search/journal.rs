@@ -21,7 +21,7 @@ use crate::{
 const FILE: &str = "measured.jsonl";
 
 /// The open journal, with what it held.
-pub struct Journal {
+pub(super) struct Journal {
     file: RefCell<File>,
     /// Weights by their names.
     pub weights: BTreeMap<String, WeightProfile>,
@@ -45,7 +45,7 @@ struct Cache {
 
 /// Opens the journal in `work` for the measurement named `fingerprint`; what it holds of another one, or damaged lines,
 /// are let go.
-pub fn open(work: &Path, fingerprint: &str) -> io::Result<Journal> {
+pub(super) fn open(work: &Path, fingerprint: &str) -> io::Result<Journal> {
     let path = work.join(FILE);
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let mut lines = text.lines();
@@ -68,18 +68,22 @@ pub fn open(work: &Path, fingerprint: &str) -> io::Result<Journal> {
 
 impl Journal {
     /// Notes a finished weight.
-    pub fn note_weight(&self, weight: &WeightProfile) -> Result<(), QuantizeError> {
+    pub(super) fn note_weight(&self, weight: &WeightProfile) -> Result<(), QuantizeError> {
         self.append(&Entry::Weight(weight.clone()))
     }
 
     /// What a cache in this format with these scales was measured to lose.
-    pub fn cache(&self, format: Format, scales: Option<&[[f32; 2]]>) -> Option<&CacheLoss> {
+    pub(super) fn cache(&self, format: Format, scales: Option<&[[f32; 2]]>) -> Option<&CacheLoss> {
         let same = |cache: &&Cache| cache.loss.format == format && cache.scales.as_deref() == scales;
         self.caches.iter().find(same).map(|cache| &cache.loss)
     }
 
     /// Notes what a cache with these scales loses.
-    pub fn note_cache(&self, loss: &CacheLoss, scales: Option<&[[f32; 2]]>) -> Result<(), QuantizeError> {
+    pub(super) fn note_cache(
+        &self,
+        loss: &CacheLoss,
+        scales: Option<&[[f32; 2]]>,
+    ) -> Result<(), QuantizeError> {
         self.append(&Entry::Cache(Cache { scales: scales.map(<[_]>::to_vec), loss: loss.clone() }))
     }
 

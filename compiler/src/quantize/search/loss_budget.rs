@@ -17,7 +17,7 @@ pub(super) struct Predicted {
 
 impl Predicted {
     /// How many times the predicted loss of each stratum the audit found.
-    pub fn factors(&self, audited: &HeldOut) -> BTreeMap<String, f64> {
+    pub(super) fn factors(&self, audited: &HeldOut) -> BTreeMap<String, f64> {
         let factor = |(name, predicted): (&String, &f64)| {
             let found = audited.strata.get(name)?.kl_nats;
             (*predicted > 0.0).then(|| (name.clone(), found / predicted))
@@ -36,14 +36,14 @@ pub(super) struct LossBudget {
 
 impl LossBudget {
     /// What the limits allow, for the strata that were measured.
-    pub fn new(limits: &LossLimits, measured: &[String]) -> LossBudget {
+    pub(super) fn new(limits: &LossLimits, measured: &[String]) -> LossBudget {
         let nats = |growth: Option<f64>| growth.map_or(f64::INFINITY, f64::ln_1p);
         let strata = measured.iter().map(|name| (name.clone(), nats(limits.limit_of(name)))).collect();
         LossBudget { overall: nats(limits.overall), strata }
     }
 
     /// Adds the budget to the constraints that are solved under.
-    pub fn constrain(&self, constraints: &mut Constraints) {
+    pub(super) fn constrain(&self, constraints: &mut Constraints) {
         if self.overall.is_finite() {
             constraints.nats = Some(constraints.nats.map_or(self.overall, |most| most.min(self.overall)));
         }
@@ -56,7 +56,7 @@ impl LossBudget {
     /// Lowers the budget after the audit of a decision that violates the limits, each part by how many times its own
     /// predicted loss was found; where a limit is kept, to where it just would be. Says what was violated. `attempts` audits
     /// were made: where one step did not help, losses are not in proportion, and the next steps are longer.
-    pub fn lower(
+    pub(super) fn lower(
         &mut self,
         limits: &LossLimits,
         predicted: &Predicted,

@@ -95,7 +95,7 @@ pub(super) mod tests {
     }
 
     /// An audit that found these growths of perplexity.
-    pub fn held(overall: f64, code: f64, prose: f64) -> HeldOut {
+    pub(crate) fn held(overall: f64, code: f64, prose: f64) -> HeldOut {
         let quality = |growth: f64| StratumQuality {
             records: 1,
             tokens: 1,

@@ -74,7 +74,7 @@ pub(super) struct MeasurementRecord {
 
 impl SearchTask {
     /// Measures what the request's profile has not.
-    pub fn measure(self, progress: &dyn Progress) -> Result<Measured, QuantizeError> {
+    pub(crate) fn measure(self, progress: &dyn Progress) -> Result<Measured, QuantizeError> {
         let SearchTask { source, options, request, data, work } = self;
         request.loss_limits.check(&data.held_out)?;
         let model = BaselineModel::new(source, options, &[&data.calibration, &data.held_out])?;

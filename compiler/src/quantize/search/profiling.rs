@@ -45,7 +45,7 @@ pub(crate) struct ProfileTask {
 
 impl ProfileTask {
     /// Measures.
-    pub fn run(self, progress: &dyn Progress) -> Result<Profile, QuantizeError> {
+    pub(crate) fn run(self, progress: &dyn Progress) -> Result<Profile, QuantizeError> {
         let model = BaselineModel::new(self.source, self.options, &[&self.records])?;
         model.warnings.iter().for_each(|warning| progress.note(&warning.to_string()));
         let (pass, page) = (model.pass_tokens(), model.page_tokens());
@@ -84,7 +84,7 @@ pub(super) struct Profiled {
 impl Profiling<'_> {
     /// Measures what `before` has not; `forward` holds the unquantized weights. Where nothing is left to measure the profile
     /// is that of `before`.
-    pub fn run(
+    pub(super) fn run(
         &self,
         forward: &mut Forward,
         tokens: &CalibrationTokens,

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::certificate::WeightProfile;
 
-pub use probe::TableWeight;
+pub(super) use probe::TableWeight;
 
 /// Which weights to measure, and what is known of them from before.
-pub struct MeasureScope<'a> {
+pub(super) struct MeasureScope<'a> {
     /// Whether to measure the weight of this name.
     pub contains: &'a dyn Fn(&str) -> bool,
     /// What an interrupted run or another one had measured.
@@ -27,7 +27,7 @@ pub struct MeasureScope<'a> {
 }
 
 /// A measurement of some weights of a model.
-pub struct Measurement<'a> {
+pub(super) struct Measurement<'a> {
     /// What they are measured on.
     pub tokens: &'a CalibrationTokens,
     /// How they are measured.
@@ -39,7 +39,7 @@ pub struct Measurement<'a> {
 impl Measurement<'_> {
     /// Measures every table, then every linear, that is in the scope and not known; `take` hears of each, in program order.
     /// Gives all that are in the scope.
-    pub fn run(
+    pub(super) fn run(
         &self,
         forward: &mut Forward,
         tables: &[TableWeight],

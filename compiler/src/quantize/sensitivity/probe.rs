@@ -27,7 +27,7 @@ use crate::{
 const MEMBERS_SHARE: usize = 3;
 
 /// A table that no linear reads.
-pub struct TableWeight {
+pub(crate) struct TableWeight {
     /// The tensor.
     pub id: TensorId,
     /// Its name.
