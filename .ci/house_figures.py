@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Figures of the house, to compare before with after: `.ci/house_figures.py [REVISION …]`; without one, the work tree.
+"""Figures of the sources, to compare before with after: `.ci/house_figures.py [REVISION …]`; without one, the work tree.
 
 Each figure is a plain count over the sources, the same for every revision. Tests, benches and fuzz targets are left out.
 """

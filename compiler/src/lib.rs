@@ -1,28 +1,25 @@
 //! `samp-compiler`: a Llama checkpoint becomes a plan, which `samp-runtime` executes.
 //!
-//! [`compile::compile`] is the whole way, for a build pipeline as for the command:
+//! [`compile()`] is the whole way, for a build pipeline as for the command:
 //!
 //! ```no_run
 //! use samp_abi::TargetName;
-//! use samp_compiler::{
-//!     compile::{CompileRequest, Precision, compile},
-//!     lower::recipe,
-//! };
+//! use samp_compiler::{CompileRequest, Precision, lower::recipe};
 //! use samp_runtime::Silent;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let precision = Precision::Recipe(recipe::load("uniform:int4_g64")?);
 //! let request = CompileRequest::new("models/llama-3-8b", TargetName::H100, precision);
-//! let compiled = compile(&request.into_plan("llama-3-8b.plan"), &Silent)?;
+//! let compiled = samp_compiler::compile(&request.into_plan("llama-3-8b.plan"), &Silent)?;
 //! println!("{} bytes, {}", compiled.bytes, compiled.plan.digest);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! With [`compile::Precision::Calibrated`] measurements on data decide the formats. The rooms, each of which uses those
-//! before it: [`import`] reads a checkpoint; [`lower`] runs the passes and gives the specification of a plan; [`certificate`]
-//! is what is known of a plan's precision; [`emit`] writes plans; [`quantize`] measures, searches and rounds; [`compile`]
-//! leads through all of them. [`mod@eval`] and [`export`] take finished plans.
+//! With [`Precision::Calibrated`] measurements on data decide the formats. The modules, each of which uses those before it:
+//! [`import`] reads a checkpoint; [`lower`] runs the passes and gives the specification of a plan; [`certificate`] is what
+//! is known of a plan's precision; [`emit`] writes plans; [`quantize`] measures, searches and rounds; [`mod@compile`] runs
+//! them as stages. [`mod@eval`] and [`export`] take finished plans.
 //!
 //! Never: a decision about precision, kernels or memory outside a pass; a number of the hardware; a printed line.
 
@@ -40,3 +37,5 @@ pub mod jsonl;
 pub mod lower;
 pub mod quantize;
 pub mod schema;
+
+pub use compile::{CompileError, CompileRequest, Compiled, Precision, compile};

@@ -179,7 +179,7 @@ impl LinearKind {
 /// The GPUs that there are kernels for.
 pub(crate) const GPUS: &[TargetName] = &[TargetName::A100, TargetName::H100, TargetName::H200];
 /// Those with `wgmma` units.
-pub(crate) const HOPPER: &[TargetName] = &[TargetName::H100, TargetName::H200];
+pub(crate) const HOPPER_TARGETS: &[TargetName] = &[TargetName::H100, TargetName::H200];
 
 /// How far results that are rounded to f16 may lie from the reference, for operands of order one. Those in bf16, which keeps
 /// three bits fewer, may lie eight times as far.
@@ -200,5 +200,5 @@ pub(crate) fn writes_plain_rows(shape: &OpShape, _: &Target) -> bool {
 pub(crate) const fn fp8_row(plain: Kernel) -> Kernel {
     let accepts: fn(&OpShape, &Target) -> bool =
         |shape, _| shape.rows.is_multiple_of(16) && shape.activations == ElementType::U8;
-    Kernel { targets: HOPPER, accepts, tolerance: FP8_ROWS, ..plain }
+    Kernel { targets: HOPPER_TARGETS, accepts, tolerance: FP8_ROWS, ..plain }
 }

@@ -43,7 +43,8 @@ pub struct Peaks {
     pub int8: f64,
 }
 
-/// The compute capability from which GPUs have Hopper's units and start a launch before the one ahead has ended.
+/// Hopper's compute capability: the only one with `wgmma` units, and the first that starts a launch before the one ahead has
+/// ended.
 pub const HOPPER: (u32, u32) = (9, 0);
 
 /// Shared memory of a block on the GPUs that have the least of it, and on those that have the most, in bytes: the maximum
@@ -65,7 +66,7 @@ impl Target {
 
     /// Whether it has Hopper's matrix units.
     pub fn has_wgmma(&self) -> bool {
-        self.compute_capability >= Some(HOPPER)
+        self.compute_capability == Some(HOPPER)
     }
 
     /// What activations are stored as beside linears of these formats: as the first type that some weight is plainly stored in,

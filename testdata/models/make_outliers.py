@@ -1,9 +1,9 @@
-"""Derives tiny-llama's outlier twin: the same function with hostile weights.
+"""Derives the outlier checkpoint from tiny-llama: the same function with hostile weights.
 
 Run:  python3 testdata/models/make_outliers.py OUT_DIR        (the standard library is enough)
 
 Each edit of outliers.json multiplies rows, columns or norm channels by a power of two and divides what they meet next
-by the same. Powers of two are exact in bf16 and f32 alike, so the twin's f32 logits equal tiny-llama's bit for bit,
+by the same. Powers of two are exact in bf16 and f32 alike, so the f32 logits equal tiny-llama's bit for bit,
 while its weights have the outlier channels that low-bit integer formats suffer from.
 """
 

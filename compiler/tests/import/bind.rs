@@ -195,9 +195,9 @@ fn generation_settings_name_the_ends() {
     assert_eq!(import(dir.path()).unwrap().config.model.eos_token_ids, [5, 6]);
 }
 
-/// The outlier twin that the script derives is the one that the published figures are for. BLAKE3 of its shards.
+/// The outlier checkpoint that the script derives is the one that the published figures are for. BLAKE3 of its shards.
 #[test]
-fn outlier_twin() {
+fn outlier_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let script = testdata("models/make_outliers.py");
     match std::process::Command::new("python3").arg(script).arg(dir.path()).status() {

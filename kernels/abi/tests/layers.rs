@@ -1,22 +1,22 @@
-//! The house rules on who may use whom, checked against what Cargo resolves.
+//! Which crates may use which, checked against what Cargo resolves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-/// A crate of the workspace, the floor that it stands on, and the siblings that it may use: all of lower floors.
-struct Storey {
+/// A crate of the workspace, its layer, and the siblings that it may use: all of lower layers.
+struct Layer {
     name: &'static str,
-    floor: u32,
+    layer: u32,
     may_use: &'static [&'static str],
 }
 
-const fn on(floor: u32, name: &'static str, may_use: &'static [&'static str]) -> Storey {
-    Storey { name, floor, may_use }
+const fn on(layer: u32, name: &'static str, may_use: &'static [&'static str]) -> Layer {
+    Layer { name, layer, may_use }
 }
 
-/// The house, from the ground up.
-const LAYERS: &[Storey] = &[
+/// Every crate, from the lowest layer up.
+const LAYERS: &[Layer] = &[
     on(1, "samp-abi", &[]),
     on(2, "samp-kernels", &["samp-abi"]),
     on(2, "samp-ir", &["samp-abi"]),
@@ -93,9 +93,9 @@ fn closure(metadata: &Metadata, root: &PackageId) -> BTreeSet<String> {
     seen.iter().map(|id| metadata[id].name.to_string()).collect()
 }
 
-fn storey(name: &str) -> &'static Storey {
-    let found = LAYERS.iter().find(|storey| storey.name == name);
-    found.unwrap_or_else(|| panic!("{name} has no row in LAYERS: decide its floor"))
+fn layer_of(name: &str) -> &'static Layer {
+    let found = LAYERS.iter().find(|layer| layer.name == name);
+    found.unwrap_or_else(|| panic!("{name} has no row in LAYERS: decide its layer"))
 }
 
 /// The siblings that each crate uses outside its tests, as (user, used).
@@ -111,15 +111,15 @@ fn sibling_edges(metadata: &Metadata) -> Vec<(&Package, &Package)> {
 }
 
 #[test]
-fn every_crate_uses_only_the_floors_below() {
+fn every_crate_uses_only_the_layers_below() {
     let metadata = metadata();
     for package in metadata.workspace_packages() {
-        storey(package.name.as_str());
+        layer_of(package.name.as_str());
     }
     for (user, used) in sibling_edges(&metadata) {
-        let (user, used) = (storey(user.name.as_str()), storey(used.name.as_str()));
+        let (user, used) = (layer_of(user.name.as_str()), layer_of(used.name.as_str()));
         assert!(user.may_use.contains(&used.name), "{} must not use {}", user.name, used.name);
-        assert!(user.floor > used.floor, "{} uses {}, which is no lower", user.name, used.name);
+        assert!(user.layer > used.layer, "{} uses {}, which is no lower", user.name, used.name);
     }
 }
 
@@ -128,7 +128,7 @@ fn folder_fault(user: &str, used: &str) -> Option<String> {
     let place = |path: &str| {
         let top = path.split('/').next().unwrap_or(path).to_owned();
         let height = FOLDERS.iter().find(|(folder, _)| *folder == top).map(|&(_, height)| height);
-        height.map(|height| (top, height)).ok_or_else(|| format!("{path} lies in no folder of the house"))
+        height.map(|height| (top, height)).ok_or_else(|| format!("{path} lies in no top folder"))
     };
     match (place(user), place(used)) {
         (Err(fault), _) | (_, Err(fault)) => Some(fault),
@@ -150,7 +150,7 @@ fn arrows_between_folders_lead_down() {
 }
 
 #[test]
-fn a_crate_in_the_folder_of_a_higher_floor_is_refused() {
+fn a_crate_in_the_folder_of_a_higher_layer_is_refused() {
     assert!(folder_fault("kernels", "runtime/abi").is_some(), "up");
     assert!(folder_fault("passes", "compiler/ir").is_some(), "up");
     assert!(folder_fault("passes", "runtime").is_some(), "sideways");

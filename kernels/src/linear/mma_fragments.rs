@@ -6,7 +6,7 @@ use super::{cuda::Linear, reference};
 use crate::{
     cost::Work,
     cuda::Activation,
-    kernel::{CudaKernel, Entry, GPUS, HOPPER, Kernel, LinearKind, OpShape, SIXTEEN_BITS},
+    kernel::{CudaKernel, Entry, GPUS, HOPPER_TARGETS, Kernel, LinearKind, OpShape, SIXTEEN_BITS},
     target::Target,
 };
 
@@ -15,20 +15,20 @@ use crate::{
 macro_rules! mma_fragments {
     (fp8: $($format:expr => $name:literal;)*) => {
         &[$(
-            mma_fragments!(@row $format, $name, "fp8wgmma16", WgmmaFp8, 16, HOPPER),
-            mma_fragments!(@row $format, $name, "fp8wgmma32", WgmmaFp8, 32, HOPPER),
-            mma_fragments!(@row $format, $name, "fp8wgmma64", WgmmaFp8, 64, HOPPER),
-            mma_fragments!(@row $format, $name, "fp8wgmma128", WgmmaFp8, 128, HOPPER),
+            mma_fragments!(@row $format, $name, "fp8wgmma16", WgmmaFp8, 16, HOPPER_TARGETS),
+            mma_fragments!(@row $format, $name, "fp8wgmma32", WgmmaFp8, 32, HOPPER_TARGETS),
+            mma_fragments!(@row $format, $name, "fp8wgmma64", WgmmaFp8, 64, HOPPER_TARGETS),
+            mma_fragments!(@row $format, $name, "fp8wgmma128", WgmmaFp8, 128, HOPPER_TARGETS),
         )*]
     };
     ($($format:expr => $name:literal;)*) => {
         &[$(
             mma_fragments!(@row $format, $name, "gemv1", Gemv, 1, GPUS),
             mma_fragments!(@row $format, $name, "gemv2", Gemv, 2, GPUS),
-            mma_fragments!(@row $format, $name, "wgmma16", Wgmma, 16, HOPPER),
-            mma_fragments!(@row $format, $name, "wgmma32", Wgmma, 32, HOPPER),
-            mma_fragments!(@row $format, $name, "wgmma64", Wgmma, 64, HOPPER),
-            mma_fragments!(@row $format, $name, "wgmma128", Wgmma, 128, HOPPER),
+            mma_fragments!(@row $format, $name, "wgmma16", Wgmma, 16, HOPPER_TARGETS),
+            mma_fragments!(@row $format, $name, "wgmma32", Wgmma, 32, HOPPER_TARGETS),
+            mma_fragments!(@row $format, $name, "wgmma64", Wgmma, 64, HOPPER_TARGETS),
+            mma_fragments!(@row $format, $name, "wgmma128", Wgmma, 128, HOPPER_TARGETS),
             mma_fragments!(@row $format, $name, "mma8", Mma, 8, GPUS),
             mma_fragments!(@row $format, $name, "mma16", Mma, 16, GPUS),
             mma_fragments!(@row $format, $name, "mma32", Mma, 32, GPUS),

@@ -62,14 +62,17 @@ pub(super) struct Integers {
 }
 
 impl Integers {
-    /// The codes of `format`, one of integers.
+    /// The codes of `format`. Panics if they are no integers.
     pub fn new(format: Format) -> Integers {
         let (least, most) = match format {
             Format::Int4 { zero_point: true, .. } => (0.0, 15.0),
             Format::Int8 { .. } => (-127.0, 127.0),
-            _ => {
+            Format::Int4 { zero_point: false, .. } | Format::Int5 { .. } | Format::Int6 { .. } => {
                 let half = (1 << (format.code_bits() - 1)) as f32;
                 (-half, half - 1.0)
+            }
+            Format::F32 | Format::F16 | Format::Bf16 | Format::Fp8E4m3(_) | Format::Nf4 | Format::Fp4 => {
+                unreachable!("{format} has no integer codes")
             }
         };
         Integers { format, least, most }
@@ -92,9 +95,12 @@ impl Codebook for Integers {
                 Scale { scale, tag: zero as u8 }
             }
             Format::Int8 { .. } => Scale { scale: int8_scale(multiple * extent.absmax()), tag: 0 },
-            _ => {
+            Format::Int4 { zero_point: false, .. } | Format::Int5 { .. } | Format::Int6 { .. } => {
                 let extreme = if -low >= high { low } else { high };
                 Scale { scale: group_scale(multiple * extreme / self.least).to_f32(), tag: 0 }
+            }
+            Format::F32 | Format::F16 | Format::Bf16 | Format::Fp8E4m3(_) | Format::Nf4 | Format::Fp4 => {
+                unreachable!("{} has no integer codes", self.format)
             }
         }
     }

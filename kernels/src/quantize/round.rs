@@ -68,12 +68,16 @@ fn round(
     rounding: &RoundingSpec,
 ) -> Result<RoundedTensor, EncodeError> {
     let (format, cols) = (rounding.format, columns.perm.len());
-    if rows == 0 || cols == 0 || matches!(format, Format::F32 | Format::F16 | Format::Bf16) {
+    let plain = || {
         let encoded = format::encode(format, rows, cols, source, &[])?;
-        return Ok(RoundedTensor { encoded, error: 0.0 });
+        Ok(RoundedTensor { encoded, error: 0.0 })
+    };
+    if rows == 0 || cols == 0 {
+        return plain();
     }
     let run = RoundingRun { source, rows, cols, rounding, columns, factor };
     match format {
+        Format::F32 | Format::F16 | Format::Bf16 => plain(),
         Format::Nf4 | Format::Fp4 => {
             let table = Table::new(format, &run.absmax(columns.block)?);
             let mut result = run.round(&table)?;
@@ -85,7 +89,9 @@ fn round(
             run.round(&Fp8 { fixed })
         }
         Format::Fp8E4m3(ScaleAxis::Channel) => run.round(&Fp8 { fixed: None }),
-        _ => run.round(&Integers::new(format)),
+        Format::Int8 { .. } | Format::Int4 { .. } | Format::Int5 { .. } | Format::Int6 { .. } => {
+            run.round(&Integers::new(format))
+        }
     }
 }
 

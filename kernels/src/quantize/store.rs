@@ -85,7 +85,8 @@ pub(super) fn encoded(rounding: &RoundingSpec, cols: usize, cells: &Cells) -> En
         Format::Nf4 | Format::Fp4 => {
             tags.iter_mut().zip(&cells.scales).for_each(|(tag, cell)| *tag = cell.tag);
         }
-        _ => {
+        Format::F32 | Format::F16 | Format::Bf16 => {}
+        Format::Fp8E4m3(_) | Format::Int8 { .. } => {
             let scales: &mut [f32] = cast_slice_mut(scales);
             scales.iter_mut().zip(&cells.scales).for_each(|(s, cell)| *s = cell.scale);
         }

@@ -1,4 +1,4 @@
-//! The floor under the typed API: every call into MLIR that melior leaves out or declares unsafe.
+//! What the typed API stands on: every call into MLIR that melior leaves out or declares unsafe.
 //!
 //! `Operation` and `Value` here claim to live forever. They do not: they live until their op is erased or
 //! their module dropped. [`crate::Module`] hands them out only for ops that its table says are alive and

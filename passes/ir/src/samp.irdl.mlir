@@ -142,7 +142,7 @@ irdl.dialect @samp {
     irdl.results(y: %y)
   }
 
-  // Linears over one input that stayed apart, their results side by side in each row. Operands of one variadic
+  // Linears over one input that stayed split, their results side by side in each row. Operands of one variadic
   // group would have to be of one type, so there are two or three.
   irdl.operation @concat {
     %first = irdl.base "!builtin.tensor"

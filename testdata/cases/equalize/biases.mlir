@@ -1,5 +1,5 @@
 // equalize
-// The bias of q/k/v is evened out with its rows.
+// The bias of q/k/v is equalized with its rows.
 func.func @forward(%arg0: tensor<?xi32>, %arg1: tensor<?xi32>, %arg2: tensor<?xi32>, %arg3: !samp.kv) -> tensor<?x256xf32> {
   %0 = "samp.weight"() {key = "embed_tokens", sources = ["model.embed_tokens.weight"], transforms = []} : () -> tensor<256x64xbf16>
   %1 = "samp.embed"(%arg0, %0) {label = "embed_tokens"} : (tensor<?xi32>, tensor<256x64xbf16>) -> tensor<?x64xf32>

@@ -20,9 +20,26 @@ impl Arch {
     pub const ALL: [Arch; 3] = [Arch::Sm80, Arch::Sm90, Arch::Sm90a];
 
     /// What a GPU's code is compiled for, with its own matrix instructions; `None` for a CPU.
+    ///
+    /// # Panics
+    /// For a GPU whose compute capability has no architecture here.
     pub fn for_target(target: &Target) -> Option<Arch> {
         let capability = target.compute_capability?;
-        Some(if capability >= HOPPER { Arch::Sm90a } else { Arch::Sm80 })
+        let arch = Arch::for_capability(capability);
+        Some(
+            arch.unwrap_or_else(|| {
+                panic!("{} of compute capability {capability:?} has no Arch", target.name)
+            }),
+        )
+    }
+
+    /// The one architecture of a compute capability: code for another would not run there, or not use its units.
+    fn for_capability(capability: (u32, u32)) -> Option<Arch> {
+        match capability {
+            (8, 0) => Some(Arch::Sm80),
+            HOPPER => Some(Arch::Sm90a),
+            _ => None,
+        }
     }
 
     /// The name that the compiler takes.
@@ -38,5 +55,24 @@ impl Arch {
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samp_abi::TargetName;
+
+    use super::*;
+
+    #[test]
+    fn every_target_has_an_architecture_and_other_gpus_have_none() {
+        for name in TargetName::ALL {
+            let target = Target::of(name);
+            assert_eq!(Arch::for_target(target).is_some(), target.compute_capability.is_some(), "{name}");
+        }
+        assert_eq!(Arch::for_capability((9, 0)), Some(Arch::Sm90a));
+        for other in [(8, 6), (8, 9), (10, 0), (12, 0)] {
+            assert_eq!(Arch::for_capability(other), None, "{other:?}");
+        }
     }
 }

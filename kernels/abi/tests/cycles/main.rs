@@ -1,4 +1,4 @@
-//! No file may need a file that needs it: module circles are found from the paths that sources name.
+//! No file may need a file that needs it: module cycles are found from the paths that sources name.
 //!
 //! An arrow goes from the file that names an item to the file that defines it, re-exports followed; a `mod.rs` that only
 //! declares and re-exports its children draws none. Methods carry no path and draw none either. Tests are left out.
@@ -67,7 +67,7 @@ fn no_file_needs_a_file_that_needs_it() {
     let arrows = resolve::arrows(&modules);
     let arrow_count: usize = arrows.values().map(|to| to.len()).sum();
     assert!(arrow_count > 800, "only {arrow_count} arrows were found");
-    let circles = graph::circles(&arrows);
-    let described: Vec<String> = circles.iter().map(|c| graph::describe(&arrows, c)).collect();
-    assert!(circles.is_empty(), "{} circles among files\n{}", circles.len(), described.join("\n"));
+    let cycles = graph::cycles(&arrows);
+    let described: Vec<String> = cycles.iter().map(|c| graph::describe(&arrows, c)).collect();
+    assert!(cycles.is_empty(), "{} cycles among files\n{}", cycles.len(), described.join("\n"));
 }

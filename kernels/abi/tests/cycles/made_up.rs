@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    graph::{circles, describe},
+    graph::{cycles, describe},
     resolve::{Arrows, arrows},
     tree::{Files, Modules, read_crate},
 };
@@ -21,14 +21,14 @@ fn names(arrows: &Arrows, from: &str, to: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_circle_is_named_with_its_files_and_what_ties_it() {
+fn a_cycle_is_named_with_its_files_and_what_ties_it() {
     let arrows = arrows_of(&[
         ("src/lib.rs", "mod cook; mod pantry; mod guest;"),
         ("src/cook.rs", "use crate::pantry::Flour; pub fn bake(_: Flour) {}"),
         ("src/pantry.rs", "pub struct Flour; fn restock() { super::cook::bake(Flour) }"),
         ("src/guest.rs", "use super::cook::bake;"),
     ]);
-    let found = circles(&arrows);
+    let found = cycles(&arrows);
     assert_eq!(found.len(), 1);
     let text = describe(&arrows, &found[0]);
     assert!(text.contains("src/cook.rs → src/pantry.rs: Flour"), "{text}");
@@ -37,18 +37,18 @@ fn a_circle_is_named_with_its_files_and_what_ties_it() {
 }
 
 #[test]
-fn three_files_in_a_row_that_close_are_one_circle() {
+fn three_files_in_a_row_that_close_are_one_cycle() {
     let arrows = arrows_of(&[
         ("src/lib.rs", "mod a; mod b; mod c;"),
         ("src/a.rs", "pub struct A(crate::b::B);"),
         ("src/b.rs", "pub struct B(crate::c::C);"),
         ("src/c.rs", "pub type C = Box<crate::a::A>;"),
     ]);
-    assert_eq!(circles(&arrows).iter().map(|c| c.len()).collect::<Vec<_>>(), [3]);
+    assert_eq!(cycles(&arrows).iter().map(|c| c.len()).collect::<Vec<_>>(), [3]);
 }
 
 #[test]
-fn a_module_that_only_declares_and_exports_its_children_is_no_circle() {
+fn a_module_that_only_declares_and_exports_its_children_is_no_cycle() {
     let arrows = arrows_of(&[
         ("src/lib.rs", "pub mod room;"),
         ("src/room/mod.rs", "mod chair; mod table; pub use chair::Chair; pub(crate) use table::*;"),
@@ -56,11 +56,11 @@ fn a_module_that_only_declares_and_exports_its_children_is_no_circle() {
         ("src/room/table.rs", "use super::Chair; pub struct Table(Chair);"),
     ]);
     assert_eq!(names(&arrows, "src/room/table.rs", "src/room/chair.rs"), ["Chair"]);
-    assert!(circles(&arrows).is_empty());
+    assert!(cycles(&arrows).is_empty());
 }
 
 #[test]
-fn a_module_that_uses_what_it_exports_and_is_used_by_it_is_a_circle() {
+fn a_module_that_uses_what_it_exports_and_is_used_by_it_is_a_cycle() {
     let arrows = arrows_of(&[
         ("src/lib.rs", "mod room;"),
         (
@@ -69,7 +69,7 @@ fn a_module_that_uses_what_it_exports_and_is_used_by_it_is_a_circle() {
         ),
         ("src/room/chair.rs", "pub struct Chair(super::Size);"),
     ]);
-    assert_eq!(circles(&arrows).len(), 1);
+    assert_eq!(cycles(&arrows).len(), 1);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn paths_in_macros_count_and_tests_do_not() {
         ),
     ]);
     assert_eq!(names(&arrows, "src/a.rs", "src/b.rs"), ["LIMIT"]);
-    assert!(circles(&arrows).is_empty());
+    assert!(cycles(&arrows).is_empty());
 }
 
 #[test]
@@ -113,5 +113,5 @@ fn modules_between_braces_and_below_files_are_found() {
         ("src/a/below.rs", "pub fn h() { crate::wide::deep::g() }"),
         ("src/wide/deep.rs", "pub fn g() { let _ = crate::a::Outer; }"),
     ]);
-    assert_eq!(circles(&arrows).iter().map(|c| c.len()).collect::<Vec<_>>(), [3]);
+    assert_eq!(cycles(&arrows).iter().map(|c| c.len()).collect::<Vec<_>>(), [3]);
 }

@@ -1,4 +1,4 @@
-//! Circles among files: files that each reach all others by arrows.
+//! Cycles among files: files that each reach all others by arrows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use super::resolve::Arrows;
 
-/// The circles, each with its files in order.
-pub fn circles(arrows: &Arrows) -> Vec<BTreeSet<PathBuf>> {
+/// The cycles, each with its files in order.
+pub fn cycles(arrows: &Arrows) -> Vec<BTreeSet<PathBuf>> {
     let reach: BTreeMap<&Path, BTreeSet<&Path>> =
         arrows.keys().map(|file| (file.as_path(), reached(arrows, file))).collect();
     let mut found = BTreeSet::new();
     for (file, ahead) in &reach {
         let back = |other: &&&Path| reach.get(**other).is_some_and(|theirs| theirs.contains(file));
-        let circle: BTreeSet<PathBuf> = ahead.iter().filter(back).map(|&f| f.to_owned()).collect();
-        if circle.len() > 1 {
-            found.insert(circle);
+        let cycle: BTreeSet<PathBuf> = ahead.iter().filter(back).map(|&f| f.to_owned()).collect();
+        if cycle.len() > 1 {
+            found.insert(cycle);
         }
     }
     found.into_iter().collect()
@@ -34,11 +34,11 @@ fn reached<'a>(arrows: &'a Arrows, from: &Path) -> BTreeSet<&'a Path> {
     seen
 }
 
-/// A circle in words: each arrow in it, and the names that tie it.
-pub fn describe(arrows: &Arrows, circle: &BTreeSet<PathBuf>) -> String {
-    let mut text = format!("a circle of {} files:\n", circle.len());
-    for from in circle {
-        for (to, names) in arrows[from].iter().filter(|(to, _)| circle.contains(*to)) {
+/// A cycle in words: each arrow in it, and the names that tie it.
+pub fn describe(arrows: &Arrows, cycle: &BTreeSet<PathBuf>) -> String {
+    let mut text = format!("a cycle of {} files:\n", cycle.len());
+    for from in cycle {
+        for (to, names) in arrows[from].iter().filter(|(to, _)| cycle.contains(*to)) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             writeln!(text, "  {} → {}: {}", from.display(), to.display(), names.join(", "))
                 .expect("a string");
