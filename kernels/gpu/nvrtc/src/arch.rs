@@ -24,18 +24,14 @@ impl Arch {
     /// # Panics
     /// For a GPU whose compute capability has no architecture here.
     pub fn for_target(target: &Target) -> Option<Arch> {
-        let capability = target.compute_capability?;
-        let arch = Arch::for_capability(capability);
-        Some(
-            arch.unwrap_or_else(|| {
-                panic!("{} of compute capability {capability:?} has no Arch", target.name)
-            }),
-        )
+        let (major, minor) = target.compute_capability?;
+        let arch = Arch::for_capability(major, minor);
+        Some(arch.unwrap_or_else(|| panic!("{} of capability {major}.{minor} has no Arch", target.name)))
     }
 
     /// The one architecture of a compute capability: code for another would not run there, or not use its units.
-    fn for_capability(capability: (u32, u32)) -> Option<Arch> {
-        match capability {
+    fn for_capability(major: u32, minor: u32) -> Option<Arch> {
+        match (major, minor) {
             (8, 0) => Some(Arch::Sm80),
             HOPPER => Some(Arch::Sm90a),
             _ => None,
@@ -70,9 +66,9 @@ mod tests {
             let target = Target::of(name);
             assert_eq!(Arch::for_target(target).is_some(), target.compute_capability.is_some(), "{name}");
         }
-        assert_eq!(Arch::for_capability((9, 0)), Some(Arch::Sm90a));
-        for other in [(8, 6), (8, 9), (10, 0), (12, 0)] {
-            assert_eq!(Arch::for_capability(other), None, "{other:?}");
+        assert_eq!(Arch::for_capability(9, 0), Some(Arch::Sm90a));
+        for (major, minor) in [(8, 6), (8, 9), (10, 0), (12, 0)] {
+            assert_eq!(Arch::for_capability(major, minor), None, "{major}.{minor}");
         }
     }
 }
