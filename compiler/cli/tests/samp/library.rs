@@ -4,8 +4,10 @@ use std::{path::Path, sync::Mutex};
 
 use samp_abi::{Format, TargetName};
 use samp_compiler::{
+    CompileError, CompileRequest, Precision,
     certificate::Certificate,
-    compile::{CalibrationRequest, CompileError, CompileRequest, Loaded, Planned, Precision, compile},
+    compile,
+    compile::{CalibrationRequest, Loaded, Planned},
     lower::recipe,
     quantize::{data::DataRequest, search::Verdict},
 };
