@@ -2,7 +2,7 @@
 //!
 //! `config.json` gives the model ([`ModelConfig`]) and with it the graph ([`build_graph`]); the weights are mapped
 //! ([`Checkpoint`]) and bound to the graph's parameters ([`bind()`]), each exactly once. Whatever is wrong is a
-//! [`Diagnostic`](samp_ir::Diagnostic); nothing here panics on outside bytes or guesses what a file leaves open.
+//! [`Diagnostic`]; nothing here panics on outside bytes or guesses what a file leaves open.
 
 mod bind;
 mod carried;
