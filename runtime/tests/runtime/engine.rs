@@ -322,7 +322,7 @@ fn after_a_device_fails_the_engine_is_as_before() {
     let load = |plan, pages| -> Result<Box<dyn Device>, DeviceError> {
         Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages, &Silent)?, left: 3 }))
     };
-    let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
+    let mut engine = Engine::over(open(plan.path()).unwrap().into(), load, options).unwrap();
     let id = engine.create().unwrap();
     let mut logits = engine.append_tokens(id, &tokens[..7], Outputs::All).unwrap().as_slice().to_vec();
     let before = engine.kv_usage();
@@ -341,7 +341,7 @@ fn after_choosing_fails_the_engine_is_as_before() {
     let load = |plan, pages| -> Result<Box<dyn Device>, DeviceError> {
         Ok(Box::new(Failing { cpu: DeviceKind::Cpu.load(plan, pages, &Silent)?, left: 3 }))
     };
-    let mut engine = Engine::over(open(plan.path()).unwrap().into(), &load, options).unwrap();
+    let mut engine = Engine::over(open(plan.path()).unwrap().into(), load, options).unwrap();
     let id = engine.create().unwrap();
     let request = Sampler::new(Sampling::default()).unwrap().sample_request().unwrap();
     let failed = engine.append_and_sample(id, &text(40, 3), request);

@@ -233,8 +233,8 @@ impl Compilation<'_> {
         let trace = args.explain.then(|| Explained::new(&planned.trace, &evidence.effects));
         if !args.json {
             let explained = decided.iter().map(Decisions::to_string);
-            let explained = explained.chain(trace.iter().map(Explained::to_string));
-            explained.map(|text| print(&text)).collect::<anyhow::Result<()>>()?;
+            let mut explained = explained.chain(trace.iter().map(Explained::to_string));
+            explained.try_for_each(|text| print(&text))?;
         }
         let warnings = planned.warnings.clone();
         let audit = audited(&evidence);

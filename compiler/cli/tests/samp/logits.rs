@@ -154,7 +154,7 @@ pub fn engine(plan: &Path, device: DeviceKind, kv_tokens: usize) -> Engine {
         heard.check(total);
         Ok(Box::new(device))
     };
-    Engine::over(open(plan).unwrap().into(), &load, options).unwrap()
+    Engine::over(open(plan).unwrap().into(), load, options).unwrap()
 }
 
 /// Logits of every position, the sequence fed in chunks whose sizes repeat.
