@@ -6,7 +6,8 @@
 BEFORE and AFTER are `samp` binaries. Each compiles every checkpoint and recipe of testdata and a set of calibrated cases into
 FOLDER; what BEFORE made there in an earlier run is kept. Plans are compared file by file. A GPU plan's machine code lies in
 files that are named by a hash over the kernel's source and symbol, so that for those the code itself is compared (the .text
-sections), and the manifest and the report of kernels without the names, sizes and hashes of these files.
+sections), and the manifest and the report of kernels without the names, sizes and hashes of these files and the names of
+constants.
 """
 
 import argparse
@@ -103,6 +104,12 @@ def code_sections(cubin):
     return [code for name, code in named if name.startswith(b".text")]
 
 
+def without_names(row):
+    """A kernel of the report without its own name and those of its constants, which the sources may change."""
+    kept = {key: value for key, value in row.items() if key not in ("path", "kernel")}
+    return {**kept, "constants": sorted(row["constants"].values())}
+
+
 def parts(folder):
     """What of a folder is compared: name and bytes, machine code without names."""
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -116,8 +123,7 @@ def parts(folder):
             plan["files"] = [file for file in plan["files"] if not file["path"].startswith("kernels/")]
             files[name] = json.dumps(plan).encode()
         for name in [name for name in files if name.endswith("report.json")]:
-            report = [{k: v for k, v in row.items() if k not in ("path", "kernel")} for row in json.loads(files[name])]
-            unique = sorted({json.dumps(row, sort_keys=True) for row in report})
+            unique = sorted({json.dumps(without_names(row), sort_keys=True) for row in json.loads(files[name])})
             files[name] = json.dumps(unique).encode()
     return files
 
