@@ -1,124 +1,216 @@
-//! Stable codes of what the compiler refuses or warns of. Each is declared here, once in the workspace, and means one thing.
+//! Stable codes of what the compiler refuses or warns of. Each is declared once in the workspace and means one thing.
 
-/// A file of the checkpoint cannot be read.
-pub const UNREADABLE: &str = "E0301";
-/// A file of the checkpoint is not the JSON object that it should be.
-pub const JSON: &str = "E0302";
-/// A key of `config.json` has a wrong value, or contradicts another.
-pub const CONFIG_VALUE: &str = "E0303";
-/// A key of `config.json` is missing.
-pub const CONFIG_MISSING: &str = "E0304";
-/// A key of `config.json` is not known.
-pub const CONFIG_KEY: &str = "E0305";
-/// `config.json` asks for something that samp does not compile.
-pub const UNSUPPORTED: &str = "E0306";
-/// The context is longer than the model was trained for (warning).
-pub const CONTEXT: &str = "E0307";
-/// A directory has no weights, or more than one set.
-pub const WEIGHTS: &str = "E0310";
-/// A safetensors file contradicts its format.
-pub const SAFETENSORS: &str = "E0311";
-/// The index of a sharded checkpoint contradicts its format or the shards.
-pub const INDEX: &str = "E0312";
-/// A file of the checkpoint changed after it was opened.
-pub const CHANGED: &str = "E0313";
-/// The tensors are not the ones that the architecture has.
-pub const BINDING: &str = "E0320";
-/// Tensors are left out because nothing reads them (warning).
-pub const UNREAD_TENSORS: &str = "E0321";
-/// A file that text needs is missing or damaged.
-pub const CARRIED: &str = "E0330";
-/// The text cannot be read as a recipe.
-pub const MALFORMED_RECIPE: &str = "E0403";
-/// There is no recipe of this name.
-pub const UNKNOWN_RECIPE: &str = "E0404";
-/// The recipe says what is not decided by it: quality passes without calibration, or formats with it.
-pub const MISPLACED_RECIPE: &str = "E0412";
-/// The planned graph lacks what the pipeline should have put there.
-pub const LOWERING_BUG: &str = "E0701";
-/// The transforms of a weight do not go with its sources, or are not known.
-pub const TRANSFORMS: &str = "E0702";
-/// The output is there and replacing it was not asked for.
-pub const OUTPUT_EXISTS: &str = "E0710";
-/// The output is there, but it is not what the command writes.
-pub const NOT_REPLACEABLE: &str = "E0711";
-/// The output has no name or no parent folder.
-pub const BAD_OUTPUT: &str = "E0712";
-/// Another process writes to the same output.
-pub const LOCKED: &str = "E0713";
-/// The disk has not enough space, or ran full.
-pub const NO_SPACE: &str = "E0714";
-/// The specification and the checkpoint do not fit each other.
-pub const TENSOR_MISMATCH: &str = "E0715";
-/// A format needs activation statistics, and there are none.
-pub const OUTLIER_STATISTICS: &str = "E0716";
-/// A tensor cannot be encoded in its format.
-pub const ENCODE: &str = "E0717";
-/// The probe of the new plan failed.
-pub const PROBE: &str = "E0718";
-/// The work was asked to stop; it can be continued.
-pub const INTERRUPTED: &str = "E0719";
-/// A file of the output could not be read or written.
-pub const IO: &str = "E0720";
-/// The plan that is to be exported does not open.
-pub const UNOPENABLE_PLAN: &str = "E0721";
-/// The plan that is to be exported lacks something.
-pub const NOT_EXPORTABLE: &str = "E0722";
-/// The machine code of the kernels could not be made.
-pub const MACHINE_CODE: &str = "E0723";
-/// A tensor has transforms that only calibration carries out, and none was.
-pub const NOT_ROUNDED: &str = "E0724";
-/// A data file cannot be read.
-pub const UNREADABLE_DATA: &str = "E0801";
-/// A data file is not UTF-8.
-pub const NOT_UTF8: &str = "E0802";
-/// A line or a row of a data file is not a record.
-pub const NOT_A_RECORD: &str = "E0803";
-/// A data file has no records.
-pub const NO_RECORDS: &str = "E0804";
-/// A limit of the plan is 0 or does not fit 32 bits.
-pub const LIMIT_OUT_OF_RANGE: &str = "E0901";
-/// The weights of the plan exceed the budget.
-pub const OVER_BUDGET: &str = "E0902";
-/// The KV cache is in fp8 with scale 1, since nothing was calibrated (warning).
-pub const UNCALIBRATED_KV: &str = "E0903";
-/// The weights fit the budget, but not even one sequence beside them would (warning).
-pub const TIGHT_BUDGET: &str = "E0904";
-/// Chat records were given for a checkpoint without a chat template.
-pub const NO_CHAT_TEMPLATE: &str = "E1001";
-/// The chat template refuses the messages of a record, or cannot be used.
-pub const CHAT_TEMPLATE: &str = "E1002";
-/// There is no tokenizer, or it fails.
-pub const TOKENIZER: &str = "E1003";
-/// A mix is malformed or names strata that the data does not have.
-pub const MIX: &str = "E1004";
-/// There are too few records to calibrate on and to hold out.
-pub const TOO_FEW_RECORDS: &str = "E1005";
-/// A parquet file cannot be read.
-pub const PARQUET: &str = "E1006";
-/// Records were cut (warning).
-pub const CUT_RECORDS: &str = "E1010";
-/// Records were passed over (warning).
-pub const SKIPPED_RECORDS: &str = "E1011";
-/// The mix leaves out strata of the data (warning).
-pub const STRATA_LEFT_OUT: &str = "E1012";
-/// Strata have fewer tokens than the mix asks for (warning).
-pub const SHORT_STRATA: &str = "E1013";
-/// Calibration and held-out records overlap (warning).
-pub const OVERLAP: &str = "E1014";
-/// Strata have few held-out records (warning).
-pub const FEW_HELD_OUT: &str = "E1015";
-/// A stratum is unlike the traffic (warning).
-pub const UNLIKE_TRAFFIC: &str = "E1016";
-/// A profile is not what was expected.
-pub const PROFILE: &str = "E1101";
-/// The limits of loss cannot be kept, as the audit found.
-pub const MISSED_LIMITS: &str = "E1102";
-/// A stratum of the audit was not calibrated on (warning).
-pub const UNSEEN_STRATUM: &str = "E1103";
-/// A weight has values that are not finite, so that it cannot be calibrated.
-pub const NOT_FINITE: &str = "E1104";
-/// A loss limit names a stratum that is not held out.
-pub const UNKNOWN_STRATUM: &str = "E1105";
-/// A profile was measured on other data, or does not say under which conditions (warning).
-pub const OTHER_DATA: &str = "E1106";
+samp_abi::error_codes! {
+    UNREADABLE = "E0301", Input, "A file of the checkpoint cannot be read",
+        "A file that the checkpoint needs is not there, is no regular file, or the system refused to read it; the \
+         error says which and why.",
+        "Give the folder of a Hugging Face checkpoint: config.json and *.safetensors. Where the system refused, see \
+         to the file's permissions and its disk.";
+    JSON = "E0302", Input, "A file of the checkpoint is not the JSON object that it should be",
+        "The file is not JSON, has a key twice, is no object, or is larger than any such file is.",
+        "Fetch or save the file again.";
+    CONFIG_VALUE = "E0303", Input, "A key of config.json has a wrong value, or contradicts another",
+        "The value is of another type or outside of what any model can have, or two keys cannot both be true.",
+        "Correct config.json; transformers' save_pretrained writes a sound one.";
+    CONFIG_MISSING = "E0304", Input, "A key of config.json is missing",
+        "samp assumes no default where a wrong one would change what the model computes.",
+        "Add the key, with the value that the model was trained with.";
+    CONFIG_KEY = "E0305", Input, "A key of config.json is not known",
+        "A key that samp does not know may change the mathematics, so that every key is used, known to be \
+         irrelevant, or refused.",
+        "If the key changes nothing, remove it from config.json; otherwise this samp cannot compile the model.";
+    UNSUPPORTED = "E0306", Input, "config.json asks for something that samp does not compile",
+        "The value is right for some model, but its architecture, activation function, scaling or quantization is \
+         not among those that samp knows.",
+        "Use a checkpoint of the Llama architecture in f32, f16 or bf16.";
+    CONTEXT = "E0307", Input, "The context is longer than the model was trained for (warning)",
+        "--max-model-len exceeds max_position_embeddings of config.json. The plan is made, and its quality beyond \
+         the trained length is unknown.",
+        "Lower --max-model-len, unless the model is known to stand it.";
+    WEIGHTS = "E0310", Input, "A folder has no weights, or more than one set",
+        "A checkpoint has either model.safetensors or model.safetensors.index.json with its shards.",
+        "Give the folder of such a checkpoint; where both are there, remove the one that is not meant.";
+    SAFETENSORS = "E0311", Input, "A safetensors file contradicts its format",
+        "The header is cut off, malformed or too large, or its tensors overlap, leave gaps or end beyond the file. \
+         Such a file is often a broken download.",
+        "Fetch or save the file again.";
+    INDEX = "E0312", Input, "The index of a sharded checkpoint contradicts its format or the shards",
+        "model.safetensors.index.json cannot be read, or names tensors and shards that do not agree with what is \
+         there.",
+        "Fetch the index and all shards again, from one revision.";
+    CHANGED = "E0313", Input, "A file of the checkpoint changed after it was opened",
+        "A plan is of one state of its checkpoint; while it was compiled, a file of the checkpoint was written to \
+         or replaced.",
+        "Compile again once nothing writes to the checkpoint.";
+    BINDING = "E0320", Input, "The tensors are not the ones that the architecture has",
+        "Each tensor that the config calls for exists exactly once, with its shape and a float type, and nothing \
+         else is there. Missing, unexpected and misshapen tensors are named.",
+        "Check that config.json belongs to these weights, and that no shard is missing.";
+    UNREAD_TENSORS = "E0321", Input, "Tensors are left out because nothing reads them (warning)",
+        "Some checkpoints hold tensors that the model does not use, such as stored rotary frequencies or a head \
+         that is tied to the embedding.",
+        "Nothing has to be done, if leaving them out is right.";
+    CARRIED = "E0330", Input, "A file that text needs is missing or damaged",
+        "The tokenizer, its configuration or the chat template is carried into the plan; it is not there (a \
+         warning: the plan takes token ids only), or it cannot be used.",
+        "Save the tokenizer with transformers' save_pretrained, which writes tokenizer.json and its companions.";
+    MALFORMED_RECIPE = "E0403", Input, "The text cannot be read as a recipe",
+        "The file cannot be read, is not TOML, or has keys or values that recipes do not have; line and column are \
+         given.",
+        "Write it as docs/recipes.md and docs/recipe.schema.json say.";
+    UNKNOWN_RECIPE = "E0404", Input, "There is no recipe of this name",
+        "A recipe is `samp`, `uniform:FORMAT`, or the path of a TOML file; where measurements decide the formats, \
+         only a file.",
+        "Correct the name or the path.";
+    MISPLACED_RECIPE = "E0412", Input, "The recipe says what it does not decide here",
+        "With --calib measurements decide the formats, so that a recipe has no rules then; without it no quality \
+         passes run, so that it has no `quality` then.",
+        "Remove the part that the error names, or add or leave out --calib.";
+    LOWERING_BUG = "E0701", Bug, "The planned graph lacks what the pipeline should have put there",
+        "samp's own passes left a graph that cannot become a program.",
+        "Please report it with the model's config.json and the command line.";
+    TRANSFORMS = "E0702", Input, "The transforms of a weight do not go with its sources, or are not known",
+        "The graph says to change a weight's values in a way that this samp does not know or that does not fit the \
+         tensors it is made of.",
+        "Correct the transforms in the graph's text; in a compile this is a bug in samp.";
+    OUTPUT_EXISTS = "E0710", Input, "The output is there and replacing it was not asked for",
+        "samp replaces no output unless it is told to.",
+        "Choose another output, or pass --force.";
+    NOT_REPLACEABLE = "E0711", Input, "The output is there, but it is not what the command writes",
+        "--force replaces a plan by a plan and an export by an export, and nothing else.",
+        "Remove it yourself, or choose another output.";
+    BAD_OUTPUT = "E0712", Input, "The output has no name or no parent folder",
+        "An output is a new folder in a folder that exists, since it is written beside its place and moved there.",
+        "Make the parent folder, or choose another output.";
+    LOCKED = "E0713", Environment, "Another process writes to the same output",
+        "A compile locks its output while it writes, so that two never mix their files.",
+        "Wait for the other, or choose another output.";
+    NO_SPACE = "E0714", Environment, "The disk has not enough space, or ran full",
+        "The size of the output is known before it is written and compared with what is free; other writers may \
+         fill the disk meanwhile. Finished tensors are kept.",
+        "Make room and run the same command: it continues. Or choose an output on another disk.";
+    TENSOR_MISMATCH = "E0715", Bug, "The specification and the checkpoint do not fit each other",
+        "A tensor that the plan asks for is not in the checkpoint in the shape that import found.",
+        "Please report it with the model's config.json and the command line.";
+    OUTLIER_STATISTICS = "E0716", Input, "A format needs activation statistics, and there are none",
+        "int8_outliers keeps the columns of channels with outliers in f16, and only calibration finds these.",
+        "Calibrate with --calib and int8_outliers in --formats, or use int8.";
+    ENCODE = "E0717", Input, "A tensor cannot be encoded in its format",
+        "The tensor has values that the format cannot hold, such as infinities or NaNs, or values beyond its range.",
+        "Choose another format for it. If the values are not finite, the checkpoint is damaged: fetch or save it \
+         again.";
+    PROBE = "E0718", Bug, "The probe of the new plan failed",
+        "Each plan is opened and run once before it is published, and this one failed. Its packed weights are kept, \
+         so that a mended samp does not begin anew.",
+        "Please report it with the model's config.json and the command line.";
+    INTERRUPTED = "E0719", Environment, "The work was asked to stop; it can be continued",
+        "The command was interrupted, by Ctrl-C or a signal. Finished tensors and measurements are kept.",
+        "Run the same command: it continues.";
+    IO = "E0720", Environment, "A file of the output could not be read or written",
+        "The system refused an operation on a file; the error says which, and the reason.",
+        "See to the permissions of the folder and to its disk, or choose another output; then run the same command.";
+    UNOPENABLE_PLAN = "E0721", Input, "The plan that is to be exported does not open",
+        "A plan is checked completely before it is exported, and this one is damaged or is none.",
+        "Ask `samp validate` what is wrong with it; compile it again.";
+    NOT_EXPORTABLE = "E0722", Input, "The plan that is to be exported lacks something",
+        "An export needs the model's config and names of tensors in the plan, which plans of older versions lack.",
+        "Compile the model again.";
+    MACHINE_CODE = "E0723", Environment, "The machine code of the kernels could not be made",
+        "A plan for a GPU holds machine code, which NVIDIA's compiler NVRTC makes. It is not installed, does not \
+         know the target, or refused a kernel.",
+        "Ask `samp doctor` whether NVRTC is found, and install what it names.";
+    NOT_ROUNDED = "E0724", Bug, "A tensor has transforms that only calibration carries out, and none was",
+        "samp decided on a change of a weight's values and did not carry it out.",
+        "Please report it with the model's config.json and the command line.";
+    UNREADABLE_DATA = "E0801", Input, "A data file cannot be read",
+        "The file is not there or the system refused to read it; the error says which.",
+        "Correct the path, or see to the file's permissions.";
+    NOT_UTF8 = "E0802", Input, "A data file is not UTF-8",
+        "Records are text in UTF-8; the error gives the offset of the first byte that is not.",
+        "Convert the file to UTF-8.";
+    NOT_A_RECORD = "E0803", Input, "A line or a row of a data file is not a record",
+        "A record has `text` or `messages`, and may have `stratum` and `weight`; the error says what this line has.",
+        "Mend the line that the error names.";
+    NO_RECORDS = "E0804", Input, "A data file has no records",
+        "The file is empty, or has blank lines only.",
+        "Give a file with records.";
+    LIMIT_OUT_OF_RANGE = "E0901", Input, "A limit of the plan is 0 or does not fit 32 bits",
+        "The context, the number of sequences and the tokens of a step are at least 1 and at most 2^32 − 1.",
+        "Give a number between these.";
+    OVER_BUDGET = "E0902", Refusal, "The weights of the plan exceed the budget",
+        "--budget says how many bytes the weights may take, and in these formats they take more. The table under \
+         the error shows where the bytes are.",
+        "Choose smaller formats with --recipe, or raise --budget.";
+    UNCALIBRATED_KV = "E0903", Input, "The KV cache is in fp8 with scale 1, since nothing was calibrated (warning)",
+        "Scales of an fp8 cache are measured on calibration data. Without it they are 1, and keys or values beyond \
+         448 saturate.",
+        "Measure the plan with `samp eval` before relying on it, calibrate with --calib, or keep f16.";
+    TIGHT_BUDGET = "E0904", Input, "The weights fit the budget, but not even one sequence beside them would (warning)",
+        "--budget is one of weights. If it is all the memory there is, the arena and the KV cache of one sequence \
+         at its longest do not fit beside them.",
+        "Lower --max-model-len or --max-num-batched-tokens, or choose a smaller --kv-cache-dtype.";
+    NO_CHAT_TEMPLATE = "E1001", Input, "Chat records were given for a checkpoint without a chat template",
+        "Records with `messages` become text by the checkpoint's chat template, and it has none.",
+        "Give the conversations as `text`, or add chat_template.jinja to the checkpoint.";
+    CHAT_TEMPLATE = "E1002", Input, "The chat template refuses the messages of a record, or cannot be used",
+        "The template raised an error (many refuse a system message, or roles that do not alternate), or is itself \
+         malformed.",
+        "Mend the record, or the checkpoint's template.";
+    TOKENIZER = "E1003", Input, "There is no tokenizer, or it fails",
+        "Calibration turns texts into tokens by the checkpoint's tokenizer.json, which is missing, damaged, or \
+         refused a text.",
+        "Save the tokenizer with the checkpoint, or mend the record that the error names.";
+    MIX = "E1004", Input, "A mix is malformed, or names strata that the data does not have",
+        "--mix gives strata and their parts of the tokens, such as code=0.7,prose=0.3.",
+        "Name strata of the data, each once, with positive parts.";
+    TOO_FEW_RECORDS = "E1005", Input, "There are too few records to calibrate on and to hold out",
+        "A calibration needs records to measure on and others to judge the result by.",
+        "Give more records, more --calib-tokens, or records to judge on with --audit.";
+    PARQUET = "E1006", Input, "A parquet file cannot be read",
+        "The file is damaged, is compressed in a way that is not supported, or this samp was built without parquet.",
+        "Write the file again with snappy, zstd or no compression, or write the records as JSON lines.";
+    CUT_RECORDS = "E1010", Input, "Records were cut (warning)",
+        "Records longer than --record-tokens or the context are used up to that length only.",
+        "Raise --record-tokens and --max-model-len, or split the records.";
+    SKIPPED_RECORDS = "E1011", Input, "Records were passed over (warning)",
+        "A record of fewer than two tokens predicts nothing and is left out.",
+        "Give longer records.";
+    STRATA_LEFT_OUT = "E1012", Input, "The mix leaves out strata of the data (warning)",
+        "Strata that --mix does not name are not calibrated on; the plan is judged on them all the same.",
+        "Name them in --mix if they are served.";
+    SHORT_STRATA = "E1013", Input, "Strata have fewer tokens than the mix asks for (warning)",
+        "All their records were taken, and their share of the calibration is smaller than declared.",
+        "Give more records of them, or lower --calib-tokens.";
+    OVERLAP = "E1014", Input, "Calibration and held-out records overlap (warning)",
+        "Records of the audit equal records of the calibration or share much of their text, so that the audited \
+         loss is too low.",
+        "Judge on records that are apart from the calibration's.";
+    FEW_HELD_OUT = "E1015", Input, "Strata have few held-out records (warning)",
+        "Intervals come of the spread over records, and of few records the spread is badly known.",
+        "Give more records, or more to judge on with --audit.";
+    UNLIKE_TRAFFIC = "E1016", Input, "A stratum is unlike the traffic (warning)",
+        "The tokens of a stratum of the calibration are distributed otherwise than those of --traffic; the error \
+         shows the tokens that differ most.",
+        "Calibrate on records drawn from the traffic.";
+    PROFILE = "E1101", Input, "A profile is not what was expected",
+        "The file cannot be read as a profile, is of another version, or was measured on another checkpoint, with \
+         other passes or in parts that do not belong together.",
+        "Measure this checkpoint again, with this samp and the options of the compile.";
+    MISSED_LIMITS = "E1102", Refusal, "The limits of loss cannot be kept, as the audit found",
+        "The plan was rounded and judged on held-out records, and its loss exceeds --max-loss, also after lowering \
+         the loss that was planned with.",
+        "Allow a larger --max-loss, more bytes, or give more held-out records (their number sets the interval).";
+    UNSEEN_STRATUM = "E1103", Input, "A stratum of the audit was not calibrated on (warning)",
+        "The audit has strata that the calibration does not have: how they fare was judged, but not minded.",
+        "Add records of these strata to the calibration data.";
+    NOT_FINITE = "E1104", Input, "A weight has values that are not finite, so that it cannot be calibrated",
+        "The tensor holds infinities or NaNs.",
+        "The checkpoint is damaged or its training diverged: fetch or save it again.";
+    UNKNOWN_STRATUM = "E1105", Input, "A loss limit names a stratum that is not held out",
+        "--max-loss STRATUM=X limits the loss of a stratum of the held-out records; the error lists those.",
+        "Name one of these strata.";
+    OTHER_DATA = "E1106", Input, "A profile was measured on other data, or does not say under which conditions (warning)",
+        "The profile is used as it is, although its calibration data differs from the compile's, or it is too old \
+         to say.",
+        "Measure again, unless the difference is meant.";
+}

@@ -1,34 +1,59 @@
-//! Stable codes of what the passes refuse or warn of. Each is declared here, once in the workspace, and means one thing.
+//! Stable codes of what the passes refuse or warn of. Each is declared once in the workspace and means one thing.
 
-/// No rule of the recipe matches a projection.
-pub const UNMATCHED_PROJECTION: &str = "E0401";
-/// A rule of the recipe matches no projection.
-pub const UNUSED_RULE: &str = "E0402";
-/// Members of one fused weight were given different formats.
-pub const MEMBERS_DISAGREE: &str = "E0405";
-/// A format does not divide the input channels of a weight.
-pub const COLUMN_MULTIPLE: &str = "E0406";
-/// Nothing is known of the outlier columns of a weight.
-pub const NO_OUTLIERS: &str = "E0407";
-/// Later rules decide for every projection that a rule matches (warning).
-pub const OVERRIDDEN_RULE: &str = "E0408";
-/// A measurement names a weight that the graph does not have.
-pub const UNKNOWN_WEIGHT: &str = "E0409";
-/// No assignment of formats satisfies the constraints.
-pub const INFEASIBLE: &str = "E0410";
-/// A matrix of the graph was not measured.
-pub const UNMEASURED: &str = "E0411";
-/// A weight that is to be split has a transform that is not known.
-pub const UNKNOWN_TRANSFORM: &str = "E0413";
-/// The target has no kernel for a kind of op.
-pub const NO_KERNEL_FOR_OP: &str = "E0501";
-/// No layout of a format serves every user of a weight.
-pub const NO_LAYOUT: &str = "E0502";
-/// The target has no kernel for the shape of an op.
-pub const NO_KERNEL_FOR_SHAPE: &str = "E0503";
-/// The residual stream cannot be rotated.
-pub const UNROTATED: &str = "E0504";
-/// Weights are plainly stored in two types, of which activations can have only one.
-pub const MIXED_ACTIVATIONS: &str = "E0505";
-/// A tensor of the most tokens does not fit 64-bit addresses.
-pub const ADDRESS_OVERFLOW: &str = "E0601";
+samp_abi::error_codes! {
+    UNMATCHED_PROJECTION = "E0401", Input, "No rule of the recipe matches a projection",
+        "A recipe decides the format of every projection of the model; the named ones are matched by no rule.",
+        "Put a first rule with the pattern \"*\" into the recipe: it decides for everything that is left.";
+    UNUSED_RULE = "E0402", Input, "A rule of the recipe matches no projection",
+        "A pattern that matches nothing is taken for a slip of the pen, since the weights that it was meant for \
+         would get another format in silence.",
+        "Correct the pattern (the error shows names of this model), or remove the rule.";
+    MEMBERS_DISAGREE = "E0405", Input, "Members of one fused weight were given different formats",
+        "Q, K and V, or gate and up, are stored as one weight here, and one weight has one format.",
+        "Give all members the same format.";
+    COLUMN_MULTIPLE = "E0406", Input, "A format does not divide the input channels of a weight",
+        "Formats with blocks need a number of input channels that their block divides.",
+        "Choose a format without blocks for this projection: f16, bf16, fp8_e4m3 or int8.";
+    NO_OUTLIERS = "E0407", Input, "Nothing is known of the outlier columns of a weight",
+        "int8_outliers keeps the columns of channels with outliers in f16, and which these are comes of \
+         measurements.",
+        "Use int8, or decide by measurements: --calib DATA with int8_outliers in --formats.";
+    OVERRIDDEN_RULE = "E0408", Input, "Later rules decide for every projection that a rule matches (warning)",
+        "The last rule that matches wins, so that a general rule after a special one makes the special one void.",
+        "Move the rule down, or remove it.";
+    UNKNOWN_WEIGHT = "E0409", Input, "A measurement names a weight that the graph does not have",
+        "The profile was measured on a model with other weights than the one that is compiled.",
+        "Measure this model, or compile the one that was measured.";
+    INFEASIBLE = "E0410", Refusal, "No assignment of formats satisfies the constraints",
+        "The solver proved that no choice of formats keeps all limits at once. The error says which limit lacks how \
+         much, and what the least is that each needs.",
+        "Widen a limit, or allow more --formats.";
+    UNMEASURED = "E0411", Input, "A matrix of the graph was not measured",
+        "Formats are chosen by measurements, and the profile has none of this weight, or none in a format that the \
+         target can run.",
+        "Merge the profiles of all layers, measure the whole model, or give other --formats.";
+    UNKNOWN_TRANSFORM = "E0413", Input, "A weight that is to be split has a transform that is not known",
+        "What is done to a fused weight is handed on to its members, for which each of its transforms has to be \
+         known.",
+        "Correct the transform in the graph's text; in a compile this is a bug in samp.";
+    NO_KERNEL_FOR_OP = "E0501", Input, "The target has no kernel for a kind of op",
+        "The model needs an operation that no kernel of this target computes.",
+        "Compile for another target; `samp doctor` lists those that this build knows.";
+    NO_LAYOUT = "E0502", Input, "No layout of a format serves every user of a weight",
+        "A weight is stored once, in one layout, and its users have no kernel for a common one.",
+        "Choose another format for the weight.";
+    NO_KERNEL_FOR_SHAPE = "E0503", Input, "The target has no kernel for the shape of an op",
+        "The target computes such operations, but not with these sizes or this format; the error names them.",
+        "Choose another format for it, or another target.";
+    UNROTATED = "E0504", Input, "The residual stream cannot be rotated",
+        "--quality rotate was asked for, and the stream is not used by norms, sums and linears alone, or its \
+         embedding is tied to the head, so that turning it would change what the model computes.",
+        "Leave out rotate; equalize evens out channels without it.";
+    MIXED_ACTIVATIONS = "E0505", Input, "Weights are stored in both f16 and bf16, of which activations can have only one",
+        "Activations are of one type throughout a model, and a weight in f16 or bf16 is exact only beside its own.",
+        "Choose the same format for both, or one of 8 bits or less for either.";
+    ADDRESS_OVERFLOW = "E0601", Input, "A tensor of the most tokens does not fit 64-bit addresses",
+        "The size of an activation is its width times --max-num-batched-tokens, and this product is beyond any \
+         machine.",
+        "Lower --max-num-batched-tokens.";
+}

@@ -6,9 +6,12 @@ mod calibration_args;
 pub mod commands;
 mod device_args;
 mod error_code;
+mod error_table;
 mod logits_file;
 mod output;
 mod plan_model;
 mod progress_bar;
 pub mod report;
 mod table;
+
+pub use error_table::error_table;

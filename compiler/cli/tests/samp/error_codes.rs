@@ -1,4 +1,4 @@
-//! Every error code is declared once in the workspace, in the `error_code.rs` of its crate, and is used.
+//! Every error code is declared once in the workspace, in the `error_code.rs` of its crate, is used and is explained.
 
 use std::{
     collections::BTreeMap,
@@ -37,9 +37,9 @@ fn codes(text: &str) -> Vec<String> {
     quoted.filter(is_code).map(str::to_owned).collect()
 }
 
-/// The name of the constant that a line declares.
+/// The name of the constant that a line of `error_codes!` declares.
 fn declared(line: &str) -> Option<&str> {
-    line.strip_prefix("pub const ")?.split_once(": &str = \"E").map(|(name, _)| name)
+    line.strip_prefix("    ")?.split_once(" = \"E").map(|(name, _)| name)
 }
 
 #[test]
@@ -70,12 +70,29 @@ fn every_error_code_is_declared_once_and_used() {
             assert!(texts.iter().any(uses), "{}: nothing gives {name}", path.display());
         }
     }
-    assert!(owners.len() > 100, "{} codes were found", owners.len());
+    let table: Vec<&str> = samp_cli::error_table().iter().map(|entry| entry.code).collect();
+    assert!(owners.keys().eq(table.iter()), "of {table:?}, these are declared: {:?}", owners.keys());
+}
+
+#[test]
+fn every_error_code_has_a_title_an_explanation_and_a_remedy_in_sentences() {
+    for entry in samp_cli::error_table() {
+        let well_formed = entry.code.len() == 5 && entry.code[1..].bytes().all(|b| b.is_ascii_digit());
+        assert!(well_formed && entry.code.starts_with('E'), "{}", entry.code);
+        assert!(!entry.title.ends_with('.') && entry.title.len() < 100, "{}: {}", entry.code, entry.title);
+        for text in [entry.explanation, entry.remedy] {
+            assert!(
+                text.ends_with('.') && text.len() >= 10 && !text.contains("  "),
+                "{}: {text}",
+                entry.code
+            );
+        }
+    }
 }
 
 #[test]
 fn a_code_that_is_spelled_out_is_found_but_not_in_comments_or_tests() {
     let text = "fn f() { g(\"E0999\") }\n// \"E0998\"\nlet x = (\"E09\", \"EXYZW\");\n#[cfg(test)]\nmod t { \"E0997\" }";
     assert_eq!(codes(text), ["E0999"]);
-    assert_eq!(declared("pub const IO: &str = \"E0720\";"), Some("IO"));
+    assert_eq!(declared("    IO = \"E0720\", Environment, \"A file\","), Some("IO"));
 }
