@@ -5,6 +5,8 @@
 //! character. Where the text ends before that, [`Detokenizer::finish`] gives what decoding all tokens at once gives:
 //! U+FFFD for the incomplete bytes, one for each where they are byte tokens.
 
+use std::ops::Deref;
+
 use crate::tokenizer::{SpecialTokens, Tokenizer, TokenizerError};
 
 /// Tokens kept as context. A character has at most four bytes and a token at least one, so that what eight tokens
@@ -12,17 +14,18 @@ use crate::tokenizer::{SpecialTokens, Tokenizer, TokenizerError};
 const CONTEXT_TOKENS: usize = 8;
 
 /// Turns a stream of tokens into a stream of text whose pieces, joined, are the decoding of all tokens at once.
-pub struct Detokenizer<'t> {
-    tokenizer: &'t Tokenizer,
+/// `T` is how it holds the tokenizer: `&Tokenizer` or `Arc<Tokenizer>`.
+pub struct Detokenizer<T> {
+    tokenizer: T,
     special: SpecialTokens,
     /// The last tokens, and how many bytes of their decoding have been given out.
     window: Vec<u32>,
     given: usize,
 }
 
-impl<'t> Detokenizer<'t> {
+impl<T: Deref<Target = Tokenizer>> Detokenizer<T> {
     /// An empty stream.
-    pub fn new(tokenizer: &'t Tokenizer, special: SpecialTokens) -> Detokenizer<'t> {
+    pub fn new(tokenizer: T, special: SpecialTokens) -> Detokenizer<T> {
         Detokenizer { tokenizer, special, window: vec![], given: 0 }
     }
 

@@ -3,7 +3,7 @@
 //! [`Completion`] is the state of one request apart from the engine, so that a server can drive many over one;
 //! [`generate`] drives one to its end.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 
 use samp_abi::plan::Plan;
 use samp_kernels::sample::{SampleRequest, SampledToken};
@@ -15,6 +15,7 @@ use crate::{
     error::EngineError,
     sample::{Sampled, Sampler, Sampling, SamplingError},
     sequence_id::SequenceId,
+    stop_texts::StopTexts,
     tokenizer::{SpecialTokens, Tokenizer, TokenizerError},
 };
 
@@ -93,11 +94,12 @@ impl Delta {
     }
 }
 
-/// A request on its way.
-pub struct Completion<'t> {
+/// A request on its way. `T` is how it holds the tokenizer: `&Tokenizer`, or `Arc<Tokenizer>` where it is to outlive the
+/// caller or to move to another thread.
+pub struct Completion<T> {
     request: Request,
     sampler: Sampler,
-    detokenizer: Option<Detokenizer<'t>>,
+    detokenizer: Option<Detokenizer<T>>,
     stops: StopTexts,
     ends: Vec<u32>,
     /// The prompt and the tokens so far.
@@ -106,13 +108,9 @@ pub struct Completion<'t> {
     finish: Option<Finish>,
 }
 
-impl<'t> Completion<'t> {
+impl<T: Deref<Target = Tokenizer>> Completion<T> {
     /// Checks a request against the plan.
-    pub fn new(
-        tokenizer: &'t Tokenizer,
-        plan: &Plan,
-        request: Request,
-    ) -> Result<Completion<'t>, GenerateError> {
+    pub fn new(tokenizer: T, plan: &Plan, request: Request) -> Result<Completion<T>, GenerateError> {
         let (tokens, limit) = (request.prompt.len(), plan.limits.max_context);
         if tokens == 0 {
             return Err(GenerateError::EmptyPrompt);
@@ -150,6 +148,11 @@ impl<'t> Completion<'t> {
         &self.history[self.request.prompt.len()..]
     }
 
+    /// The tokens that a sequence of its own lacks yet: at first the prompt, then the last token.
+    pub fn pending(&self) -> &[u32] {
+        if self.tokens().is_empty() { self.prompt() } else { &self.history[self.history.len() - 1..] }
+    }
+
     /// Why it ended, once it has.
     pub fn finish(&self) -> Option<Finish> {
         self.finish
@@ -170,6 +173,21 @@ impl<'t> Completion<'t> {
     pub fn accept_sampled(&mut self, sampled: Option<SampledToken>) -> Result<Delta, GenerateError> {
         let sampled = self.sampler.accept(sampled)?;
         self.append(sampled)
+    }
+
+    /// Appends what is pending to `sequence`, and chooses the next token: one more step of this request alone. Not to be
+    /// called after the end.
+    pub fn step(&mut self, engine: &mut Engine, sequence: SequenceId) -> Result<Delta, GenerateError> {
+        match self.sample_request() {
+            Some(request) => {
+                let sampled = engine.append_and_sample(sequence, self.pending(), request)?;
+                self.accept_sampled(sampled)
+            }
+            None => {
+                let logits = engine.append_tokens(sequence, self.pending(), Outputs::Last)?;
+                self.accept(logits.row(0))
+            }
+        }
     }
 
     fn append(&mut self, sampled: Sampled) -> Result<Delta, GenerateError> {
@@ -198,47 +216,9 @@ impl<'t> Completion<'t> {
         if self.stops.hit {
             self.finish = Some(Finish::Stop);
         } else {
-            text.push_str(&std::mem::take(&mut self.stops.held));
+            text.push_str(&self.stops.finish());
         }
         Ok(text)
-    }
-}
-
-/// Looks for stop texts in a stream, and holds back what may become one.
-struct StopTexts {
-    stops: Vec<String>,
-    held: String,
-    hit: bool,
-}
-
-impl StopTexts {
-    fn new(stops: Vec<String>) -> StopTexts {
-        StopTexts { stops, held: String::new(), hit: false }
-    }
-
-    /// Adds text; gives what can no longer be part of a stop text. After a hit nothing more comes.
-    fn push(&mut self, text: &str) -> String {
-        if self.hit {
-            return String::new();
-        }
-        self.held.push_str(text);
-        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop)).min() {
-            self.hit = true;
-            self.held.truncate(at);
-            return std::mem::take(&mut self.held);
-        }
-        let certain = self.held.len() - self.longest_beginning();
-        let rest = self.held.split_off(certain);
-        std::mem::replace(&mut self.held, rest)
-    }
-
-    /// Bytes of the longest end of the held text that begins a stop text.
-    fn longest_beginning(&self) -> usize {
-        let begins = |stop: &String| {
-            let ends = stop.char_indices().map(|(at, _)| at).rev();
-            ends.into_iter().find(|&at| self.held.ends_with(&stop[..at])).unwrap_or(0)
-        };
-        self.stops.iter().map(begins).max().unwrap_or(0)
     }
 }
 
@@ -270,7 +250,7 @@ pub fn generate(
 fn run(
     engine: &mut Engine,
     sequence: SequenceId,
-    mut completion: Completion<'_>,
+    mut completion: Completion<&Tokenizer>,
     mut on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
 ) -> Result<Generated, GenerateError> {
     let mut text = String::new();
@@ -292,41 +272,4 @@ fn run(
     }
     let tokens = completion.tokens().to_vec();
     Ok(Generated { text, tokens, finish: finish.unwrap_or(Finish::Cancelled) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn stream(stops: &[&str], pieces: &[&str]) -> (String, bool) {
-        let mut texts = StopTexts::new(stops.iter().map(|s| s.to_string()).collect());
-        let mut out: String = pieces.iter().map(|piece| texts.push(piece)).collect();
-        if !texts.hit {
-            out.push_str(&texts.held);
-        }
-        (out, texts.hit)
-    }
-
-    #[test]
-    fn stop_texts_are_found_across_pieces() {
-        assert_eq!(stream(&["END"], &["abc E", "N", "D tail"]), ("abc ".into(), true));
-        assert_eq!(stream(&["END"], &["abc E", "N", "d"]), ("abc ENd".into(), false));
-        assert_eq!(stream(&["aab"], &["a", "a", "a", "b"]), ("a".into(), true));
-        assert_eq!(stream(&["é!", "x"], &["caf", "é", "!"]), ("caf".into(), true));
-    }
-
-    proptest! {
-        /// However the text is cut, the result is the text up to the first stop text.
-        #[test]
-        fn pieces_do_not_matter(pieces in prop::collection::vec("[abé]{0,3}", 0..12), stop in "[abé]{1,3}") {
-            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-            let whole = pieces.concat();
-            let expected = match whole.find(&stop) {
-                Some(at) => (whole[..at].to_owned(), true),
-                None => (whole, false),
-            };
-            prop_assert_eq!(stream(&[&stop], &pieces), expected);
-        }
-    }
 }

@@ -4,8 +4,27 @@
 //! ragged batches of sequences; [`Tokenizer`], [`ChatTemplate`], [`Sampler`] and [`generate()`] turn text into tokens
 //! and back.
 //!
+//! [`Session`] puts these together for a program that embeds samp and shares a plan between threads.
+//!
 //! Never: MLIR or LLVM, the compiler, a network, or a decision about precision, fusion, kernels or memory: those
 //! the plan has made.
+//!
+//! # From another program
+//!
+//! - **One text at a time, from any thread:** a [`Session`] is `Send + Sync` and cheap to clone; each token of a
+//!   [`Generation`] takes the engine for itself, so that those of several threads advance in turns.
+//! - **Many sequences:** an [`Engine`] is `Send`, used by one thread at a time, and decodes one token of each sequence in a
+//!   step that reads the weights once: [`Completion::pending`] is what to append, [`Completion::accept`] takes the logits.
+//! - **Threads:** a session computes on threads of its own ([`SessionOptions::threads`]), an engine on those of the rayon
+//!   pool that calls it. Results depend on neither. After `fork` a child opens the plan anew.
+//! - **Memory:** weights are mapped read-only from the plan's files and shared by all who open it (a GPU has its own copy);
+//!   the KV cache is bounded by [`EngineOptions::kv_tokens`], and host memory is taken only as positions are filled.
+//!
+//! `runtime/examples/generate.rs` does both:
+//!
+//! ```ignore
+#![doc = include_str!("../examples/generate.rs")]
+//! ```
 
 pub mod batch;
 pub mod cache_dir;
@@ -22,6 +41,8 @@ pub mod plan;
 pub mod progress;
 pub mod sample;
 mod sequence_id;
+pub mod session;
+mod stop_texts;
 pub mod tokenizer;
 
 pub use batch::{Chunk, Logits, Outputs};
@@ -39,6 +60,7 @@ pub use plan::{Fault, OpenPlan, PlanError, open, open_staged, validate, validate
 pub use progress::{Progress, Silent};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};
 pub use sequence_id::SequenceId;
+pub use session::{Generation, Prompt, Session, SessionError, SessionOptions};
 pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};
 
 // Sizes in plans are 64-bit and become `usize` without further ado.

@@ -241,7 +241,7 @@ fn the_golden_probe_is_run_at_load() {
 fn engines_move_between_threads() {
     fn movable<T: Send>() {}
     movable::<Engine>();
-    movable::<samp_runtime::Completion<'static>>();
+    movable::<samp_runtime::Completion<Arc<samp_runtime::Tokenizer>>>();
     let plan = make(SAMP);
     let mut engine = plan.engine(DeviceKind::Cpu, None);
     let here = alone(&mut engine, &text(9, 1));

@@ -7,5 +7,6 @@ mod mutated_manifests;
 mod plan_files;
 mod sampling;
 mod seeds;
+mod session;
 mod support;
 mod text;

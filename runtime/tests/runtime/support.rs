@@ -73,6 +73,11 @@ impl TinyPlan {
         write_manifest(self.path(), &plan);
     }
 
+    /// Adds a file, and seals the manifest anew.
+    pub fn add(&self, name: &str, bytes: &[u8]) {
+        self.edit(|plan| add_file(plan, self.path(), name, bytes));
+    }
+
     pub fn engine(&self, device: DeviceKind, kv_tokens: Option<u64>) -> Engine {
         let plan = open(self.path()).unwrap_or_else(|e| panic!("{e}"));
         Engine::new(

@@ -1,0 +1,52 @@
+//! Why a session could not be opened, or could not do what it was asked.
+
+use crate::{
+    chat::ChatError, error::EngineError, generate::GenerateError, plan::PlanError, tokenizer::TokenizerError,
+};
+
+/// Why a session could not be opened, or could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// From the plan's check.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Another plan than was asked for.
+    #[error(
+        "expected the plan whose digest is {expected}, found {found}; open that plan, or ask for this digest"
+    )]
+    Digest {
+        /// What was asked for.
+        expected: String,
+        /// The plan's own.
+        found: String,
+    },
+    /// No threads to compute with.
+    #[error("0 threads compute nothing; give 1 or more, or leave it to the number of cores")]
+    NoThreads,
+    /// The system gave no threads.
+    #[error("the threads of the session could not be started: {0}; ask for fewer")]
+    Threads(String),
+    /// A conversation for a model that has no chat template.
+    #[error("this model has no chat template; give its prompt as text")]
+    NoChatTemplate,
+    /// Threads and devices do not follow a process into its child.
+    #[error("the session was opened before this process was forked; open the plan again in the child")]
+    Forked,
+    /// An earlier call panicked while it held the engine.
+    #[error(
+        "an earlier call on this session failed with a defect of samp; open the plan again, and report it"
+    )]
+    Failed,
+    /// From the engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// From the generation.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// From the tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// From the chat template.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+}

@@ -1,0 +1,220 @@
+//! A session: a plan with everything that makes text of it, for programs that embed samp and share it between threads.
+//!
+//! An [`Engine`] is one thread's; a [`Session`] is any number's. Each call, and each token of a [`Generation`], takes the
+//! engine for itself and leaves it again, so that generations of several threads advance in turns, each in a sequence of
+//! its own. Whoever wants many sequences in one step has an engine take them
+//! ([`Engine::step`](crate::Engine::step)).
+
+mod error;
+mod generation;
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+pub use error::SessionError;
+pub use generation::Generation;
+
+use crate::{
+    batch::{Logits, Outputs},
+    chat::{ChatTemplate, Message},
+    device::DeviceKind,
+    engine::{Engine, EngineOptions},
+    generate::{Completion, Delta, Finish, Generated, Request},
+    plan::OpenPlan,
+    tokenizer::{AddSpecial, Tokenizer, TokenizerError},
+};
+
+/// What the opener of a session chooses.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// Where to execute; `None` is the device that the plan is for.
+    pub device: Option<DeviceKind>,
+    /// Threads of the session's own that compute; `None` is one for each core.
+    pub threads: Option<usize>,
+    /// The digest that the plan must have, 64 hex digits; `None` takes any.
+    pub digest: Option<String>,
+    /// How the engine is made.
+    pub engine: EngineOptions,
+}
+
+/// What is to be continued.
+#[derive(Clone, Copy, Debug)]
+pub enum Prompt<'a> {
+    /// A text, to which the tokens that begin texts are added.
+    Text(&'a str),
+    /// A conversation to answer, written by the model's chat template.
+    Chat(&'a [Message]),
+    /// Tokens as they are.
+    Tokens(&'a [u32]),
+}
+
+/// A plan that is loaded on a device, with its tokenizer and its chat template. A clone is another handle to the same: the
+/// plan is let go with the last handle and the last [`Generation`].
+#[derive(Clone)]
+pub struct Session(Arc<Shared>);
+
+struct Shared {
+    plan: Arc<OpenPlan>,
+    engine: Mutex<Engine>,
+    tokenizer: Result<Arc<Tokenizer>, TokenizerError>,
+    chat: Option<ChatTemplate>,
+    threads: ThreadPool,
+    process: u32,
+}
+
+impl Session {
+    /// Opens the plan in `dir`, checks every byte of it, loads it, and runs its golden probe.
+    pub fn open(dir: impl AsRef<Path>, options: SessionOptions) -> Result<Session, SessionError> {
+        let threads = own_threads(options.threads)?;
+        let dir = dir.as_ref();
+        let (plan, engine) = outside_of_pools(|| threads.install(|| load(dir, &options)))?;
+        let tokenizer = match Tokenizer::from_plan(&plan) {
+            Ok(tokenizer) => Ok(Arc::new(tokenizer)),
+            // Without one, tokens still go in and come out.
+            Err(missing @ TokenizerError::Missing) => Err(missing),
+            Err(error) => return Err(error.into()),
+        };
+        let chat = ChatTemplate::from_plan(&plan)?;
+        let engine = Mutex::new(engine);
+        let process = std::process::id();
+        Ok(Session(Arc::new(Shared { plan, engine, tokenizer, chat, threads, process })))
+    }
+
+    /// The plan that it executes.
+    pub fn plan(&self) -> &OpenPlan {
+        &self.0.plan
+    }
+
+    /// The plan's tokenizer, if it carries one.
+    pub fn tokenizer(&self) -> Result<&Arc<Tokenizer>, TokenizerError> {
+        self.0.tokenizer.as_ref().map_err(Clone::clone)
+    }
+
+    /// The plan's chat template, if it carries one.
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.0.chat.as_ref()
+    }
+
+    /// The tokens of a prompt, which are the `prompt` of a [`Request`].
+    pub fn encode(&self, prompt: Prompt<'_>) -> Result<Vec<u32>, SessionError> {
+        match prompt {
+            Prompt::Tokens(tokens) => Ok(tokens.to_vec()),
+            Prompt::Text(text) => Ok(self.tokenizer()?.encode(text, AddSpecial::Yes)?),
+            Prompt::Chat(messages) => {
+                let template = self.chat_template().ok_or(SessionError::NoChatTemplate)?;
+                // The template writes its own start token.
+                Ok(self.tokenizer()?.encode(&template.render(messages, true)?, AddSpecial::No)?)
+            }
+        }
+    }
+
+    /// Begins to generate in a sequence of its own; nothing is computed before the first token is asked for.
+    pub fn stream(&self, request: Request) -> Result<Generation, SessionError> {
+        let completion = Completion::new(self.tokenizer()?.clone(), self.plan().manifest(), request)?;
+        let sequence = self.with_engine(Engine::create)??;
+        Ok(Generation::new(self.clone(), completion, sequence))
+    }
+
+    /// Generates to the end; `on_delta` sees every token as it comes, on the caller's thread, and may break off.
+    pub fn generate(
+        &self,
+        request: Request,
+        mut on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
+    ) -> Result<Generated, SessionError> {
+        let mut generation = self.stream(request)?;
+        let mut text = String::new();
+        let mut finish = None;
+        while let Some(delta) = generation.next().transpose()? {
+            text.push_str(&delta.text);
+            if on_delta(&delta).is_break() {
+                finish = Some(Finish::Cancelled);
+                break;
+            }
+        }
+        let finish = generation.finish().or(finish).unwrap_or(Finish::Cancelled);
+        Ok(Generated { text, tokens: generation.tokens().to_vec(), finish })
+    }
+
+    /// The logits of the token after each of `tokens`, `[tokens, vocab]`, in a sequence of its own.
+    pub fn logits(&self, tokens: &[u32]) -> Result<Logits, SessionError> {
+        let logits = self.with_engine(|engine| {
+            let sequence = engine.create()?;
+            let logits = engine.append_tokens(sequence, tokens, Outputs::All);
+            engine.release(sequence);
+            logits
+        })?;
+        Ok(logits?)
+    }
+
+    /// Has the engine to itself for some work, which runs on the session's threads.
+    pub fn with_engine<R: Send>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> R + Send,
+    ) -> Result<R, SessionError> {
+        let shared = &*self.0;
+        if std::process::id() != shared.process {
+            return Err(SessionError::Forked);
+        }
+        outside_of_pools(|| {
+            let mut engine: MutexGuard<'_, Engine> =
+                shared.engine.lock().map_err(|_| SessionError::Failed)?;
+            let engine = &mut *engine;
+            Ok(shared.threads.install(|| work(engine)))
+        })
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.debug_struct("Session").field("plan", &self.plan().dir()).finish_non_exhaustive()
+    }
+}
+
+/// Threads that belong to one session: none is shared with the embedding program, or survives in a forked process without
+/// being there.
+fn own_threads(count: Option<usize>) -> Result<ThreadPool, SessionError> {
+    if count == Some(0) {
+        return Err(SessionError::NoThreads);
+    }
+    ThreadPoolBuilder::new()
+        .num_threads(count.unwrap_or(0))
+        .thread_name(|index| format!("samp-{index}"))
+        .build()
+        .map_err(|error| SessionError::Threads(error.to_string()))
+}
+
+fn load(dir: &Path, options: &SessionOptions) -> Result<(Arc<OpenPlan>, Engine), SessionError> {
+    let plan = Arc::new(crate::plan::open(dir)?);
+    let found = &plan.manifest().digest;
+    if let Some(expected) = options.digest.as_ref().filter(|expected| *expected != found) {
+        return Err(SessionError::Digest { expected: expected.clone(), found: found.clone() });
+    }
+    let device = options.device.unwrap_or_else(|| default_device(&plan));
+    let engine = Engine::new(plan.clone(), device, options.engine)?;
+    Ok((plan, engine))
+}
+
+fn default_device(plan: &OpenPlan) -> DeviceKind {
+    match plan.manifest().target {
+        samp_abi::TargetName::Cpu => DeviceKind::Cpu,
+        #[cfg(feature = "cuda")]
+        _ => DeviceKind::Cuda,
+        #[cfg(not(feature = "cuda"))]
+        _ => DeviceKind::Reference,
+    }
+}
+
+/// Runs `work` on a thread of no pool. A pool's thread takes up other work while it waits for another pool: that work may
+/// want the engine that this thread holds.
+fn outside_of_pools<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_none() {
+        return work();
+    }
+    let done = std::thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
