@@ -27,7 +27,7 @@ test: setup
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --workspace --locked --features "$(FEATURES)"; \
 	else \
-	  cargo test --workspace --locked --lib --bins --tests --features "$(FEATURES)"; \
+	  cargo test --workspace --locked --lib --bins --tests --examples --features "$(FEATURES)"; \
 	fi
 
 setup:

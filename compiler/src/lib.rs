@@ -16,6 +16,16 @@
 //! # }
 //! ```
 //!
+//! `compiler/examples/compile.rs` hears of the progress as well:
+//!
+//! ```ignore
+#![doc = include_str!("../examples/compile.rs")]
+//! ```
+//!
+//! A [`CompileRequest`] is plain data, `Send + Sync`; [`compile()`] blocks, computes on the rayon pool that calls it, and may
+//! run on several threads at a time where the plans differ. Emission keeps tensors of at most
+//! [`EmissionRequest::memory_budget`](compile::EmissionRequest::memory_budget) bytes in memory, beside the mapped checkpoint.
+//!
 //! With [`Precision::Calibrated`] measurements on data decide the formats. The modules, each of which uses those before it:
 //! [`import`] reads a checkpoint; [`lower`] runs the passes and gives the specification of a plan; [`certificate`] is what
 //! is known of a plan's precision; [`emit`] writes plans; [`quantize`] measures, searches and rounds; [`mod@compile`] runs
