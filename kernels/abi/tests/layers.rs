@@ -30,6 +30,8 @@ const LAYERS: &[Layer] = &[
         "samp-gpu-bench",
         &["samp-abi", "samp-kernels", "samp-kernel-cases", "samp-nvrtc", "samp-runtime", "samp-emulator"],
     ),
+    on(5, "samp-c", &["samp-runtime"]),
+    on(5, "samp-python", &["samp-runtime"]),
     on(
         5,
         "samp-compiler",
@@ -62,6 +64,8 @@ const NEVER: &[(&str, &[&str])] = &[
     ("samp-emulator", &["melior", "mlir-sys", "cudarc", "tokio", "samp-kernel-cases"]),
     ("samp-runtime", &["melior", "mlir-sys", "tokio", "samp-kernel-cases"]),
     ("samp-gpu-bench", &["melior", "mlir-sys", "tokio"]),
+    ("samp-c", &["melior", "mlir-sys", "tokio", "pyo3", "samp-passes", "samp-kernel-cases"]),
+    ("samp-python", &["melior", "mlir-sys", "tokio", "samp-passes", "samp-kernel-cases"]),
     ("samp-ir", &["cudarc", "memmap2"]),
     ("samp-passes", &["cudarc", "memmap2", "tokio"]),
     ("samp-compiler", &["tokio", "samp-kernel-cases"]),
