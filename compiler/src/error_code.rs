@@ -122,6 +122,10 @@ samp_abi::error_codes! {
     NOT_ROUNDED = "E0724", Bug, "A tensor has transforms that only calibration carries out, and none was",
         "samp decided on a change of a weight's values and did not carry it out.",
         "Please report it with the model's config.json and the command line.";
+    FOREIGN_FILES = "E0725", Input, "The output is what the command writes, and holds files that it did not write",
+        "--force would delete them with the old output. Files that file managers make anew, and the signature of an \
+         old plan, do not count.",
+        "Move them away, or choose another output.";
     UNREADABLE_DATA = "E0801", Input, "A data file cannot be read",
         "The file is not there or the system refused to read it; the error says which.",
         "Correct the path, or see to the file's permissions.";
@@ -213,4 +217,8 @@ samp_abi::error_codes! {
         "The profile is used as it is, although its calibration data differs from the compile's, or it is too old \
          to say.",
         "Measure again, unless the difference is meant.";
+    NAME = "E1401", Input, "The name that was given for a checkpoint cannot be shown",
+        "A plan's name for its checkpoint is shown on terminals and pages as it is, so that it is short and has no \
+         characters that control them.",
+        "Give another --name, or leave it out to have the folder's name.";
 }

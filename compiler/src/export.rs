@@ -5,7 +5,12 @@
 //!
 //! Never: a computation on the weights beyond decoding them.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
 
 use rayon::prelude::*;
 use samp_abi::plan::{Tensor, TensorId};
@@ -20,15 +25,17 @@ use crate::{
         disk::DiskSpace,
         error::During,
         manifest::TOOL,
-        staging::{OutputKind, Staging, write_synced},
+        output_kind::{OutputKind, files_named},
+        staging::{Staging, write_synced},
     },
-    import::{ModelConfig, RopeScaling, parse_config},
+    import::{CARRIED_FILES, INDEX_FILE, ModelConfig, RopeScaling, parse_config},
     lower::DEFAULT_FILE_BYTES,
 };
 
 /// Says which plan an exported checkpoint came from, and that it may be replaced by another export.
 pub const EXPORT_FILE: &str = "samp-export.json";
-const CHECKPOINT: OutputKind = OutputKind { name: "a checkpoint that samp exported", marker: EXPORT_FILE };
+const CHECKPOINT: OutputKind =
+    OutputKind { name: "a checkpoint that samp exported", marker: EXPORT_FILE, own: export_files };
 const CONFIG: &str = "config.json";
 /// Files of a plan that belong to the plan alone.
 const PLAN_ONLY: [&str; 4] = ["plan.mlir", "certificate.json", "golden.json", CONFIG];
@@ -66,7 +73,11 @@ pub struct Exported {
 /// Writes the effective weights of the plan in `plan` as a Hugging Face checkpoint. The plan is checked whole before;
 /// on any error nothing stands at the target.
 pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
-    let plan = samp_runtime::open(plan)?;
+    export_plan(&samp_runtime::open(plan)?, options)
+}
+
+/// The same for a plan that is open.
+pub fn export_plan(plan: &OpenPlan, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
     let shards = shards(&plan.manifest().tensors, options.max_file_bytes);
     let bytes = shards.iter().map(|shard| shard.bytes).sum();
     let space = DiskSpace { target: options.out.into(), bytes };
@@ -75,7 +86,7 @@ pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, E
     let written = staging
         .keep_only(&[])
         .and_then(|()| space.check(&out, false))
-        .and_then(|()| write(&plan, &shards, &out, options))
+        .and_then(|()| write(plan, &shards, &out, options))
         .and_then(|()| count(&out))
         .map_err(|error| space.explain(error, &out));
     options.progress.end();
@@ -87,6 +98,14 @@ pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, E
             Err(error)
         }
     }
+}
+
+/// The files of an export, by the names that exports use.
+fn export_files(folder: &Path) -> io::Result<BTreeSet<String>> {
+    let mut own = BTreeSet::from([EXPORT_FILE, INDEX_FILE].map(str::to_owned));
+    own.extend(CARRIED_FILES.map(str::to_owned));
+    own.extend(files_named(folder, "model", ".safetensors")?);
+    Ok(own)
 }
 
 /// The files that were written, and their bytes.
@@ -142,7 +161,7 @@ fn write(
     }
     let manifest = plan.manifest();
     if shards.len() > 1 {
-        write_json(&out.join("model.safetensors.index.json"), &index(&manifest.tensors, shards))?;
+        write_json(&out.join(INDEX_FILE), &index(&manifest.tensors, shards))?;
     }
     write_json(&out.join(CONFIG), &config(plan)?)?;
     for file in manifest.files.iter().filter(|file| !PLAN_ONLY.contains(&file.path.as_str())) {

@@ -56,12 +56,23 @@ pub use error::{EngineError, GoldenError};
 pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate};
 pub use kv::{KvUsage, OutOfPages};
 pub use library_panic::{LibraryError, catch_library_panic};
-pub use plan::{Fault, OpenPlan, PlanError, open, open_staged, validate, validate_manifest};
+pub use plan::{
+    Fault, OpenPlan, PlanError, PublicKey, PublicKeyError, SignatureError, named_files, open, open_staged,
+    unnamed_entries, validate, validate_manifest,
+};
 pub use progress::{Progress, Silent};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};
 pub use sequence_id::SequenceId;
 pub use session::{Generation, Prompt, Session, SessionError, SessionOptions};
 pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};
+
+/// The optional features of this build.
+pub const FEATURES: &[&str] = match (cfg!(feature = "cuda"), cfg!(feature = "emulate")) {
+    (true, true) => &["cuda", "emulate"],
+    (true, false) => &["cuda"],
+    (false, true) => &["emulate"],
+    (false, false) => &[],
+};
 
 // Sizes in plans are 64-bit and become `usize` without further ado.
 const _: () = assert!(usize::BITS == 64, "samp-runtime needs a 64-bit machine");

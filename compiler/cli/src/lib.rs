@@ -7,11 +7,13 @@ pub mod commands;
 mod device_args;
 mod error_code;
 mod error_table;
+mod identity;
 mod logits_file;
 mod output;
 mod plan_model;
 mod progress_bar;
 pub mod report;
 mod table;
+mod version;
 
 pub use error_table::error_table;

@@ -21,6 +21,8 @@ use crate::{
 pub struct CompileRequest {
     /// A checkpoint's directory; a `config.json` alone serves everything short of weights.
     pub model: PathBuf,
+    /// What the plan calls the checkpoint; `None` is its folder's name.
+    pub name: Option<String>,
     /// The machine that the plan is for.
     pub target: TargetName,
     /// How the formats are decided.
@@ -86,6 +88,7 @@ impl CompileRequest {
     pub fn new(model: impl Into<PathBuf>, target: TargetName, precision: Precision) -> CompileRequest {
         CompileRequest {
             model: model.into(),
+            name: None,
             target,
             precision,
             kv: None,

@@ -38,7 +38,8 @@ pub struct Loaded<'a> {
 impl<'a> Loaded<'a> {
     /// Opens the request's model and reads its calibration data.
     pub fn open(request: &'a CompileRequest) -> Result<Loaded<'a>, CompileError> {
-        let source = ModelSource::open(&request.model)?;
+        let mut source = ModelSource::open(&request.model)?;
+        request.name.as_deref().map_or(Ok(()), |name| source.rename(name))?;
         let data = match &request.precision {
             Precision::Recipe(_) => None,
             Precision::Calibrated(calibration) => {

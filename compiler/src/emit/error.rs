@@ -68,6 +68,20 @@ pub enum EmitError {
         /// What would be replaced.
         expected: &'static str,
     },
+    /// The target is what this command writes, and holds what it did not write.
+    #[error(
+        "{path} is {expected} and holds what is not its own: {}; --force would delete that: move it away, or choose \
+         another output",
+        shown(foreign)
+    )]
+    ForeignFiles {
+        /// Where the output was to go.
+        path: PathBuf,
+        /// What would be replaced.
+        expected: &'static str,
+        /// What would be lost, relative to `path`.
+        foreign: Vec<String>,
+    },
     /// The target has no name or no parent folder.
     #[error("{0} cannot be an output folder: {1}")]
     BadTarget(PathBuf, &'static str),
@@ -156,6 +170,7 @@ impl EmitError {
         match self {
             EmitError::Exists(_) => error_code::OUTPUT_EXISTS,
             EmitError::NotReplaceable { .. } => error_code::NOT_REPLACEABLE,
+            EmitError::ForeignFiles { .. } => error_code::FOREIGN_FILES,
             EmitError::BadTarget(..) => error_code::BAD_OUTPUT,
             EmitError::Locked(_) => error_code::LOCKED,
             EmitError::NoSpace { .. } => error_code::NO_SPACE,
@@ -178,6 +193,15 @@ impl EmitError {
         use EmitError::{Interrupted, Io, NoSpace, Probe};
         matches!(self, Interrupted | Probe(_) | NoSpace { begun: true, .. } | Io { .. })
     }
+}
+
+/// The first few names, and how many more there are.
+fn shown(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let first: Vec<String> = names.iter().take(SHOWN).map(|name| name.escape_debug().to_string()).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    first.join(", ") + &more
 }
 
 /// Adds what was tried on which file to an I/O error.

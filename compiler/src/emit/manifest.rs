@@ -21,7 +21,8 @@ use super::{
 use crate::import::{CarriedFile, FileIdentity};
 use crate::lower::PlanSpec;
 
-/// The tool that plans are stamped with.
+/// The tool that plans are stamped with. Which commit it was built of is left out: plans of one version are the same
+/// bytes.
 pub(crate) const TOOL: &str = concat!("samp ", env!("CARGO_PKG_VERSION"));
 
 /// A manifest that grows with the files of the plan.
@@ -62,6 +63,7 @@ impl Manifest {
             weights: placed.files.clone(),
             files: vec![],
             provenance: Provenance {
+                name: spec.name.clone(),
                 tool: TOOL.into(),
                 recipe: spec.recipe.clone(),
                 sources: sources.iter().map(source).collect(),

@@ -16,6 +16,7 @@ mod journal;
 mod machine_code;
 pub(crate) mod manifest;
 mod memory;
+pub(crate) mod output_kind;
 mod pack;
 pub(crate) mod staging;
 mod weight_files;
@@ -34,8 +35,9 @@ use self::{
     journal::Journal,
     manifest::Manifest,
     memory::{MemoryGate, workers},
+    output_kind::PLAN,
     pack::{PackedWeights, Packing},
-    staging::{PLAN, Staging},
+    staging::Staging,
     weight_files::WeightFiles,
 };
 use crate::{

@@ -19,20 +19,10 @@ use std::{
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::error::{During, EmitError};
-
-/// What is written, and so what `--force` may replace: a folder that holds `marker`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OutputKind {
-    /// For people, such as `a compiled plan`.
-    pub name: &'static str,
-    /// A file that every such folder holds and no other does.
-    pub marker: &'static str,
-}
-
-/// A compiled plan.
-pub(crate) const PLAN: OutputKind =
-    OutputKind { name: "a compiled plan", marker: samp_abi::plan::MANIFEST_FILE };
+use super::{
+    error::{During, EmitError},
+    output_kind::OutputKind,
+};
 
 /// The folder that is being written, locked against other processes.
 #[derive(Debug)]
@@ -166,10 +156,18 @@ fn refuse_existing(target: &Path, kind: OutputKind, force: bool) -> Result<(), E
         return Err(EmitError::Exists(target.into()));
     }
     let empty = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
-    if found.is_dir() && (target.join(kind.marker).is_file() || empty()) {
+    if found.is_dir() && empty() {
         return Ok(());
     }
-    Err(EmitError::NotReplaceable { path: target.into(), expected: kind.name })
+    let path = || target.to_path_buf();
+    if !found.is_dir() || !target.join(kind.marker).is_file() {
+        return Err(EmitError::NotReplaceable { path: path(), expected: kind.name });
+    }
+    let foreign = kind.foreign(target).during("listing", target)?;
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(EmitError::ForeignFiles { path: path(), expected: kind.name, foreign })
 }
 
 /// Takes the lock. The folder may be removed by the process that held it while this one waits at the door, so the

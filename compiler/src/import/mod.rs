@@ -12,6 +12,7 @@ mod dimensions;
 mod findings;
 mod graph;
 mod json;
+mod name;
 mod rope;
 mod rope_config;
 mod shard;
@@ -28,6 +29,7 @@ pub use carried::{CARRIED_FILES, CarriedFile, check_text};
 pub use checkpoint::{Checkpoint, INDEX_FILE, SINGLE_FILE, parse_index};
 pub use config::{IRRELEVANT, ModelConfig, parse_config};
 pub use graph::build_graph;
+pub(crate) use name::check_name;
 pub use rope::{RopeConfig, RopeScaling};
 pub use shard::{FileIdentity, TensorEntry, parse_safetensors};
 pub use source_rows::SourceRows;
@@ -38,6 +40,8 @@ const CONFIG: &str = "config.json";
 /// A checkpoint whose every tensor is bound.
 #[derive(Debug)]
 pub struct Import {
+    /// What the checkpoint is called; `None` where its path has no name.
+    pub name: Option<String>,
     /// What `config.json` says.
     pub config: ModelConfig,
     /// The weights, mapped where they lie.
@@ -59,7 +63,7 @@ pub fn import(dir: &Path) -> Result<Import, Diagnostic> {
     if !eos.is_empty() {
         config.model.eos_token_ids = eos;
     }
-    Ok(Import { config, checkpoint, files, warnings })
+    Ok(Import { name: name::name_of(dir), config, checkpoint, files, warnings })
 }
 
 /// Imports a `config.json` alone: enough for the graph, its sizes and its costs.

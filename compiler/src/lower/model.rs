@@ -101,6 +101,18 @@ impl ModelSource {
         }
     }
 
+    /// Calls the checkpoint otherwise than its folder. Plans have names, and a `config.json` alone gives none.
+    ///
+    /// # Errors
+    /// The name cannot be shown.
+    pub fn rename(&mut self, name: &str) -> Result<(), Diagnostic> {
+        import::check_name(name)?;
+        if let ModelSource::Checkpoint(import) = self {
+            import.name = Some(name.into());
+        }
+        Ok(())
+    }
+
     /// The checkpoint with its weights, if there is one.
     pub fn import(&self) -> Option<&Import> {
         match self {
@@ -193,11 +205,13 @@ fn plan_spec(
     inputs: &PipelineInputs,
 ) -> Result<PlanSpec, Diagnostic> {
     let carried = source.import().map_or(&[][..], |import| &import.files);
+    let name = source.import().and_then(|import| import.name.as_deref());
     let inputs = LowerInputs {
         target: inputs.target,
         model: &inputs.model,
         limits: inputs.limits,
         kv: &inputs.kv,
+        name,
         recipe,
         carried,
     };

@@ -32,6 +32,8 @@ pub(super) struct LowerInputs<'a> {
     pub limits: Limits,
     /// How keys and values are kept.
     pub kv: &'a KvCache,
+    /// What the checkpoint is called.
+    pub name: Option<&'a str>,
     /// The recipe as given.
     pub recipe: &'a str,
     /// Files of the checkpoint that the plan carries along.
@@ -81,6 +83,7 @@ pub(super) fn lower(
         arena_bytes: attribute(module, "samp.arena_bytes")?,
         tensors: lowering.tensors,
         mlir: module.to_string(),
+        name: inputs.name.map(str::to_owned),
         recipe: inputs.recipe.into(),
         rounded: None,
         carried: inputs.carried.to_vec(),

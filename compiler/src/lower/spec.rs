@@ -32,6 +32,9 @@ pub struct PlanSpec {
     pub tensors: Vec<TensorSpec>,
     /// The planned graph as MLIR text.
     pub mlir: String,
+    /// What the checkpoint is called. No weight depends on it, so that an interrupted compile continues under another.
+    #[serde(skip)]
+    pub name: Option<String>,
     /// The recipe as given: a built-in name or the TOML text.
     pub recipe: String,
     /// Names the rounded weights that tensors with transforms are taken from; `None` where there are none.

@@ -49,7 +49,6 @@ pub enum Fault {
     FileMissing,
     FileKind,
     FilePath,
-    FileUnknown,
     FileSize,
     FileHash,
     ManifestMalformed,
@@ -110,9 +109,6 @@ impl Fault {
                 ("file_kind", "it is not a regular file", "replace links by the files themselves")
             }
             Fault::FilePath => ("file_path", "the path is not a plain one inside the plan", COMPILE_AGAIN),
-            Fault::FileUnknown => {
-                ("file_unknown", "the manifest does not name it", "remove it from the plan")
-            }
             Fault::FileSize => ("file_size", "its size is wrong", COPY_AGAIN),
             Fault::FileHash => ("file_hash", "its bytes do not match their hash", COPY_AGAIN),
             Fault::ManifestMalformed => ("manifest_malformed", "it is not a plan manifest", COPY_AGAIN),

@@ -16,8 +16,8 @@ use super::fault::{Fault, Findings, Place};
 /// Files beside the weights are read whole; larger ones than this are refused.
 const MAX_PLAIN_BYTES: u64 = 1 << 30;
 
-/// Checks that every path is plain and named once, and gives all of them, the manifest's included.
-pub(super) fn check_paths(plan: &Plan, findings: &mut Findings) -> BTreeSet<String> {
+/// Checks that every path is plain and named once.
+pub(super) fn check_paths(plan: &Plan, findings: &mut Findings) {
     let mut paths = BTreeSet::from([MANIFEST_FILE.to_owned()]);
     for (index, file) in plan.weights.iter().enumerate() {
         let expected = weights_file_name(index, plan.weights.len());
@@ -30,7 +30,6 @@ pub(super) fn check_paths(plan: &Plan, findings: &mut Findings) -> BTreeSet<Stri
         place.check(is_plain(&file.path), Fault::FilePath, "names joined by `/`", &file.path);
         place.check(paths.insert(file.path.clone()), Fault::FilePath, "a path named once", &file.path);
     }
-    paths
 }
 
 /// Whether a path consists of names only, written in the one way that directory listings give.
@@ -38,40 +37,6 @@ fn is_plain(path: &str) -> bool {
     let names = || path.split('/');
     names().all(|n| !n.is_empty() && n != "." && n != ".." && !n.contains(['\\', '\0']))
         && Path::new(path).components().all(|c| matches!(c, Component::Normal(_)))
-}
-
-/// Reports everything in `dir` that is not among `paths`.
-pub(super) fn check_unknown(dir: &Path, paths: &BTreeSet<String>, findings: &mut Findings) {
-    let folders: BTreeSet<&str> =
-        paths.iter().flat_map(|p| p.match_indices('/').map(|(at, _)| &p[..at])).collect();
-    let mut pending = vec![String::new()];
-    while let Some(folder) = pending.pop() {
-        let listed = fs::read_dir(dir.join(&folder)).and_then(|entries| {
-            entries
-                .map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned()))
-                .collect::<Result<Vec<_>, _>>()
-        });
-        let mut names = match listed {
-            Ok(names) => names,
-            Err(error) => {
-                findings.at(&folder, "directory").wrong(Fault::Io, "a directory that can be listed", error);
-                continue;
-            }
-        };
-        names.sort();
-        for name in names {
-            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            if folders.contains(path.as_str()) {
-                pending.push(path);
-            } else if !paths.contains(&path) {
-                findings.at(&path, "file").wrong(
-                    Fault::FileUnknown,
-                    "only files that the manifest names",
-                    "it",
-                );
-            }
-        }
-    }
 }
 
 /// A file that is open, as long as it was then.

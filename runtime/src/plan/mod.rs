@@ -2,7 +2,8 @@
 //!
 //! [`open`] gives a plan that the devices may trust without looking again, or the first fault; [`validate`] gives
 //! every fault. Nothing that a file says is trusted: sizes are bounded before memory is taken, files are measured
-//! before they are mapped, and arithmetic on outside numbers cannot overflow.
+//! before they are mapped, and arithmetic on outside numbers cannot overflow. What else lies in the folder is neither
+//! read nor listed; [`unnamed_entries`] lists it for those who want to know.
 
 pub mod code;
 mod fault;
@@ -10,7 +11,9 @@ mod files;
 mod model;
 mod program;
 mod roles;
+mod signature;
 mod tensors;
+mod unnamed;
 mod weights;
 
 use std::{
@@ -25,6 +28,8 @@ use samp_kernels::encoded::EncodedRef;
 
 use fault::Findings;
 pub use fault::{Fault, PlanError};
+pub use signature::{PublicKey, PublicKeyError, SignatureError};
+pub use unnamed::{named_files, unnamed_entries};
 
 /// Manifests larger than this are refused unread; that of a 70B model takes about a megabyte.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
@@ -48,6 +53,12 @@ impl OpenPlan {
     /// The manifest, for what outlives the plan.
     pub fn shared_manifest(&self) -> Arc<Plan> {
         self.manifest.clone()
+    }
+
+    /// What the plan is called by its contents: the BLAKE3 of its manifest in 64 hex digits, which covers the hash of
+    /// every other file. It was checked when the plan was opened.
+    pub fn digest(&self) -> &str {
+        &self.manifest.digest
     }
 
     /// The directory that it was opened in.
@@ -83,8 +94,7 @@ pub fn open(dir: &Path) -> Result<OpenPlan, PlanError> {
     first_fault(examine(dir, Stage::Published))
 }
 
-/// Opens a plan that the compiler is still making: the golden probe may be missing, and files that the manifest
-/// does not name are left alone. All else is as in [`open`].
+/// Opens a plan that the compiler is still making: the golden probe may be missing. All else is as in [`open`].
 pub fn open_staged(dir: &Path) -> Result<OpenPlan, PlanError> {
     first_fault(examine(dir, Stage::Staged))
 }
@@ -120,10 +130,7 @@ fn examine(dir: &Path, stage: Stage) -> Result<OpenPlan, Findings> {
     let mut findings = Findings::default();
     let Some(manifest) = read_manifest(dir, &mut findings) else { return Err(findings) };
     let tensors_hold = check_contents(&manifest, &mut findings);
-    let paths = files::check_paths(&manifest, &mut findings);
-    if stage == Stage::Published {
-        files::check_unknown(dir, &paths, &mut findings);
-    }
+    files::check_paths(&manifest, &mut findings);
     let files = files::read_plain(dir, &manifest, &mut findings);
     let weights = files::map_weights(dir, &manifest, &mut findings);
     if tensors_hold {

@@ -2,7 +2,7 @@
 
 use samp_abi::{
     Format,
-    plan::{MANIFEST_FILE, Plan},
+    plan::{MANIFEST_FILE, MAX_NAME_CHARS, Plan, is_plain_name},
 };
 use samp_kernels::{attention::KvGeometry, format::FP8_MAX};
 
@@ -24,10 +24,19 @@ pub(super) fn check(plan: &Plan, findings: &mut Findings) -> bool {
     check_ranges(plan, &mut place);
     check_model(plan, &mut place);
     check_rope(plan, &mut findings.at(MANIFEST_FILE, "model.rope"));
+    check_name(plan, &mut findings.at(MANIFEST_FILE, "provenance.name"));
     if findings.count() == before {
         check_kv(plan, &mut findings.at(MANIFEST_FILE, "kv"));
     }
     findings.count() == before
+}
+
+/// People see the name as it is.
+fn check_name(plan: &Plan, place: &mut Place<'_>) {
+    if let Some(name) = &plan.provenance.name {
+        let expected = format_args!("up to {MAX_NAME_CHARS} characters that can be shown");
+        place.check(is_plain_name(name), Fault::Model, expected, format_args!("{name:?}"));
+    }
 }
 
 fn check_ranges(plan: &Plan, place: &mut Place<'_>) {

@@ -9,7 +9,7 @@ use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng},
 };
-use samp_runtime::{Fault, open, open_staged, validate};
+use samp_runtime::{Fault, open, validate};
 
 use crate::support::{SAMP, TinyPlan, make};
 
@@ -132,17 +132,17 @@ fn missing_files_links_and_folders_are_found() {
 }
 
 #[test]
-fn unknown_files_are_found_but_left_alone_while_a_plan_is_made() {
+fn names_that_cannot_be_shown_are_found() {
     let plan = make(SAMP);
-    for path in ["extra", "notes/extra", ".hidden", "weights-00003-of-00003.safetensors"] {
-        let path = plan.path().join(path);
-        fs::write(&path, "x").unwrap();
-        assert_eq!(faults(&plan), [Fault::FileUnknown], "{}", path.display());
-        open_staged(plan.path()).unwrap();
-        fs::remove_file(&path).unwrap();
+    for (name, found) in [
+        (None, vec![]),
+        (Some("tiny 1"), vec![]),
+        (Some("\u{1b}[31m"), vec![Fault::Model]),
+        (Some(""), vec![Fault::Model]),
+    ] {
+        plan.edit(|manifest| manifest.provenance.name = name.map(str::to_owned));
+        assert_eq!(faults(&plan), found, "{name:?}");
     }
-    fs::create_dir(plan.path().join("folder")).unwrap();
-    assert_eq!(faults(&plan), [Fault::FileUnknown]);
 }
 
 #[test]

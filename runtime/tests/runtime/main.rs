@@ -10,3 +10,4 @@ mod seeds;
 mod session;
 mod support;
 mod text;
+mod unnamed;

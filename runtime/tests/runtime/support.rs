@@ -201,7 +201,12 @@ impl Builder {
             tensors: vec![],
             weights: vec![],
             files: vec![],
-            provenance: Provenance { tool: "tests".into(), recipe: "tests".into(), sources: vec![] },
+            provenance: Provenance {
+                name: None,
+                tool: "tests".into(),
+                recipe: "tests".into(),
+                sources: vec![],
+            },
         };
         Builder { recipe, plan, data: vec![] }
     }

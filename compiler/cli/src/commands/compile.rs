@@ -48,6 +48,9 @@ pub struct Args {
     /// Write only the kernels' machine code, into this folder, for a target that is a GPU; a config.json serves
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["output", "dry_run", "stop_after"])]
     kernels: Option<PathBuf>,
+    /// What the plan calls the checkpoint [default: its folder's name, or ORG/NAME of a hub's cache]
+    #[arg(long)]
+    name: Option<String>,
     /// Replace the plan if it exists
     #[arg(long)]
     force: bool,
@@ -167,6 +170,7 @@ impl Args {
             }
         };
         Ok(CompileRequest {
+            name: self.name.clone(),
             kv: self.kv_cache_dtype.0.or(recipe_kv),
             max_context: self.max_model_len,
             max_sequences,

@@ -5,16 +5,22 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::{
+    identity::IdentityArgs,
     output::{Outcome, print, print_json},
     progress_bar::Bar,
 };
-use samp_compiler::export::{ExportOptions, Exported, export_hf};
+use samp_compiler::{
+    emit::EmitError,
+    export::{ExportOptions, Exported, export_plan},
+};
 
 /// Write the weights that a plan really computes with as a checkpoint for other tools
 #[derive(clap::Args)]
 pub struct Args {
     /// The plan directory
     plan: PathBuf,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Hf)]
     format: Format,
@@ -48,9 +54,11 @@ struct Report<'a> {
 
 /// Exports the plan and says where to.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let plan = samp_runtime::open(&args.plan).map_err(EmitError::from)?;
+    args.identity.require(&plan)?;
     let bar = Bar::new(args.quiet);
     let exported = match args.format {
-        Format::Hf => export_hf(&args.plan, &ExportOptions::new(&args.output, args.force, &bar))?,
+        Format::Hf => export_plan(&plan, &ExportOptions::new(&args.output, args.force, &bar))?,
     };
     if args.json {
         print_json(&Report { folder: &args.output, exported })?;

@@ -7,6 +7,7 @@ use samp_abi::plan::Plan;
 use serde::Serialize;
 
 use crate::{
+    identity::IdentityArgs,
     output::{Outcome, print, print_json},
     report::split_layer,
     table::Table,
@@ -18,6 +19,8 @@ use samp_compiler::lower::size::Bytes;
 pub struct Args {
     /// The plan directory
     plan: PathBuf,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Print the planned graph
     #[arg(long, conflicts_with_all = ["program", "json"])]
     mlir: bool,
@@ -32,6 +35,7 @@ pub struct Args {
 /// Prints what was asked for.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let opened = samp_runtime::open(&args.plan)?;
+    args.identity.require(&opened)?;
     let plan = opened.manifest();
     if args.mlir {
         let text = opened.file("plan.mlir").context("this plan carries no plan.mlir")?;
@@ -49,6 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// The numbers of a plan, for scripts.
 #[derive(Serialize)]
 struct Summary<'a> {
+    name: Option<&'a str>,
     schema: String,
     target: &'a str,
     recipe: &'a str,
@@ -80,6 +85,7 @@ impl Summary<'_> {
             bytes: t.bytes(),
         });
         Summary {
+            name: plan.provenance.name.as_deref(),
             schema: plan.schema.to_string(),
             target: plan.target.name(),
             recipe: plan.provenance.recipe.as_str(),
@@ -96,8 +102,9 @@ impl Summary<'_> {
 
 fn overview(plan: &Plan) -> String {
     let (m, limits) = (&plan.model, &plan.limits);
+    let name = plan.provenance.name.as_deref().map_or(String::new(), |name| format!("{name}\n"));
     let mut out = format!(
-        "{:?}: {} layers, hidden {}, MLP {}, {} heads ({} KV) of {}, vocabulary {}\n",
+        "{name}{:?}: {} layers, hidden {}, MLP {}, {} heads ({} KV) of {}, vocabulary {}\n",
         m.architecture,
         m.layers,
         m.hidden_size,
@@ -109,8 +116,8 @@ fn overview(plan: &Plan) -> String {
     );
     let recipe = plan.provenance.recipe.lines().next().unwrap_or_default();
     out += &format!(
-        "target {}, recipe {recipe}, schema {}, {}\n\n",
-        plan.target, plan.schema, plan.provenance.tool
+        "target {}, recipe {recipe}, schema {}, {}\ndigest blake3:{}\n\n",
+        plan.target, plan.schema, plan.provenance.tool, plan.digest
     );
     out += &layers(plan);
     let bits = plan.decoder_bits_per_weight().map_or("–".into(), |b| format!("{b:.3}"));

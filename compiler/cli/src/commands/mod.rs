@@ -13,17 +13,18 @@ mod measure;
 mod profile;
 mod report;
 mod run;
+mod sign;
 mod validate;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::output::Outcome;
+use crate::{identity::IdentityError, output::Outcome, version};
 
 /// Compiles Llama checkpoints into mixed-precision plans and runs them.
 #[derive(Parser)]
-#[command(name = "samp", version, max_term_width = 100)]
+#[command(name = "samp", version = version::SHORT, long_version = version::LONG.as_str(), max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +38,7 @@ enum Command {
     Run(run::Args),
     Eval(eval::Args),
     Validate(validate::Args),
+    Sign(sign::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
     Report(report::Args),
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Validate(args) => validate::run(&args),
+        Command::Sign(args) => sign::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Report(args) => report::run(&args),
@@ -67,7 +70,8 @@ pub fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             explain(&error);
-            ExitCode::from(2)
+            // That a plan is not the expected one is an answer.
+            ExitCode::from(if error.is::<IdentityError>() { 1 } else { 2 })
         }
     }
 }
@@ -83,7 +87,10 @@ fn explain(error: &anyhow::Error) {
         _ => None,
     });
     let finding = error.downcast_ref::<samp_ir::Diagnostic>().or(import);
-    let code = compile.and_then(CompileError::code).or(emission.map(EmitError::code));
+    let identity = error.downcast_ref::<IdentityError>().map(IdentityError::code);
+    let signing = error.downcast_ref::<sign::SignError>().map(sign::SignError::code);
+    let code =
+        compile.and_then(CompileError::code).or(emission.map(EmitError::code)).or(identity).or(signing);
     match (finding.or(compile.and_then(CompileError::finding)), code) {
         (Some(finding), _) => eprintln!("{finding}"),
         (None, Some(code)) => eprintln!("error[{code}]: {error:#}"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::{
+    identity::IdentityArgs,
     output::{Outcome, print},
     report::{Price, ReportInputs, page},
 };
@@ -20,6 +21,8 @@ use samp_compiler::{
 pub struct Args {
     /// The plan directory
     plan: PathBuf,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Where to write the page [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -31,6 +34,7 @@ pub struct Args {
 /// Writes the page.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let opened = samp_runtime::open(&args.plan)?;
+    args.identity.require(&opened)?;
     let certificate = opened.file(CERTIFICATE_FILE).with_context(|| {
         format!("{}: this plan carries no {CERTIFICATE_FILE}; compile it again", args.plan.display())
     })?;

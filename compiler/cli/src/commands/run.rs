@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::{
     device_args::DeviceArgs,
+    identity::IdentityArgs,
     output::{Outcome, print, print_json},
 };
 
@@ -25,6 +26,8 @@ use crate::{
 pub struct Args {
     /// The plan directory
     plan: PathBuf,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Continue this text
     #[arg(short, long, value_name = "TEXT", conflicts_with = "chat")]
     prompt: Option<String>,
@@ -76,6 +79,7 @@ struct Report<'a> {
 /// Generates and prints.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let plan = samp_runtime::open(&args.plan)?;
+    args.identity.require(&plan)?;
     let tokenizer = Tokenizer::from_plan(&plan)?;
     let prompt = prompt_tokens(args, &plan, &tokenizer)?;
     let prompt_tokens = prompt.len();

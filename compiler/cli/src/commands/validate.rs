@@ -1,5 +1,6 @@
 //! `samp validate`: every check that can be made on a plan.
 
+mod beside;
 mod certificate;
 mod finding;
 
@@ -10,13 +11,17 @@ use samp_runtime::{Engine, EngineError, EngineOptions, OpenPlan};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::finding::Finding;
-use crate::output::{Outcome, print, print_json};
+use self::{beside::Beside, finding::Finding};
+use crate::{
+    identity::IdentityArgs,
+    output::{Outcome, print, print_json},
+};
 use samp_compiler::{compile::device_on_cpu, import::check_text};
 
 /// Check a plan completely: every byte, shape, binding and range, its tokenizer, and its golden probe
 ///
-/// Exits with 1 if anything was found.
+/// Exits with 1 if anything was found. Files in the plan's folder that its manifest does not name are listed; they make
+/// a plan invalid with --strict alone.
 #[derive(clap::Args)]
 pub struct Args {
     /// The plan directory
@@ -33,6 +38,11 @@ pub struct Args {
     /// The unquantized checkpoint
     #[arg(long, value_name = "MODEL", requires = "certificate")]
     against: Option<PathBuf>,
+    /// Count what lies in the folder without being named by the manifest as findings
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -43,6 +53,8 @@ struct Report<'a> {
     plan: &'a PathBuf,
     valid: bool,
     findings: Vec<Value>,
+    /// What lies in the folder without being named by the manifest; nothing reads it.
+    unnamed: Vec<String>,
 }
 
 /// Validates and reports.
@@ -50,20 +62,34 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if !args.plan.is_dir() {
         anyhow::bail!("{}: expected a plan directory, found none", args.plan.display());
     }
+    let mut beside = Beside::default();
     let mut found = match samp_runtime::open(&args.plan) {
-        Ok(plan) => findings_of_sound(plan, args.no_probe)?,
+        Ok(plan) => {
+            beside = Beside::list(&plan);
+            let differences = args.identity.differences(&plan)?;
+            let identity = differences.iter().map(Finding::from).collect::<Vec<_>>();
+            [identity, findings_of_sound(plan, args.no_probe)?].into_iter().flatten().collect()
+        }
         Err(first) => findings_of_unsound(&args.plan, first)?,
     };
     if let (Some(data), Some(model), true) = (&args.data, &args.against, found.is_empty()) {
         found.extend(certificate::check(&args.plan, data, model)?);
+    }
+    if args.strict {
+        found.extend(beside.findings());
+    } else if let Some(problem) = beside.warning() {
+        eprintln!("warning: {}: {problem}", args.plan.display());
     }
     let valid = found.is_empty();
     let verdict = if valid { "valid".into() } else { format!("{} findings", found.len()) };
     let (mut lines, findings): (Vec<String>, Vec<Value>) =
         found.into_iter().map(|f| (f.line, f.json)).unzip();
     if args.json {
-        print_json(&Report { plan: &args.plan, valid, findings })?;
+        print_json(&Report { plan: &args.plan, valid, findings, unnamed: beside.entries })?;
     } else {
+        if !args.strict {
+            lines.extend(beside.lines());
+        }
         lines.push(format!("{}: {verdict}", args.plan.display()));
         print(&(lines.join("\n") + "\n"))?;
     }

@@ -36,7 +36,9 @@ pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
         Some(source(inputs)),
     ];
     let model = &inputs.plan.model;
-    let title = format!("{:?}, {} layers, for {}", model.architecture, model.layers, inputs.plan.target);
+    let kind = format!("{:?}, {} layers, for {}", model.architecture, model.layers, inputs.plan.target);
+    let name = inputs.plan.provenance.name.as_ref();
+    let title = name.map_or(kind.clone(), |name| format!("{name}: {kind}"));
     let head = el("head")
         .add(el("meta").attr("charset", "utf-8"))
         .add(el("meta").attr("name", "viewport").attr("content", "width=device-width, initial-scale=1"))

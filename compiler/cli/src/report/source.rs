@@ -11,7 +11,7 @@ pub fn source(inputs: &ReportInputs<'_>) -> Section {
     let ReportInputs { plan, certificate, .. } = inputs;
     let mut facts = vec![
         ("made by", plan.provenance.tool.clone()),
-        ("plan", format!("schema {}, {}", plan.schema, plan.digest)),
+        ("plan", format!("schema {}, blake3:{}", plan.schema, plan.digest)),
         ("certificate", format!("schema {}", certificate.schema)),
     ];
     if let Some(quality) = inputs.quality() {

@@ -1,6 +1,6 @@
 //! What publishing replaces, refuses and leaves behind.
 
-use super::*;
+use super::{super::output_kind::PLAN, *};
 
 #[test]
 fn publishes_in_one_step_and_leaves_nothing_else() {
@@ -29,6 +29,53 @@ fn replaces_only_a_plan_and_only_when_asked() {
     staging.publish().unwrap();
     assert_eq!(fs::read(target.join("plan.json")).unwrap(), b"new");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// What somebody else put into a plan's folder is not deleted with it.
+#[test]
+fn a_plan_with_foreign_files_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest =
+        r#"{"schema": "9.0.0", "weights": [{"path": "w"}], "files": [{"path": "kernels/a.cubin"}]}"#;
+    let target = plan(folder.path(), "plan", manifest);
+    fs::create_dir(target.join("kernels")).unwrap();
+    for own in ["w", "kernels/a.cubin", "plan.json.minisig", ".DS_Store", "kernels/Thumbs.db"] {
+        fs::write(target.join(own), "").unwrap();
+    }
+    Staging::open(&target, PLAN, true).unwrap().discard().unwrap();
+    for name in ["README.md", ".git", "kernels/notes", "golden.json", "weights-00001-of-00001.safetensors"] {
+        let path = target.join(name);
+        fs::write(&path, "").unwrap();
+        let refused = Staging::open(&target, PLAN, true);
+        assert!(
+            matches!(&refused, Err(EmitError::ForeignFiles { foreign, .. }) if foreign == &[name]),
+            "{refused:?}"
+        );
+        fs::remove_file(&path).unwrap();
+    }
+    // What appears while the new plan is made is not deleted either.
+    let staging = Staging::open(&target, PLAN, true).unwrap();
+    fs::create_dir(target.join("results")).unwrap();
+    assert!(matches!(staging.publish(), Err(EmitError::ForeignFiles { .. })));
+    assert!(target.join("results").exists());
+}
+
+#[test]
+fn a_damaged_plan_is_replaced_with_the_files_that_plans_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = plan(folder.path(), "plan", "{ cut sho");
+    fs::create_dir(target.join("kernels")).unwrap();
+    let usual = [
+        "weights-00001-of-00002.safetensors",
+        "plan.mlir",
+        "golden.json",
+        "config.json",
+        "kernels/report.json",
+    ];
+    usual.iter().for_each(|name| fs::write(target.join(name), "").unwrap());
+    Staging::open(&target, PLAN, true).unwrap().discard().unwrap();
+    fs::write(target.join("thesis.tex"), "years of work").unwrap();
+    assert!(matches!(Staging::open(&target, PLAN, true), Err(EmitError::ForeignFiles { .. })));
 }
 
 #[test]
@@ -74,7 +121,7 @@ fn a_target_that_appears_before_the_lock_is_refused_before_any_work() {
 #[test]
 fn a_published_plan_is_no_failure_though_the_rest_cannot_be_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let target = plan(folder.path(), "plan", "old");
+    let target = plan(folder.path(), "plan", r#"{"files": [{"path": "way"}]}"#);
     // The way to the partial folder leads through the target, so that it is lost once that is replaced.
     let real = folder.path().join("real");
     plan(&real, "out", "new");

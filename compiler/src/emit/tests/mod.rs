@@ -212,6 +212,7 @@ fn spec(tensors: Vec<TensorSpec>, carried: Vec<CarriedFile>) -> PlanSpec {
         arena_bytes: 8 * COLS,
         tensors,
         mlir: "module {}\n".into(),
+        name: Some("made-up".into()),
         recipe: "samp".into(),
         carried,
         rounded: None,

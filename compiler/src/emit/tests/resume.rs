@@ -89,3 +89,16 @@ fn other_inputs_begin_anew() {
     write_checkpoint(fixture.folder.path(), &fixture.spec.tensors);
     assert_eq!(fixture.emit("next", 2, &Silent).unwrap().resumed, 0);
 }
+
+/// No weight depends on the checkpoint's name: what was finished under one goes into a plan of another, as a whole.
+#[test]
+fn under_another_name() {
+    let mut fixture = Fixture::new();
+    let named = uninterrupted(&fixture);
+    fixture.spec.name = Some("interrupted".into());
+    assert!(matches!(fixture.emit("plan", 1, &StopAfter::new(3)), Err(EmitError::Interrupted)));
+    fixture.spec.name = Some("made-up".into());
+    let emitted = fixture.emit("plan", 2, &Silent).unwrap();
+    assert_eq!((emitted.resumed, emitted.plan.provenance.name.as_deref()), (3, Some("made-up")));
+    assert!(read_all(&fixture.path("plan")) == named);
+}

@@ -5,6 +5,7 @@
 mod golden;
 mod manifest;
 mod model;
+mod name;
 mod program;
 mod tensor;
 mod version;
@@ -13,6 +14,7 @@ mod weights;
 pub use golden::{GOLDEN_FILE, Golden, GoldenRow};
 pub use manifest::{DIGEST_PREFIX, ManifestError, seal, unseal};
 pub use model::{Architecture, KvCache, Limits, Model, Rope};
+pub use name::{MAX_NAME_CHARS, is_plain_name};
 pub use program::{Buffer, BufferId, KernelChoice, Op, OpKind, Program, RowDim, Step};
 pub use tensor::{PlainFile, Source, StoredComponent, Tensor, TensorId, WeightsFile, weights_file_name};
 pub use version::{ParseVersionError, SCHEMA_VERSION, Version};
@@ -23,6 +25,9 @@ use serde::{Deserialize, Serialize};
 
 /// File name of the manifest inside a plan.
 pub const MANIFEST_FILE: &str = "plan.json";
+/// File name of the manifest's signature, in minisign's format. It lies in the plan's folder and belongs to the plan,
+/// though the manifest cannot name it.
+pub const SIGNATURE_FILE: &str = "plan.json.minisig";
 
 /// The manifest of a compiled plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +88,10 @@ pub struct Memory {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
+    /// The checkpoint's name for people: that of its folder, unless another was given. Absent before 2.1, and where
+    /// the folder has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `samp` and its version.
     pub tool: String,
     /// The recipe as given: a built-in name or the TOML text.

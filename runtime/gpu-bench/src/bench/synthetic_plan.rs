@@ -60,7 +60,12 @@ impl SyntheticPlan {
             tensors,
             weights: vec![],
             files: vec![],
-            provenance: Provenance { tool: "samp-gpu".into(), recipe: String::new(), sources: vec![] },
+            provenance: Provenance {
+                name: None,
+                tool: "samp-gpu".into(),
+                recipe: String::new(),
+                sources: vec![],
+            },
         };
         plan.program = with_kernels(&plan, target, linear)?;
         Ok(plan)

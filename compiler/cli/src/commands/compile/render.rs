@@ -54,5 +54,9 @@ pub fn compiled(output: &Path, compiled: &Compiled) -> String {
     };
     let bits = compiled.plan.decoder_bits_per_weight().map_or("–".into(), |b| format!("{b:.3}"));
     let bytes = Bytes(compiled.bytes);
-    format!("{}: {bytes} in all, {bits} bits per decoder weight{resumed}\n", output.display())
+    let digest = &compiled.plan.digest;
+    format!(
+        "{}: {bytes} in all, {bits} bits per decoder weight{resumed}\ndigest blake3:{digest}\n",
+        output.display()
+    )
 }

@@ -21,7 +21,8 @@ const CONFIG_FILE: &str = "config.json";
 
 /// Everything that the plans decide differently, in the order of the manifest.
 pub fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
-    let mut changes = fields("target", &a.target, &b.target);
+    let mut changes = fields("name", &a.provenance.name, &b.provenance.name);
+    changes.extend(fields("target", &a.target, &b.target));
     changes.extend(fields("model", &a.model, &b.model));
     changes.extend(fields("limits", &a.limits, &b.limits));
     changes.extend(fields("kv", &a.kv, &b.kv));

@@ -77,7 +77,7 @@ fn plan() -> Plan {
             file(CERTIFICATE_FILE),
             file(CONFIG_FILE),
         ],
-        provenance: Provenance { tool: "samp".into(), recipe: "r".into(), sources: vec![] },
+        provenance: Provenance { name: None, tool: "samp".into(), recipe: "r".into(), sources: vec![] },
     }
 }
 
