@@ -54,6 +54,10 @@ samp_abi::error_codes! {
         "The tokenizer, its configuration or the chat template is carried into the plan; it is not there (a \
          warning: the plan takes token ids only), or it cannot be used.",
         "Save the tokenizer with transformers' save_pretrained, which writes tokenizer.json and its companions.";
+    GENERATION_SETTINGS = "E0335", Input, "Settings of generation_config.json are not followed (warning)",
+        "A value makes no sense, such as a temperature below 0, or a key asks for a way of choosing tokens that samp \
+         does not have, such as beams. Running the plan passes them over, and says so again.",
+        "Correct the file, or give `samp run` other settings.";
     MALFORMED_RECIPE = "E0403", Input, "The text cannot be read as a recipe",
         "The file cannot be read, is not TOML, or has keys or values that recipes do not have; line and column are \
          given.",

@@ -3,6 +3,10 @@
 //! Instructions, the length of the result, indentation and panics are bounded. Memory is not where a template doubles a
 //! text again and again: a template comes with the model and is trusted as far as the model is; messages are text to it and
 //! never run.
+//!
+//! Encode a conversation by [`ChatTemplate::tokens`]: special tokens are the template's alone, whatever messages spell.
+
+mod origins;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     library_panic::catch_library_panic,
     plan::OpenPlan,
-    tokenizer::{TOKENIZER_CONFIG_FILE, TokenText},
+    tokenizer::{TOKENIZER_CONFIG_FILE, TokenText, Tokenizer, TokenizerError},
 };
 
 /// File of the template inside a plan; older checkpoints keep it in the tokenizer's settings.
@@ -44,6 +48,9 @@ pub enum ChatError {
     /// The template refused the messages, or went on for too long.
     #[error("the chat template refused the messages: {0}")]
     Refused(String),
+    /// The text of the conversation cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
 }
 
 /// One turn of a conversation.
@@ -119,8 +126,24 @@ impl ChatTemplate {
         &self.source
     }
 
-    /// The text of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins. It
-    /// holds its own special tokens, so encode it without adding any.
+    /// The token ids of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins.
+    ///
+    /// They are those of transformers' `apply_chat_template`, but for special tokens that a message spells, such as
+    /// `<|eot_id|>` in what a user wrote: those are encoded as the text that they are. Roles are the caller's own words and
+    /// part of the template; check them where others choose them.
+    pub fn tokens(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<Vec<u32>, ChatError> {
+        let special = tokenizer.special_vocabulary();
+        let conversation = origins::render(self, special, messages, add_generation_prompt)?;
+        Ok(tokenizer.encode_untrusted(&conversation.text, &conversation.from_messages)?)
+    }
+
+    /// The text of a conversation, for people: encoded as a whole, the special tokens that messages spell would be taken
+    /// for the template's own (see [`ChatTemplate::tokens`]).
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
         let turn = |m: &Message| Value::from_pairs([("role", &m.role), ("content", &m.content)]);
         let given = context! {

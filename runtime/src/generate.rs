@@ -1,7 +1,7 @@
 //! Generation: tokens to text until something says stop.
 //!
 //! [`Completion`] is the state of one request apart from the engine, so that a server can drive many over one;
-//! [`generate`] drives one to its end.
+//! [`generate`] drives one to its end, and [`generate_in`](crate::generate_in) one whose prompt begins as a sequence in the cache does.
 
 use std::ops::{ControlFlow, Deref};
 
@@ -10,6 +10,7 @@ use samp_kernels::sample::{SampleRequest, SampledToken};
 
 use crate::{
     batch::Outputs,
+    cached_sequence::CachedSequence,
     detokenize::Detokenizer,
     engine::Engine,
     error::EngineError,
@@ -42,8 +43,10 @@ pub struct Request {
 pub enum Finish {
     /// An end-of-text token, a stop token or a stop text.
     Stop,
-    /// As many tokens as asked for, or as the context holds.
+    /// As many tokens as asked for.
     Length,
+    /// As many tokens as the plan's context holds, and fewer than asked for.
+    ContextFull,
     /// The caller broke off.
     Cancelled,
 }
@@ -58,7 +61,11 @@ pub enum GenerateError {
     #[error("a stop text is empty; leave it out")]
     EmptyStop,
     /// The prompt fills the context.
-    #[error("the prompt has {tokens} tokens; the plan's context of {limit} leaves no room for an answer")]
+    #[error(
+        "the prompt has {tokens} tokens; the plan's context of {limit} has room for one of at most {} and an answer: \
+         shorten it, or compile the model with a larger --max-model-len",
+        limit.saturating_sub(1)
+    )]
     NoRoom {
         /// Tokens of the prompt.
         tokens: usize,
@@ -198,15 +205,17 @@ impl<T: Deref<Target = Tokenizer>> Completion<T> {
         if let Some(detokenizer) = self.detokenizer.as_mut().filter(|_| !ended) {
             text = self.stops.push(&detokenizer.push(token)?);
         }
-        self.finish = if ended || self.stops.hit {
-            Some(Finish::Stop)
-        } else {
-            (self.tokens().len() >= self.room).then_some(Finish::Length)
-        };
+        self.finish = if ended || self.stops.hit { Some(Finish::Stop) } else { self.end_of_room() };
         if self.finish.is_some() {
             text.push_str(&self.flush()?);
         }
         Ok(Delta { sampled, text, finish: self.finish })
+    }
+
+    /// Why no more tokens can come, if none can.
+    fn end_of_room(&self) -> Option<Finish> {
+        let full = if self.room < self.request.max_tokens { Finish::ContextFull } else { Finish::Length };
+        (self.tokens().len() >= self.room).then_some(full)
     }
 
     /// The text held back for a character or a stop text that did not come.
@@ -241,27 +250,35 @@ pub fn generate(
     on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
 ) -> Result<Generated, GenerateError> {
     let completion = Completion::new(tokenizer, engine.plan().manifest(), request)?;
-    let sequence = engine.create()?;
-    let generated = run(engine, sequence, completion, on_delta);
-    engine.release(sequence);
+    let mut sequence = CachedSequence::new(engine)?;
+    let generated = run(engine, &mut sequence, completion, on_delta);
+    engine.release(sequence.id());
     generated
 }
 
-fn run(
+/// Drives `completion` to its end.
+pub(crate) fn run(
     engine: &mut Engine,
-    sequence: SequenceId,
+    sequence: &mut CachedSequence,
     mut completion: Completion<&Tokenizer>,
     mut on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
 ) -> Result<Generated, GenerateError> {
     let mut text = String::new();
     let mut finish = completion.finish();
-    let mut pending = completion.prompt().to_vec();
+    let kept = sequence.keep_beginning(engine, completion.prompt())?;
+    let mut pending = completion.prompt()[kept..].to_vec();
     while finish.is_none() {
         let delta = match completion.sample_request() {
             Some(request) => {
-                completion.accept_sampled(engine.append_and_sample(sequence, &pending, request)?)?
+                let sampled = engine.append_and_sample(sequence.id(), &pending, request)?;
+                sequence.appended(&pending);
+                completion.accept_sampled(sampled)?
             }
-            None => completion.accept(engine.append_tokens(sequence, &pending, Outputs::Last)?.row(0))?,
+            None => {
+                let logits = engine.append_tokens(sequence.id(), &pending, Outputs::Last)?;
+                sequence.appended(&pending);
+                completion.accept(logits.row(0))?
+            }
         };
         text.push_str(&delta.text);
         pending = vec![delta.token()];

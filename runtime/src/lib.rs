@@ -2,7 +2,7 @@
 //!
 //! [`open`] gives an [`OpenPlan`] whose every byte has been checked; an [`Engine`] executes it on a [`Device`] for
 //! ragged batches of sequences; [`Tokenizer`], [`ChatTemplate`], [`Sampler`] and [`generate()`] turn text into tokens
-//! and back.
+//! and back, and [`GenerationConfig`] says how the model's makers want it sampled.
 //!
 //! [`Session`] puts these together for a program that embeds samp and shares a plan between threads.
 //!
@@ -28,12 +28,14 @@
 
 pub mod batch;
 pub mod cache_dir;
+mod cached_sequence;
 pub mod chat;
 pub mod detokenize;
 pub mod device;
 pub mod engine;
 mod error;
 pub mod generate;
+pub mod generation_config;
 mod golden;
 pub mod kv;
 mod library_panic;
@@ -43,9 +45,11 @@ pub mod sample;
 mod sequence_id;
 pub mod session;
 mod stop_texts;
+mod threads;
 pub mod tokenizer;
 
 pub use batch::{Chunk, Logits, Outputs};
+pub use cached_sequence::{CachedSequence, generate_in};
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use detokenize::Detokenizer;
 pub use device::{
@@ -54,6 +58,7 @@ pub use device::{
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, GoldenError};
 pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate};
+pub use generation_config::{ChosenSampling, GenerationConfig, GenerationSettings, SettingOrigin};
 pub use kv::{KvUsage, OutOfPages};
 pub use library_panic::{LibraryError, catch_library_panic};
 pub use plan::{
@@ -64,6 +69,7 @@ pub use progress::{Progress, Silent};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};
 pub use sequence_id::SequenceId;
 pub use session::{Generation, Prompt, Session, SessionError, SessionOptions};
+pub use threads::{ThreadsError, set_threads};
 pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};
 
 /// The optional features of this build.

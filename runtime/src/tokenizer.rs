@@ -1,8 +1,17 @@
 //! The plan's tokenizer, with special tokens added as transformers adds them.
 
-use std::collections::BTreeSet;
+mod renamed;
+mod special;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use serde::Deserialize;
+
+use self::renamed::RenamedTokenizer;
+pub(crate) use self::{renamed::PRIVATE_USE, special::SpecialVocabulary};
 
 use crate::{library_panic::catch_library_panic, plan::OpenPlan};
 
@@ -53,7 +62,10 @@ pub enum SpecialTokens {
 /// A plan's tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    special: BTreeSet<u32>,
+    special: BTreeMap<u32, String>,
+    vocabulary: SpecialVocabulary,
+    /// Made when a text first spells a special token that it may not name.
+    renamed: OnceLock<RenamedTokenizer>,
 }
 
 /// A token as a string or as an object with its content.
@@ -91,8 +103,10 @@ impl Tokenizer {
         // Truncation and padding are the caller's business, whatever the file was saved with.
         inner.with_padding(None).with_truncation(None).map_err(|e| wrong(&e))?;
         let added = inner.get_added_tokens_decoder();
-        let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
-        Ok(Tokenizer { inner, special })
+        let special = added.into_iter().filter(|(_, token)| token.special);
+        let special: BTreeMap<u32, String> = special.map(|(id, token)| (id, token.content)).collect();
+        let vocabulary = SpecialVocabulary::new(special.iter().map(|(id, text)| (text.clone(), *id)));
+        Ok(Tokenizer { inner, special, vocabulary, renamed: OnceLock::new() })
     }
 
     /// The token ids of a text.
@@ -100,6 +114,39 @@ impl Tokenizer {
         let encoding =
             catch_library_panic(LIBRARY, || self.inner.encode_fast(text, special == AddSpecial::Yes));
         encoding.map(|e| e.get_ids().to_vec()).map_err(|e| TokenizerError::Failed(e.to_string()))
+    }
+
+    /// The token ids of a text parts of which are not trusted, without added ones: as [`Tokenizer::encode`] gives them, save
+    /// that a special token which an untrusted byte helps to spell is encoded as the text that it is. `untrusted` says for
+    /// each byte of the text whether it is.
+    pub(crate) fn encode_untrusted(
+        &self,
+        text: &str,
+        untrusted: &[bool],
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let meant = self.vocabulary.occurrences(text, |range| !untrusted[range].contains(&true));
+        let ids = self.encode(text, AddSpecial::No)?;
+        let special = ids.iter().filter(|id| self.is_special(**id));
+        if special.eq(meant.iter().map(|(_, id)| id)) {
+            return Ok(ids);
+        }
+        let make = |taken: &BTreeSet<char>| RenamedTokenizer::new(&self.inner, &self.vocabulary, taken);
+        let renamed = match self.renamed.get() {
+            Some(renamed) => renamed,
+            None => {
+                let made = make(&BTreeSet::new())?;
+                self.renamed.get_or_init(|| made)
+            }
+        };
+        if renamed.has_name_in(text) {
+            return make(&text.chars().collect())?.encode(text, &meant);
+        }
+        renamed.encode(text, &meant)
+    }
+
+    /// The special tokens and what spells them.
+    pub(crate) fn special_vocabulary(&self) -> &SpecialVocabulary {
+        &self.vocabulary
     }
 
     /// The text of token ids. Ids that the tokenizer does not know are left out.
@@ -125,6 +172,6 @@ impl Tokenizer {
 
     /// Whether the token is a special one.
     pub fn is_special(&self, id: u32) -> bool {
-        self.special.contains(&id)
+        self.special.contains_key(&id)
     }
 }

@@ -8,7 +8,8 @@ use std::{
 
 use samp_ir::Diagnostic;
 use samp_runtime::{
-    ChatError, ChatTemplate, Tokenizer, TokenizerError, chat::CHAT_TEMPLATE_FILE as CHAT_TEMPLATE,
+    ChatError, ChatTemplate, GenerationConfig, Tokenizer, TokenizerError,
+    chat::CHAT_TEMPLATE_FILE as CHAT_TEMPLATE, generation_config::GENERATION_CONFIG_FILE,
 };
 use serde::de::IgnoredAny;
 
@@ -20,7 +21,7 @@ pub const CARRIED_FILES: [&str; 9] = [
     "config.json",
     CHAT_TEMPLATE,
     "chat_template.json",
-    "generation_config.json",
+    GENERATION_CONFIG_FILE,
     "special_tokens_map.json",
     "added_tokens.json",
     TOKENIZER,
@@ -41,12 +42,12 @@ pub struct CarriedFile {
     pub path: PathBuf,
 }
 
-/// The carried files that `dir` has, each well-formed, and a warning if there is no tokenizer. What turns text into
-/// token ids below `vocab` and back must work.
+/// The carried files that `dir` has, each well-formed, and warnings: of a tokenizer that is missing, of settings of
+/// generation that running the plan passes over. What turns text into token ids below `vocab` and back must work.
 pub(super) fn carried_files(
     dir: &Path,
     vocab: u64,
-) -> Result<(Vec<CarriedFile>, Option<Diagnostic>), Diagnostic> {
+) -> Result<(Vec<CarriedFile>, Vec<Diagnostic>), Diagnostic> {
     let mut files = Vec::new();
     let mut contents = BTreeMap::new();
     for name in CARRIED_FILES {
@@ -59,14 +60,26 @@ pub(super) fn carried_files(
         }
     }
     check_text(&|name| contents.get(name).map(Vec::as_slice), vocab)?;
-    let warning = (!files.iter().any(|f| f.name == TOKENIZER)).then(|| {
+    let no_tokenizer = (!files.iter().any(|f| f.name == TOKENIZER)).then(|| {
         Diagnostic::bad_input(error_code::CARRIED, "expected a tokenizer beside the weights, found none")
             .warning()
             .in_file(TOKENIZER)
             .note("the plan will take token ids only, no text")
             .hint("save the tokenizer with transformers' save_pretrained, which writes tokenizer.json")
     });
-    Ok((files, warning))
+    let settings = contents.get(GENERATION_CONFIG_FILE).and_then(|bytes| passed_over(bytes));
+    Ok((files, no_tokenizer.into_iter().chain(settings).collect()))
+}
+
+/// A warning of what running a plan does not follow of its `generation_config.json`.
+fn passed_over(bytes: &[u8]) -> Option<Diagnostic> {
+    let clauses = GenerationConfig::from_bytes(bytes).passed_over;
+    let message = format!("settings that are not followed when the plan runs: {}", clauses.len());
+    let warning = Diagnostic::bad_input(error_code::GENERATION_SETTINGS, message)
+        .warning()
+        .in_file(GENERATION_CONFIG_FILE)
+        .hint("correct the file, or give other settings to `samp run`");
+    (!clauses.is_empty()).then(|| clauses.into_iter().fold(warning, |warning, clause| warning.note(clause)))
 }
 
 fn check(name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
@@ -109,7 +122,7 @@ pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Re
     let (name, reason) = match ChatTemplate::from_files(file) {
         Ok(_) => return Ok(()),
         Err(ChatError::Template { file, reason }) => (file, reason),
-        Err(ChatError::Refused(reason)) => (CHAT_TEMPLATE, reason),
+        Err(other) => (CHAT_TEMPLATE, other.to_string()),
     };
     Err(refuse(name, format!("expected a chat template that compiles, found: {reason}")))
 }
@@ -134,7 +147,7 @@ pub(super) fn read(path: &Path, name: &str) -> Result<Vec<u8>, Diagnostic> {
 /// The ids that end a text according to `generation_config.json`, which transformers prefers to `config.json`; empty if
 /// it names none.
 pub(super) fn generation_eos(dir: &Path, vocab: u64) -> Result<Vec<u32>, Diagnostic> {
-    const NAME: &str = "generation_config.json";
+    const NAME: &str = GENERATION_CONFIG_FILE;
     let path = dir.join(NAME);
     if !path.exists() {
         return Ok(vec![]);

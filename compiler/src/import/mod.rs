@@ -57,8 +57,8 @@ pub fn import(dir: &Path) -> Result<Import, Diagnostic> {
     let mut config = import_config(&dir.join(CONFIG))?;
     let checkpoint = Checkpoint::open(dir)?;
     let mut warnings = bind(&config, &checkpoint)?;
-    let (files, no_tokenizer) = carried::carried_files(dir, config.model.vocab_size)?;
-    warnings.extend(no_tokenizer);
+    let (files, found) = carried::carried_files(dir, config.model.vocab_size)?;
+    warnings.extend(found);
     let eos = carried::generation_eos(dir, config.model.vocab_size)?;
     if !eos.is_empty() {
         config.model.eos_token_ids = eos;

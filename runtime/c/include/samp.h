@@ -52,13 +52,17 @@ enum samp_finish
      */
     SAMP_FINISH_STOP = 0,
     /*
-     * As many tokens as asked for, or as the context holds.
+     * As many tokens as asked for.
      */
     SAMP_FINISH_LENGTH = 1,
     /*
      * The callback returned other than 0.
      */
     SAMP_FINISH_CANCELLED = 2,
+    /**
+     * As many tokens as the plan's context holds, and fewer than asked for.
+     */
+    SAMP_FINISH_CONTEXT_FULL = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

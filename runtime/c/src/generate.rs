@@ -34,13 +34,17 @@ pub enum samp_finish {
      */
     Stop = 0,
     /**
-     * As many tokens as asked for, or as the context holds.
+     * As many tokens as asked for.
      */
     Length = 1,
     /**
      * The callback returned other than 0.
      */
     Cancelled = 2,
+    /**
+     * As many tokens as the plan's context holds, and fewer than asked for.
+     */
+    ContextFull = 3,
 }
 
 /**
@@ -169,6 +173,7 @@ unsafe fn run(
         Finish::Stop => samp_finish::Stop,
         Finish::Length => samp_finish::Length,
         Finish::Cancelled => samp_finish::Cancelled,
+        Finish::ContextFull => samp_finish::ContextFull,
     };
     // SAFETY: room for one, or null, is what this function asks for.
     if let Some(place) = unsafe { result.cast::<std::mem::MaybeUninit<samp_result>>().as_mut() } {

@@ -175,5 +175,6 @@ pub(crate) fn finish_name(finish: Finish) -> &'static str {
         Finish::Stop => "stop",
         Finish::Length => "length",
         Finish::Cancelled => "cancelled",
+        Finish::ContextFull => "context_full",
     }
 }

@@ -17,6 +17,25 @@ pub enum DeviceError {
         /// What was asked for.
         device: DeviceKind,
     },
+    /// The plan is for a GPU, and there is none here.
+    #[error(
+        "this plan is for {target}: {source}. Without such a GPU, `--device emulate` runs the same kernels on the CPU, \
+         slowly, and `--device reference` the plain loops that define them"
+    )]
+    Absent {
+        /// What the plan is for.
+        target: TargetName,
+        /// What was looked for.
+        source: DriverError,
+    },
+    /// The plan is for a GPU, and this build has no device for GPUs.
+    #[error(
+        "this plan is for {target}, and this build runs nothing on GPUs; build it with `cuda`, or use `reference`"
+    )]
+    NotBuilt {
+        /// What the plan is for.
+        target: TargetName,
+    },
     /// A kernel that this build lacks or that computes something else.
     #[error(
         "{step}: kernel `{kernel}` is not one of this build's for the operation; compile the model again"

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 use samp_abi::TargetName;
 
 #[cfg(feature = "cuda")]
-use super::gpu::{Driver, Room, driver::nvidia::Cuda};
+use super::gpu::{Driver, DriverError, Room, driver::nvidia::Cuda};
 #[cfg(any(feature = "cuda", feature = "emulate"))]
 use super::gpu::{GpuDevice, StoredPlan};
 use super::{
@@ -42,7 +42,7 @@ impl DeviceKind {
             #[cfg(feature = "cuda")]
             DeviceKind::Cuda => {
                 let expected = compute_capability(target).ok_or(other_target)?;
-                let cuda = Cuda::open(0)?;
+                let cuda = Cuda::open(0).map_err(|error| absent(target, error))?;
                 suits(target, expected, cuda.device_info())?;
                 Opened::Cuda(Box::new(cuda))
             }
@@ -117,6 +117,15 @@ fn compute_capability(target: TargetName) -> Option<(u32, u32)> {
 fn emulator() -> super::gpu::Emulated {
     use samp_emulator::{Build, Options};
     super::gpu::Emulated::new(&crate::cache_dir::cache_dir("emulated"), Build::Plain, Options::default())
+}
+
+/// That there is no GPU is said of the plan; other refusals are the driver's own.
+#[cfg(feature = "cuda")]
+fn absent(target: TargetName, error: DriverError) -> DeviceError {
+    match error {
+        source @ DriverError::Absent { .. } => DeviceError::Absent { target, source },
+        other => other.into(),
+    }
 }
 
 /// Refuses a GPU that the code of a plan for `target` does not run on.

@@ -24,6 +24,7 @@ use crate::{
     chat::{ChatTemplate, Message},
     device::DeviceKind,
     engine::{Engine, EngineOptions},
+    error::EngineError,
     generate::{Completion, Delta, Finish, Generated, Request},
     plan::OpenPlan,
     tokenizer::{AddSpecial, Tokenizer, TokenizerError},
@@ -107,8 +108,7 @@ impl Session {
             Prompt::Text(text) => Ok(self.tokenizer()?.encode(text, AddSpecial::Yes)?),
             Prompt::Chat(messages) => {
                 let template = self.chat_template().ok_or(SessionError::NoChatTemplate)?;
-                // The template writes its own start token.
-                Ok(self.tokenizer()?.encode(&template.render(messages, true)?, AddSpecial::No)?)
+                Ok(template.tokens(self.tokenizer()?, messages, true)?)
             }
         }
     }
@@ -194,19 +194,12 @@ fn load(dir: &Path, options: &SessionOptions) -> Result<(Arc<OpenPlan>, Engine),
     if let Some(expected) = options.digest.as_ref().filter(|expected| *expected != found) {
         return Err(SessionError::Digest { expected: expected.clone(), found: found.clone() });
     }
-    let device = options.device.unwrap_or_else(|| default_device(&plan));
+    let device = match options.device {
+        Some(device) => device,
+        None => DeviceKind::for_target(plan.manifest().target).map_err(EngineError::from)?,
+    };
     let engine = Engine::new(plan.clone(), device, options.engine)?;
     Ok((plan, engine))
-}
-
-fn default_device(plan: &OpenPlan) -> DeviceKind {
-    match plan.manifest().target {
-        samp_abi::TargetName::Cpu => DeviceKind::Cpu,
-        #[cfg(feature = "cuda")]
-        _ => DeviceKind::Cuda,
-        #[cfg(not(feature = "cuda"))]
-        _ => DeviceKind::Reference,
-    }
 }
 
 /// Runs `work` on a thread of no pool. A pool's thread takes up other work while it waits for another pool: that work may

@@ -89,6 +89,12 @@ impl TinyPlan {
     }
 }
 
+/// A file of the shipped checkpoint.
+pub fn tiny_llama(file: &str) -> Vec<u8> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/models/tiny-llama");
+    fs::read(dir.join(file)).unwrap()
+}
+
 pub fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }

@@ -1,17 +1,13 @@
 //! Text in and text out: the tokenizer, the chat template and the generation loop.
 
-use std::{fs, ops::ControlFlow, path::PathBuf};
+use std::ops::ControlFlow;
 
 use samp_runtime::{
-    AddSpecial, DeviceKind, Finish, GenerateError, Request, Sampling, SpecialTokens, Tokenizer, generate,
+    AddSpecial, CachedSequence, DeviceKind, Finish, GenerateError, Request, Sampling, SpecialTokens,
+    Tokenizer, generate, generate_in,
 };
 
-use crate::support::{SAMP, make};
-
-fn tiny_llama(file: &str) -> Vec<u8> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/models/tiny-llama");
-    fs::read(dir.join(file)).unwrap()
-}
+use crate::support::{SAMP, make, tiny_llama};
 
 fn tokenizer() -> Tokenizer {
     Tokenizer::from_bytes(&tiny_llama("tokenizer.json")).unwrap()
@@ -73,7 +69,10 @@ fn generation_streams_what_it_returns_and_repeats_with_its_seed() {
     let ended = run(Request { stop_tokens: vec![first.tokens[4]], ..request.clone() });
     assert!(ended.tokens.len() <= 5 && ended.finish == Finish::Stop);
     // A context of 48 positions has room for 45 tokens after 3.
-    assert_eq!(run(Request { max_tokens: 1000, ..request.clone() }).tokens.len(), 45);
+    let full = run(Request { max_tokens: 1000, ..request.clone() });
+    assert_eq!((full.tokens.len(), full.finish), (45, Finish::ContextFull));
+    let exactly = run(Request { max_tokens: 45, ..request.clone() });
+    assert_eq!((exactly.tokens.len(), exactly.finish), (45, Finish::Length));
     assert!(run(Request { max_tokens: 0, ..request }).tokens.is_empty());
 }
 
@@ -94,5 +93,42 @@ fn generation_can_be_broken_off_and_refuses_nonsense() {
     let stop = Request { stop: vec![String::new()], ..request.clone() };
     assert!(matches!(refused(stop), GenerateError::EmptyStop));
     assert!(matches!(refused(Request { prompt: vec![80], ..request }), GenerateError::Engine(_)));
+    assert!(engine.is_idle());
+}
+
+/// A conversation computes only what its last turn adds, and comes to the same.
+#[test]
+fn a_sequence_that_stays_computes_the_rest_of_a_prompt_alone() {
+    let plan = make(SAMP);
+    let tokenizer = tokenizer();
+    let mut engine = plan.engine(DeviceKind::Cpu, None);
+    let mut sequence = CachedSequence::new(&mut engine).unwrap();
+    let request =
+        |prompt: Vec<u32>| Request { prompt, max_tokens: 4, ignore_eos: true, ..Request::default() };
+    let mut prompt = vec![3, 9, 27];
+    for turn in 0..4 {
+        let held = sequence.tokens().to_vec();
+        let expected =
+            generate(&mut engine, &tokenizer, request(prompt.clone()), |_| ControlFlow::Continue(()));
+        let mut steps = 0;
+        let generated = generate_in(&mut engine, &mut sequence, &tokenizer, request(prompt.clone()), |_| {
+            steps += 1;
+            ControlFlow::Continue(())
+        });
+        let generated = generated.unwrap();
+        assert_eq!((&generated, steps), (&expected.unwrap(), 4));
+        assert!(sequence.tokens().starts_with(&held[..held.len().min(prompt.len() - 1)]));
+        let answered = &generated.tokens[..3];
+        assert_eq!(sequence.tokens(), [&prompt[..], answered].concat());
+        assert_eq!(engine.len(sequence.id()).unwrap(), sequence.tokens().len());
+        prompt.extend(&generated.tokens);
+        // The second turn takes its own first words back, the third says the same again.
+        match turn {
+            1 => prompt.truncate(2),
+            2 => prompt.truncate(6),
+            _ => prompt.push(5),
+        }
+    }
+    engine.release(sequence.id());
     assert!(engine.is_idle());
 }

@@ -118,20 +118,17 @@ impl Encoder {
     fn encode_one(&self, file: &str, record: SourceRecord) -> Result<TokenRecord, Diagnostic> {
         let at = |finding: Diagnostic| finding.in_file(format!("{file}:{}", record.number));
         let chat = matches!(record.content, Content::Chat(_));
-        let encoded = match &record.content {
-            Content::Text(text) => self.tokenizer.encode(text, AddSpecial::Yes),
-            Content::Chat(messages) => {
-                self.tokenizer.encode(&self.conversation(messages).map_err(at)?, AddSpecial::No)
-            }
-        };
         let refused =
             |e: TokenizerError| at(Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).hint(MEND));
-        let tokens = encoded.map_err(refused)?;
+        let tokens = match &record.content {
+            Content::Text(text) => self.tokenizer.encode(text, AddSpecial::Yes).map_err(refused)?,
+            Content::Chat(messages) => self.conversation(messages).map_err(at)?,
+        };
         Ok(TokenRecord { tokens, stratum: record.stratum, weight: record.weight, chat })
     }
 
-    /// The text of a conversation.
-    fn conversation(&self, messages: &[Message]) -> Result<String, Diagnostic> {
+    /// The tokens of a conversation; special tokens that its messages spell are text, as in serving.
+    fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>, Diagnostic> {
         let unusable = |e: &ChatError| Diagnostic::bad_input(error_code::CHAT_TEMPLATE, e.to_string());
         let template = self.template.as_ref().map_err(unusable)?.as_ref().ok_or_else(|| {
             let message = "`messages` need a chat template, and the checkpoint has none";
@@ -139,7 +136,10 @@ impl Encoder {
                 .hint("give the conversations as `text`, or add chat_template.jinja to the checkpoint")
         })?;
         let answered = messages.last().is_some_and(|message| message.role == "assistant");
-        template.render(messages, !answered).map_err(|e| unusable(&e).hint(MEND))
+        template.tokens(&self.tokenizer, messages, !answered).map_err(|e| match e {
+            ChatError::Tokenizer(e) => Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).hint(MEND),
+            other => unusable(&other).hint(MEND),
+        })
     }
 
     /// A token as people read it.

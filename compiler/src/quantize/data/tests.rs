@@ -77,6 +77,21 @@ fn conversations_are_encoded_as_in_serving() {
     assert!(records.iter().all(|r| r.tokens.iter().filter(|&&token| token == begin).count() == 1));
 }
 
+/// A record is quoted text as well as a conversation: what it spells ends no turn.
+#[test]
+fn special_tokens_that_a_conversation_spells_are_text() {
+    let folder = Folder::new();
+    let chat =
+        |content: &str| format!("{{\"messages\": [{{\"role\": \"user\", \"content\": \"{content}\"}}]}}\n");
+    let path = folder.write("chat.jsonl", &(chat("end") + &chat("end<|eot_id|>")));
+    let encoder = encoder(2048);
+    let (records, _) = encoder.encode(&path, records::read(&path).unwrap()).unwrap();
+    let end = encoder.tokenizer.token_id("<|eot_id|>").unwrap();
+    let ends = |record: &TokenRecord| record.tokens.iter().filter(|&&token| token == end).count();
+    assert_eq!(records.iter().map(ends).collect::<Vec<_>>(), [1, 1]);
+    assert!(records[1].tokens.len() > records[0].tokens.len());
+}
+
 #[test]
 fn conversations_need_a_template_that_takes_them() {
     let folder = Folder::new();

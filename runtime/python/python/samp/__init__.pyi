@@ -10,7 +10,7 @@ __all__ = ["Generated", "Model", "SampError", "Stream", "__version__", "load"]
 
 __version__: str
 
-Finish = Literal["stop", "length", "cancelled"]
+Finish = Literal["stop", "length", "context_full", "cancelled"]
 Prompt = Union[str, Sequence[Mapping[str, str]], Sequence[int]]
 
 class SampError(RuntimeError):

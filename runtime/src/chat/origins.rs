@@ -1,0 +1,106 @@
+//! Which characters of a rendered conversation its messages wrote.
+//!
+//! A template is run on messages some of whose characters have others of private use in their place, which show in the
+//! text where each of them went. First every character that special tokens are spelled with has a stand-in. A template
+//! that looks into the messages may then write something else; where it does, only one character of each special token
+//! that a message spells has one, so that the template finds none there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ChatError, ChatTemplate, Message};
+use crate::tokenizer::{PRIVATE_USE, SpecialVocabulary};
+
+/// A conversation as text.
+#[derive(Debug, PartialEq)]
+pub(super) struct Conversation {
+    pub text: String,
+    /// For each byte of the text, whether a message wrote it and it can help to spell a special token.
+    pub from_messages: Vec<bool>,
+}
+
+/// Renders a conversation, and says what of it the messages wrote.
+pub(super) fn render(
+    template: &ChatTemplate,
+    special: &SpecialVocabulary,
+    messages: &[Message],
+    add_generation_prompt: bool,
+) -> Result<Conversation, ChatError> {
+    let stand_ins = StandIns::new(template, special, messages)?;
+    let disguised = |contents: &dyn Fn(&str) -> String| {
+        let turn = |m: &Message| Message {
+            role: stand_ins.break_up(special, &m.role),
+            content: contents(&m.content),
+        };
+        let messages: Vec<Message> = messages.iter().map(turn).collect();
+        Ok::<_, ChatError>(stand_ins.reveal(&template.render(&messages, add_generation_prompt)?))
+    };
+    let plain = template.render(messages, add_generation_prompt)?;
+    match disguised(&|content| stand_ins.replace(content)) {
+        Ok(conversation) if conversation.text == plain => Ok(conversation),
+        _ => disguised(&|content| stand_ins.break_up(special, content)),
+    }
+}
+
+/// Characters of private use, each for one that special tokens are spelled with.
+struct StandIns {
+    of: BTreeMap<char, char>,
+    original: BTreeMap<char, char>,
+}
+
+impl StandIns {
+    /// Stand-ins that nothing else of the conversation has.
+    fn new(
+        template: &ChatTemplate,
+        special: &SpecialVocabulary,
+        messages: &[Message],
+    ) -> Result<StandIns, ChatError> {
+        let texts = messages.iter().flat_map(|m| [m.role.as_str(), m.content.as_str()]);
+        let texts =
+            texts.chain([template.source.as_str()]).chain(template.tokens.values().map(String::as_str));
+        let taken: BTreeSet<char> = texts.flat_map(str::chars).filter(|c| PRIVATE_USE.contains(c)).collect();
+        // Where templates trim white space, they trim what stands for it no more.
+        let spelling = special
+            .iter()
+            .flat_map(|(text, _)| text.chars().filter(|c| !c.is_whitespace()).chain(text.chars().next()));
+        let spelling: BTreeSet<char> = spelling.collect();
+        let free: Vec<char> = PRIVATE_USE.filter(|c| !taken.contains(c)).take(spelling.len()).collect();
+        if free.len() < spelling.len() {
+            return Err(ChatError::Refused("the messages have every character of private use".into()));
+        }
+        let of: BTreeMap<char, char> = spelling.into_iter().zip(free).collect();
+        let original = of.iter().map(|(original, stand_in)| (*stand_in, *original)).collect();
+        Ok(StandIns { of, original })
+    }
+
+    /// Every character that special tokens are spelled with, replaced; white space is not.
+    fn replace(&self, text: &str) -> String {
+        text.chars()
+            .map(|c| if c.is_whitespace() { c } else { self.of.get(&c).copied().unwrap_or(c) })
+            .collect()
+    }
+
+    /// One character of each special token that is spelled, replaced.
+    fn break_up(&self, special: &SpecialVocabulary, text: &str) -> String {
+        let mut broken = BTreeSet::new();
+        for (at, _) in text.char_indices() {
+            for (token, _) in special.beginning(&text[at..]) {
+                let visible = token.find(|c: char| !c.is_whitespace()).unwrap_or(0);
+                broken.insert(at + visible);
+            }
+        }
+        let replaced = |(at, c): (usize, char)| if broken.contains(&at) { self.of[&c] } else { c };
+        text.char_indices().map(replaced).collect()
+    }
+
+    /// The text with the characters that stand-ins stand for, and which bytes of it those are.
+    fn reveal(&self, text: &str) -> Conversation {
+        let mut revealed = String::with_capacity(text.len());
+        let mut from_messages = Vec::with_capacity(text.len());
+        for c in text.chars() {
+            let original = self.original.get(&c);
+            revealed.push(*original.unwrap_or(&c));
+            from_messages.resize(revealed.len(), original.is_some());
+        }
+        Conversation { text: revealed, from_messages }
+    }
+}
