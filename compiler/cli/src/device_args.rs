@@ -7,9 +7,9 @@ use crate::progress_bar::Bar;
 /// A device, and how much of it may be used.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct DeviceArgs {
-    /// Where to execute
-    #[arg(long, default_value_t = DeviceKind::Cpu)]
-    device: DeviceKind,
+    /// Where to execute [default: what the plan is for, the CPU or the first GPU]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceKind>,
     /// Part of a GPU's memory that may be used in all, by this plan and by others
     #[arg(long, value_name = "PART", default_value_t = usual_part(), value_parser = part)]
     gpu_memory_utilization: f64,
@@ -18,10 +18,10 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// A device with the usual part of its memory.
     pub fn for_device(device: DeviceKind) -> DeviceArgs {
-        DeviceArgs { device, gpu_memory_utilization: usual_part() }
+        DeviceArgs { device: Some(device), gpu_memory_utilization: usual_part() }
     }
 
-    /// An engine with a cache for so many positions. A bar shows how a GPU takes the weights.
+    /// An engine with a cache for so many positions, on the device that was asked for or else the one that the plan is for. A bar shows how a GPU takes the weights.
     pub fn load(&self, plan: OpenPlan, kv_tokens: u64) -> Result<Engine, EngineError> {
         let bar = Bar::new(false);
         let options = EngineOptions {
@@ -29,7 +29,11 @@ impl DeviceArgs {
             gpu_memory_utilization: self.gpu_memory_utilization,
             ..EngineOptions::default()
         };
-        Engine::load(plan.into(), self.device, options, &bar)
+        let device = match self.device {
+            Some(device) => device,
+            None => DeviceKind::for_target(plan.manifest().target)?,
+        };
+        Engine::load(plan.into(), device, options, &bar)
     }
 }
 

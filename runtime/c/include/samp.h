@@ -59,7 +59,7 @@ enum samp_finish
      * The callback returned other than 0.
      */
     SAMP_FINISH_CANCELLED = 2,
-    /**
+    /*
      * As many tokens as the plan's context holds, and fewer than asked for.
      */
     SAMP_FINISH_CONTEXT_FULL = 3,

@@ -1,60 +1,52 @@
 //! `samp run`: text from a plan.
 
-use std::{
-    io::{IsTerminal, Read, Write},
-    ops::ControlFlow,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+mod conversation;
+mod input;
+mod interrupt;
+mod sampling_args;
+mod stream;
 
-use anyhow::Context;
+use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf};
+
+use anyhow::{Context, bail};
 use samp_runtime::{
-    AddSpecial, ChatTemplate, Finish, Message, OpenPlan, Request, Sampling, Tokenizer, generate,
+    AddSpecial, CachedSequence, ChatTemplate, Engine, Finish, GenerationConfig, Message, OpenPlan, Request,
+    Tokenizer, generate, generate_in, set_threads,
 };
 use serde::Serialize;
 
+use self::{
+    input::{Input, InputArgs},
+    sampling_args::SamplingArgs,
+    stream::Stream,
+};
 use crate::{
     device_args::DeviceArgs,
     identity::IdentityArgs,
     output::{Outcome, print, print_json},
 };
 
+/// Tokens that an answer has at most where neither the command nor the model says.
+const MAX_TOKENS: usize = 128;
+
 /// Generate text from a plan, streaming it to stdout
 ///
-/// The prompt comes from -p, from --chat (through the model's chat template), or from stdin.
+/// The prompt comes from -p, --prompt-file or stdin and is continued, or is a message that --chat answers through the
+/// model's chat template. How tokens are chosen is said on stderr.
 #[derive(clap::Args)]
 pub struct Args {
     /// The plan directory
     plan: PathBuf,
     #[command(flatten)]
     identity: IdentityArgs,
-    /// Continue this text
-    #[arg(short, long, value_name = "TEXT", conflicts_with = "chat")]
-    prompt: Option<String>,
-    /// Answer this message
-    #[arg(long, value_name = "TEXT")]
-    chat: Option<String>,
-    /// Most tokens to generate
-    #[arg(short = 'n', long, default_value_t = 128)]
-    max_tokens: usize,
-    /// Softmax temperature; 0 always takes the most likely token
-    #[arg(long, default_value_t = 0.0)]
-    temperature: f32,
-    /// Sample among the K most likely tokens only; 0 is all
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    top_k: usize,
-    /// Sample among the fewest tokens whose probability reaches P
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
-    top_p: f32,
-    /// Leave out tokens less likely than P times the most likely one
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    min_p: f32,
-    /// Divide the logits of tokens already seen by this (multiply, where negative)
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    repetition_penalty: f32,
-    /// Seed of the sampler; the same seed gives the same text
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Most tokens to generate [default: max_new_tokens of the model's generation_config.json, else 128; in a conversation,
+    /// as many as fit]
+    #[arg(short = 'n', long, value_name = "N")]
+    max_tokens: Option<usize>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     /// Stop before this text; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
@@ -63,6 +55,9 @@ pub struct Args {
     ignore_eos: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    /// Threads of the CPU to compute with [default: one for each core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     json: bool,
@@ -78,43 +73,43 @@ struct Report<'a> {
 
 /// Generates and prints.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if let Some(threads) = args.threads {
+        set_threads(threads)?;
+    }
+    if args.json && args.input.is_conversation() {
+        bail!("--json prints one document, and a conversation has no end; give the message: --chat TEXT");
+    }
     let plan = samp_runtime::open(&args.plan)?;
     args.identity.require(&plan)?;
     let tokenizer = Tokenizer::from_plan(&plan)?;
-    let prompt = prompt_tokens(args, &plan, &tokenizer)?;
-    let prompt_tokens = prompt.len();
-    let room = prompt_tokens.saturating_add(args.max_tokens) as u64;
-    let kv_tokens = room.min(plan.manifest().limits.max_context);
-    let mut engine = args.device.load(plan, kv_tokens)?;
-    let request = Request {
-        prompt,
-        sampling: sampling(args),
-        max_tokens: args.max_tokens,
-        stop: args.stop.clone(),
-        stop_tokens: vec![],
-        ignore_eos: args.ignore_eos,
-    };
-
-    let started = Instant::now();
-    let mut first_token = None;
-    let mut write_error = None;
-    let generated = generate(&mut engine, &tokenizer, request, |delta| {
-        first_token.get_or_insert_with(|| started.elapsed());
-        if args.json {
-            return ControlFlow::Continue(());
+    match args.input.read()? {
+        Input::Conversation => converse(args, plan, &tokenizer),
+        Input::Text(text) => {
+            let prompt = tokenizer.encode(&text, AddSpecial::Yes)?;
+            once(args, plan, &tokenizer, prompt)
         }
-        let mut out = std::io::stdout().lock();
-        match out.write_all(delta.text.as_bytes()).and_then(|()| out.flush()) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                write_error = Some(error);
-                ControlFlow::Break(())
-            }
+        Input::Message(message) => {
+            let system =
+                args.input.system.iter().map(|text| Message { role: "system".into(), content: text.clone() });
+            let messages: Vec<Message> =
+                system.chain([Message { role: "user".into(), content: message }]).collect();
+            let prompt = chat_template(&plan)?.tokens(&tokenizer, &messages, true)?;
+            once(args, plan, &tokenizer, prompt)
         }
-    })?;
-    if let Some(error) = write_error {
-        return Err(error.into());
     }
+}
+
+/// One prompt, and what follows it.
+fn once(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer, prompt: Vec<u32>) -> anyhow::Result<Outcome> {
+    let prompt_tokens = prompt.len();
+    let config = GenerationConfig::from_plan(&plan);
+    let max_tokens = args.max_tokens.or(config.settings.max_new_tokens).unwrap_or(MAX_TOKENS);
+    let request = Request { prompt, ..request(args, &config, max_tokens) };
+    let kv_tokens = (prompt_tokens.saturating_add(max_tokens) as u64).min(plan.manifest().limits.max_context);
+    let mut engine = args.device.load(plan, kv_tokens)?;
+    let mut stream = Stream::new(args.json);
+    let generated = generate(&mut engine, tokenizer, request, |delta| stream.take(delta))?;
+    let speed = stream.finish(generated.tokens.len())?;
     if args.json {
         print_json(&Report {
             text: &generated.text,
@@ -125,54 +120,64 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         print("\n")?;
     }
-    let tokens = generated.tokens.len();
-    if let Some(first) = first_token {
-        eprintln!("{prompt_tokens} prompt tokens, {}", speed(tokens, first, started.elapsed()));
+    if let Some(speed) = speed {
+        eprintln!("{prompt_tokens} prompt tokens, {speed}");
     }
+    note_full_context(&engine, generated.finish);
     Ok(Outcome::Clean)
 }
 
-fn sampling(args: &Args) -> Sampling {
-    Sampling {
-        temperature: args.temperature,
-        top_k: args.top_k,
-        top_p: args.top_p,
-        min_p: args.min_p,
-        repetition_penalty: args.repetition_penalty,
-        seed: args.seed,
-        top_logprobs: 0,
+/// Messages from a terminal, each answered with all that was said before it.
+fn converse(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer) -> anyhow::Result<Outcome> {
+    let template = chat_template(&plan)?;
+    let config = GenerationConfig::from_plan(&plan);
+    let request = request(args, &config, args.max_tokens.unwrap_or(usize::MAX));
+    let kv_tokens = plan.manifest().limits.max_context;
+    let mut engine = args.device.load(plan, kv_tokens)?;
+    let mut sequence = CachedSequence::new(&mut engine)?;
+    interrupt::install()?;
+    let mut answer = |messages: &[Message]| {
+        let request = Request { prompt: template.tokens(tokenizer, messages, true)?, ..request.clone() };
+        let mut stream = Stream::new(false);
+        let generated = interrupt::during(|| {
+            generate_in(&mut engine, &mut sequence, tokenizer, request, |delta| match stream.take(delta) {
+                ControlFlow::Continue(()) if interrupt::asked() => ControlFlow::Break(()),
+                taken => taken,
+            })
+        })?;
+        stream.finish(generated.tokens.len())?;
+        print("\n")?;
+        note_full_context(&engine, generated.finish);
+        Ok(generated)
+    };
+    let (mut lines, mut notes) = (std::io::stdin().lock(), std::io::stderr());
+    conversation::converse(&mut lines, &mut notes, args.input.system.as_deref(), &mut answer)?;
+    Ok(Outcome::Clean)
+}
+
+fn chat_template(plan: &OpenPlan) -> anyhow::Result<ChatTemplate> {
+    ChatTemplate::from_plan(plan)?
+        .context("this model has no chat template; give its prompt with -p instead of --chat")
+}
+
+/// What the flags say of a request, the prompt aside.
+fn request(args: &Args, config: &GenerationConfig, max_tokens: usize) -> Request {
+    Request {
+        prompt: vec![],
+        sampling: args.sampling.choose(config).sampling,
+        max_tokens,
+        stop: args.stop.clone(),
+        stop_tokens: vec![],
+        ignore_eos: args.ignore_eos,
     }
 }
 
-/// Tokens of the prompt; a chat template writes its own start token.
-fn prompt_tokens(args: &Args, plan: &OpenPlan, tokenizer: &Tokenizer) -> anyhow::Result<Vec<u32>> {
-    if let Some(message) = &args.chat {
-        let template = ChatTemplate::from_plan(plan)?
-            .context("this model has no chat template; give its prompt with -p instead of --chat")?;
-        let message = Message { role: "user".into(), content: message.clone() };
-        return Ok(tokenizer.encode(&template.render(&[message], true)?, AddSpecial::No)?);
+/// Says where the context ended an answer, and what would make it longer.
+fn note_full_context(engine: &Engine, finish: Finish) {
+    if finish == Finish::ContextFull {
+        let limit = engine.limits().max_context;
+        eprintln!(
+            "the plan's context of {limit} positions is full; compile the model with a larger --max-model-len for more"
+        );
     }
-    let text = match &args.prompt {
-        Some(text) => text.clone(),
-        None => {
-            if std::io::stdin().is_terminal() {
-                eprintln!("reading the prompt from stdin; end it with Ctrl-D, or give it with -p or --chat");
-            }
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("the prompt on stdin is not UTF-8 text")?;
-            text
-        }
-    };
-    Ok(tokenizer.encode(&text, AddSpecial::Yes)?)
-}
-
-/// The first token is kept apart from the rate of the rest, as benchmarks of serving do.
-fn speed(tokens: usize, first: Duration, total: Duration) -> String {
-    let rest = (total - first).as_secs_f64();
-    let rate = if tokens > 1 && rest > 0.0 {
-        format!(", {:.1} tok/s", (tokens - 1) as f64 / rest)
-    } else {
-        String::new()
-    };
-    format!("first token after {:.1} ms, {tokens} tokens{rate}", 1e3 * first.as_secs_f64())
 }

@@ -21,6 +21,7 @@ mod readme;
 mod rebuild;
 mod report;
 mod routing;
+mod run;
 mod shapes;
 mod split_members;
 mod synthetic_plans;

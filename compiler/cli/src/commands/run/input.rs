@@ -1,0 +1,82 @@
+//! Where the prompt comes from.
+
+use std::{
+    io::{IsTerminal, Read},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+
+/// What is to be continued or answered
+#[derive(clap::Args)]
+pub struct InputArgs {
+    /// Continue this text, the whole prompt: special tokens that it spells, such as <|eot_id|>, are special
+    #[arg(short, long, value_name = "TEXT", conflicts_with_all = ["chat", "prompt_file"])]
+    prompt: Option<String>,
+    /// Continue the text of this file, or answer it with --chat; - is stdin
+    #[arg(long, value_name = "FILE")]
+    prompt_file: Option<PathBuf>,
+    /// Answer this message, through the model's chat template. Without TEXT: a conversation on a terminal, otherwise one
+    /// message from --prompt-file or stdin. Special tokens that a message spells are text
+    #[arg(long, value_name = "TEXT", num_args = 0..=1)]
+    chat: Option<Option<String>>,
+    /// What the model is told before the messages of --chat
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    pub system: Option<String>,
+}
+
+/// What is to be generated from.
+#[derive(Debug, PartialEq)]
+pub enum Input {
+    /// Text to continue.
+    Text(String),
+    /// A message to answer.
+    Message(String),
+    /// Messages that someone types as they are answered.
+    Conversation,
+}
+
+impl InputArgs {
+    /// Whether someone at a terminal is to type messages.
+    pub fn is_conversation(&self) -> bool {
+        self.chat == Some(None) && self.prompt_file.is_none() && std::io::stdin().is_terminal()
+    }
+
+    /// Reads what is to be generated from.
+    pub fn read(&self) -> anyhow::Result<Input> {
+        match (&self.chat, &self.prompt) {
+            (None, Some(text)) => Ok(Input::Text(text.clone())),
+            (None, None) => Ok(Input::Text(self.read_text()?)),
+            (Some(Some(_)), _) if self.prompt_file.is_some() => {
+                bail!("--chat has a message and --prompt-file another; give one, or --chat without TEXT")
+            }
+            (Some(Some(message)), _) => Ok(Input::Message(message.clone())),
+            (Some(None), _) if self.is_conversation() => Ok(Input::Conversation),
+            (Some(None), _) => Ok(Input::Message(self.read_text()?)),
+        }
+    }
+
+    /// The text of --prompt-file, or all of stdin.
+    fn read_text(&self) -> anyhow::Result<String> {
+        match self.prompt_file.as_deref().filter(|path| *path != Path::new("-")) {
+            Some(path) => {
+                let bytes = std::fs::read(path)
+                    .with_context(|| format!("{}: the prompt file cannot be read", path.display()))?;
+                String::from_utf8(bytes)
+                    .with_context(|| format!("{}: the prompt file is not UTF-8 text", path.display()))
+            }
+            None => {
+                if std::io::stdin().is_terminal() {
+                    eprintln!(
+                        "reading the prompt from stdin; end it with Ctrl-D, or give it with -p or --chat"
+                    );
+                }
+                let mut text = String::new();
+                std::io::stdin()
+                    .read_to_string(&mut text)
+                    .context("the prompt on stdin is not UTF-8 text")?;
+                Ok(text)
+            }
+        }
+    }
+}

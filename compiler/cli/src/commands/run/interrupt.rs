@@ -1,0 +1,34 @@
+//! Ctrl-C in a conversation: it ends the answer, and where none is being given, the program.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use anyhow::Context;
+
+static ANSWERING: AtomicBool = AtomicBool::new(false);
+static ASKED: AtomicBool = AtomicBool::new(false);
+/// What a shell gives for a program that Ctrl-C ended.
+const ENDED_BY_INTERRUPT: i32 = 130;
+
+/// Takes Ctrl-C from now on. A second one during an answer, which the first did not end yet, ends the program.
+pub fn install() -> anyhow::Result<()> {
+    let pressed = || {
+        if !ANSWERING.load(SeqCst) || ASKED.swap(true, SeqCst) {
+            std::process::exit(ENDED_BY_INTERRUPT);
+        }
+    };
+    ctrlc::set_handler(pressed).context("Ctrl-C cannot be taken")
+}
+
+/// Gives an answer, which [`asked`] may end.
+pub fn during<T>(answer: impl FnOnce() -> T) -> T {
+    ASKED.store(false, SeqCst);
+    ANSWERING.store(true, SeqCst);
+    let given = answer();
+    ANSWERING.store(false, SeqCst);
+    given
+}
+
+/// Whether Ctrl-C was pressed since the answer began.
+pub fn asked() -> bool {
+    ASKED.load(SeqCst)
+}
