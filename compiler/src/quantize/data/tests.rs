@@ -86,8 +86,8 @@ fn special_tokens_that_a_conversation_spells_are_text() {
     let path = folder.write("chat.jsonl", &(chat("end") + &chat("end<|eot_id|>")));
     let encoder = encoder(2048);
     let (records, _) = encoder.encode(&path, records::read(&path).unwrap()).unwrap();
-    let end = encoder.tokenizer.token_id("<|eot_id|>").unwrap();
-    let ends = |record: &TokenRecord| record.tokens.iter().filter(|&&token| token == end).count();
+    let ends =
+        |record: &TokenRecord| record.tokens.iter().filter(|&&t| encoder.decode(t) == "<|eot_id|>").count();
     assert_eq!(records.iter().map(ends).collect::<Vec<_>>(), [1, 1]);
     assert!(records[1].tokens.len() > records[0].tokens.len());
 }
