@@ -27,6 +27,13 @@ samp_abi::error_codes! {
         "--max-model-len exceeds max_position_embeddings of config.json. The plan is made, and its quality beyond \
          the trained length is unknown.",
         "Lower --max-model-len, unless the model is known to stand it.";
+    WRONG_PATH = "E0308", Input, "The path leads to something else than was wanted",
+        "What a path leads to is recognised by names and first bytes; the error says what was wanted, what is there, \
+         and what to do about it.",
+        "Give the path of what is wanted; where another program has to convert it first, the error says how.";
+    UNREACHABLE = "E0309", Environment, "The system does not let the path be looked at",
+        "A folder on the path, or the file at its end, may not be read by this user, or its disk fails.",
+        "See to the permissions of the path and of the folders above it.";
     WEIGHTS = "E0310", Input, "A folder has no weights, or more than one set",
         "A checkpoint has either model.safetensors or model.safetensors.index.json with its shards.",
         "Give the folder of such a checkpoint; where both are there, remove the one that is not meant.";
@@ -42,6 +49,12 @@ samp_abi::error_codes! {
         "A plan is of one state of its checkpoint; while it was compiled, a file of the checkpoint was written to \
          or replaced.",
         "Compile again once nothing writes to the checkpoint.";
+    LFS_POINTER = "E0314", Input, "Git LFS left pointers in place of files",
+        "The repository was cloned without its large files: where each belongs lies a short text that says which it is.",
+        "Run `git lfs install` once, then `git lfs pull` in the checkpoint's folder.";
+    MISSING_SHARDS = "E0315", Input, "Files of weights that the index names are not there",
+        "model.safetensors.index.json names every file of weights; some were not fetched, or not wholly.",
+        "Run the same download again: it takes only what is missing.";
     BINDING = "E0320", Input, "The tensors are not the ones that the architecture has",
         "Each tensor that the config calls for exists exactly once, with its shape and a float type, and nothing \
          else is there. Missing, unexpected and misshapen tensors are named.",
@@ -142,6 +155,9 @@ samp_abi::error_codes! {
     NO_RECORDS = "E0804", Input, "A data file has no records",
         "The file is empty, or has blank lines only.",
         "Give a file with records.";
+    NOT_RECORDS = "E0805", Input, "A data file is in a form that is not read",
+        "The first bytes are those of another kind of file, such as a compressed one or a table.",
+        "Make JSON lines of it, as the error says.";
     LIMIT_OUT_OF_RANGE = "E0901", Input, "A limit of the plan is 0 or does not fit 32 bits",
         "The context, the number of sequences and the tokens of a step are at least 1 and at most 2^32 − 1.",
         "Give a number between these.";

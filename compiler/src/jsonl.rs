@@ -1,10 +1,14 @@
-//! Data files: UTF-8 text with a JSON record on each line.
+//! Data files: UTF-8 text with a JSON record on each line. What is another kind of file is refused by its first bytes.
 
 use std::path::Path;
 
 use samp_ir::Diagnostic;
+use samp_runtime::path_kind::{FileKind, PathKind, Wanted, quoted};
 
-use crate::error_code;
+use crate::{error_code, wrong_path::expect_path};
+
+/// What a path to data is to lead to.
+const DATA: Wanted = Wanted::File("a file of records", &[".jsonl", ".json", ".txt", ".parquet"]);
 
 /// What is wrong with a line or a row that is no record.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +25,45 @@ impl NotARecord {
 /// The stratum of a record that names none.
 pub const NO_STRATUM: &str = "all";
 
-/// Reads a whole file of UTF-8 text, without its byte order mark if it has one.
-pub fn read_text(path: &Path) -> Result<String, Diagnostic> {
+/// Refuses a path that leads to no file of data, or to one of another kind than `accepted` and plain text. Where it leads to
+/// a pipe, nothing is said of what comes out.
+pub fn expect_data(path: &Path, accepted: &[FileKind]) -> Result<(), Diagnostic> {
+    let PathKind::File(kind) = expect_path(path, DATA, error_code::UNREADABLE_DATA)? else { return Ok(()) };
+    let is_text = matches!(kind, FileKind::Json | FileKind::Empty | FileKind::Other | FileKind::Toml);
+    if is_text || accepted.contains(&kind) {
+        return Ok(());
+    }
+    let message = format!("expected a file of records, found {}", kind.noun());
+    Err(Diagnostic::bad_input(error_code::NOT_RECORDS, message)
+        .in_file(path.display().to_string())
+        .hint(records_of(path, kind)))
+}
+
+/// What makes records of another kind of file.
+fn records_of(path: &Path, kind: FileKind) -> String {
+    let (file, out) = (quoted(path), quoted(&path.with_extension("records.jsonl")));
+    let pandas = |reader: &str| {
+        format!(
+            "write its rows as JSON lines, with a column `text`: python -c 'import sys, pandas; \
+             pandas.{reader}(sys.argv[1]).to_json(sys.argv[2], orient=\"records\", lines=True)' {file} {out}"
+        )
+    };
+    match kind {
+        FileKind::Gzip => format!("unpack it first: gunzip -k {file}"),
+        FileKind::Compressed | FileKind::Archive => "unpack it first".into(),
+        FileKind::Csv => pandas("read_csv"),
+        FileKind::Parquet => pandas("read_parquet"),
+        FileKind::JsonArray => format!("write each element on a line of its own: jq -c '.[]' {file} > {out}"),
+        FileKind::LfsPointer => "run git lfs pull in its folder".into(),
+        FileKind::Profile => "a profile goes to samp compile --profile".into(),
+        _ => "give JSON lines, each with `text` or `messages`".into(),
+    }
+}
+
+/// Reads a whole file of UTF-8 text, without its byte order mark if it has one. Files of other kinds are refused, unless
+/// `accepted`.
+pub fn read_text(path: &Path, accepted: &[FileKind]) -> Result<String, Diagnostic> {
+    expect_data(path, accepted)?;
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| {
         Diagnostic::bad_input(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"))

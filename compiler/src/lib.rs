@@ -47,5 +47,6 @@ pub mod jsonl;
 pub mod lower;
 pub mod quantize;
 pub mod schema;
+pub mod wrong_path;
 
 pub use compile::{CompileError, CompileRequest, Compiled, Precision, compile};

@@ -39,6 +39,7 @@ pub mod generation_config;
 mod golden;
 pub mod kv;
 mod library_panic;
+pub mod path_kind;
 pub mod plan;
 pub mod progress;
 pub mod sample;
@@ -61,6 +62,7 @@ pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request,
 pub use generation_config::{ChosenSampling, GenerationConfig, GenerationSettings, SettingOrigin};
 pub use kv::{KvUsage, OutOfPages};
 pub use library_panic::{LibraryError, catch_library_panic};
+pub use path_kind::{PathKind, Wanted, WrongPath, what_is_there};
 pub use plan::{
     Fault, OpenPlan, PlanError, PublicKey, PublicKeyError, SignatureError, named_files, open, open_staged,
     unnamed_entries, validate, validate_manifest,

@@ -11,7 +11,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::plan_model::PlanModel;
-use samp_compiler::eval::LanguageModel;
+use samp_compiler::{
+    error_code,
+    eval::LanguageModel,
+    wrong_path::{expect_path, expect_writable_file},
+};
+use samp_runtime::Wanted;
 
 /// What was written.
 #[derive(Serialize)]
@@ -24,6 +29,12 @@ pub struct SavedLogits {
 /// Runs each row of `input_ids` in the file `ids` as a sequence of its own. `out` is replaced once all is written; on an
 /// error it is as it was.
 pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<SavedLogits> {
+    expect_path(
+        ids,
+        Wanted::File("a safetensors file of token ids", &[".safetensors"]),
+        error_code::UNREADABLE_DATA,
+    )?;
+    expect_writable_file(out)?;
     let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
     let file = SafeTensors::deserialize(&bytes)
         .with_context(|| format!("{} is not a safetensors file", ids.display()))?;

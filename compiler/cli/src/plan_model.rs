@@ -3,12 +3,16 @@
 use std::path::Path;
 
 use anyhow::Context;
-use samp_runtime::{AddSpecial, Engine, Logits, Outputs, SequenceId, Tokenizer};
+use samp_runtime::{
+    AddSpecial, Engine, Logits, Outputs, SequenceId, Tokenizer,
+    path_kind::{FolderKind, PathKind, Wanted},
+};
 
 use crate::device_args::DeviceArgs;
 use samp_compiler::{
-    compile,
+    compile, error_code,
     eval::{EvalError, LanguageModel},
+    wrong_path::expect_path,
 };
 
 /// An opened plan with its tokenizer, run one sequence at a time.
@@ -41,7 +45,8 @@ impl PlanModel {
         device: DeviceArgs,
         max_context: u64,
     ) -> anyhow::Result<PlanModel> {
-        if path.join(samp_abi::plan::MANIFEST_FILE).is_file() {
+        let found = expect_path(path, Wanted::PlanOrCheckpoint, error_code::WRONG_PATH)?;
+        if !matches!(found, PathKind::Folder(FolderKind::Checkpoint)) {
             return PlanModel::open(path, device);
         }
         let temporary =

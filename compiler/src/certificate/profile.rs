@@ -10,10 +10,14 @@ use std::{
 use samp_abi::{Format, plan::Version};
 use samp_ir::Diagnostic;
 use samp_kernels::format::FP8_MAX;
+use samp_runtime::path_kind::{FileKind, PathKind, Wanted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error_code;
+use crate::{error_code, wrong_path::expect_path};
+
+/// What a path to a profile is to lead to.
+const PROFILE_FILE: Wanted = Wanted::File("a profile", &[".json"]);
 
 /// Version of the profile's schema.
 pub const PROFILE_VERSION: Version = Version { major: 1, minor: 2, patch: 0 };
@@ -213,6 +217,15 @@ impl Profile {
     /// Reads a profile's file.
     pub fn read(path: &Path) -> Result<Profile, Diagnostic> {
         let file = path.display().to_string();
+        let found = expect_path(path, PROFILE_FILE, error_code::PROFILE)?;
+        if let PathKind::File(kind) = found
+            && !matches!(kind, FileKind::Profile | FileKind::Json | FileKind::Other)
+        {
+            let message = format!("expected a profile, found {}", kind.noun());
+            return Err(Diagnostic::bad_input(error_code::PROFILE, message)
+                .in_file(file)
+                .hint("give a file that samp measure wrote"));
+        }
         let text = std::fs::read_to_string(path).map_err(|e| {
             Diagnostic::bad_input(error_code::PROFILE, format!("expected a readable profile, found: {e}"))
                 .in_file(&file)

@@ -84,7 +84,7 @@ pub enum EmitError {
     },
     /// The target has no name or no parent folder.
     #[error("{0} cannot be an output folder: {1}")]
-    BadTarget(PathBuf, &'static str),
+    BadTarget(PathBuf, String),
     /// Another process writes to the same target.
     #[error("another compile is writing {0}; wait for it, or choose another output")]
     Locked(PathBuf),

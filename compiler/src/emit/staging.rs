@@ -18,6 +18,7 @@ use std::{
 };
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use samp_runtime::path_kind::quoted;
 
 use super::{
     error::{During, EmitError},
@@ -135,12 +136,15 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), EmitError> {
 
 /// The target with an absolute parent, and its partial folder.
 fn names(target: &Path) -> Result<(PathBuf, PathBuf), EmitError> {
-    let bad = |why| EmitError::BadTarget(target.into(), why);
+    let bad = |why: &str| EmitError::BadTarget(target.into(), why.into());
     let name = target.file_name().ok_or(bad("it does not end in a name"))?;
     let absolute = std::path::absolute(target).during("resolving", target)?;
     let folder = parent(&absolute);
     if !folder.is_dir() {
-        return Err(bad("the folder that is to hold it does not exist"));
+        let (there, make) = (folder.display(), quoted(folder));
+        return Err(bad(&format!(
+            "the folder that is to hold it, {there}, does not exist; make it first: mkdir -p {make}"
+        )));
     }
     let partial = folder.join(format!(".{}.partial", name.to_str().ok_or(bad("its name is not UTF-8"))?));
     Ok((folder.join(name), partial))

@@ -49,7 +49,7 @@ struct Line {
 
 /// Reads a file of JSON lines. Empty lines are passed over; everything else must be a record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
-    parse_lines(&path.display().to_string(), &read_text(path)?, HINT, parse_line)
+    parse_lines(&path.display().to_string(), &read_text(path, &[])?, HINT, parse_line)
 }
 
 fn parse_line(number: usize, text: &str) -> Result<Record, NotARecord> {

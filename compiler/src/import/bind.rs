@@ -3,8 +3,8 @@
 use samp_ir::Diagnostic;
 
 use super::{
-    checkpoint::Checkpoint, config::ModelConfig, findings::Findings, source_rows::is_float,
-    tensor_view::TensorView,
+    CONFIG, checkpoint::Checkpoint, config::ModelConfig, findings::Findings, prefix::renamed,
+    source_rows::is_float, tensor_view::TensorView,
 };
 use crate::error_code;
 
@@ -73,32 +73,38 @@ fn layer_parameters(config: &ModelConfig, layer: u64) -> Vec<Parameter> {
 /// warnings.
 pub fn bind(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Vec<Diagnostic>, Diagnostic> {
     let parameters = parameters(config);
+    let renamed = renamed(&parameters, checkpoint);
+    let is_told = |name: &str| renamed.as_ref().is_some_and(|renamed| renamed.covers(name));
     let mut findings = Findings::default();
-    for parameter in &parameters {
+    for parameter in parameters.iter().filter(|parameter| !is_told(&parameter.source)) {
         match checkpoint.tensor(&parameter.source) {
             Some(tensor) => check_tensor(parameter, &tensor, &mut findings),
             None => {
                 let message =
                     format!("expected {:?} in F32, F16 or BF16, found no such tensor", parameter.shape);
-                findings.add(None, &parameter.source, message);
+                findings.add_caused(None, &parameter.source, MISSING, message);
             }
         }
     }
     let mut bound: Vec<&str> = parameters.iter().map(|p| p.source.as_str()).collect();
     bound.sort_unstable();
     let mut left_out = Vec::new();
-    for name in checkpoint.names().filter(|name| bound.binary_search(name).is_err()) {
+    for name in checkpoint.names().filter(|name| bound.binary_search(name).is_err() && !is_told(name)) {
         match unbound(config, checkpoint, name) {
             Unbound::LeftOut(why) => left_out.push((name, why)),
-            Unbound::Fault(message) => {
-                findings.add(checkpoint.tensor(name).map(|t| t.file), name, message);
+            Unbound::Fault { cause, message } => {
+                findings.add_caused(checkpoint.tensor(name).map(|t| t.file), name, cause, message);
             }
         }
+    }
+    if let Some(renamed) = renamed {
+        let finding = renamed.finding(parameters.len()).in_file(CONFIG);
+        return Err(findings.notes().fold(finding, Diagnostic::note));
     }
     findings
         .into_result(
             error_code::BINDING,
-            "config.json",
+            CONFIG,
             "expected the checkpoint to hold the tensors of its config.json",
         )
         .map_err(|d| with_hint(d, config, checkpoint))?;
@@ -119,8 +125,14 @@ fn check_tensor(parameter: &Parameter, tensor: &TensorView<'_>, findings: &mut F
 /// What a tensor is that no parameter names.
 enum Unbound {
     LeftOut(&'static str),
-    Fault(String),
+    Fault { cause: &'static str, message: String },
 }
+
+/// What parameters without a tensor share, and tensors without a parameter.
+const MISSING: &str = "expected in F32, F16 or BF16, found no such tensors";
+const UNKNOWN: &str = "expected no such tensors in this architecture, found them";
+/// What is wrong with a head that is not the embedding: one tensor, so that nothing shares it.
+const OTHER_HEAD: &str = "expected the tensor that it is tied to, found another";
 
 fn unbound(config: &ModelConfig, checkpoint: &Checkpoint, name: &str) -> Unbound {
     let layer =
@@ -133,17 +145,19 @@ fn unbound(config: &ModelConfig, checkpoint: &Checkpoint, name: &str) -> Unbound
         return tied_head(checkpoint);
     }
     let found = checkpoint.tensor(name).map(|t| format!("{:?} {:?}", t.dtype, t.shape)).unwrap_or_default();
-    Unbound::Fault(format!("expected no such tensor in this architecture, found {found}"))
+    let message = format!("expected no such tensor in this architecture, found {found}");
+    Unbound::Fault { cause: UNKNOWN, message }
 }
 
 /// A head may be stored beside the embedding that it is tied to only if they are one and the same.
 fn tied_head(checkpoint: &Checkpoint) -> Unbound {
+    let fault = |message: String| Unbound::Fault { cause: OTHER_HEAD, message };
     let tensors = (checkpoint.tensor("lm_head.weight"), checkpoint.tensor("model.embed_tokens.weight"));
     let (Some(head), Some(embedding)) = tensors else {
-        return Unbound::Fault("expected model.embed_tokens.weight beside it, found none".into());
+        return fault("expected model.embed_tokens.weight beside it, found none".into());
     };
     if (head.dtype, head.shape) != (embedding.dtype, embedding.shape) {
-        return Unbound::Fault(format!(
+        return fault(format!(
             "expected {:?} {:?} as model.embed_tokens.weight, which it is tied to, found {:?} {:?}",
             embedding.dtype, embedding.shape, head.dtype, head.shape
         ));
@@ -151,7 +165,7 @@ fn tied_head(checkpoint: &Checkpoint) -> Unbound {
     let mut release = || [head.name, embedding.name].into_iter().for_each(|name| checkpoint.release(name));
     match first_difference(head.bytes, embedding.bytes, &mut release) {
         None => Unbound::LeftOut("equal to model.embed_tokens.weight, which it is tied to"),
-        Some(at) => Unbound::Fault(format!(
+        Some(at) => fault(format!(
             "expected the bytes of model.embed_tokens.weight, which it is tied to, found others from byte {at} on"
         )),
     }

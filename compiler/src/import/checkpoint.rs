@@ -10,6 +10,7 @@ use samp_ir::Diagnostic;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
+    download::{refuse_missing_shards, refuse_pointers},
     findings::Findings,
     json::UniqueMap,
     shard::{FileIdentity, Shard, TensorEntry},
@@ -42,6 +43,7 @@ impl Checkpoint {
                 .in_file(dir.display().to_string())
                 .hint(hint))
         };
+        refuse_pointers(dir)?;
         match (dir.join(SINGLE_FILE).exists(), dir.join(INDEX_FILE).exists()) {
             (true, true) => {
                 let message =
@@ -56,16 +58,19 @@ impl Checkpoint {
                 Ok(Checkpoint { shards: vec![shard], tensors })
             }
             (false, true) => Checkpoint::open_sharded(dir),
-            (false, false) if dir.join("pytorch_model.bin").exists() => {
-                missing("samp reads safetensors only; save the model with transformers' save_pretrained")
-            }
-            (false, false) => missing("give the directory of a Hugging Face checkpoint"),
+            (false, false) => match other_weights(dir) {
+                Some(name) => {
+                    missing(&format!("there is {name}: fetch {INDEX_FILE} as well, or rename a single file"))
+                }
+                None => missing("give the directory of a Hugging Face checkpoint"),
+            },
         }
     }
 
     fn open_sharded(dir: &Path) -> Result<Checkpoint, Diagnostic> {
         let index = read_index(dir)?;
         let names: BTreeSet<&String> = index.values().collect();
+        refuse_missing_shards(dir, &names)?;
         let shards = names.iter().map(|name| Shard::open(dir, name)).collect::<Result<Vec<_>, _>>()?;
         let mut tensors = BTreeMap::new();
         let mut findings = Findings::default();
@@ -167,6 +172,13 @@ impl Checkpoint {
             }
         }
     }
+}
+
+/// A file of weights under a name that nothing leads to.
+fn other_weights(dir: &Path) -> Option<String> {
+    let names =
+        fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".safetensors")).min()
 }
 
 #[derive(Deserialize)]

@@ -9,10 +9,12 @@ mod carried;
 mod checkpoint;
 mod config;
 mod dimensions;
+mod download;
 mod findings;
 mod graph;
 mod json;
 mod name;
+mod prefix;
 mod rope;
 mod rope_config;
 mod shard;
@@ -23,6 +25,9 @@ use std::path::Path;
 
 use safetensors::Dtype as StoredDtype;
 use samp_ir::{Context, Diagnostic, Dtype, Module};
+use samp_runtime::Wanted;
+
+use crate::{error_code, wrong_path::expect_path};
 
 pub use bind::{Parameter, bind, parameters};
 pub use carried::{CARRIED_FILES, CarriedFile, check_text};
@@ -52,8 +57,10 @@ pub struct Import {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Imports the checkpoint in `dir`.
+/// Imports the checkpoint in `dir`. Where there is none, the finding says what is there and what to do.
 pub fn import(dir: &Path) -> Result<Import, Diagnostic> {
+    expect_path(dir, Wanted::Checkpoint, error_code::WRONG_PATH)?;
+    download::refuse_pointers(dir)?;
     let mut config = import_config(&dir.join(CONFIG))?;
     let checkpoint = Checkpoint::open(dir)?;
     let mut warnings = bind(&config, &checkpoint)?;

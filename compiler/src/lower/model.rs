@@ -9,6 +9,7 @@ use samp_abi::{
 };
 use samp_ir::{Context, Diagnostic, Module, Phase};
 use samp_passes::{QuantOptions, Selection, Sensitivities};
+use samp_runtime::path_kind::{PathKind, what_is_there};
 
 use super::{
     pipeline::{PipelineInputs, Trace, default_kv_format, default_max_tokens, lower},
@@ -86,7 +87,7 @@ pub enum ModelSource {
 impl ModelSource {
     /// Opens a checkpoint directory, or a `config.json`.
     pub fn open(model: &Path) -> Result<ModelSource, Diagnostic> {
-        if model.is_file() {
+        if matches!(what_is_there(model), PathKind::File(kind) if kind.may_be_config()) {
             let config = Box::new(import::import_config(model)?);
             return Ok(ModelSource::Config { config, path: model.into() });
         }

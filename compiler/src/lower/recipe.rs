@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use samp_abi::{Format, ScaleAxis};
 use samp_ir::Diagnostic;
 use samp_passes::recipe::{Recipe, Rule};
+use samp_runtime::path_kind::{Wanted, expect, nearest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -13,6 +14,7 @@ use super::quality_pass::{QualityPass, quant_options};
 use crate::error_code;
 
 const MAX_BYTES: u64 = 1 << 20;
+const RECIPE_FILE: Wanted = Wanted::File("a recipe", &[".toml"]);
 
 /// A recipe with the text that it was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub fn load(spec: &str) -> Result<LoadedRecipe, Diagnostic> {
     }
     if !Path::new(spec).is_file() {
         let message = format!("expected `samp`, `uniform:FORMAT` or the path of a TOML file, found `{spec}`");
-        return refuse(error_code::UNKNOWN_RECIPE, message);
+        return Err(with_hint(spec, Diagnostic::bad_input(error_code::UNKNOWN_RECIPE, message)));
     }
     let source = read(spec)?;
     Ok(LoadedRecipe { recipe: parse_recipe(&source, spec)?, source })
@@ -69,7 +71,7 @@ pub fn load_measured(path: &str) -> Result<MeasuredRecipe, Diagnostic> {
             "with --calib measurements decide the formats: expected the path of a TOML file of `quality` and `kv`, \
              found `{path}`"
         );
-        return Err(Diagnostic::bad_input(error_code::UNKNOWN_RECIPE, message));
+        return Err(with_hint(path, Diagnostic::bad_input(error_code::UNKNOWN_RECIPE, message)));
     }
     parse_measured(&read(path)?, path)
 }
@@ -89,6 +91,17 @@ pub fn parse_measured(text: &str, file: &str) -> Result<MeasuredRecipe, Diagnost
             .map_err(|why| source.refuse(error_code::MALFORMED_RECIPE, format!("quality: {why}"), at))?;
     }
     Ok(MeasuredRecipe { kv: recipe.kv.format(), quality: recipe.quality.map(Spanned::into_inner) })
+}
+
+/// Adds what is there where a path was meant, and what to do; or the name that is spelt nearly so.
+fn with_hint(spec: &str, refusal: Diagnostic) -> Diagnostic {
+    if let Some(name) = nearest(spec, ["samp".to_owned()].into_iter()) {
+        return refusal.hint(format!("did you mean {name}?"));
+    }
+    match expect(Path::new(spec), RECIPE_FILE) {
+        Err(wrong) => refusal.note(format!("as a path it leads to {}", wrong.found)).hint(wrong.hint),
+        Ok(_) => refusal,
+    }
 }
 
 fn read(path: &str) -> Result<String, Diagnostic> {

@@ -4,26 +4,62 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
+use crate::path_kind::WrongPath;
+
 /// One fault of a plan. Its text says where, what was expected, what was found and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {subject}: {}: expected {expected}, found {found}; {}", .fault.problem(), .fault.remedy())]
+#[error("{}: expected {expected}, found {found}; {}", self.place(), self.remedy())]
 pub struct PlanError {
     /// The kind of fault.
     pub fault: Fault,
-    /// The file, relative to the plan.
+    /// The file, relative to the plan; the path itself where it leads to no plan.
     pub file: String,
-    /// The tensor, step, buffer or field.
+    /// The tensor, step, buffer or field; empty where the path leads to no plan.
     pub subject: String,
     /// What a sound plan has here.
     pub expected: String,
     /// What this plan has.
     pub found: String,
+    /// What to do here, where that is more than for every fault of its kind.
+    pub help: Option<String>,
+}
+
+impl From<WrongPath> for PlanError {
+    fn from(wrong: WrongPath) -> PlanError {
+        PlanError {
+            fault: if wrong.environment { Fault::Io } else { Fault::NotAPlan },
+            file: wrong.given.display().to_string(),
+            subject: String::new(),
+            expected: wrong.expected.into(),
+            found: wrong.found,
+            help: Some(wrong.hint),
+        }
+    }
 }
 
 impl PlanError {
     /// The stable name of the kind of fault, for scripts.
     pub fn code(&self) -> &'static str {
         self.fault.code()
+    }
+
+    /// Whether the path leads to no plan, so that nothing of one was looked at.
+    pub fn is_wrong_path(&self) -> bool {
+        self.subject.is_empty()
+    }
+
+    /// What to do.
+    pub fn remedy(&self) -> &str {
+        self.help.as_deref().unwrap_or(self.fault.remedy())
+    }
+
+    fn place(&self) -> String {
+        let PlanError { file, subject, .. } = self;
+        if self.is_wrong_path() {
+            file.clone()
+        } else {
+            format!("{file}: {subject}: {}", self.fault.problem())
+        }
     }
 }
 
@@ -36,7 +72,7 @@ impl Serialize for PlanError {
         object.serialize_field("problem", self.fault.problem())?;
         object.serialize_field("expected", &self.expected)?;
         object.serialize_field("found", &self.found)?;
-        object.serialize_field("remedy", self.fault.remedy())?;
+        object.serialize_field("remedy", self.remedy())?;
         object.end()
     }
 }
@@ -46,6 +82,8 @@ impl Serialize for PlanError {
 #[allow(missing_docs, reason = "each is described by `problem`")]
 pub enum Fault {
     Io,
+    NotAPlan,
+    LfsPointer,
     FileMissing,
     FileKind,
     FilePath,
@@ -104,6 +142,14 @@ impl Fault {
     const fn row(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Fault::Io => ("io", "it cannot be read", "check the path and its permissions"),
+            Fault::NotAPlan => {
+                ("not_a_plan", "the path leads to no plan", "give the folder that samp compile made")
+            }
+            Fault::LfsPointer => (
+                "lfs_pointer",
+                "Git LFS left a pointer in its place",
+                "fetch the file itself: run git lfs pull in the plan's folder",
+            ),
             Fault::FileMissing => ("file_missing", "there is no such file", COPY_AGAIN),
             Fault::FileKind => {
                 ("file_kind", "it is not a regular file", "replace links by the files themselves")
@@ -193,6 +239,7 @@ impl Place<'_> {
             subject: self.subject.clone(),
             expected: expected.to_string(),
             found: found.to_string(),
+            help: None,
         });
     }
 

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use samp_abi::plan::{MANIFEST_FILE, PlainFile, Plan, WeightsFile, weights_file_name};
 
 use super::fault::{Fault, Findings, Place};
+use crate::path_kind::is_lfs_pointer;
 
 /// Files beside the weights are read whole; larger ones than this are refused.
 const MAX_PLAIN_BYTES: u64 = 1 << 30;
@@ -70,6 +71,10 @@ fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<OpenF
                 return None;
             }
         }
+    }
+    if is_lfs_pointer(&dir.join(path)) {
+        place.wrong(Fault::LfsPointer, "the file itself", "a pointer of Git LFS");
+        return None;
     }
     match File::open(dir.join(path))
         .and_then(|file| file.metadata().map(|meta| OpenFile { file, length: meta.len() }))

@@ -31,6 +31,8 @@ pub use fault::{Fault, PlanError};
 pub use signature::{PublicKey, PublicKeyError, SignatureError};
 pub use unnamed::{named_files, unnamed_entries};
 
+use crate::path_kind::{Wanted, expect};
+
 /// Manifests larger than this are refused unread; that of a 70B model takes about a megabyte.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
@@ -128,6 +130,10 @@ enum Stage {
 /// Makes every check. Those that rest on others are left out where these failed.
 fn examine(dir: &Path, stage: Stage) -> Result<OpenPlan, Findings> {
     let mut findings = Findings::default();
+    if let Err(wrong) = expect(dir, Wanted::Plan) {
+        findings.0.push(wrong.into());
+        return Err(findings);
+    }
     let Some(manifest) = read_manifest(dir, &mut findings) else { return Err(findings) };
     let tensors_hold = check_contents(&manifest, &mut findings);
     files::check_paths(&manifest, &mut findings);

@@ -173,8 +173,8 @@ fn exchanged_files_and_tensors_are_found() {
 #[test]
 fn what_is_no_plan_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(open(dir.path()).unwrap_err().fault, Fault::FileMissing);
-    assert_eq!(open(&dir.path().join("nowhere")).unwrap_err().fault, Fault::FileMissing);
+    assert_eq!(open(dir.path()).unwrap_err().fault, Fault::NotAPlan);
+    assert_eq!(open(&dir.path().join("nowhere")).unwrap_err().fault, Fault::NotAPlan);
     let deep = "[".repeat(100_000);
     for text in ["", "{}", "null", "\u{feff}{}", &deep, "{\"schema\": \"2.0.0\"}", "{\"schema\": \"x\"}"] {
         fs::write(dir.path().join("plan.json"), text).unwrap();
@@ -183,4 +183,32 @@ fn what_is_no_plan_is_refused() {
     fs::write(dir.path().join("plan.json"), "{\"schema\": \"3.0.0\", \"new\": 1}").unwrap();
     let later = open(dir.path()).unwrap_err();
     assert_eq!((later.fault, later.found.as_str()), (Fault::SchemaVersion, "3.0.0"));
+}
+
+/// Opening says what the path leads to, and validating says no more than that.
+#[test]
+fn what_is_there_instead_of_a_plan_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("config.json", "{}"), ("model.safetensors", "x")] {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let refusal = open(dir.path()).unwrap_err();
+    assert!(refusal.is_wrong_path() && refusal.found == "a checkpoint", "{refusal}");
+    let (shown, given) = (refusal.to_string(), dir.path().display());
+    let expected =
+        format!("{given}: expected a plan's folder, found a checkpoint; compile it first: samp compile");
+    assert!(shown.starts_with(&expected), "{shown}");
+    assert_eq!(validate(dir.path()), [refusal]);
+}
+
+#[test]
+fn pointers_of_git_lfs_are_told_from_damage() {
+    let plan = make(SAMP);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n";
+    for path in files(&plan) {
+        let whole = fs::read(&path).unwrap();
+        let found = damaged(&plan, &path, pointer.as_bytes());
+        assert!(found.contains(&Fault::LfsPointer), "{}: {found:?}", path.display());
+        fs::write(&path, whole).unwrap();
+    }
 }

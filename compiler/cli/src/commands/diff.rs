@@ -8,6 +8,8 @@ mod steps;
 use std::path::{Path, PathBuf};
 
 use samp_abi::plan::{MANIFEST_FILE, Plan};
+use samp_compiler::{error_code, wrong_path::expect_path};
+use samp_runtime::Wanted;
 
 use crate::output::{Outcome, print, print_json};
 
@@ -39,6 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn manifest(dir: &Path) -> anyhow::Result<Plan> {
+    expect_path(dir, Wanted::Plan, error_code::WRONG_PATH)?;
     let path = dir.join(MANIFEST_FILE);
     let bytes =
         std::fs::read(&path).map_err(|e| anyhow::anyhow!("{} cannot be read: {e}", path.display()))?;

@@ -9,7 +9,10 @@ use crate::{
     output::{Outcome, print},
     progress_bar::Bar,
 };
-use samp_compiler::compile::{MeasureRequest, MeasureTask};
+use samp_compiler::{
+    compile::{MeasureRequest, MeasureTask},
+    wrong_path::expect_writable_file,
+};
 
 /// Measure what each format costs each weight; compiles take the result with --profile
 ///
@@ -54,6 +57,7 @@ impl FromStr for Layers {
 
 /// Measures and writes the profile.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    expect_writable_file(&args.output)?;
     let data = args.data.request().context("expected --calib FILE")?;
     let quality = args.measure.quality(data.seed, None)?;
     let mut work = args.output.clone().into_os_string();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::output::{Outcome, print};
-use samp_compiler::certificate::Profile;
+use samp_compiler::{certificate::Profile, wrong_path::expect_writable_file};
 
 /// Work with what `samp measure` wrote
 #[derive(clap::Args)]
@@ -28,6 +28,7 @@ enum Command {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Command::Merge { parts, output } = &args.command;
+    expect_writable_file(output)?;
     let parts = parts.iter().map(|part| Profile::read(part)).collect::<Result<Vec<_>, _>>()?;
     Profile::merge(parts)?.write(output)?;
     print(&format!("{}\n", output.display()))?;

@@ -12,6 +12,7 @@ use crate::{
 use samp_compiler::{
     certificate::{CERTIFICATE_VERSION, Certificate},
     emit::CERTIFICATE_FILE,
+    wrong_path::expect_writable_file,
 };
 
 /// Explain a plan on one HTML page: size, quality, sensitivity, the front, decisions, cost
@@ -33,6 +34,7 @@ pub struct Args {
 
 /// Writes the page.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    args.output.as_deref().map(expect_writable_file).transpose()?;
     let opened = samp_runtime::open(&args.plan)?;
     args.identity.require(&opened)?;
     let certificate = opened.file(CERTIFICATE_FILE).with_context(|| {

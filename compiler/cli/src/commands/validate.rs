@@ -59,9 +59,6 @@ struct Report<'a> {
 
 /// Validates and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    if !args.plan.is_dir() {
-        anyhow::bail!("{}: expected a plan directory, found none", args.plan.display());
-    }
     let mut beside = Beside::default();
     let mut found = match samp_runtime::open(&args.plan) {
         Ok(plan) => {
@@ -70,6 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             let identity = differences.iter().map(Finding::from).collect::<Vec<_>>();
             [identity, findings_of_sound(plan, args.no_probe)?].into_iter().flatten().collect()
         }
+        Err(wrong_path) if wrong_path.is_wrong_path() => return Err(wrong_path.into()),
         Err(first) => findings_of_unsound(&args.plan, first)?,
     };
     if let (Some(data), Some(model), true) = (&args.data, &args.against, found.is_empty()) {

@@ -262,7 +262,7 @@ fn a_reader_that_has_seen_enough_of_a_script_is_no_error() {
 fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
     let harness = Harness::new();
     for (args, expected) in [
-        (&["validate", "/nowhere"][..], "expected a plan directory"),
+        (&["validate", "/nowhere"][..], "expected a plan's folder"),
         (&["run", "/nowhere"], "plan.json"),
         (&["run", "--gpu-memory-utilization", "1.5", "x"], "above 0 and up to 1"),
         (&["compile", "/nowhere", "-o", "x"], "error["),

@@ -122,7 +122,7 @@ fn every_error_has_a_code_of_its_own() {
     let errors = [
         EmitError::Exists("x".into()),
         EmitError::NotReplaceable { path: "x".into(), expected: "x" },
-        EmitError::BadTarget("x".into(), "x"),
+        EmitError::BadTarget("x".into(), "x".into()),
         EmitError::Locked("x".into()),
         EmitError::NoSpace { path: "x".into(), needed: 1, free: 0, begun: false },
         EmitError::Mismatch { tensor: text(), expected: text(), found: text() },

@@ -3,21 +3,25 @@
 use std::path::Path;
 
 use samp_ir::Diagnostic;
+use samp_runtime::path_kind::FileKind;
 
 #[cfg(feature = "parquet")]
 use super::parquet::read_parquet;
 use super::source_record::{Content, HINT, Line, SourceRecord};
 use crate::error_code;
-use crate::jsonl::{NO_STRATUM, NotARecord, no_record, parse_lines, read_text};
+use crate::jsonl::{NO_STRATUM, NotARecord, expect_data, no_record, parse_lines, read_text};
 
 /// Reads the records of a file: `.txt` is plain text, whose documents end at blank lines; `.parquet` has columns named
 /// as the keys of a line; everything else is JSON lines.
 pub(super) fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
     let file = path.display().to_string();
     match path.extension().and_then(|e| e.to_str()) {
-        Some("txt") => documents(&file, &read_text(path)?),
-        Some("parquet") => read_parquet(path),
-        _ => parse_lines(&file, &read_text(path)?, HINT, |number, line| {
+        Some("txt") => documents(&file, &read_text(path, &[FileKind::JsonArray])?),
+        Some("parquet") => {
+            expect_data(path, &[FileKind::Parquet])?;
+            read_parquet(path)
+        }
+        _ => parse_lines(&file, &read_text(path, &[])?, HINT, |number, line| {
             let line: Line = serde_json::from_str(line).map_err(|e| NotARecord::malformed(&e))?;
             line.record(number)
         }),
@@ -96,6 +100,61 @@ mod tests {
     fn a_build_without_parquet_says_what_to_do() {
         let shown = built_without_parquet(Path::new("a.parquet")).to_string();
         assert!(shown.contains("error[E1006]") && shown.contains("hint: build it with"), "{shown}");
+    }
+
+    #[test]
+    fn other_kinds_of_files_are_refused_with_what_makes_records_of_them() {
+        let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+        for (name, bytes, found, hint) in [
+            ("a.jsonl.gz", &b"\x1f\x8b\x08"[..], "a gzipped file", "gunzip -k "),
+            ("a.jsonl", b"\x1f\x8b\x08", "a gzipped file", "gunzip -k "),
+            ("a.jsonl.zst", b"\x28\xb5\x2f\xfd", "a compressed file", "unpack it"),
+            ("a.zip", b"PK\x03\x04", "an archive", "unpack it"),
+            ("a.csv", b"text,stratum\n", "comma-separated", "pandas.read_csv("),
+            ("a.jsonl", b"PAR1", "a parquet file", "pandas.read_parquet("),
+            ("a.json", b"[\n{\"text\": \"a\"}]", "a JSON array", "jq -c '.[]' "),
+            ("a.jsonl", lfs, "a pointer of Git LFS", "git lfs pull"),
+            ("model.safetensors", b"\x08", "a file of weights", "JSON lines"),
+            ("plan.json", b"{", "a plan's manifest", "JSON lines"),
+            ("a.gguf", b"GGUF", "GGUF", "JSON lines"),
+            ("a.parquet", b"\x1f\x8b\x08", "a gzipped file", "gunzip -k "),
+        ] {
+            let error = parse(name, bytes).unwrap_err();
+            let shown = error.to_string();
+            assert!(
+                error.code == "E0805" && error.message.contains(found) && shown.contains(hint),
+                "{name}: {shown}"
+            );
+        }
+        // A table by its name, records by what it holds.
+        parse("a.csv", b"{\"text\": \"a\"}").unwrap();
+        parse("a.txt", b"[a]").unwrap();
+    }
+
+    #[test]
+    fn paths_that_lead_to_no_file_of_records_say_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("texts.jsonl"), "{\"text\": \"a\"}").unwrap();
+        let shown = |path: &Path| read(path).unwrap_err().to_string();
+        let refused = shown(dir.path());
+        assert!(refused.contains("error[E0801]") && refused.contains("such as"), "{refused}");
+        let refused = shown(&dir.path().join("text.jsonl"));
+        assert!(
+            refused.contains("nothing named `text.jsonl`") && refused.contains("did you mean"),
+            "{refused}"
+        );
+        assert!(refused.contains("texts.jsonl?"), "{refused}");
+    }
+
+    /// As of `--calib <(zcat records.jsonl.gz)`.
+    #[test]
+    fn pipes_are_read() {
+        use std::{io::Write, os::fd::AsRawFd};
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"{\"text\": \"a\"}\n").unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        assert_eq!(read(Path::new(&path)).unwrap().len(), 1);
     }
 
     #[test]

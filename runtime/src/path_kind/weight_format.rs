@@ -1,0 +1,87 @@
+//! Forms of weights that samp does not read, each with what makes safetensors of it.
+
+use std::path::{Path, PathBuf};
+
+use super::shell::quoted;
+
+/// A form of weights other than a Hugging Face checkpoint's safetensors.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WeightFormat {
+    /// For people, such as `weights in GGUF, the format of llama.cpp`.
+    pub noun: &'static str,
+    /// How the names of its files begin.
+    prefix: &'static str,
+    /// How they end.
+    suffixes: &'static [&'static str],
+    /// What to do, where `FOLDER`, `FILE` and `OUT` stand for paths.
+    remedy: &'static str,
+}
+
+/// The forms, the more special before the more general.
+pub(super) const WEIGHT_FORMATS: [WeightFormat; 8] = [
+    WeightFormat {
+        noun: "weights in GGUF, the format of llama.cpp",
+        prefix: "",
+        suffixes: &[".gguf"],
+        remedy: "fetch the safetensors checkpoint that it was made of, since quantizing twice loses quality; where there \
+                 is none: python -c 'import sys; from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; \
+                 d, f, o = sys.argv[1:]; [C.from_pretrained(d, gguf_file=f).save_pretrained(o) for C in (M, T)]' FOLDER \
+                 FILE OUT, then give OUT",
+    },
+    WeightFormat {
+        noun: "weights in Meta's own format",
+        prefix: "consolidated.",
+        suffixes: &[".pth"],
+        remedy: "convert them: python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir FOLDER \
+                 --model_size 8B --llama_version 3.1 --output_dir OUT, with the model's own size and version, then give \
+                 OUT; or fetch the model's -hf repository",
+    },
+    WeightFormat {
+        noun: "weights in Mistral's own format",
+        prefix: "consolidated",
+        suffixes: &[".safetensors", ".safetensors.index.json"],
+        remedy: "fetch the model's repository whole: beside this file it has config.json and weights in safetensors \
+                 under the names of transformers",
+    },
+    WeightFormat {
+        noun: "weights pickled by PyTorch",
+        prefix: "pytorch_model",
+        suffixes: &[".bin", ".bin.index.json"],
+        remedy: PICKLED,
+    },
+    WeightFormat {
+        noun: "weights pickled by PyTorch",
+        prefix: "",
+        suffixes: &[".pt", ".pth", ".ckpt"],
+        remedy: OTHER,
+    },
+    WeightFormat { noun: "weights of TensorFlow", prefix: "", suffixes: &[".h5"], remedy: OTHER },
+    WeightFormat { noun: "weights of Flax", prefix: "", suffixes: &[".msgpack"], remedy: OTHER },
+    WeightFormat { noun: "a model exported to ONNX", prefix: "", suffixes: &[".onnx"], remedy: OTHER },
+];
+
+const PICKLED: &str = "convert them: python -c 'import sys; from transformers import AutoModelForCausalLM as M, \
+     AutoTokenizer as T; d, o = sys.argv[1:]; M.from_pretrained(d, dtype=\"auto\").save_pretrained(o); \
+     T.from_pretrained(d).save_pretrained(o)' FOLDER OUT, then give OUT";
+const OTHER: &str = "samp reads Hugging Face checkpoints in safetensors: fetch the model in that form, or load it in the \
+     program that wrote it and save it with transformers' save_pretrained";
+
+impl WeightFormat {
+    /// The form of a file of this name.
+    pub(super) fn by_name(name: &str) -> Option<&'static WeightFormat> {
+        let has = |form: &&WeightFormat| {
+            name.starts_with(form.prefix) && form.suffixes.iter().any(|suffix| name.ends_with(suffix))
+        };
+        WEIGHT_FORMATS.iter().find(has)
+    }
+
+    /// What to do about a file of this form.
+    pub(super) fn remedy(&self, file: &Path) -> String {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = file.file_name().map(PathBuf::from).unwrap_or_default();
+        let out = folder.file_name().map(|name| format!("{}-hf", name.to_string_lossy()));
+        let out = quoted(Path::new(&out.unwrap_or_else(|| "checkpoint-hf".into())));
+        let words = [("FOLDER", quoted(folder)), ("FILE", quoted(&name)), ("OUT", out)];
+        words.iter().fold(self.remedy.to_owned(), |text, (word, path)| text.replace(word, path))
+    }
+}
