@@ -5,6 +5,7 @@ mod checkpoint;
 mod config;
 mod graph;
 mod mutate;
+mod paths;
 mod recipe;
 #[path = "../support/tiny_checkpoint.rs"]
 mod tiny_checkpoint;

@@ -187,6 +187,11 @@ fn of_folder(path: &Path, wanted: Wanted, kind: &FolderKind) -> Option<String> {
             .filter(|_| plain)
             .map(|file| format!("give a file in it, such as {}", quoted(&file)));
     }
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty())
+        && wanted.is(&what_is_there(above))
+    {
+        return Some(format!("give the folder above it: {}", quoted(above)));
+    }
     let (plans_wanted, checkpoints_wanted) = (wanted != Wanted::Checkpoint, wanted != Wanted::Plan);
     match kind {
         FolderKind::Parent { plans, .. } if plans_wanted && !plans.is_empty() => Some(one_of(path, plans)),

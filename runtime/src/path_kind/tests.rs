@@ -87,6 +87,15 @@ fn files_of_a_folder_lead_to_their_folder() {
 }
 
 #[test]
+fn folders_in_what_is_wanted_lead_to_the_folder_above() {
+    let files =
+        [&CHECKPOINT[..], &["m/original/consolidated.00.pth", "p/plan.json", "p/kernels/a.cubin"]].concat();
+    for (path, wanted, hint) in [("m/original", Checkpoint, "DIR/m"), ("p/kernels", Plan, "DIR/p")] {
+        assert_eq!(refused(&files, path, wanted).1, format!("give the folder above it: {hint}"));
+    }
+}
+
+#[test]
 fn folders_of_plans_and_of_checkpoints_name_what_is_in_them() {
     let plans = ["plans/h100/plan.json", "plans/a100/plan.json", "plans/notes/readme"];
     let expected = ("a folder of 2 plans".into(), "give one of them: DIR/plans/a100, DIR/plans/h100".into());
@@ -153,6 +162,16 @@ fn other_forms_of_weights_say_what_converts_them() {
         let said = refused(&[&file], &file, Checkpoint);
         assert!(said.0.contains(found) && said.1.contains(hint), "{file}: {said:?}");
         expect(&folder(&[&CHECKPOINT[..], &[file.as_str()]].concat()).path().join("m"), Checkpoint).unwrap();
+    }
+}
+
+/// Whatever a folder is called.
+#[test]
+fn every_remedy_is_filled_with_paths() {
+    for format in &weight_format::WEIGHT_FORMATS {
+        let remedy = format.remedy(Path::new("a {out}/x.bin"));
+        assert!(!remedy.contains("{folder}") && !remedy.contains("{file}"), "{remedy}");
+        assert_eq!(remedy.contains("{out}"), remedy.contains("'a {out}'"), "{remedy}");
     }
 }
 

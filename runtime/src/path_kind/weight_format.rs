@@ -13,7 +13,7 @@ pub struct WeightFormat {
     prefix: &'static str,
     /// How they end.
     suffixes: &'static [&'static str],
-    /// What to do, where `FOLDER`, `FILE` and `OUT` stand for paths.
+    /// What to do, where `{folder}`, `{file}` and `{out}` stand for paths.
     remedy: &'static str,
 }
 
@@ -25,16 +25,16 @@ pub(super) const WEIGHT_FORMATS: [WeightFormat; 8] = [
         suffixes: &[".gguf"],
         remedy: "fetch the safetensors checkpoint that it was made of, since quantizing twice loses quality; where there \
                  is none: python -c 'import sys; from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; \
-                 d, f, o = sys.argv[1:]; [C.from_pretrained(d, gguf_file=f).save_pretrained(o) for C in (M, T)]' FOLDER \
-                 FILE OUT, then give OUT",
+                 d, f, o = sys.argv[1:]; [C.from_pretrained(d, gguf_file=f).save_pretrained(o) for C in (M, T)]' {folder} \
+                 {file} {out}, then give {out}",
     },
     WeightFormat {
         noun: "weights in Meta's own format",
         prefix: "consolidated.",
         suffixes: &[".pth"],
-        remedy: "convert them: python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir FOLDER \
-                 --model_size 8B --llama_version 3.1 --output_dir OUT, with the model's own size and version, then give \
-                 OUT; or fetch the model's -hf repository",
+        remedy: "convert them: python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir {folder} \
+                 --model_size 8B --llama_version 3.1 --output_dir {out}, with the model's own size and version, then give \
+                 {out}; or fetch the model in Hugging Face's form",
     },
     WeightFormat {
         noun: "weights in Mistral's own format",
@@ -62,7 +62,7 @@ pub(super) const WEIGHT_FORMATS: [WeightFormat; 8] = [
 
 const PICKLED: &str = "convert them: python -c 'import sys; from transformers import AutoModelForCausalLM as M, \
      AutoTokenizer as T; d, o = sys.argv[1:]; M.from_pretrained(d, dtype=\"auto\").save_pretrained(o); \
-     T.from_pretrained(d).save_pretrained(o)' FOLDER OUT, then give OUT";
+     T.from_pretrained(d).save_pretrained(o)' {folder} {out}, then give {out}";
 const OTHER: &str = "samp reads Hugging Face checkpoints in safetensors: fetch the model in that form, or load it in the \
      program that wrote it and save it with transformers' save_pretrained";
 
@@ -81,7 +81,22 @@ impl WeightFormat {
         let name = file.file_name().map(PathBuf::from).unwrap_or_default();
         let out = folder.file_name().map(|name| format!("{}-hf", name.to_string_lossy()));
         let out = quoted(Path::new(&out.unwrap_or_else(|| "checkpoint-hf".into())));
-        let words = [("FOLDER", quoted(folder)), ("FILE", quoted(&name)), ("OUT", out)];
-        words.iter().fold(self.remedy.to_owned(), |text, (word, path)| text.replace(word, path))
+        filled(self.remedy, |word| match word {
+            "folder" => quoted(folder),
+            "file" => quoted(&name),
+            _ => out.clone(),
+        })
     }
+}
+
+/// The text with a path for each word in braces.
+fn filled(text: &str, path: impl Fn(&str) -> String) -> String {
+    let mut parts = text.split('{');
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (word, rest) = part.split_once('}').expect("remedies close their braces");
+        filled += &path(word);
+        filled += rest;
+    }
+    filled
 }

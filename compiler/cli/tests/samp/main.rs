@@ -17,6 +17,7 @@ mod limits;
 mod logits;
 mod outlier_checkpoint;
 mod outliers;
+mod paths;
 mod readme;
 mod rebuild;
 mod report;
