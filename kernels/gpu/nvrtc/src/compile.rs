@@ -12,13 +12,13 @@ use samp_kernels::cuda::{HEADERS, Source};
 use crate::{
     Arch, Cache, Cubin, Report,
     api::Api,
-    find::{Candidate, VARIABLE, folders},
+    find::{Candidate, Surroundings, VARIABLE},
     options::{VERSION, key, options},
 };
 
 /// The remedy for a missing compiler.
-const REMEDY: &str = "run `.ci/setup`, which fetches it (PyPI wheel nvidia-cuda-nvrtc 13.0.88), or install CUDA 13.0, \
-    or set SAMP_NVRTC to libnvrtc.so.13 or its folder";
+const REMEDY: &str = "run `make setup` in samp's sources, which fetches it (PyPI wheel nvidia-cuda-nvrtc 13.0.88), or install \
+    CUDA 13.0, or set SAMP_NVRTC to libnvrtc.so.13 or its folder";
 
 /// Why there is no machine code.
 #[derive(Debug, thiserror::Error)]
@@ -81,17 +81,30 @@ pub struct Nvrtc {
 }
 
 impl Nvrtc {
-    /// Finds and loads the compiler: the one that `SAMP_NVRTC` names, or else the first of those that the set-up fetched,
-    /// the CUDA toolkit's, and the loader's.
+    /// Finds and loads the compiler: the one that `SAMP_NVRTC` names, or else the first that can be used of those in the
+    /// system's folders, in the executable's own prefix, and in samp's data folder. Those that others may write to are passed
+    /// over, and the working directory is not searched.
     pub fn find() -> Result<Nvrtc, NvrtcError> {
         if let Some(path) = env::var_os(VARIABLE) {
             return Nvrtc::open(Path::new(&path));
         }
-        let searched = folders();
-        match searched.iter().find_map(|folder| Candidate::at(folder)) {
-            Some(candidate) => Nvrtc::load(&candidate),
-            None => Err(NvrtcError::Absent { searched }),
+        let searched = Surroundings::of_process().folders();
+        let mut unusable = None;
+        for candidate in searched.iter().filter_map(|folder| Candidate::at(folder)) {
+            match Nvrtc::load_trusted(&candidate) {
+                Ok(nvrtc) => return Ok(nvrtc),
+                Err(error) => unusable = unusable.or(Some(error)),
+            }
         }
+        Err(unusable.unwrap_or(NvrtcError::Absent { searched }))
+    }
+
+    fn load_trusted(candidate: &Candidate) -> Result<Nvrtc, NvrtcError> {
+        if candidate.is_trusted() {
+            return Nvrtc::load(candidate);
+        }
+        let reason = "other users may write to it or to its folder, so that it could be anything".into();
+        Err(NvrtcError::Unusable { path: candidate.library.clone(), reason })
     }
 
     /// Loads the compiler from a library file or the folder that holds it.

@@ -17,6 +17,7 @@ mod cubin;
 mod find;
 mod options;
 mod report;
+mod trust;
 
 pub use arch::Arch;
 pub use cache::Cache;

@@ -82,7 +82,10 @@ fn a_cache_keeps_results_by_content_and_sees_damage() {
 fn errors_say_what_is_wrong_and_what_to_do() {
     let Err(absent) = Nvrtc::open(Path::new("/nowhere")) else { panic!("no compiler is there") };
     let text = absent.to_string();
-    assert!(text.contains("/nowhere") && text.contains(".ci/setup") && text.contains("SAMP_NVRTC"), "{text}");
+    assert!(
+        text.contains("/nowhere") && text.contains("make setup") && text.contains("SAMP_NVRTC"),
+        "{text}"
+    );
 
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("libnvrtc.so.13"), "not a library").unwrap();
