@@ -1,4 +1,4 @@
-# Two commands are all a newcomer needs: `make demo` and `make test`. Both set up what is missing first.
+# Three commands are all a newcomer needs: `make demo`, `make install` and `make test`. Each sets up what is missing first.
 
 MODEL  := testdata/models/tiny-llama
 # Rust may have just been installed by the set-up.
@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Honours a target directory set by the user or by Cargo's own configuration. Asked when it is needed, after the set-up.
 TARGET  = $(or $(shell cargo metadata --format-version 1 --no-deps 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'),target)
 
-.PHONY: demo test setup bench quality fuzz clean
+.PHONY: demo install test setup bench quality fuzz clean
 
 # A plan that is whole and newer than the compiler and the model is not made again.
 demo: setup
@@ -18,7 +18,29 @@ demo: setup
 	  $$samp compile $(MODEL) --target cpu --recipe samp -o $$plan --force; \
 	fi; \
 	$$samp inspect $$plan; \
-	$$samp run $$plan -p "The parser reads" -n 48 --temperature 0.7 --seed 1
+	$$samp run $$plan -p "The parser reads" -n 48 --temperature 0.7 --seed 1; \
+	echo; echo "$$samp is the command; \`make install PREFIX=\$$HOME/.local\` puts it and its manual pages there"
+
+# The command, NVRTC where the set-up could fetch it, manual pages and shells' completions, below PREFIX. Packagers set DESTDIR,
+# which stands before it. Under sudo what the user built is installed: root may have no Rust.
+PREFIX  := /usr/local
+INTO     = $(DESTDIR)$(PREFIX)
+
+install:
+	@[ -n "$$SUDO_USER" ] && [ -x $(TARGET)/release/samp ] || { $(MAKE) setup && cargo build --release --locked --bin samp; }
+	@set -e; target=$(TARGET); samp=$(INTO)/bin/samp; share=$(INTO)/share; \
+	install -D -m 755 $$target/release/samp $$samp; \
+	for library in $$target/nvrtc/libnvrtc*.so.*; do \
+	  [ ! -e $$library ] || install -D -m 644 -t $(INTO)/lib/samp $$library; \
+	done; \
+	install -d $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d; \
+	$$samp man $$share/man/man1 >/dev/null; \
+	$$samp completions bash >$$share/bash-completion/completions/samp; \
+	$$samp completions zsh >$$share/zsh/site-functions/_samp; \
+	$$samp completions fish >$$share/fish/vendor_completions.d/samp.fish; \
+	echo "installed $$samp"; \
+	[ -n "$(DESTDIR)" ] || [ "$$(command -v samp)" = $$samp ] || \
+	  echo "the shell does not find it there yet: put $(PREFIX)/bin first on the PATH"
 
 # cargo-nextest runs the same tests in parallel processes where it is installed. `FEATURES=samp-cli/parquet` tests reading
 # parquet as well.

@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod export;
 mod inspect;
+mod man;
 mod measure;
 mod profile;
 mod report;
@@ -45,6 +46,7 @@ enum Command {
     Export(export::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     match result {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,

@@ -248,6 +248,19 @@ fn doctor_and_completions_answer() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let written = ok(samp(["man", pages.to_str().unwrap()]));
+    for page in ["samp.1", "samp-compile.1", "samp-profile-merge.1", "samp-man.1"] {
+        assert!(written.lines().any(|line| line == page), "{written}");
+    }
+    let page = std::fs::read_to_string(pages.join("samp-compile.1")).unwrap();
+    assert!(page.starts_with(".ie") || page.starts_with(".TH"), "{page}");
+    assert!(page.contains("samp\\-compile") && page.contains("\\-\\-max\\-bits"), "{page}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_of_a_script_is_no_error() {
     for shell in ["bash", "zsh"] {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -23,6 +23,7 @@ mod rebuild;
 mod report;
 mod routing;
 mod run;
+mod set_up;
 mod shapes;
 mod split_members;
 mod synthetic_plans;
