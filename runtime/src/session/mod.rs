@@ -37,7 +37,7 @@ pub struct SessionOptions {
     pub device: Option<DeviceKind>,
     /// Threads of the session's own that compute; `None` is one for each core.
     pub threads: Option<usize>,
-    /// The digest that the plan must have, 64 hex digits; `None` takes any.
+    /// The digest that the plan must have, 64 hex digits, with or without `blake3:` before them; `None` takes any.
     pub digest: Option<String>,
     /// How the engine is made.
     pub engine: EngineOptions,
@@ -191,7 +191,7 @@ fn own_threads(count: Option<usize>) -> Result<ThreadPool, SessionError> {
 fn load(dir: &Path, options: &SessionOptions) -> Result<(Arc<OpenPlan>, Engine), SessionError> {
     let plan = Arc::new(crate::plan::open(dir)?);
     let found = &plan.manifest().digest;
-    if let Some(expected) = options.digest.as_ref().filter(|expected| *expected != found) {
+    if let Some(expected) = options.digest.as_ref().filter(|expected| digits(expected) != *found) {
         return Err(SessionError::Digest { expected: expected.clone(), found: found.clone() });
     }
     let device = match options.device {
@@ -200,6 +200,11 @@ fn load(dir: &Path, options: &SessionOptions) -> Result<(Arc<OpenPlan>, Engine),
     };
     let engine = Engine::new(plan.clone(), device, options.engine)?;
     Ok((plan, engine))
+}
+
+/// The digits of a digest, which may be written as `samp inspect` prints it.
+fn digits(digest: &str) -> String {
+    digest.strip_prefix("blake3:").unwrap_or(digest).to_lowercase()
 }
 
 /// Runs `work` on a thread of no pool. A pool's thread takes up other work while it waits for another pool: that work may

@@ -134,7 +134,7 @@ fn what_a_session_cannot_do_it_refuses() {
     assert!(matches!(none, SessionError::NoThreads), "{none}");
     let other = refused(SessionOptions { digest: Some("0".repeat(64)), ..SessionOptions::default() });
     assert!(other.to_string().contains(&plan.manifest().digest), "{other}");
-    let digest = Some(plan.manifest().digest);
+    let digest = Some(format!("blake3:{}", plan.manifest().digest));
     let session = open(&plan, SessionOptions { digest, ..SessionOptions::default() });
     let chat = session.encode(Prompt::Chat(&[])).unwrap_err();
     assert!(matches!(chat, SessionError::NoChatTemplate), "{chat}");
