@@ -186,6 +186,23 @@ fn every_file_about_text_is_carried() {
     assert_eq!(files, expected);
 }
 
+/// Running the plan passes over what makes no sense and what samp cannot do; who compiles it hears of that.
+#[test]
+fn generation_settings_that_are_not_followed_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyCheckpoint::new().write(dir.path());
+    let notes = |settings: &str| {
+        fs::write(dir.path().join("generation_config.json"), settings).unwrap();
+        let warnings = import(dir.path()).unwrap().warnings;
+        let found: Vec<_> = warnings.into_iter().filter(|warning| warning.code == "E0335").collect();
+        found.into_iter().flat_map(|warning| warning.notes).collect::<Vec<_>>()
+    };
+    assert!(notes(r#"{"do_sample": true, "temperature": 0.6, "num_beams": 1}"#).is_empty());
+    let expected =
+        ["top_p: expected a number above 0 and at most 1, found 2", "num_beams = 4: not supported"];
+    assert_eq!(notes(r#"{"top_p": 2, "num_beams": 4}"#), expected);
+}
+
 #[test]
 fn generation_settings_name_the_ends() {
     let dir = tempfile::tempdir().unwrap();

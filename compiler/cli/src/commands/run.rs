@@ -10,8 +10,8 @@ use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf};
 
 use anyhow::{Context, bail};
 use samp_runtime::{
-    AddSpecial, CachedSequence, ChatTemplate, Engine, Finish, GenerationConfig, Message, OpenPlan, Request,
-    Tokenizer, generate, generate_in, set_threads,
+    AddSpecial, CachedSequence, ChatTemplate, Completion, Engine, Finish, GenerationConfig, Message,
+    OpenPlan, Request, Tokenizer, generate, generate_in, set_threads,
 };
 use serde::Serialize;
 
@@ -104,7 +104,9 @@ fn once(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer, prompt: Vec<u32>) ->
     let prompt_tokens = prompt.len();
     let config = GenerationConfig::from_plan(&plan);
     let max_tokens = args.max_tokens.or(config.settings.max_new_tokens).unwrap_or(MAX_TOKENS);
-    let request = Request { prompt, ..request(args, &config, max_tokens) };
+    let request = Request { prompt, ..request(args, &config, max_tokens)? };
+    // What a GPU takes minutes to load is not loaded for a request that is refused.
+    Completion::new(tokenizer, plan.manifest(), request.clone())?;
     let kv_tokens = (prompt_tokens.saturating_add(max_tokens) as u64).min(plan.manifest().limits.max_context);
     let mut engine = args.device.load(plan, kv_tokens)?;
     let mut stream = Stream::new(args.json);
@@ -131,7 +133,7 @@ fn once(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer, prompt: Vec<u32>) ->
 fn converse(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer) -> anyhow::Result<Outcome> {
     let template = chat_template(&plan)?;
     let config = GenerationConfig::from_plan(&plan);
-    let request = request(args, &config, args.max_tokens.unwrap_or(usize::MAX));
+    let request = request(args, &config, args.max_tokens.unwrap_or(usize::MAX))?;
     let kv_tokens = plan.manifest().limits.max_context;
     let mut engine = args.device.load(plan, kv_tokens)?;
     let mut sequence = CachedSequence::new(&mut engine)?;
@@ -161,15 +163,15 @@ fn chat_template(plan: &OpenPlan) -> anyhow::Result<ChatTemplate> {
 }
 
 /// What the flags say of a request, the prompt aside.
-fn request(args: &Args, config: &GenerationConfig, max_tokens: usize) -> Request {
-    Request {
+fn request(args: &Args, config: &GenerationConfig, max_tokens: usize) -> anyhow::Result<Request> {
+    Ok(Request {
         prompt: vec![],
-        sampling: args.sampling.choose(config).sampling,
+        sampling: args.sampling.choose(config)?,
         max_tokens,
         stop: args.stop.clone(),
         stop_tokens: vec![],
         ignore_eos: args.ignore_eos,
-    }
+    })
 }
 
 /// Says where the context ended an answer, and what would make it longer.

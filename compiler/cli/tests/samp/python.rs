@@ -83,7 +83,10 @@ fn the_wheel_generates_what_the_command_does() {
                  print(model.generate('The parser reads', max_tokens=12))";
     let generated = ran(Command::new(&python).args(["-c", lines]).current_dir(harness.dir.path())).unwrap();
     let plan = plan.to_str().unwrap();
-    assert_eq!(generated, ok(samp(["run", plan, "-p", "The parser reads", "-n", "12"])));
+    assert_eq!(
+        generated,
+        ok(samp(["run", plan, "-p", "The parser reads", "-n", "12", "--temperature", "0"]))
+    );
 
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).arg(root().join("runtime/python/tests"));

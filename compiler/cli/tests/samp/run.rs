@@ -148,10 +148,7 @@ fn a_plan_runs_on_what_it_is_for_unless_told_otherwise() {
 }
 
 /// A terminal of its own for a conversation, by util-linux's `script`, whose keys come through a pipe.
-struct Terminal {
-    child: std::process::Child,
-    shown: String,
-}
+struct Terminal(std::process::Child);
 
 impl Terminal {
     fn open(plan: &Path, args: &str) -> Terminal {
@@ -159,30 +156,25 @@ impl Terminal {
         let mut command = Command::new("script");
         command.args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        Terminal { child: command.spawn().expect("script, of util-linux, starts"), shown: String::new() }
+        Terminal(command.spawn().expect("script, of util-linux, starts"))
     }
 
     /// Presses keys.
     fn press(&mut self, keys: &str) {
-        self.child
-            .stdin
-            .as_mut()
-            .expect("a pipe")
-            .write_all(keys.as_bytes())
-            .expect("the terminal takes keys");
+        let stdin = self.0.stdin.as_mut().expect("a pipe");
+        stdin.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
 
-    /// Reads until `what` shows, and gives what came before.
-    fn wait_for(&mut self, what: &str) -> String {
-        let stdout = self.child.stdout.as_mut().expect("a pipe");
+    /// Reads until `what` shows.
+    fn wait_for(&mut self, what: &str) {
+        let stdout = self.0.stdout.as_mut().expect("a pipe");
         let mut byte = [0];
-        let mut bytes = std::mem::take(&mut self.shown).into_bytes();
+        let mut bytes = vec![];
         while !bytes.ends_with(what.as_bytes()) {
             let read = stdout.read(&mut byte).expect("the terminal shows");
             assert!(read > 0, "{what} never showed: {}", text(&bytes));
             bytes.push(byte[0]);
         }
-        text(&bytes)
     }
 }
 
@@ -197,7 +189,7 @@ fn a_terminal_has_a_conversation() {
     terminal.press("And now?\n");
     terminal.wait_for("\n> ");
     terminal.press("/exit\n");
-    assert!(terminal.child.wait().unwrap().success());
+    assert!(terminal.0.wait().unwrap().success());
 }
 
 /// Ctrl-C ends an answer that would go on for long, and the next message is answered; at the prompt it ends the program.
@@ -213,5 +205,5 @@ fn interrupting_an_answer_ends_the_answer_alone() {
     terminal.press("\x03");
     terminal.wait_for("\n> ");
     terminal.press("\x03");
-    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    assert_eq!(terminal.0.wait().unwrap().code(), Some(130));
 }

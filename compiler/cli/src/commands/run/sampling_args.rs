@@ -1,6 +1,6 @@
 //! The flags that choose tokens, beside what the model's makers recommend.
 
-use samp_runtime::{ChosenSampling, GenerationConfig, GenerationSettings};
+use samp_runtime::{GenerationConfig, GenerationSettings, Sampler, Sampling, SamplingError};
 
 /// How tokens are chosen. What is not given is as the model's generation_config.json says, or as transformers has it
 #[derive(clap::Args)]
@@ -27,7 +27,7 @@ pub struct SamplingArgs {
 
 impl SamplingArgs {
     /// How tokens are chosen, said on stderr with where each value comes from; what the model's settings say in vain as well.
-    pub fn choose(&self, config: &GenerationConfig) -> ChosenSampling {
+    pub fn choose(&self, config: &GenerationConfig) -> Result<Sampling, SamplingError> {
         for clause in &config.passed_over {
             eprintln!("warning: generation_config.json: {clause}; passed over");
         }
@@ -40,9 +40,10 @@ impl SamplingArgs {
             ..GenerationSettings::default()
         };
         let chosen = config.sampling(&given, self.seed);
+        Sampler::new(chosen.sampling)?;
         let seed =
             if chosen.sampling.temperature > 0.0 { format!("; seed {}", self.seed) } else { String::new() };
         eprintln!("sampling: {chosen}{seed}");
-        chosen
+        Ok(chosen.sampling)
     }
 }
