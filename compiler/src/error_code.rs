@@ -173,6 +173,10 @@ samp_abi::error_codes! {
         "--budget is one of weights. If it is all the memory there is, the arena and the KV cache of one sequence \
          at its longest do not fit beside them.",
         "Lower --max-model-len or --max-num-batched-tokens, or choose a smaller --kv-cache-dtype.";
+    STRICT = "E0905", Refusal, "There are warnings, and --strict makes them errors",
+        "The error lists the warnings. Nothing was written; what was measured is kept for the same compile without \
+         --strict.",
+        "Do what each warning asks for, or leave out --strict.";
     NO_CHAT_TEMPLATE = "E1001", Input, "Chat records were given for a checkpoint without a chat template",
         "Records with `messages` become text by the checkpoint's chat template, and it has none.",
         "Give the conversations as `text`, or add chat_template.jinja to the checkpoint.";
@@ -205,12 +209,12 @@ samp_abi::error_codes! {
     SHORT_STRATA = "E1013", Input, "Strata have fewer tokens than the mix asks for (warning)",
         "All their records were taken, and their share of the calibration is smaller than declared.",
         "Give more records of them, or lower --calib-tokens.";
-    OVERLAP = "E1014", Input, "Calibration and held-out records overlap (warning)",
+    OVERLAP = "E1014", Input, "Calibration and held-out records overlap (warning, an error with --max-loss)",
         "Records of the audit equal records of the calibration or share much of their text, so that the audited \
-         loss is too low.",
+         loss is too low. With --max-loss this is an error: it would promise what was not shown.",
         "Judge on records that are apart from the calibration's.";
     FEW_HELD_OUT = "E1015", Input, "Strata have few held-out records (warning)",
-        "Intervals come of the spread over records, and of few records the spread is badly known.",
+        "Bounds come of the spread over records, and of few records the spread is badly known, so that they are wide.",
         "Give more records, or more to judge on with --audit.";
     UNLIKE_TRAFFIC = "E1016", Input, "A stratum is unlike the traffic (warning)",
         "The tokens of a stratum of the calibration are distributed otherwise than those of --traffic; the error \
@@ -223,7 +227,7 @@ samp_abi::error_codes! {
     MISSED_LIMITS = "E1102", Refusal, "The limits of loss cannot be kept, as the audit found",
         "The plan was rounded and judged on held-out records, and its loss exceeds --max-loss, also after lowering \
          the loss that was planned with.",
-        "Allow a larger --max-loss, more bytes, or give more held-out records (their number sets the interval).";
+        "Allow a larger --max-loss, more bytes, or give more held-out records (their number sets the bound).";
     UNSEEN_STRATUM = "E1103", Input, "A stratum of the audit was not calibrated on (warning)",
         "The audit has strata that the calibration does not have: how they fare was judged, but not minded.",
         "Add records of these strata to the calibration data.";
@@ -237,6 +241,10 @@ samp_abi::error_codes! {
         "The profile is used as it is, although its calibration data differs from the compile's, or it is too old \
          to say.",
         "Measure again, unless the difference is meant.";
+    TOO_FEW_TO_PROMISE = "E1107", Refusal, "Too few records are held out for a loss limit to be shown to hold",
+        "Not the loss that is found on held-out records counts, but what it lies below with 95 % confidence. Few records \
+         bound it from afar, and one does not bound it at all. docs/recipes.md says how far.",
+        "Give more records to --calib, an eighth of which is held out, or more to judge on with --audit.";
     NAME = "E1401", Input, "The name that was given for a checkpoint cannot be shown",
         "A plan's name for its checkpoint is shown on terminals and pages as it is, so that it is short and has no \
          characters that control them.",

@@ -29,7 +29,8 @@
 //! With [`Precision::Calibrated`] measurements on data decide the formats. The modules, each of which uses those before it:
 //! [`import`] reads a checkpoint; [`lower`] runs the passes and gives the specification of a plan; [`certificate`] is what
 //! is known of a plan's precision; [`emit`] writes plans; [`quantize`] measures, searches and rounds; [`mod@compile`] runs
-//! them as stages. [`mod@eval`] and [`export`] take finished plans.
+//! them as stages. [`mod@eval`] and [`export`] take finished plans; [`statistics`] is what
+//! records say of a mean.
 //!
 //! Never: a decision about precision, kernels or memory outside a pass; a number of the hardware; a printed line.
 
@@ -47,6 +48,7 @@ pub mod jsonl;
 pub mod lower;
 pub mod quantize;
 pub mod schema;
+pub mod statistics;
 pub mod wrong_path;
 
 pub use compile::{CompileError, CompileRequest, Compiled, Precision, compile};

@@ -43,7 +43,7 @@ pub struct DataArgs {
     /// Most tokens of a record; longer ones, and those over the model's context, are cut to their first tokens
     #[arg(long, value_name = "N", requires = "calib", default_value_t = DEFAULT_RECORD_TOKENS)]
     pub record_tokens: usize,
-    /// Seed of sampling, of what is held out, of the rotation, and of the bootstrap
+    /// Seed of sampling, of what is held out, and of the rotation
     #[arg(long, value_name = "N", requires = "calib", default_value_t = 0)]
     pub seed: u64,
 }

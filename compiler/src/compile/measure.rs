@@ -11,7 +11,7 @@ use samp_ir::Diagnostic;
 use samp_passes::QuantOptions;
 use samp_runtime::Progress;
 
-use super::{error::CompileError, stages::load_data};
+use super::{error::CompileError, stages::load_data, strict::refuse_warnings};
 use crate::{
     certificate::Profile,
     lower::{LowerOptions, ModelSource, recipe::LoadedRecipe},
@@ -39,6 +39,8 @@ pub struct MeasureRequest {
     pub layers: Option<Range<u64>>,
     /// A folder for what survives an interruption; it is removed afterwards.
     pub work: PathBuf,
+    /// Refuse what there are warnings of before anything is measured.
+    pub strict: bool,
 }
 
 /// A checkpoint that is ready to be measured.
@@ -63,6 +65,9 @@ impl MeasureTask {
 
     /// Measures and writes the profile. What an interrupted run had measured is taken over.
     pub fn run(self, output: &Path, progress: &dyn Progress) -> Result<Profile, CompileError> {
+        if self.request.strict {
+            refuse_warnings(self.warnings())?;
+        }
         let MeasureRequest { measure, quality, max_context, layers, work, .. } = self.request;
         let options =
             LowerOptions { max_context, quality, ..LowerOptions::new(TargetName::Cpu, LoadedRecipe::samp()) };

@@ -17,6 +17,7 @@ mod measure;
 mod probe;
 mod request;
 mod stages;
+mod strict;
 
 use std::path::Path;
 
@@ -29,6 +30,7 @@ pub use measure::{MeasureRequest, MeasureTask};
 pub use probe::device_on_cpu;
 pub use request::{CalibrationRequest, CompileRequest, EmissionRequest, Precision};
 pub use stages::{Calibrated, Compiled, Loaded, Planned};
+pub use strict::refuse_warnings;
 
 use crate::lower::recipe::LoadedRecipe;
 

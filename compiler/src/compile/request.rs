@@ -70,7 +70,7 @@ pub struct CalibrationRequest {
     pub additivity_samples: usize,
 }
 
-/// Where a plan is written, and with how much of the machine.
+/// Where a plan is written, with how much of the machine, and whether in spite of warnings.
 #[derive(Clone, Debug)]
 pub struct EmissionRequest {
     /// The plan directory to make; `None` where nothing is to be written.
@@ -81,6 +81,9 @@ pub struct EmissionRequest {
     pub threads: Option<usize>,
     /// Most bytes of tensors in flight.
     pub memory_budget: u64,
+    /// Refuse what there are warnings of: before any measuring where they are known by then, else before anything is
+    /// published.
+    pub strict: bool,
 }
 
 impl CompileRequest {
@@ -103,6 +106,12 @@ impl CompileRequest {
     /// The same, written to a plan directory.
     pub fn into_plan(mut self, output: impl Into<PathBuf>) -> CompileRequest {
         self.emission.output = Some(output.into());
+        self
+    }
+
+    /// The same, refused where there are warnings.
+    pub fn strictly(mut self) -> CompileRequest {
+        self.emission.strict = true;
         self
     }
 
@@ -156,7 +165,13 @@ impl CalibrationRequest {
 
 impl Default for EmissionRequest {
     fn default() -> EmissionRequest {
-        EmissionRequest { output: None, force: false, threads: None, memory_budget: DEFAULT_BUDGET }
+        EmissionRequest {
+            output: None,
+            force: false,
+            threads: None,
+            memory_budget: DEFAULT_BUDGET,
+            strict: false,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     error::CompileError,
     probe::probe,
     request::{CompileRequest, EmissionRequest, Precision},
+    strict::refuse_warnings,
 };
 use crate::{
     certificate::{Certificate, QualityEvidence},
@@ -94,6 +95,9 @@ impl<'a> Loaded<'a> {
 
     /// Measures what each format costs each weight on the calibration data: the first stage of a search.
     pub fn measure(self, progress: &dyn Progress) -> Result<Measured, CompileError> {
+        if self.request.emission.strict {
+            refuse_warnings(self.warnings())?;
+        }
         let (Precision::Calibrated(calibration), Some(data)) = (&self.request.precision, self.data) else {
             return Err(CompileError::NoData);
         };
@@ -160,6 +164,11 @@ impl From<CertifiedPlan> for Planned {
 }
 
 impl Planned {
+    /// Refuses a plan that there are warnings of, where that is asked for.
+    pub fn check_warnings(&self, emission: &EmissionRequest) -> Result<(), CompileError> {
+        if emission.strict { refuse_warnings(&self.warnings) } else { Ok(()) }
+    }
+
     /// What emitting will take.
     pub fn forecast(&self, emission: &EmissionRequest) -> Result<Forecast, CompileError> {
         Ok(forecast(&self.spec, emission.threads()?, emission.memory_budget))
@@ -174,6 +183,7 @@ impl Planned {
     /// Writes the plan. On any error the target is what it was before; after an interruption the same compile continues from
     /// what was finished.
     pub fn emit(self, emission: &EmissionRequest, progress: &dyn Progress) -> Result<Compiled, CompileError> {
+        self.check_warnings(emission)?;
         let threads = emission.threads()?;
         let import = match &self.source {
             ModelSource::Checkpoint(import) => import,
@@ -188,7 +198,8 @@ impl Planned {
             progress,
             probe: &probe,
             encoded_weights: calibrated.map(|calibrated| &calibrated.weights as &dyn EncodedWeights),
-            certificate: &Certificate::new(&self.spec, calibrated.map(|c| &c.evidence)).to_text(),
+            certificate: &Certificate::new(&self.spec, calibrated.map(|c| &c.evidence), &self.warnings)
+                .to_text(),
         };
         let emitted = emit(&self.spec, &import.checkpoint, &options)?;
         if calibrated.is_some() {

@@ -54,6 +54,8 @@ pub struct Scores {
     pub perplexity: Option<Estimate>,
     /// The baseline's perplexity.
     pub baseline_perplexity: Option<Estimate>,
+    /// Perplexity over the baseline's, its uncertainty that of the difference on the same records.
+    pub perplexity_ratio: Option<Estimate>,
     /// Mean `KL(baseline ‖ plan)`, nats per token.
     pub kl_nats: Option<Estimate>,
     /// Part of the tokens whose most likely successor is the baseline's.
@@ -246,6 +248,7 @@ struct RunningScores {
     skipped: usize,
     nll: ClusteredMean,
     baseline_nll: ClusteredMean,
+    nll_growth: ClusteredMean,
     kl: ClusteredMean,
     agreement: ClusteredMean,
     choices: ClusteredMean,
@@ -260,6 +263,7 @@ impl RunningScores {
                 self.nll.add(sums.nll, sums.tokens);
                 if let Some(against) = &sums.against {
                     self.baseline_nll.add(against.nll, sums.tokens);
+                    self.nll_growth.add(sums.nll - against.nll, sums.tokens);
                     self.kl.add(against.kl, sums.tokens);
                     self.agreement.add(against.agreements, sums.tokens);
                 }
@@ -278,6 +282,7 @@ impl RunningScores {
             tokens: self.nll.tokens(),
             perplexity: perplexity(&self.nll),
             baseline_perplexity: perplexity(&self.baseline_nll),
+            perplexity_ratio: perplexity(&self.nll_growth),
             kl_nats: self.kl.estimate(),
             top1_agreement: self.agreement.estimate(),
             choice_accuracy: self.choices.estimate(),

@@ -2,21 +2,29 @@
 
 use serde::Serialize;
 
-/// A mean with its standard error.
+use crate::statistics::{RecordSum, lower_bound, upper_bound};
+
+/// A mean with its standard error and its bounds. Fewer than two records have none of these.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
     /// The mean over all tokens.
     pub mean: f64,
-    /// Its standard error; `None` from fewer than two records.
+    /// Its standard error.
     pub standard_error: Option<f64>,
+    /// One-sided 95 % lower bound, as [`crate::statistics`] has it.
+    pub at_least: Option<f64>,
+    /// One-sided 95 % upper bound.
+    pub at_most: Option<f64>,
 }
 
 impl Estimate {
-    /// The estimate of a smooth function of the mean, by the delta method.
+    /// The estimate of a smooth, growing function of the mean; its standard error by the delta method.
     pub fn map(self, value: impl Fn(f64) -> f64, derivative: impl Fn(f64) -> f64) -> Estimate {
         Estimate {
             mean: value(self.mean),
             standard_error: self.standard_error.map(|se| se * derivative(self.mean).abs()),
+            at_least: self.at_least.map(&value),
+            at_most: self.at_most.map(&value),
         }
     }
 }
@@ -26,12 +34,6 @@ impl Estimate {
 #[derive(Debug, Clone, Default)]
 pub struct ClusteredMean {
     records: Vec<RecordSum>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct RecordSum {
-    sum: f64,
-    tokens: f64,
 }
 
 impl ClusteredMean {
@@ -58,7 +60,8 @@ impl ClusteredMean {
         let count = self.records.len() as f64;
         let squares: f64 = self.records.iter().map(|r| (r.sum - mean * r.tokens).powi(2)).sum();
         let standard_error = (count > 1.0).then(|| (squares * count / (count - 1.0)).sqrt() / tokens);
-        Some(Estimate { mean, standard_error })
+        let (at_least, at_most) = (lower_bound(&self.records), upper_bound(&self.records));
+        Some(Estimate { mean, standard_error, at_least, at_most })
     }
 }
 
@@ -94,6 +97,7 @@ mod tests {
         assert_eq!(estimate.mean, 2.5);
         let variance: f64 = 5.0 / 3.0;
         assert!((estimate.standard_error.unwrap() - (variance / 4.0).sqrt()).abs() < 1e-12);
+        assert!(estimate.at_least < Some(2.5) && estimate.at_most > Some(2.5));
     }
 
     #[test]
@@ -101,7 +105,8 @@ mod tests {
         let mut mean = ClusteredMean::default();
         assert!(mean.estimate().is_none());
         mean.add(3.0, 2);
-        assert_eq!(mean.estimate(), Some(Estimate { mean: 1.5, standard_error: None }));
+        let one = Estimate { mean: 1.5, standard_error: None, at_least: None, at_most: None };
+        assert_eq!(mean.estimate(), Some(one));
     }
 
     #[test]

@@ -20,7 +20,9 @@ use crate::{
     progress_bar::Bar,
 };
 use samp_compiler::{
-    compile::{CalibrationRequest, CompileRequest, EmissionRequest, Loaded, Planned, Precision},
+    compile::{
+        CalibrationRequest, CompileRequest, EmissionRequest, Loaded, Planned, Precision, refuse_warnings,
+    },
     emit::DEFAULT_BUDGET,
     lower::{
         pipeline::default_max_tokens,
@@ -72,6 +74,9 @@ pub struct Args {
     /// Tokens of one step [default: 256 on CPUs, 1024 on GPUs]
     #[arg(long, value_name = "N")]
     max_num_batched_tokens: Option<u64>,
+    /// Refuse what there are warnings of; nothing is written
+    #[arg(long)]
+    strict: bool,
     /// Threads that encode weights; no byte of the plan depends on it [default: all]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -181,6 +186,7 @@ impl Args {
                 force: self.force,
                 threads: self.threads,
                 memory_budget: self.memory.0,
+                strict: self.strict,
             },
             ..CompileRequest::new(&self.model, target, precision)
         })
@@ -204,6 +210,9 @@ impl Compilation<'_> {
         let mut lowered = loaded.lower(args.stop_after.unwrap_or(Phase::Planned), &keep)?;
         let warnings: Vec<_> = loaded.warnings().chain(&lowered.warnings).cloned().collect();
         warnings.iter().for_each(|warning| eprintln!("{warning}"));
+        if args.strict {
+            refuse_warnings(&warnings)?;
+        }
         let graphs: Vec<Graph> =
             std::mem::take(&mut lowered.trace.graphs).into_iter().map(Graph::from).collect();
         let trace = args.explain.then(|| Explained::new(&lowered.trace, &[]));
@@ -231,6 +240,7 @@ impl Compilation<'_> {
         let known = loaded.warnings().inspect(|warning| eprintln!("{warning}")).count();
         let planned = loaded.search(&Bar::with_notes(true, args.quiet))?;
         planned.warnings[known..].iter().for_each(|warning| eprintln!("{warning}"));
+        planned.check_warnings(&self.request.emission)?;
         let calibrated = planned.calibrated.as_ref().context("expected measurements, found none")?;
         let evidence = calibrated.evidence.clone();
         let decided = args.explain.then(|| Decisions::new(calibrated));

@@ -101,7 +101,20 @@ fn render(evaluation: &Evaluation) -> String {
         row(name, scores);
     }
     row("overall", &evaluation.overall);
-    format!("{table}± is one standard error, over records.\n{}", left_out(evaluation))
+    let doubt = "± is one standard error, over records.";
+    format!("{table}{doubt}{}\n{}", without_error(evaluation), left_out(evaluation))
+}
+
+/// Which rows have no standard error, for want of records.
+fn without_error(evaluation: &Evaluation) -> String {
+    let one = |scores: &Scores| {
+        let estimates = [scores.perplexity, scores.choice_accuracy];
+        estimates.into_iter().flatten().any(|estimate| estimate.standard_error.is_none())
+    };
+    let strata = evaluation.strata.iter().map(|(name, scores)| (name.as_str(), scores));
+    let rows = strata.chain([("overall", &evaluation.overall)]);
+    let names: Vec<&str> = rows.filter(|(_, scores)| one(scores)).map(|(name, _)| name).collect();
+    if names.is_empty() { String::new() } else { format!(" One record gives none: {}.", names.join(", ")) }
 }
 
 /// What of the data was not measured, a line each.
@@ -120,8 +133,8 @@ fn left_out(evaluation: &Evaluation) -> String {
 fn cell(estimate: Option<Estimate>, digits: usize) -> String {
     match estimate {
         None => "–".into(),
-        Some(Estimate { mean, standard_error: None }) => format!("{mean:.digits$}"),
-        Some(Estimate { mean, standard_error: Some(se) }) => format!("{mean:.digits$} ± {se:.digits$}"),
+        Some(Estimate { mean, standard_error: None, .. }) => format!("{mean:.digits$}"),
+        Some(Estimate { mean, standard_error: Some(se), .. }) => format!("{mean:.digits$} ± {se:.digits$}"),
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Args {
     /// The profile to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Refuse what there are warnings of, before anything is measured
+    #[arg(long)]
+    strict: bool,
     /// Say nothing of progress
     #[arg(long)]
     quiet: bool,
@@ -70,6 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         max_context: args.max_model_len,
         layers: args.layers.as_ref().map(|layers| layers.0.clone()),
         work: work.into(),
+        strict: args.strict,
     })?;
     task.warnings().for_each(|warning| eprintln!("{warning}"));
     task.run(&args.output, &Bar::with_notes(true, args.quiet))?;

@@ -60,13 +60,19 @@ fn losses(inputs: &ReportInputs<'_>) -> [Element; 2] {
         return ["Audited KL", "Perplexity"].map(|name| card(name, "–", "not measured: see below"));
     };
     let all = &quality.held_out.overall;
-    let kl = format!("nats per token; at most {} with 95 % confidence", nats(all.kl_nats_at_most));
+    let kl = format!("nats per token; {}", confident(all.kl_nats_at_most, nats));
     let ratio = format!(
-        "× {:.5} of the unquantized model's; at most {} with 95 % confidence",
+        "× {:.5} of the unquantized model's; {}",
         all.perplexity_ratio,
-        growth(all.perplexity_ratio_at_most)
+        confident(all.perplexity_ratio_at_most, growth)
     );
     [card("Audited KL", nats(all.kl_nats), kl), card("Perplexity", growth(all.perplexity_ratio), ratio)]
+}
+
+/// A bound as a clause.
+fn confident(at_most: Option<f64>, shown: impl Fn(f64) -> String) -> String {
+    let said = |bound| format!("at most {} with 95 % confidence", shown(bound));
+    at_most.map_or("one record bounds nothing".into(), said)
 }
 
 fn against_uniform(inputs: &ReportInputs<'_>) -> Option<Element> {

@@ -27,6 +27,7 @@ mod scatter;
 mod section;
 mod source;
 mod table;
+mod warnings;
 
 pub use inputs::ReportInputs;
 pub use layer_names::split_layer;

@@ -17,6 +17,7 @@ use super::{
     scatter::scatter,
     section::Section,
     source::source,
+    warnings::warnings,
 };
 
 /// The page of a plan.
@@ -24,6 +25,7 @@ pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
     let front = Front::from_inputs(inputs)?;
     let sections = [
         Some(headline(inputs)),
+        warnings(inputs),
         unmeasured(inputs),
         quality(inputs),
         front.as_ref().and_then(|front| scatter(inputs, front)),

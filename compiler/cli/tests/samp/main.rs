@@ -19,6 +19,7 @@ mod logits;
 mod outlier_checkpoint;
 mod outliers;
 mod paths;
+mod promises;
 mod python;
 mod readme;
 mod rebuild;

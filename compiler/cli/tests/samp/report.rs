@@ -70,9 +70,9 @@ fn audited(profile: Profile) -> QualityEvidence {
         records: 10,
         tokens: 1000,
         kl_nats: nats,
-        kl_nats_at_most: 1.2 * nats,
+        kl_nats_at_most: Some(1.2 * nats),
         perplexity_ratio: 1.0 + nats,
-        perplexity_ratio_at_most: 1.0 + 2.0 * nats,
+        perplexity_ratio_at_most: Some(1.0 + 2.0 * nats),
     };
     let strata = BTreeMap::from([("code".into(), stratum(2e-3)), ("prose".into(), stratum(1e-3))]);
     QualityEvidence {

@@ -75,7 +75,7 @@ impl Fixture {
             progress,
             probe: &probe,
             encoded_weights: None,
-            certificate: &Certificate::new(&self.spec, None).to_text(),
+            certificate: &Certificate::new(&self.spec, None, &[]).to_text(),
         };
         emit(&self.spec, &self.checkpoint(), &options)
     }

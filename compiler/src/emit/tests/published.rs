@@ -91,7 +91,7 @@ fn what_samp_writes_follows_its_published_schema() {
 #[test]
 fn the_certificate_counts_bits_over_the_linears_of_the_decoder() {
     let fixture = Fixture::new();
-    let certificate = Certificate::new(&fixture.spec, None);
+    let certificate = Certificate::new(&fixture.spec, None, &[]);
     // 50 rows of fp8 in tiles of 16: 64 rows of codes and 50 scales.
     assert_eq!(certificate.decoder_linears.weights, 50 * COLS);
     assert_eq!(certificate.decoder_linears.bytes, 64 * COLS + 50 * 4);

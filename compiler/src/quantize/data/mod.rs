@@ -40,7 +40,7 @@ pub(crate) use encode::TokenRecord;
 pub const DEFAULT_TOKENS: usize = 131_072;
 /// Most tokens of a record unless told otherwise.
 pub const DEFAULT_RECORD_TOKENS: usize = 2048;
-/// Fewer held-out records than this make a bootstrap interval that says little.
+/// From fewer held-out records than this bounds are wider than those of many.
 const FEW: usize = 30;
 
 /// Which data to calibrate on, and how much of it.
@@ -58,7 +58,7 @@ pub struct DataRequest {
     pub tokens: usize,
     /// Most tokens of a record; longer ones are cut to their first tokens.
     pub record_tokens: usize,
-    /// Seed of the sampling, of what is held out, and of the bootstrap.
+    /// Seed of the sampling and of what is held out.
     pub seed: u64,
 }
 
@@ -88,6 +88,13 @@ pub(crate) struct CalibrationData {
     pub fingerprint: Fingerprint,
     /// What someone should know.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl CalibrationData {
+    /// How many records are held out of each stratum, of those calibrated on and those held out.
+    pub(crate) fn held_out_counts(&self) -> BTreeMap<&str, usize> {
+        count(self.calibration.iter().map(|record| record.stratum.as_str()), &self.held_out)
+    }
 }
 
 /// Reads, samples and checks the data, with the tokenizer and chat template among the `files` of a checkpoint. Records are
@@ -148,18 +155,25 @@ fn too_few(calibration: usize, held_out: usize, file: &str) -> Diagnostic {
 
 /// Warns of the strata, of calibration or held out, with fewer held-out records than make an interval.
 fn few_held_out(names: &[String], held_out: &[TokenRecord], file: &str) -> Option<Diagnostic> {
-    let mut counts: BTreeMap<&str, usize> = names.iter().map(|name| (name.as_str(), 0)).collect();
-    for record in held_out {
-        *counts.entry(&record.stratum).or_default() += 1;
-    }
+    let mut counts = count(names.iter().map(String::as_str), held_out);
     counts.retain(|_, count| *count < FEW);
     if counts.is_empty() {
         return None;
     }
-    let message = format!("strata with fewer than {FEW} held-out records: their intervals say little");
+    let message =
+        format!("strata with fewer than {FEW} held-out records: what they bound is far above what they show");
     let finding = Diagnostic::bad_input(error_code::FEW_HELD_OUT, message).warning().in_file(file);
     let notes = counts.into_iter().map(|(name, count)| format!("`{name}`: {count}"));
     Some(notes.fold(finding, Diagnostic::note).hint("give more records, or more to judge on with --audit"))
+}
+
+/// Held-out records of each stratum, 0 of those of `names` that have none.
+fn count<'a>(names: impl Iterator<Item = &'a str>, held_out: &'a [TokenRecord]) -> BTreeMap<&'a str, usize> {
+    let mut counts: BTreeMap<&str, usize> = names.map(|name| (name, 0)).collect();
+    for record in held_out {
+        *counts.entry(&record.stratum).or_default() += 1;
+    }
+    counts
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl LossBudget {
         let strata = found.strata.iter().map(|(name, quality)| (Some(name), quality));
         for (name, quality) in strata.chain([(None, &found.overall)]) {
             let growth = name.map_or(limits.overall, |name| limits.limit_of(name));
-            let (Some(growth), loss) = (growth, quality.perplexity_ratio_at_most.ln()) else { continue };
+            let (Some(growth), loss) = (growth, quality.loss_at_most()) else { continue };
             let times = loss / growth.ln_1p();
             let known = name.and_then(|name| Some((predicted.strata.get(name)?, self.strata.get_mut(name)?)));
             // What calibration did not see can be lowered with all the rest alone.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use samp_ir::Diagnostic;
+use samp_ir::{Diagnostic, Severity};
 
 use crate::{
-    certificate::{HeldOut, Round},
+    certificate::{HeldOut, Round, StratumQuality},
     error_code,
-    quantize::data::TokenRecord,
+    quantize::data::CalibrationData,
+    statistics::{LEAST_RECORDS, factor, records_needed},
 };
 
 /// Most growth of perplexity, such as 0.005, with 95 % confidence.
@@ -25,50 +26,130 @@ impl LossLimits {
         self.strata.get(stratum).copied().or(self.overall)
     }
 
-    /// Refuses limits on strata that no held-out record is of: nothing could show that they hold.
-    pub(super) fn check(&self, held_out: &[TokenRecord]) -> Result<(), Diagnostic> {
-        let mut known: Vec<&str> = held_out.iter().map(|record| record.stratum.as_str()).collect();
-        let Some(name) = self.strata.keys().find(|name| !known.contains(&name.as_str())) else {
+    /// Refuses limits that no audit on this data could show to hold: on strata that it does not have, on records that were
+    /// calibrated on, and on fewer records than bound anything.
+    pub(super) fn check(&self, data: &CalibrationData) -> Result<(), Diagnostic> {
+        if *self == LossLimits::default() {
             return Ok(());
-        };
-        known.sort_unstable();
-        known.dedup();
+        }
+        let counts = data.held_out_counts();
+        self.check_names(&counts)?;
+        if let Some(overlap) = data.warnings.iter().find(|warning| warning.code == error_code::OVERLAP) {
+            return Err(self.refuse_overlap(overlap));
+        }
+        let limited = |name: &&str| self.limit_of(name).is_some();
+        let few: Vec<(&str, usize)> =
+            counts.into_iter().filter(|(name, count)| limited(name) && *count < LEAST_RECORDS).collect();
+        if few.is_empty() { Ok(()) } else { Err(self.refuse_few(&few)) }
+    }
+
+    /// Refuses limits on strata that no held-out record is of.
+    fn check_names(&self, counts: &BTreeMap<&str, usize>) -> Result<(), Diagnostic> {
+        let known: Vec<&str> =
+            counts.iter().filter(|(_, count)| **count > 0).map(|(name, _)| *name).collect();
+        let unknown = |name: &&String| !counts.contains_key(name.as_str());
+        let Some(name) = self.strata.keys().find(unknown) else { return Ok(()) };
         let message = format!("--max-loss: expected a stratum of the held-out records, found `{name}`");
         Err(Diagnostic::bad_input(error_code::UNKNOWN_STRATUM, message)
             .note(format!("there are {}", known.join(", "))))
     }
 
+    fn refuse_overlap(&self, overlap: &Diagnostic) -> Diagnostic {
+        let message = format!("--max-loss {self} cannot be shown to hold: {}", overlap.message);
+        let refused = Diagnostic { severity: Severity::Error, message, ..overlap.clone() };
+        refused.hint(
+            "the loss found on them is too low to promise anything: leave them out of one of the two files, or compile \
+             without --max-loss (every goal but quality keeps 1 % unless told otherwise)",
+        )
+    }
+
+    fn refuse_few(&self, few: &[(&str, usize)]) -> Diagnostic {
+        let found = few.iter().map(|(name, count)| format!("{count} of `{name}`")).collect::<Vec<_>>();
+        let message = format!(
+            "--max-loss {self} cannot be shown to hold: expected {LEAST_RECORDS} or more held-out records of each \
+             stratum, found {}",
+            found.join(", ")
+        );
+        Diagnostic::bad_input(error_code::TOO_FEW_TO_PROMISE, message)
+            .note("one record does not say how far others lie from it, so that nothing bounds their mean")
+            .note(distances())
+            .hint(
+                "give more records to --calib, an eighth of which is held out (12 of a stratum are the least), or more to \
+                 judge on with --audit",
+            )
+    }
+
     /// How many times the allowed loss the audit found, where more than once: overall or in any stratum.
     pub(super) fn violation(&self, found: &HeldOut) -> Option<f64> {
-        let strata = found.strata.iter().map(|(name, quality)| (self.limit_of(name), quality));
-        let all = strata.chain([(self.overall, &found.overall)]);
-        let times = all.filter_map(|(growth, quality)| {
-            Some(quality.perplexity_ratio_at_most.ln() / (1.0 + growth?).ln())
-        });
+        let times = self.limited(found).map(|(_, limit, quality)| quality.loss_at_most() / limit);
         let worst = times.fold(0.0, f64::max);
         (worst > 1.0).then_some(worst)
     }
 
+    /// What is limited, with the most that its likelihood's logarithm may lose in nats per token, and what was found.
+    fn limited<'a>(&'a self, found: &'a HeldOut) -> impl Iterator<Item = (&'a str, f64, &'a StratumQuality)> {
+        let strata =
+            found.strata.iter().map(move |(name, quality)| (name.as_str(), self.limit_of(name), quality));
+        let all = strata.chain([("overall", self.overall, &found.overall)]);
+        all.filter_map(|(name, growth, quality)| Some((name, growth?.ln_1p(), quality)))
+    }
+
     /// Why there is no plan after these rounds, the last of which was audited with this result.
     pub(super) fn refusal(&self, rounds: &[Round], found: &HeldOut) -> Diagnostic {
-        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+        let missed = self.limited(found).any(|(_, limit, quality)| quality.perplexity_ratio.ln() > limit);
+        let code = if missed { error_code::MISSED_LIMITS } else { error_code::TOO_FEW_TO_PROMISE };
         let message = format!(
-            "--max-loss {self} cannot be shown to hold: after {} attempts the perplexity grows by at most \
-             {:.3} % overall (one-sided 95 %)",
+            "--max-loss {self} cannot be shown to hold: after {} attempts the perplexity grows by {:.3} % overall, {} \
+             (one-sided 95 %)",
             rounds.len(),
-            percent(found.overall.perplexity_ratio_at_most),
+            percent(found.overall.perplexity_ratio),
+            at_most(&found.overall),
         );
-        let strata = found.strata.iter().map(|(name, q)| {
-            let (grown, most) = (percent(q.perplexity_ratio), percent(q.perplexity_ratio_at_most));
-            let allowed =
-                self.limit_of(name).map_or(String::new(), |growth| format!(" of {}", percentage(growth)));
-            format!("{name}: {grown:.3} %, at most {most:.3} %{allowed}, {} records", q.records)
-        });
-        strata.fold(Diagnostic::bad_input(error_code::MISSED_LIMITS, message), Diagnostic::note).hint(
-            "allow a larger --max-loss (every goal but quality keeps 1 % unless told otherwise), more bytes, or give \
-             more held-out records (their number sets the interval)",
+        let notes = self.limited(found).map(|(name, limit, quality)| described(name, limit, quality));
+        let refused = notes.fold(Diagnostic::bad_input(code, message), Diagnostic::note);
+        if missed {
+            return refused.hint(
+                "allow a larger --max-loss (every goal but quality keeps 1 % unless told otherwise), more bytes, or give \
+                 more held-out records (their number sets the bound)",
+            );
+        }
+        refused.hint(
+            "what was found is within the limits, but too few records show it: give more to --calib, an eighth of which \
+             is held out, or more to judge on with --audit; or allow a larger --max-loss",
         )
     }
+}
+
+/// What was found where a loss is limited, and how many records would show that the limit is kept.
+fn described(name: &str, limit: f64, quality: &StratumQuality) -> String {
+    let grown = percent(quality.perplexity_ratio);
+    let kept = quality.loss_at_most() <= limit;
+    let mean = quality.perplexity_ratio.ln();
+    let needed = match records_needed(quality.records, mean, quality.loss_at_most(), limit) {
+        _ if kept => String::new(),
+        Some(needed) => format!("; it would take about {needed}"),
+        None => "; no number of them would show it".into(),
+    };
+    let (bound, allowed) = (at_most(quality), percentage(limit.exp_m1()));
+    format!("{name}: {grown:.3} %, {bound} of {allowed}, {} records{needed}", quality.records)
+}
+
+fn percent(ratio: f64) -> f64 {
+    100.0 * (ratio - 1.0)
+}
+
+fn at_most(quality: &StratumQuality) -> String {
+    let bound = |ratio: f64| format!("at most {:.3} %", percent(ratio));
+    quality.perplexity_ratio_at_most.map_or("without a bound".into(), bound)
+}
+
+/// How far bounds lie from what is found, for some numbers of records.
+fn distances() -> String {
+    let [two, five, ten, thirty] = [2, 5, 10, 30].map(|records| factor(records, 0.0));
+    format!(
+        "a bound lies at least {two:.0} standard errors above what 2 records show, {five:.1} from 5, {ten:.1} from 10, \
+         {thirty:.1} from 30"
+    )
 }
 
 impl std::fmt::Display for LossLimits {
@@ -86,57 +167,4 @@ fn percentage(growth: f64) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::certificate::StratumQuality;
-
-    fn limits(overall: Option<f64>, code: f64) -> LossLimits {
-        LossLimits { overall, strata: BTreeMap::from([("code".into(), code)]) }
-    }
-
-    /// An audit that found these growths of perplexity.
-    pub(crate) fn held(overall: f64, code: f64, prose: f64) -> HeldOut {
-        let quality = |growth: f64| StratumQuality {
-            records: 1,
-            tokens: 1,
-            kl_nats: growth,
-            kl_nats_at_most: growth,
-            perplexity_ratio: 1.0 + growth,
-            perplexity_ratio_at_most: 1.0 + growth,
-        };
-        let strata = [("code".into(), quality(code)), ("prose".into(), quality(prose))];
-        HeldOut { fingerprint: String::new(), overall: quality(overall), strata: strata.into() }
-    }
-
-    #[test]
-    fn a_stratum_with_a_limit_of_its_own_is_held_to_that() {
-        let strict = limits(Some(0.01), 0.003);
-        assert_eq!(strict.violation(&held(0.005, 0.002, 0.009)), None);
-        let times = strict.violation(&held(0.005, 0.006, 0.009)).unwrap();
-        assert!((times - 1.006f64.ln() / 1.003f64.ln()).abs() < 1e-12, "{times}");
-        assert!(
-            strict.violation(&held(0.005, 0.002, 0.02)).is_some(),
-            "others are held to the overall limit"
-        );
-        assert_eq!(
-            limits(Some(0.01), 0.05).violation(&held(0.01, 0.04, 0.01)),
-            None,
-            "wider is allowed, too"
-        );
-        assert_eq!(limits(None, 0.003).violation(&held(0.5, 0.002, 0.5)), None);
-    }
-
-    #[test]
-    fn a_limit_on_an_unknown_stratum_names_those_that_there_are() {
-        let record = |stratum: &str| TokenRecord {
-            tokens: vec![1, 2],
-            stratum: stratum.into(),
-            weight: 1.0,
-            chat: false,
-        };
-        let held_out = ["prose", "json", "prose"].map(record);
-        let refused = limits(None, 0.003).check(&held_out).unwrap_err().to_string();
-        assert!(refused.contains("`code`") && refused.contains("json, prose"), "{refused}");
-        assert_eq!(LossLimits::default().check(&held_out), Ok(()));
-    }
-}
+pub(super) mod tests;

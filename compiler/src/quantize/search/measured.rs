@@ -59,6 +59,8 @@ pub struct Measured {
     pub(super) budget: LossBudget,
     /// Every solve and audit so far.
     pub(super) rounds: Vec<Round>,
+    /// What to say of the last audit if no decision can do better.
+    pub(super) missed: Option<Diagnostic>,
 }
 
 /// What the certificate, or a warning, will say of a measurement.
@@ -76,14 +78,14 @@ impl SearchTask {
     /// Measures what the request's profile has not.
     pub(crate) fn measure(self, progress: &dyn Progress) -> Result<Measured, QuantizeError> {
         let SearchTask { source, options, request, data, work } = self;
-        request.loss_limits.check(&data.held_out)?;
+        request.loss_limits.check(&data)?;
         let model = BaselineModel::new(source, options, &[&data.calibration, &data.held_out])?;
         progress.note("recording the unquantized model");
         let original = model.forward(&model.spec, &work)?;
         let rounded = Forward::new(&model.spec, original.weights().clone())?;
         let mut programs = ProgramPair { original, rounded };
         let (pass, page) = (model.pass_tokens(), model.page_tokens());
-        let audit = Audit::new(&mut programs.original, &data.held_out, pass, page, request.seed)?;
+        let audit = Audit::new(&mut programs.original, &data.held_out, pass, page)?;
         let tokens = CalibrationTokens::new(&data.calibration, pass, page, &request.measure);
         let profiling = Profiling {
             model: &model,
@@ -144,6 +146,7 @@ impl Recorded {
             known,
             device,
             rounds: vec![],
+            missed: None,
         })
     }
 }

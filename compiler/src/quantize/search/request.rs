@@ -16,7 +16,7 @@ pub(crate) struct SearchRequest {
     pub measure: MeasureOptions,
     /// What was measured before.
     pub profile: Option<Profile>,
-    /// Seed of the bootstrap and of the additivity samples.
+    /// Seed of the additivity samples.
     pub seed: u64,
     /// Random assignments to audit before deciding, which tell how far measured losses add up.
     pub additivity_samples: usize,

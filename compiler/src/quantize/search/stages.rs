@@ -1,9 +1,11 @@
 //! The stages of a search, each of which owns what the next needs, and the loop over them: formats are decided, weights are
 //! rounded, the plan is audited; where it loses more than is allowed, the loss budget is lowered, and it is tried again.
 
+use samp_ir::Diagnostic;
 use samp_passes::{
     Decision, assign_precision,
     assignment::{LimitReport, Resource, Solution},
+    error_code::INFEASIBLE,
 };
 use samp_runtime::Progress;
 
@@ -56,7 +58,9 @@ impl Measured {
         self.report_additivity(progress)?;
         let mut measured = self;
         loop {
-            let audited = measured.decide()?.quantize(progress)?.audit()?;
+            let missed = measured.missed.take();
+            let decided = measured.decide().map_err(|error| without_any(missed, error))?;
+            let audited = decided.quantize(progress)?.audit()?;
             match audited.judge(progress)? {
                 Verdict::Kept(audited) => return Ok(*audited),
                 Verdict::Violated(again) => measured = *again,
@@ -111,12 +115,25 @@ impl Audited {
         if limits.violation(&found).is_none() {
             return Ok(Verdict::Kept(Box::new(Audited { measured, decision, plan, found })));
         }
+        let refusal = limits.refusal(&measured.rounds, &found);
         if measured.rounds.len() == MAX_ROUNDS {
-            return Err(limits.refusal(&measured.rounds, &found).into());
+            return Err(refusal.into());
         }
         let violated = measured.budget.lower(limits, &predicted, &found, measured.rounds.len());
         progress.note(&format!("the audit found {violated}; solving again, each by its own factor"));
+        measured.missed = Some(refusal);
         Ok(Verdict::Violated(Box::new(measured)))
+    }
+}
+
+/// Why there is no plan where a decision failed: that nothing meets a budget which an audit lowered is said after what that
+/// audit found.
+fn without_any(missed: Option<Diagnostic>, error: QuantizeError) -> QuantizeError {
+    match (missed, error) {
+        (Some(missed), QuantizeError::Finding(found)) if found.code == INFEASIBLE => {
+            missed.note(format!("nothing is predicted to lose little enough: {}", found.message)).into()
+        }
+        (_, error) => error,
     }
 }
 

@@ -25,7 +25,9 @@ pub struct ConstraintArgs {
     pub max_memory: Option<Bytes>,
     /// Most growth of perplexity, overall and in every stratum, with 95 % confidence; such as 0.5%
     ///
-    /// May be given again for strata that have a limit of their own, such as code=0.3%.
+    /// May be given again for strata that have a limit of their own, such as code=0.3%. What counts is not the loss that
+    /// the held-out records show but its one-sided 95 % bound: few records bound it from afar, one not at all. A limit
+    /// that they cannot confirm is refused, where possible before anything is measured.
     #[arg(long, value_name = "[STRATUM=]PERCENT", requires = "calib")]
     pub max_loss: Vec<LossLimit>,
     /// Most predicted time of a step, such as 12ms@1 for one token; may be given several times

@@ -66,15 +66,16 @@ pub fn audited(quality: &QualityEvidence) -> String {
     let mut table =
         Table::new(["held out", "records", "tokens", "KL (nats)", "at most", "perplexity", "at most"]);
     let grown = |ratio: f64| format!("{:+.3} %", 100.0 * (ratio - 1.0));
+    let bound = |shown: Option<String>| shown.unwrap_or_else(|| "no bound".into());
     let mut row = |name: &str, q: &StratumQuality| {
         table.row([
             name.into(),
             q.records.to_string(),
             q.tokens.to_string(),
             format!("{:.6}", q.kl_nats),
-            format!("{:.6}", q.kl_nats_at_most),
+            bound(q.kl_nats_at_most.map(|nats| format!("{nats:.6}"))),
             grown(q.perplexity_ratio),
-            grown(q.perplexity_ratio_at_most),
+            bound(q.perplexity_ratio_at_most.map(grown)),
         ]);
     };
     quality.held_out.strata.iter().for_each(|(name, q)| row(name, q));
