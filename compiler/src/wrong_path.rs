@@ -19,23 +19,32 @@ fn finding(wrong: WrongPath, code: &'static str) -> Diagnostic {
         .hint(wrong.hint)
 }
 
-/// Refuses the path of a file that is to be written where it cannot be: before the work, not after it.
-pub fn expect_writable_file(path: &Path) -> Result<(), Diagnostic> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let refuse = |found: String, hint: String| {
-        let message = format!("expected the path of a file to write, found {found}");
-        Err(Diagnostic::bad_input(error_code::BAD_OUTPUT, message)
-            .in_file(path.display().to_string())
-            .hint(hint))
-    };
+/// Refuses the path of a file that is to be written, where it is a folder's: before the work, not after it.
+pub fn expect_no_folder(path: &Path) -> Result<(), Diagnostic> {
     if path.is_dir() {
-        return refuse("a folder".into(), format!("name a file in it: {}", quoted(&path.join("NAME"))));
-    }
-    if !folder.is_dir() {
-        let found = format!("that the folder {} is not there", folder.display());
-        return refuse(found, format!("make it first: mkdir -p {}", quoted(folder)));
+        return Err(bad_output(
+            path,
+            "a folder",
+            format!("name a file in it: {}", quoted(&path.join("NAME"))),
+        ));
     }
     Ok(())
+}
+
+/// As [`expect_no_folder`]; refuses also where the folder that is to hold the file is not there.
+pub fn expect_writable_file(path: &Path) -> Result<(), Diagnostic> {
+    expect_no_folder(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let found = format!("that the folder {} is not there", folder.display());
+        return Err(bad_output(path, &found, format!("make it first: mkdir -p {}", quoted(folder))));
+    }
+    Ok(())
+}
+
+fn bad_output(path: &Path, found: &str, hint: String) -> Diagnostic {
+    let message = format!("expected the path of a file to write, found {found}");
+    Diagnostic::bad_input(error_code::BAD_OUTPUT, message).in_file(path.display().to_string()).hint(hint)
 }
 
 #[cfg(test)]

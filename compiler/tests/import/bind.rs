@@ -4,7 +4,7 @@ use samp_compiler::import::{import, parameters};
 use samp_ir::Diagnostic;
 use serde_json::json;
 
-use crate::{assert_case, report, testdata, tiny_checkpoint::TinyCheckpoint};
+use crate::{assert_case, report, testdata, tiny_checkpoint::TinyCheckpoint, without_folder};
 
 #[test]
 fn tiny_llama_imports() {
@@ -43,7 +43,8 @@ fn import_folder(write: impl FnOnce(&mut TinyCheckpoint, &Path)) -> Result<(), D
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("tokenizer.json"), tokenizer(95)).unwrap();
     write(&mut TinyCheckpoint::new(), dir.path());
-    match import(dir.path())?.warnings.into_iter().next() {
+    let imported = import(dir.path()).map_err(|finding| without_folder(finding, dir.path()))?;
+    match imported.warnings.into_iter().next() {
         Some(warning) => Err(warning),
         None => Ok(()),
     }

@@ -10,7 +10,7 @@ mod recipe;
 #[path = "../support/tiny_checkpoint.rs"]
 mod tiny_checkpoint;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use samp_ir::Diagnostic;
 
@@ -26,6 +26,15 @@ fn assert_case(name: &str, text: &str) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// The finding with `DIR` for the path of a folder whose name changes from run to run.
+fn without_folder(mut finding: Diagnostic, folder: &Path) -> Diagnostic {
+    let shown = |text: String| text.replace(&folder.display().to_string(), "DIR");
+    finding.message = shown(finding.message);
+    finding.hint = finding.hint.map(shown);
+    finding.location.file = finding.location.file.map(shown);
+    finding
 }
 
 /// Cases by name, each with what was said of it.

@@ -6,7 +6,7 @@ use samp_compiler::import::import;
 use samp_ir::Diagnostic;
 use serde_json::json;
 
-use crate::{assert_case, report, tiny_checkpoint::TinyCheckpoint};
+use crate::{assert_case, report, tiny_checkpoint::TinyCheckpoint, without_folder};
 
 const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4976698672\n";
 
@@ -16,13 +16,7 @@ fn imported(write: impl FnOnce(&mut TinyCheckpoint, &Path)) -> Result<(), Diagno
     let model = dir.path().join("model");
     fs::create_dir(&model).unwrap();
     write(&mut TinyCheckpoint::new(), &model);
-    import(&model).map(drop).map_err(|mut finding| {
-        let shown = |text: String| text.replace(&dir.path().display().to_string(), "DIR");
-        finding.message = shown(finding.message);
-        finding.hint = finding.hint.map(shown);
-        finding.location.file = finding.location.file.map(shown);
-        finding
-    })
+    import(&model).map(drop).map_err(|finding| without_folder(finding, dir.path()))
 }
 
 /// A sharded checkpoint with these files in place of its own; `None` removes one.

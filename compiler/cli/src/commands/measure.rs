@@ -11,7 +11,7 @@ use crate::{
 };
 use samp_compiler::{
     compile::{MeasureRequest, MeasureTask},
-    wrong_path::expect_writable_file,
+    wrong_path::expect_no_folder,
 };
 
 /// Measure what each format costs each weight; compiles take the result with --profile
@@ -60,7 +60,7 @@ impl FromStr for Layers {
 
 /// Measures and writes the profile.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    expect_writable_file(&args.output)?;
+    expect_no_folder(&args.output)?;
     let data = args.data.request().context("expected --calib FILE")?;
     let quality = args.measure.quality(data.seed, None)?;
     let mut work = args.output.clone().into_os_string();

@@ -164,6 +164,20 @@ fn root_data() -> String {
 }
 
 #[test]
+fn a_prompt_file_that_is_not_there_says_what_is() {
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:f16"]);
+    fs::write(harness.path("prompt.txt"), "one").unwrap();
+    let mut command = samp(["run", "--prompt-file"]);
+    command.arg(harness.path("promt.txt")).arg(&plan);
+    let message = refused(command);
+    assert!(
+        message.starts_with("error[E0801]: expected a file of text") && message.contains("prompt.txt?"),
+        "{message}"
+    );
+}
+
+#[test]
 fn recipes_and_profiles_that_are_none_say_what_is_there() {
     let harness = Harness::new();
     fs::write(harness.path("mine.toml"), "").unwrap();
@@ -200,7 +214,6 @@ fn outputs_without_a_folder_are_refused_before_the_work() {
         (&["report", "@", "-o"][..], &plan),
         (&["export", "@", "-o"], &plan),
         (&["compile", "@", "-o"], &tiny_llama()),
-        (&["measure", "@", "--calib", "nowhere.jsonl", "-o"], &tiny_llama()),
         (&["profile", "merge", "nowhere.json", "-o"], &plan),
     ] {
         let mut command = with(args, path);
@@ -209,4 +222,8 @@ fn outputs_without_a_folder_are_refused_before_the_work() {
         assert!(message.starts_with("error[E0712]: ") && message.contains(&make), "{args:?}: {message}");
     }
     assert!(!harness.path("none").exists());
+    let mut command = with(&["measure", "@", "--calib", "nowhere.jsonl", "-o"], &tiny_llama());
+    command.arg(&plan);
+    let message = refused(command);
+    assert!(message.starts_with("error[E0712]: ") && message.contains("name a file in it"), "{message}");
 }

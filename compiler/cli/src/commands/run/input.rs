@@ -6,6 +6,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use samp_compiler::{error_code, wrong_path::expect_path};
+use samp_runtime::Wanted;
 
 /// What is to be continued or answered
 #[derive(clap::Args)]
@@ -60,6 +62,7 @@ impl InputArgs {
     fn read_text(&self) -> anyhow::Result<String> {
         match self.prompt_file.as_deref().filter(|path| *path != Path::new("-")) {
             Some(path) => {
+                expect_path(path, Wanted::File("a file of text", &[".txt"]), error_code::UNREADABLE_DATA)?;
                 let bytes = std::fs::read(path)
                     .with_context(|| format!("{}: the prompt file cannot be read", path.display()))?;
                 String::from_utf8(bytes)
