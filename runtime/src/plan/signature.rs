@@ -45,7 +45,10 @@ impl PublicKey {
     /// # Errors
     /// The file cannot be read, or holds no public key.
     pub fn read(path: &Path) -> Result<PublicKey, PublicKeyError> {
-        let text = read_text(path).map_err(|source| PublicKeyError::Io { path: path.into(), source })?;
+        let text = read_text(path).map_err(|source| match source.kind() {
+            ErrorKind::InvalidData => PublicKeyError::Malformed(path.into()),
+            _ => PublicKeyError::Io { path: path.into(), source },
+        })?;
         let key = minisign_verify::PublicKey::decode(&text);
         key.map(PublicKey).map_err(|_| PublicKeyError::Malformed(path.into()))
     }

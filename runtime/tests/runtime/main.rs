@@ -9,6 +9,7 @@ mod plan_files;
 mod sampling;
 mod seeds;
 mod session;
+mod signatures;
 mod support;
 mod text;
 mod unnamed;
