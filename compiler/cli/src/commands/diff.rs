@@ -15,7 +15,7 @@ use crate::output::{Outcome, print, print_json};
 
 /// Compare two plans by what they decide: model, limits, formats, layouts, steps, kernels, memory
 ///
-/// Exits with 1 if they differ.
+/// Exits with 1 if they differ. Other names of the checkpoint are shown and are no difference.
 #[derive(clap::Args)]
 pub struct Args {
     /// The first plan directory
@@ -29,13 +29,17 @@ pub struct Args {
 
 /// Compares and reports.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let changes = compare::differences(&manifest(&args.plan_a)?, &manifest(&args.plan_b)?);
+    let (a, b) = (manifest(&args.plan_a)?, manifest(&args.plan_b)?);
+    let changes = compare::differences(&a, &b);
     if args.json {
         print_json(&changes)?;
     } else {
-        let lines: Vec<String> = changes.iter().map(|change| format!("{change}\n")).collect();
-        let text = lines.concat();
-        print(if text.is_empty() { "the plans decide the same\n" } else { &text })?;
+        let names = compare::names(&a, &b);
+        let mut text: String = names.iter().chain(&changes).map(|change| format!("{change}\n")).collect();
+        if changes.is_empty() {
+            text += "the plans decide the same\n";
+        }
+        print(&text)?;
     }
     Ok(if changes.is_empty() { Outcome::Clean } else { Outcome::Findings })
 }

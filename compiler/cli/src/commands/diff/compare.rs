@@ -21,8 +21,7 @@ const CONFIG_FILE: &str = "config.json";
 
 /// Everything that the plans decide differently, in the order of the manifest.
 pub fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
-    let mut changes = fields("name", &a.provenance.name, &b.provenance.name);
-    changes.extend(fields("target", &a.target, &b.target));
+    let mut changes = fields("target", &a.target, &b.target);
     changes.extend(fields("model", &a.model, &b.model));
     changes.extend(fields("limits", &a.limits, &b.limits));
     changes.extend(fields("kv", &a.kv, &b.kv));
@@ -40,6 +39,11 @@ pub fn differences(a: &Plan, b: &Plan) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// What the plans call their checkpoints, where they do not call them the same; it decides nothing.
+pub fn names(a: &Plan, b: &Plan) -> Vec<Change> {
+    fields("name", &a.provenance.name, &b.provenance.name)
 }
 
 /// Every field of a part of the manifest, so that none can be forgotten; its path in `plan.json` is the subject.
