@@ -71,7 +71,8 @@ pub(super) fn renamed(parameters: &[Parameter], checkpoint: &Checkpoint) -> Opti
     if found == DECODER {
         return None;
     }
-    let outer = found.strip_suffix(DECODER).unwrap_or("");
+    let is_whole = |outer: &&str| outer.is_empty() || outer.ends_with('.');
+    let outer = found.strip_suffix(DECODER).filter(is_whole).unwrap_or("");
     let has = |name: &str| checkpoint.tensor(name).is_some();
     let name = |parameter: &Parameter| {
         let wanted = &parameter.source;
