@@ -177,6 +177,17 @@ samp_abi::error_codes! {
         "The error lists the warnings. Nothing was written; what was measured is kept for the same compile without \
          --strict.",
         "Do what each warning asks for, or leave out --strict.";
+    NO_SUCH_LAYER = "E0906", Input, "The model has no such layers",
+        "`samp measure --layers FROM..TO` measures a part of the model's layers, which count from 0; TO is not \
+         included.",
+        "Give a range within the model's layers; `samp inspect` and the checkpoint's config.json say how many there are.";
+    UNDECIDED = "E0907", Input, "The graph of a calibrated compile is not known before measuring",
+        "With --calib measurements decide the formats, so that --stop-after shows the phases before formats alone: model \
+         and fused.",
+        "Leave --calib out to see a recipe's graph, or compile and read plan.mlir in the plan.";
+    SAME_TARGET = "E0908", Input, "A target is named twice",
+        "`samp compile --target` makes a plan for each target, in a folder of the target's name.",
+        "Name each target once.";
     NO_CHAT_TEMPLATE = "E1001", Input, "Chat records were given for a checkpoint without a chat template",
         "Records with `messages` become text by the checkpoint's chat template, and it has none.",
         "Give the conversations as `text`, or add chat_template.jinja to the checkpoint.";

@@ -249,6 +249,11 @@ impl Objective {
 }
 
 impl Constraints {
+    /// Refuses limits that are no numbers, as solving would.
+    pub fn check(&self) -> Result<(), Diagnostic> {
+        self.request().limits.iter().try_for_each(Limit::check).map_err(refuse)
+    }
+
     /// What the solver is asked. Certificates list the limits in this order.
     fn request(&self) -> SolveRequest {
         let single = [

@@ -23,7 +23,7 @@ impl DeviceArgs {
 
     /// An engine with a cache for so many positions, on the device that was asked for or else the one that the plan is for. A bar shows how a GPU takes the weights.
     pub fn load(&self, plan: OpenPlan, kv_tokens: u64) -> Result<Engine, EngineError> {
-        let bar = Bar::new(false);
+        let bar = Bar::of_bytes(false);
         let options = EngineOptions {
             kv_tokens: Some(kv_tokens),
             gpu_memory_utilization: self.gpu_memory_utilization,

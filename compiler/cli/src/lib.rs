@@ -7,12 +7,16 @@ pub mod commands;
 mod device_args;
 mod error_code;
 mod error_table;
+mod estimate;
 mod identity;
+mod interruption;
 mod logits_file;
 mod output;
 mod plan_model;
 mod progress_bar;
+mod progress_lines;
 pub mod report;
+mod signals;
 mod table;
 mod version;
 

@@ -1,66 +1,133 @@
-//! The progress bar of the command.
+//! The progress of the command, on standard error.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{
+    io::{IsTerminal, Write as _},
+    ops::ControlFlow,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use samp_runtime::Progress;
 
-/// A bar on standard error, with bytes, rate and remaining time; nothing where that is not a terminal. Notes are lines of
-/// their own there, terminal or not.
-#[derive(Debug)]
-pub struct Bar {
-    bar: ProgressBar,
-    notes: bool,
+use crate::{
+    estimate::{Estimate, shown},
+    progress_lines::ProgressLines,
+};
+
+/// A bar with elapsed and remaining time where standard error is a terminal; lines elsewhere; or nothing.
+pub struct Bar(Shown);
+
+enum Shown {
+    Nothing,
+    Terminal(ProgressBar),
+    /// With when counting began.
+    Lines(Mutex<ProgressLines>, Instant),
 }
+
+/// Bytes with their rate.
+const BYTES: &str =
+    "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {time}  {wide_msg}";
+/// Weights, tokens, tensors: what counts is the share.
+const SHARE: &str = "{bar:30} {percent:>3} %  {time}  {wide_msg}";
+const RECORDS: &str = "{bar:30} {pos}/{len} records  {time}";
 
 impl Bar {
-    /// A bar with notes, or with `quiet` neither.
-    pub fn new(quiet: bool) -> Bar {
-        Bar::with_notes(quiet, quiet)
+    /// Of bytes; nothing with `quiet`.
+    pub fn of_bytes(quiet: bool) -> Bar {
+        Bar::new(BYTES, quiet)
     }
 
-    /// A bar unless `hidden`, with notes unless `quiet`.
-    pub fn with_notes(hidden: bool, quiet: bool) -> Bar {
-        let style =
-            "{bar:30} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left  {wide_msg}";
-        Bar { bar: bar(hidden, style), notes: !quiet }
+    /// Of stages with units of their own; nothing with `quiet`.
+    pub fn of_stages(quiet: bool) -> Bar {
+        Bar::new(SHARE, quiet)
     }
 
-    /// A bar that counts records, not bytes.
+    /// Of records.
     pub fn of_records() -> Bar {
-        Bar { bar: bar(false, "{bar:30} {pos}/{len} records, {eta} left"), notes: true }
+        Bar::new(RECORDS, false)
+    }
+
+    fn new(style: &str, quiet: bool) -> Bar {
+        Bar(match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Shown::Nothing,
+            (false, true) => Shown::Terminal(terminal(style)),
+            (false, false) => Shown::Lines(Mutex::default(), Instant::now()),
+        })
     }
 }
 
-fn bar(hidden: bool, style: &str) -> ProgressBar {
-    let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(None, target);
-    bar.set_style(ProgressStyle::with_template(style).expect("the template is constant"));
+fn terminal(style: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(style).expect("the template is constant");
+    bar.set_style(style.with_key("time", time));
     bar
+}
+
+/// Elapsed time, and what is left.
+fn time(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let at = Estimate { done: state.pos(), total: state.len().unwrap_or(0), elapsed: state.elapsed() };
+    let left = at.left().map_or(String::new(), |left| format!(", {} left", shown(left)));
+    let _ = write!(out, "{}{left}", shown(at.elapsed));
+}
+
+/// Prints a line, if anybody listens.
+fn say(line: Option<String>) {
+    if let Some(line) = line {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
 }
 
 impl Progress for Bar {
     fn begin(&self, stage: &str, units: u64) {
-        self.bar.set_message(stage.to_owned());
-        if units > 0 {
-            self.bar.set_length(units);
-            self.bar.enable_steady_tick(Duration::from_millis(200));
+        match &self.0 {
+            Shown::Nothing => {}
+            Shown::Terminal(bar) => {
+                bar.reset();
+                bar.set_length(units);
+                bar.set_message(stage.to_owned());
+                bar.enable_steady_tick(Duration::from_millis(200));
+            }
+            Shown::Lines(lines, since) => {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                say(Some(lines.begin(stage, units, since.elapsed())));
+            }
         }
     }
 
     fn advance(&self, item: &str, units: u64) -> ControlFlow<()> {
-        self.bar.set_message(item.to_owned());
-        self.bar.inc(units);
+        match &self.0 {
+            Shown::Nothing => {}
+            Shown::Terminal(bar) => {
+                if !item.is_empty() {
+                    bar.set_message(item.to_owned());
+                }
+                bar.inc(units);
+            }
+            Shown::Lines(lines, since) => {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                say(lines.advance(item, units, since.elapsed()));
+            }
+        }
         ControlFlow::Continue(())
     }
 
     fn note(&self, text: &str) {
-        if self.notes {
-            self.bar.suspend(|| eprintln!("{text}"));
+        match &self.0 {
+            Shown::Nothing => {}
+            Shown::Terminal(bar) => bar.suspend(|| say(Some(text.to_owned()))),
+            Shown::Lines(..) => say(Some(text.to_owned())),
         }
     }
 
     fn end(&self) {
-        self.bar.finish_and_clear();
+        match &self.0 {
+            Shown::Nothing => {}
+            Shown::Terminal(bar) => bar.finish_and_clear(),
+            Shown::Lines(lines, since) => {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                say(lines.end(since.elapsed()));
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use samp_ir::Diagnostic;
 use crate::{
     certificate::ProfileWriteError,
     emit::{CodeError, EmitError},
+    error_code,
     quantize::QuantizeError,
 };
 
@@ -79,6 +80,7 @@ impl CompileError {
         match self {
             CompileError::Finding(finding) => Some(finding.code),
             CompileError::Emit(emission) => Some(emission.code()),
+            CompileError::Quantize(QuantizeError::Interrupted) => Some(error_code::INTERRUPTED),
             _ => None,
         }
     }

@@ -1,7 +1,6 @@
 //! Measuring alone: what each format costs each weight, without a plan.
 
 use std::{
-    fs,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -14,6 +13,8 @@ use samp_runtime::Progress;
 use super::{error::CompileError, stages::load_data, strict::refuse_warnings};
 use crate::{
     certificate::Profile,
+    emit::WorkFolder,
+    error_code,
     lower::{LowerOptions, ModelSource, recipe::LoadedRecipe},
     quantize::{
         MeasureOptions,
@@ -51,9 +52,10 @@ pub struct MeasureTask {
 }
 
 impl MeasureTask {
-    /// Opens the request's checkpoint and reads its data.
+    /// Opens the request's checkpoint and reads its data; refuses layers that it does not have.
     pub fn open(request: MeasureRequest) -> Result<MeasureTask, CompileError> {
         let source = ModelSource::open(&request.model)?;
+        check_layers(request.layers.as_ref(), source.config().model.layers)?;
         let data = load_data(&source, &request.data, request.max_context)?;
         Ok(MeasureTask { source, data, request })
     }
@@ -72,11 +74,22 @@ impl MeasureTask {
         let options =
             LowerOptions { max_context, quality, ..LowerOptions::new(TargetName::Cpu, LoadedRecipe::samp()) };
         let (source, records) = (self.source, self.data.calibration);
-        let task = ProfileTask { source, options, records, measure, layers, work: work.clone() };
+        let work = WorkFolder::open(work, output)?;
+        let task = ProfileTask { source, options, records, measure, layers, work: work.path() };
         let profile = task.run(progress)?;
         profile.write(output)?;
-        let removed = fs::remove_dir_all(&work);
-        removed.map_err(|source| CompileError::Folder { action: "removing", path: work, source })?;
+        work.remove()?;
         Ok(profile)
     }
+}
+
+/// Refuses layers that the model does not have.
+fn check_layers(asked: Option<&Range<u64>>, layers: u64) -> Result<(), Diagnostic> {
+    let Some(asked) = asked.filter(|asked| asked.end > layers) else { return Ok(()) };
+    let message = format!(
+        "--layers {}..{}: expected layers of the model, which has {layers}, 0..{layers}",
+        asked.start, asked.end
+    );
+    Err(Diagnostic::bad_input(error_code::NO_SUCH_LAYER, message)
+        .hint("count layers from 0; the last of a range is not included"))
 }

@@ -39,6 +39,7 @@ use crate::lower::recipe::LoadedRecipe;
 /// # Errors
 /// Whatever the stages refuse; the output is then what it was before.
 pub fn compile(request: &CompileRequest, progress: &dyn Progress) -> Result<Compiled, CompileError> {
+    request.emission.output()?;
     let loaded = Loaded::open(request)?;
     let planned = match &request.precision {
         Precision::Recipe(_) => loaded.plan()?,

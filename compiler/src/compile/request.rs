@@ -7,7 +7,7 @@ use samp_passes::{Constraints, QuantOptions};
 
 use super::error::CompileError;
 use crate::{
-    emit::DEFAULT_BUDGET,
+    emit::{DEFAULT_BUDGET, PLAN, check_target, unfinished},
     lower::{DEFAULT_MAX_SEQUENCES, LowerOptions, pipeline::default_max_tokens, recipe::LoadedRecipe},
     quantize::{
         MeasureOptions, SensitivityMode,
@@ -115,6 +115,19 @@ impl CompileRequest {
         self
     }
 
+    /// Refuses what can be refused without the model: an output that is there or has no folder, no threads, and limits that
+    /// are no numbers. [`Loaded::open`](super::Loaded::open) does so first.
+    pub fn check(&self) -> Result<(), CompileError> {
+        self.emission.threads()?;
+        if let Some(output) = &self.emission.output {
+            check_target(output, PLAN, self.emission.force)?;
+        }
+        match &self.precision {
+            Precision::Recipe(_) => Ok(()),
+            Precision::Calibrated(calibration) => Ok(calibration.constraints.check()?),
+        }
+    }
+
     pub(super) fn lower_options(&self) -> LowerOptions {
         let (recipe, quality) = match &self.precision {
             Precision::Recipe(recipe) => (recipe.clone(), QuantOptions::NONE),
@@ -188,6 +201,13 @@ impl EmissionRequest {
             Some(threads) => Ok(threads),
             None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
         }
+    }
+
+    /// The folders where what an interrupted compile had finished lies: weights that were packed, and measurements.
+    pub fn unfinished(&self) -> Vec<PathBuf> {
+        let packed = self.output.as_ref().and_then(|output| unfinished(output));
+        let measured = self.work_folder().ok().filter(|work| work.exists());
+        packed.into_iter().chain(measured).collect()
     }
 
     /// The folder that holds what survives an interruption of a calibrated compile.

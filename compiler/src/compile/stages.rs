@@ -1,8 +1,6 @@
 //! The stages at both ends of a compile: a model is loaded, and a plan that is ready is emitted. With calibration data the
 //! stages of [`crate::quantize::search`] lie between them; with a recipe the formats are known at once.
 
-use std::fs;
-
 use samp_abi::plan::Plan;
 use samp_ir::{Diagnostic, Phase};
 use samp_passes::Decision;
@@ -16,15 +14,16 @@ use super::{
 };
 use crate::{
     certificate::{Certificate, QualityEvidence},
-    emit::{EmitOptions, EncodedWeights, Forecast, MachineCode, emit, forecast},
+    emit::{EmitOptions, EncodedWeights, Forecast, MachineCode, WorkFolder, emit, forecast},
+    error_code,
     lower::{
-        LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, check_budget, lower_model, lower_to_spec,
-        pipeline::Trace,
+        LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, check_budget, check_limits, lower_model,
+        lower_to_spec, pipeline::Trace,
     },
     quantize::{
         QuantizeError, RoundedStore,
         data::{self, CalibrationData},
-        search::{CertifiedPlan, Measured, SearchTask},
+        search::{self, CalibrationForecast, CertifiedPlan, Measured, SearchTask},
     },
 };
 
@@ -38,7 +37,12 @@ pub struct Loaded<'a> {
 
 impl<'a> Loaded<'a> {
     /// Opens the request's model and reads its calibration data.
+    ///
+    /// # Errors
+    /// Whatever can be refused before any work: an output that is there or has no folder, limits and counts out of range,
+    /// data that cannot be read.
     pub fn open(request: &'a CompileRequest) -> Result<Loaded<'a>, CompileError> {
+        request.check()?;
         let mut source = ModelSource::open(&request.model)?;
         request.name.as_deref().map_or(Ok(()), |name| source.rename(name))?;
         let data = match &request.precision {
@@ -47,7 +51,9 @@ impl<'a> Loaded<'a> {
                 Some(load_data(&source, &calibration.data, request.max_context)?)
             }
         };
-        Ok(Loaded { request, source, options: request.lower_options(), data })
+        let options = request.lower_options();
+        check_limits(&source, &options)?;
+        Ok(Loaded { request, source, options, data })
     }
 
     /// What import and the calibration data warn of.
@@ -56,8 +62,16 @@ impl<'a> Loaded<'a> {
     }
 
     /// Lowers the model by the request's recipe to a phase and keeps the text of its graph at each phase of `keep`. What is
-    /// over the weights' budget is refused, whatever the phase.
+    /// over the weights' budget is refused, whatever the phase. With calibration data there is no recipe, and phases after
+    /// the fused one are refused.
     pub fn lower(&self, until: Phase, keep: &[Phase]) -> Result<Lowered, CompileError> {
+        if self.data.is_some() && !matches!(until, Phase::Model | Phase::Fused) {
+            let message = format!("expected the phase model or fused, found {until}");
+            return Err(Diagnostic::bad_input(error_code::UNDECIDED, message)
+                .note("with calibration data the formats are known only after measuring")
+                .hint("lower by a recipe to see later phases, or compile and read plan.mlir")
+                .into());
+        }
         let nothing = Measurements::default();
         let mut lowered = lower_model(&self.source, &self.options, &nothing, until, keep)?;
         if let Some(budget) = self.request.weight_budget {
@@ -68,6 +82,23 @@ impl<'a> Loaded<'a> {
             lowered.warnings.extend(warning);
         }
         Ok(lowered)
+    }
+
+    /// Refuses what can be refused before any compile of several begins: a recipe that does not fit, or too small a budget.
+    pub fn check(&self) -> Result<(), CompileError> {
+        match self.request.precision {
+            Precision::Recipe(_) => self.lower(Phase::Planned, &[]).map(drop),
+            Precision::Calibrated(_) => Ok(()),
+        }
+    }
+
+    /// What measuring, rounding and auditing will take, which is all that is known of a calibrated plan before.
+    pub fn forecast(self) -> Result<CalibrationForecast, CompileError> {
+        let (Precision::Calibrated(calibration), Some(data)) = (&self.request.precision, &self.data) else {
+            return Err(CompileError::NoData);
+        };
+        let request = calibration.search_request(self.request.weight_budget)?;
+        Ok(search::forecast(self.source, self.options, &request, data)?)
     }
 
     /// The plan by the request's recipe, ready to be emitted.
@@ -101,8 +132,9 @@ impl<'a> Loaded<'a> {
         let (Precision::Calibrated(calibration), Some(data)) = (&self.request.precision, self.data) else {
             return Err(CompileError::NoData);
         };
-        let work = self.request.emission.work_folder()?;
         let request = calibration.search_request(self.request.weight_budget)?;
+        let emission = &self.request.emission;
+        let work = WorkFolder::open(emission.work_folder()?, emission.output()?)?;
         let task = SearchTask { source: self.source, options: self.options, request, data, work };
         Ok(task.measure(progress)?)
     }
@@ -135,6 +167,7 @@ pub struct Planned {
 /// What calibration adds to a plan.
 pub struct Calibrated {
     weights: RoundedStore,
+    work: WorkFolder,
     /// What is known of the plan's precision.
     pub evidence: QualityEvidence,
     /// How the formats were decided.
@@ -157,8 +190,8 @@ pub struct Compiled {
 
 impl From<CertifiedPlan> for Planned {
     fn from(found: CertifiedPlan) -> Planned {
-        let CertifiedPlan { source, spec, weights, evidence, decision, trace, warnings } = found;
-        let calibrated = Some(Calibrated { weights, evidence, decision });
+        let CertifiedPlan { source, spec, weights, evidence, decision, trace, warnings, work } = found;
+        let calibrated = Some(Calibrated { weights, work, evidence, decision });
         Planned { source, spec, trace, warnings, calibrated }
     }
 }
@@ -202,26 +235,19 @@ impl Planned {
                 .to_text(),
         };
         let emitted = emit(&self.spec, &import.checkpoint, &options)?;
-        if calibrated.is_some() {
-            remove_work(emission)?;
-        }
+        let evidence = match self.calibrated {
+            Some(Calibrated { work, evidence, .. }) => {
+                work.remove()?;
+                Some(evidence)
+            }
+            None => None,
+        };
         Ok(Compiled {
             plan: emitted.plan,
             bytes: emitted.bytes,
             resumed: emitted.resumed,
-            evidence: self.calibrated.map(|calibrated| calibrated.evidence),
+            evidence,
             warnings: self.warnings,
         })
     }
-
-    /// Lets a plan go that is not to be emitted, with what its calibration left on disk.
-    pub fn discard(self, emission: &EmissionRequest) -> Result<(), CompileError> {
-        if self.calibrated.is_some() { remove_work(emission) } else { Ok(()) }
-    }
-}
-
-/// Removes what a calibrated compile keeps until its plan is written.
-fn remove_work(emission: &EmissionRequest) -> Result<(), CompileError> {
-    let path = emission.work_folder()?;
-    fs::remove_dir_all(&path).map_err(|source| CompileError::Folder { action: "removing", path, source })
 }

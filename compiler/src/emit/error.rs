@@ -86,8 +86,16 @@ pub enum EmitError {
     #[error("{0} cannot be an output folder: {1}")]
     BadTarget(PathBuf, String),
     /// Another process writes to the same target.
-    #[error("another compile is writing {0}; wait for it, or choose another output")]
-    Locked(PathBuf),
+    #[error(
+        "another process{} is writing {output}; wait for it, or choose another output",
+        numbered(process)
+    )]
+    Locked {
+        /// Where both outputs were to go.
+        output: PathBuf,
+        /// The other's number, if it is known.
+        process: Option<u32>,
+    },
     /// The disk has not enough space, or ran full.
     #[error("{path} still needs {needed} bytes of disk, {free} are free; {}", if *begun { KEPT } else { NOT_BEGUN })]
     NoSpace {
@@ -172,7 +180,7 @@ impl EmitError {
             EmitError::NotReplaceable { .. } => error_code::NOT_REPLACEABLE,
             EmitError::ForeignFiles { .. } => error_code::FOREIGN_FILES,
             EmitError::BadTarget(..) => error_code::BAD_OUTPUT,
-            EmitError::Locked(_) => error_code::LOCKED,
+            EmitError::Locked { .. } => error_code::LOCKED,
             EmitError::NoSpace { .. } => error_code::NO_SPACE,
             EmitError::Mismatch { .. } => error_code::TENSOR_MISMATCH,
             EmitError::OutlierStatistics(_) => error_code::OUTLIER_STATISTICS,
@@ -193,6 +201,11 @@ impl EmitError {
         use EmitError::{Interrupted, Io, NoSpace, Probe};
         matches!(self, Interrupted | Probe(_) | NoSpace { begun: true, .. } | Io { .. })
     }
+}
+
+/// A process by its number, where that is known.
+fn numbered(process: &Option<u32>) -> String {
+    process.map_or(String::new(), |number| format!(" ({number})"))
 }
 
 /// The first few names, and how many more there are.

@@ -13,6 +13,7 @@ pub(crate) mod error;
 mod golden;
 mod hash;
 mod journal;
+mod lock;
 mod machine_code;
 pub(crate) mod manifest;
 mod memory;
@@ -20,6 +21,7 @@ pub(crate) mod output_kind;
 mod pack;
 pub(crate) mod staging;
 mod weight_files;
+mod work_folder;
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
@@ -28,6 +30,10 @@ pub use error::{CodeError, EmitError, ProbeError};
 pub use golden::Probe;
 pub use machine_code::{CODE_REPORT, CubinFile, MachineCode};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
+pub(crate) use output_kind::PLAN;
+pub use staging::check_place;
+pub(crate) use staging::{check_target, unfinished};
+pub(crate) use work_folder::WorkFolder;
 
 use self::{
     disk::{DiskSpace, reserve},
@@ -35,7 +41,6 @@ use self::{
     journal::Journal,
     manifest::Manifest,
     memory::{MemoryGate, workers},
-    output_kind::PLAN,
     pack::{PackedWeights, Packing},
     staging::Staging,
     weight_files::WeightFiles,

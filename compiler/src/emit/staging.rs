@@ -11,9 +11,8 @@
 //! What lies there without a journal is nobody's unfinished work; the next run discards it.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +21,7 @@ use samp_runtime::path_kind::quoted;
 
 use super::{
     error::{During, EmitError},
+    lock::{FolderLock, lock},
     output_kind::OutputKind,
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct Staging {
     partial: PathBuf,
     kind: OutputKind,
     force: bool,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Staging {
@@ -154,6 +154,22 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
+/// Refuses an output without a name, or whose folder is not there.
+pub fn check_place(output: &Path) -> Result<(), EmitError> {
+    names(output).map(drop)
+}
+
+/// Refuses a target that could not be written, as far as that is known before any work.
+pub(crate) fn check_target(target: &Path, kind: OutputKind, force: bool) -> Result<(), EmitError> {
+    let (target, _) = names(target)?;
+    refuse_existing(&target, kind, force)
+}
+
+/// Where what is unfinished of a target lies, if it does.
+pub(crate) fn unfinished(target: &Path) -> Option<PathBuf> {
+    names(target).ok().map(|(_, partial)| partial).filter(|partial| partial.exists())
+}
+
 fn refuse_existing(target: &Path, kind: OutputKind, force: bool) -> Result<(), EmitError> {
     let Ok(found) = target.symlink_metadata() else { return Ok(()) };
     if !force {
@@ -172,28 +188,6 @@ fn refuse_existing(target: &Path, kind: OutputKind, force: bool) -> Result<(), E
         return Ok(());
     }
     Err(EmitError::ForeignFiles { path: path(), expected: kind.name, foreign })
-}
-
-/// Takes the lock. The folder may be removed by the process that held it while this one waits at the door, so the
-/// lock counts only if it still lies where it was opened.
-fn lock(partial: &Path, target: &Path) -> Result<File, EmitError> {
-    let path = partial.join("lock");
-    loop {
-        fs::create_dir_all(partial).during("making the folder", partial)?;
-        let file = match File::options().create(true).truncate(false).write(true).open(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened.during("creating", &path)?,
-        };
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(EmitError::Locked(target.into())),
-            Err(TryLockError::Error(e)) => return Err(e).during("locking", &path),
-            Ok(()) => {}
-        }
-        let held = file.metadata().during("reading", &path)?;
-        if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
-            return Ok(file);
-        }
-    }
 }
 
 /// Renames to a name that must not exist, also where the file system cannot promise that itself.

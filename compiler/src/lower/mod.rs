@@ -14,9 +14,9 @@ pub mod size;
 mod spec;
 
 pub use budget::check_budget;
-pub(crate) use model::selection;
 pub use model::{
     DEFAULT_MAX_SEQUENCES, LowerOptions, Lowered, Measurements, ModelSource, lower_model, lower_to_spec,
 };
+pub(crate) use model::{check_limits, selection};
 pub use quality_pass::{DEFAULT_QUALITY, QualityPass, QualityPassError, quant_options};
 pub use spec::{DEFAULT_FILE_BYTES, PlanSpec, SourceSpec, TensorSpec};

@@ -199,6 +199,11 @@ pub(crate) fn selection(source: &ModelSource, options: &LowerOptions) -> Result<
     Ok(pipeline_inputs(&config, options, &Measurements::default(), max_context)?.selection())
 }
 
+/// Refuses limits that no plan can have.
+pub(crate) fn check_limits(source: &ModelSource, options: &LowerOptions) -> Result<(), Diagnostic> {
+    selection(source, options).map(drop)
+}
+
 fn plan_spec(
     source: &ModelSource,
     module: &Module,

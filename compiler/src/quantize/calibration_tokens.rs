@@ -2,6 +2,8 @@
 
 use std::cell::OnceCell;
 
+use samp_runtime::Silent;
+
 use super::{
     data::TokenRecord, divergence::Baseline, error::QuantizeError, forward::Forward,
     measure_options::MeasureOptions, token_batch::TokenBatch,
@@ -54,7 +56,7 @@ impl CalibrationTokens {
         if let Some(known) = self.baseline.get() {
             return Ok(known);
         }
-        let recorded = Baseline::record(forward, self.for_divergence())?;
+        let recorded = Baseline::record(forward, self.for_divergence(), &Silent)?;
         Ok(self.baseline.get_or_init(|| recorded))
     }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use samp_kernels::divergence::{Divergence as TokenDivergence, divergence};
+use samp_runtime::Progress;
 
 use super::{
-    error::QuantizeError,
+    error::{QuantizeError, advance},
     forward::{Forward, State},
     token_batch::TokenBatch,
 };
@@ -19,8 +20,12 @@ pub(super) struct Baseline {
 }
 
 impl Baseline {
-    /// Runs every batch from its beginning with the weights that `forward` holds now.
-    pub(super) fn record(forward: &mut Forward, batches: &[TokenBatch]) -> Result<Baseline, QuantizeError> {
+    /// Runs every batch from its beginning with the weights that `forward` holds now. `progress` hears of each.
+    pub(super) fn record(
+        forward: &mut Forward,
+        batches: &[TokenBatch],
+        progress: &dyn Progress,
+    ) -> Result<Baseline, QuantizeError> {
         let mut all = Vec::with_capacity(batches.len());
         for batch in batches {
             let logits = forward.logits(batch, &State::default()).to_vec();
@@ -29,17 +34,19 @@ impl Baseline {
                 return Err(QuantizeError::Logits { record });
             }
             all.push(logits);
+            advance(progress, "")?;
         }
         Ok(Baseline { logits: all })
     }
 
     /// For each record of each batch, the sum of `KL(original ‖ changed)` over its predictions in nats, and their number;
-    /// `states` say from where each batch is run.
+    /// `states` say from where each batch is run. `progress` hears of each.
     pub(super) fn divergences(
         &self,
         forward: &mut Forward,
         batches: &[TokenBatch],
         states: &[State],
+        progress: &dyn Progress,
     ) -> Result<Vec<RecordDivergence>, QuantizeError> {
         let vocab = forward.vocab();
         let mut all = vec![];
@@ -64,6 +71,7 @@ impl Baseline {
                     tokens: own.len(),
                 });
             }
+            advance(progress, "")?;
         }
         Ok(all)
     }

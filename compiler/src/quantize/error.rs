@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use samp_ir::Diagnostic;
 use samp_kernels::{format::EncodeError, quantize::HessianError};
-use samp_runtime::DeviceError;
+use samp_runtime::{DeviceError, Progress};
 
 /// Why there are no quantized weights.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +30,15 @@ pub enum QuantizeError {
     Folder { path: PathBuf, source: io::Error },
     #[error("calibration needs weights: a config.json has none, give the checkpoint's directory")]
     NoWeights,
+    #[error("interrupted; what was measured is kept, the same command continues from it")]
+    Interrupted,
     #[error(transparent)]
     Finding(#[from] Diagnostic),
+}
+
+/// Tells `progress` of one more unit, and stops where it asks for that.
+pub(super) fn advance(progress: &dyn Progress, item: &str) -> Result<(), QuantizeError> {
+    if progress.advance(item, 1).is_break() { Err(QuantizeError::Interrupted) } else { Ok(()) }
 }
 
 impl QuantizeError {

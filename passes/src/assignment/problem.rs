@@ -175,7 +175,7 @@ impl Problem {
         self.declares(&request.minimise)?;
         for limit in &request.limits {
             self.declares(&limit.resource)?;
-            number(limit.most, || format!("limit on {}", limit.resource))?;
+            limit.check()?;
         }
         Ok(())
     }
@@ -193,6 +193,13 @@ impl Problem {
             }
         }
         Ok(())
+    }
+}
+
+impl Limit {
+    /// Refuses a limit that is no number.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        number(self.most, || format!("limit on {}", self.resource))
     }
 }
 

@@ -3,6 +3,7 @@
 mod constraints;
 mod render;
 mod report;
+mod targets;
 
 use std::path::PathBuf;
 
@@ -13,9 +14,11 @@ use samp_ir::Phase;
 use self::{
     constraints::ConstraintArgs,
     report::{Cost, Decisions, Explained, Graph, Report, audited},
+    targets::PlansFolder,
 };
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
+    interruption::{self, Work},
     output::{Outcome, print, print_json},
     progress_bar::Bar,
 };
@@ -44,7 +47,7 @@ pub struct Args {
     /// With --calib measurements decide the formats: a recipe is then a TOML file of `quality` and `kv` without rules.
     #[arg(long)]
     recipe: Option<String>,
-    /// Plan directory to make
+    /// Plan directory to make, in a folder that is there
     #[arg(short, long, value_name = "PLAN", required_unless_present_any = ["dry_run", "stop_after", "kernels"])]
     output: Option<PathBuf>,
     /// Write only the kernels' machine code, into this folder, for a target that is a GPU; a config.json serves
@@ -83,7 +86,7 @@ pub struct Args {
     /// Memory for tensors in flight
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(DEFAULT_BUDGET))]
     memory: Bytes,
-    /// Say what would be made and what it takes, then stop
+    /// Say what would be made and what it takes, then stop; with --calib, what measuring would take, and measure nothing
     #[arg(long)]
     dry_run: bool,
     /// Lower the graph to this phase, print it, then stop: model, fused, annotated, typed, selected, planned
@@ -105,7 +108,7 @@ pub struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// No progress bar
+    /// Say nothing of progress
     #[arg(long)]
     quiet: bool,
 }
@@ -124,21 +127,21 @@ fn kv_format(text: &str) -> Result<KvDtype, String> {
     }))
 }
 
-/// Compiles for each target and reports, for one after the other.
+/// Compiles for each target and reports, for one after the other. What can be refused of any is refused before the first.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    targets::check(&args.targets)?;
     let several = args.targets.len() > 1;
-    if let Some(folder) = args.output.as_ref().filter(|_| several && !args.only_says()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    for &target in &args.targets {
-        let place = |folder: &PathBuf| if several { folder.join(target.name()) } else { folder.clone() };
-        let request = args.request(target, args.output.as_ref().map(place))?;
-        let kernels = args.kernels.as_ref().map(place);
-        let compilation = Compilation { args, request: &request, kernels };
-        match request.precision {
-            Precision::Recipe(_) => compilation.by_recipe()?,
-            Precision::Calibrated(_) => compilation.by_measurement()?,
-        }
+    let folder = args.output.as_ref().filter(|_| several && !args.only_says());
+    let _folder = folder.map(|folder| PlansFolder::make(folder)).transpose()?;
+    let compilations =
+        args.targets.iter().map(|&target| Compilation::new(args, target)).collect::<Result<Vec<_>, _>>()?;
+    let loaded = compilations.iter().map(Compilation::open).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut done: Vec<&Compilation<'_>> = vec![];
+    for (compilation, loaded) in compilations.iter().zip(loaded) {
+        let finished = done.iter().filter_map(|done| done.output.clone()).collect();
+        compilation.explain_interruption(finished)?;
+        compilation.run(loaded).map_err(|error| compilation.named(error, &done))?;
+        done.push(compilation);
     }
     Ok(Outcome::Clean)
 }
@@ -196,16 +199,79 @@ impl Args {
 /// A compile for one target.
 struct Compilation<'a> {
     args: &'a Args,
-    request: &'a CompileRequest,
+    request: CompileRequest,
+    /// Where the plan goes, or would go.
+    output: Option<PathBuf>,
     /// Where the kernels' machine code goes, if it alone is asked for.
     kernels: Option<PathBuf>,
 }
 
-impl Compilation<'_> {
+impl<'a> Compilation<'a> {
+    fn new(args: &'a Args, target: TargetName) -> anyhow::Result<Compilation<'a>> {
+        let several = args.targets.len() > 1;
+        let place = |folder: &PathBuf| if several { folder.join(target.name()) } else { folder.clone() };
+        let output = args.output.as_ref().map(place);
+        // What only says what would be made does not mind what is there.
+        let request = args.request(target, output.clone().filter(|_| !args.only_says()))?;
+        Ok(Compilation { args, request, output, kernels: args.kernels.as_ref().map(place) })
+    }
+
+    /// Opens the model; of several, checks all that can be checked.
+    fn open(&self) -> anyhow::Result<Loaded<'_>> {
+        let opened = Loaded::open(&self.request).and_then(|opened| {
+            let several = self.args.targets.len() > 1 && !self.args.only_says();
+            if several { opened.check().map(|()| opened) } else { Ok(opened) }
+        });
+        opened.map_err(|error| self.named(error.into(), &[]))
+    }
+
+    fn run(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
+        match self.request.precision {
+            Precision::Calibrated(_) if self.args.stop_after.is_none() && self.args.dry_run => {
+                self.forecast_calibration(loaded)
+            }
+            Precision::Calibrated(_) if self.args.stop_after.is_none() => self.by_measurement(loaded),
+            _ => self.by_recipe(loaded),
+        }
+    }
+
+    /// Has Ctrl-C say how this goes on, beside the plans that are finished.
+    fn explain_interruption(&self, finished: Vec<PathBuf>) -> anyhow::Result<()> {
+        if self.args.only_says() || self.kernels.is_some() {
+            return Ok(());
+        }
+        let emission = self.request.emission.clone();
+        let unfinished = Box::new(move || emission.unfinished());
+        interruption::explain(Work { unfinished, finished, json: self.args.json })
+    }
+
+    /// Of several targets, the error of this one, with those that are done.
+    fn named(&self, error: anyhow::Error, done: &[&Compilation<'_>]) -> anyhow::Error {
+        if self.args.targets.len() == 1 {
+            return error;
+        }
+        let name = |done: &&Compilation<'_>| done.request.target.to_string();
+        let done = match done {
+            [] => "none is made".into(),
+            _ => format!("made: {}", done.iter().map(name).collect::<Vec<_>>().join(", ")),
+        };
+        error.context(format!("target {} ({done})", self.request.target))
+    }
+
+    /// Says what measuring would take, and measures nothing.
+    fn forecast_calibration(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
+        let warnings: Vec<_> = loaded.warnings().cloned().collect();
+        warnings.iter().for_each(|warning| eprintln!("{warning}"));
+        let forecast = loaded.forecast()?;
+        if self.args.json {
+            return print_json(&Report { warnings, calibration: Some(forecast), ..self.report() });
+        }
+        print(&render::calibration(&forecast))
+    }
+
     /// Lowers by the recipe as far as is asked, emits and reports.
-    fn by_recipe(&self) -> anyhow::Result<()> {
+    fn by_recipe(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
         let args = self.args;
-        let loaded = Loaded::open(self.request)?;
         let keep: Vec<Phase> = args.print_after.iter().copied().chain(args.stop_after).collect();
         let mut lowered = loaded.lower(args.stop_after.unwrap_or(Phase::Planned), &keep)?;
         let warnings: Vec<_> = loaded.warnings().chain(&lowered.warnings).cloned().collect();
@@ -234,11 +300,10 @@ impl Compilation<'_> {
     }
 
     /// Decides the formats from measurements, emits and reports.
-    fn by_measurement(&self) -> anyhow::Result<()> {
+    fn by_measurement(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
         let args = self.args;
-        let loaded = Loaded::open(self.request)?;
         let known = loaded.warnings().inspect(|warning| eprintln!("{warning}")).count();
-        let planned = loaded.search(&Bar::with_notes(true, args.quiet))?;
+        let planned = loaded.search(&Bar::of_stages(args.quiet))?;
         planned.warnings[known..].iter().for_each(|warning| eprintln!("{warning}"));
         planned.check_warnings(&self.request.emission)?;
         let calibrated = planned.calibrated.as_ref().context("expected measurements, found none")?;
@@ -259,7 +324,7 @@ impl Compilation<'_> {
     }
 
     fn report(&self) -> Report<'_> {
-        let output = self.request.emission.output.as_deref();
+        let output = self.output.as_deref();
         Report::new(self.request.target, output.filter(|_| self.args.stop_after.is_none()))
     }
 
@@ -275,11 +340,9 @@ impl Compilation<'_> {
         let sizes = SizeTable::new(&planned.spec);
         let predicted = predict::decode_steps(&planned.spec, &sizes);
         let made = if args.only_says() {
-            let text = render::forecast(&forecast) + &render::prediction(&planned.spec, &predicted);
-            planned.discard(emission)?;
-            text
+            render::forecast(&forecast) + &render::prediction(&planned.spec, &predicted)
         } else {
-            let compiled = planned.emit(emission, &Bar::with_notes(args.quiet || args.json, args.quiet))?;
+            let compiled = planned.emit(emission, &Bar::of_bytes(args.quiet))?;
             report.tensors_resumed = Some(compiled.resumed);
             emission.output.as_ref().map_or(String::new(), |output| render::compiled(output, &compiled))
         };

@@ -56,7 +56,7 @@ struct Report<'a> {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let plan = samp_runtime::open(&args.plan).map_err(EmitError::from)?;
     args.identity.require(&plan)?;
-    let bar = Bar::new(args.quiet);
+    let bar = Bar::of_bytes(args.quiet);
     let exported = match args.format {
         Format::Hf => export_plan(&plan, &ExportOptions::new(&args.output, args.force, &bar))?,
     };

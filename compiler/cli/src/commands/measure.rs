@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
+    interruption::{self, Work},
     output::{Outcome, print},
     progress_bar::Bar,
 };
@@ -65,6 +66,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let quality = args.measure.quality(data.seed, None)?;
     let mut work = args.output.clone().into_os_string();
     work.push(".partial");
+    let work = PathBuf::from(work);
+    let kept = work.clone();
+    interruption::explain(Work {
+        unfinished: Box::new(move || kept.exists().then(|| kept.clone()).into_iter().collect()),
+        finished: vec![],
+        json: false,
+    })?;
     let task = MeasureTask::open(MeasureRequest {
         model: args.model.clone(),
         data,
@@ -72,11 +80,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         quality,
         max_context: args.max_model_len,
         layers: args.layers.as_ref().map(|layers| layers.0.clone()),
-        work: work.into(),
+        work,
         strict: args.strict,
     })?;
     task.warnings().for_each(|warning| eprintln!("{warning}"));
-    task.run(&args.output, &Bar::with_notes(true, args.quiet))?;
+    task.run(&args.output, &Bar::of_stages(args.quiet))?;
     print(&format!("{}\n", args.output.display()))?;
     Ok(Outcome::Clean)
 }

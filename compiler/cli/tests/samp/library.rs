@@ -19,11 +19,15 @@ use crate::{
     routing::{certificate, data, routing},
 };
 
-/// Keeps every note.
+/// Keeps every stage and every note.
 #[derive(Default)]
 struct Notes(Mutex<Vec<String>>);
 
 impl Progress for Notes {
+    fn begin(&self, stage: &str, _: u64) {
+        self.0.lock().unwrap().push(stage.into());
+    }
+
     fn note(&self, text: &str) {
         self.0.lock().unwrap().push(text.into());
     }
@@ -86,7 +90,7 @@ fn a_plan_stage_by_stage_is_that_of_one_call() {
     };
     let staged = request("staged");
     let measured = Loaded::open(&staged).unwrap().measure(&Silent).unwrap();
-    let audited = measured.decide().unwrap().quantize(&Silent).unwrap().audit().unwrap();
+    let audited = measured.decide().unwrap().quantize(&Silent).unwrap().audit(&Silent).unwrap();
     let Verdict::Kept(audited) = audited.judge(&Silent).unwrap() else { panic!("there is no limit") };
     let planned = Planned::from(audited.certify(&Silent).unwrap());
     let staged = planned.emit(&staged.emission, &Silent).unwrap();

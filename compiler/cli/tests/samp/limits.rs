@@ -100,8 +100,8 @@ fn what_a_cache_loses_is_measured_once() {
     let out = output(command);
     let said = text(&out.stderr);
     assert!(out.status.success(), "{said}");
-    let measured: Vec<&str> = said.lines().filter(|line| line.starts_with("measured ")).collect();
-    assert_eq!(measured, ["measured the KV cache in fp8_e4m3_tensor"], "{said}");
+    let measured: Vec<&str> = said.lines().filter(|line| line.starts_with("measuring ")).collect();
+    assert_eq!(measured, ["measuring the KV cache in fp8_e4m3_tensor"], "{said}");
     assert_same(&small.harness.path("whole"), &small.harness.path("cut"));
 }
 

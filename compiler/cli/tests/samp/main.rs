@@ -9,6 +9,7 @@ mod error_codes;
 mod examples;
 mod export;
 mod faults;
+mod flow;
 mod glossary;
 mod gpu;
 mod harness;

@@ -83,7 +83,7 @@ fn a_second_writer_is_refused_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("plan");
     let first = Staging::open(&target, PLAN, false).unwrap();
-    assert!(matches!(Staging::open(&target, PLAN, false), Err(EmitError::Locked(_))));
+    assert!(matches!(Staging::open(&target, PLAN, false), Err(EmitError::Locked { .. })));
     first.discard().unwrap();
     Staging::open(&target, PLAN, false).unwrap();
 }

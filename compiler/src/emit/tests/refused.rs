@@ -123,7 +123,7 @@ fn every_error_has_a_code_of_its_own() {
         EmitError::Exists("x".into()),
         EmitError::NotReplaceable { path: "x".into(), expected: "x" },
         EmitError::BadTarget("x".into(), "x".into()),
-        EmitError::Locked("x".into()),
+        EmitError::Locked { output: "x".into(), process: Some(7) },
         EmitError::NoSpace { path: "x".into(), needed: 1, free: 0, begun: false },
         EmitError::Mismatch { tensor: text(), expected: text(), found: text() },
         EmitError::OutlierStatistics(text()),

@@ -23,7 +23,12 @@ use self::{
     pass::RoundingPass,
     plan_tensors::{PlanTensorSlice, slices},
 };
-use super::{baseline::decoded, error::QuantizeError, forward::Forward, token_batch::TokenBatch};
+use super::{
+    baseline::decoded,
+    error::{QuantizeError, advance},
+    forward::Forward,
+    token_batch::TokenBatch,
+};
 use crate::{certificate::PassEffect, lower::PlanSpec};
 
 /// What is rounded: the tensors of `baseline`, which the programs of a [`ProgramPair`] have, to those of `plan`, which holds
@@ -36,11 +41,13 @@ pub(super) struct RoundingTask<'a> {
     pub plan: &'a PlanSpec,
     /// The tokens that weights are rounded under.
     pub batches: &'a [TokenBatch],
+    /// What this rounding is called, such as `rounding, attempt 1`.
+    pub stage: &'a str,
 }
 
 impl RoundingTask<'_> {
     /// Rounds every tensor of the plan, leaves the decoded values in the rounded program, and puts every tensor of the plan
-    /// that has transforms into `store`. `progress` hears where a Hessian took more damping than usual. Gives what the
+    /// that has transforms into `store`. `progress` hears of each linear, and where a Hessian took more damping than usual. Gives what the
     /// passes that work on rounding did, in their order.
     ///
     /// Holds the activations of all batches between two steps, of both programs, and the Hessian of one linear.
@@ -62,12 +69,15 @@ impl RoundingTask<'_> {
                 commit(&mut programs.rounded, id, &slices, &encoded, store)?;
             }
         }
+        progress.begin(self.stage, linears.iter().filter(|linear| !linear.tied).count() as u64);
         let mut pass = RoundingPass::new(programs, self.batches, progress);
         for linear in linears.iter().filter(|linear| !linear.tied) {
             let slices = slices(&self.baseline.tensors[linear.weight.0 as usize], self.plan);
             let encoded = pass.round(linear, &slices)?;
             commit(&mut pass.programs.rounded, linear.weight, &slices, &encoded, store)?;
+            advance(progress, &linear.key)?;
         }
+        progress.end();
         Ok(pass.stats.effects())
     }
 }

@@ -52,8 +52,9 @@ impl Measured {
             let predicted = drawn.iter().map(|drawn| drawn.nats).sum();
             let formats: Vec<(String, Format)> = drawn.into_iter().map(|d| (d.key, d.format)).collect();
             let recipe = self.recipe_of(&formats, None);
-            let plan = self.round(&recipe, "trial", batches, progress)?;
-            let audited = self.audit(&plan)?.overall.kl_nats;
+            let stage = format!("rounding, trial {} of {count}", index + 1);
+            let plan = self.round(&recipe, ["trial", &stage], batches, progress)?;
+            let audited = self.audit(&plan, progress)?.overall.kl_nats;
             progress.note(&format!(
                 "trial {} of {count}: predicted {predicted:.6}, audited {audited:.6} nats per token",
                 index + 1

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use samp_runtime::Progress;
+
 use super::profiling::data_blake3;
 use crate::{
     certificate::{HeldOut, StratumQuality},
@@ -25,23 +27,32 @@ pub(super) struct Audit {
 }
 
 impl Audit {
-    /// Records the unquantized model's predictions; `forward` holds its weights.
+    /// Records the unquantized model's predictions on batches of at most so many tokens, in pages of so many; `forward`
+    /// holds its weights.
     pub(super) fn new(
         forward: &mut Forward,
         records: &[TokenRecord],
-        max_tokens: usize,
-        page_tokens: usize,
+        [max_tokens, page_tokens]: [usize; 2],
+        progress: &dyn Progress,
     ) -> Result<Audit, QuantizeError> {
         let batches = TokenBatch::pack(records, max_tokens, page_tokens);
-        let baseline = Baseline::record(forward, &batches)?;
+        progress.begin("recording what the unquantized model predicts", batches.len() as u64);
+        let baseline = Baseline::record(forward, &batches, progress)?;
+        progress.end();
         let strata = records.iter().map(|record| record.stratum.clone()).collect();
         Ok(Audit { batches, strata, baseline, fingerprint: data_blake3(records) })
     }
 
     /// What the weights that `forward` holds lose.
-    pub(super) fn run(&self, forward: &mut Forward) -> Result<HeldOut, QuantizeError> {
+    pub(super) fn run(
+        &self,
+        forward: &mut Forward,
+        progress: &dyn Progress,
+    ) -> Result<HeldOut, QuantizeError> {
+        progress.begin("auditing on the records held out", self.batches.len() as u64);
         let starts = vec![State::default(); self.batches.len()];
-        let records = self.baseline.divergences(forward, &self.batches, &starts)?;
+        let records = self.baseline.divergences(forward, &self.batches, &starts, progress)?;
+        progress.end();
         let mut strata: BTreeMap<String, Vec<RecordDivergence>> = BTreeMap::new();
         for record in &records {
             strata.entry(self.strata[record.record].clone()).or_default().push(*record);

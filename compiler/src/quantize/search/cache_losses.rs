@@ -58,8 +58,7 @@ impl CacheMeasurement<'_> {
             } else if let Some(known) = self.journal.cache(format, scales) {
                 known.clone()
             } else {
-                let loss = CacheLoss { format, divergence: self.divergence(forward, format)? };
-                progress.note(&format!("measured the KV cache in {format}"));
+                let loss = CacheLoss { format, divergence: self.divergence(forward, format, progress)? };
                 self.journal.note_cache(&loss, scales)?;
                 loss
             };
@@ -68,11 +67,18 @@ impl CacheMeasurement<'_> {
         Ok(losses)
     }
 
-    fn divergence(&self, forward: &mut Forward, format: Format) -> Result<Divergence, QuantizeError> {
+    fn divergence(
+        &self,
+        forward: &mut Forward,
+        format: Format,
+        progress: &dyn Progress,
+    ) -> Result<Divergence, QuantizeError> {
         let (baseline, batches) = (self.tokens.baseline(forward)?, self.tokens.for_divergence());
+        progress.begin(&format!("measuring the KV cache in {format}"), batches.len() as u64);
         let states = vec![State::default(); batches.len()];
-        let run = |forward: &mut Forward| baseline.divergences(forward, batches, &states);
+        let run = |forward: &mut Forward| baseline.divergences(forward, batches, &states, progress);
         let found = self.model.with_kv(forward, format, self.measurements, run)?;
+        progress.end();
         Ok(by_stratum(&found, &self.tokens.strata))
     }
 }

@@ -7,6 +7,7 @@ use samp_runtime::Progress;
 use super::{measured::MeasurementRecord, stages::Audited};
 use crate::{
     certificate::{HeldOut, QualityEvidence},
+    emit::WorkFolder,
     error_code,
     lower::{ModelSource, PlanSpec, pipeline::Trace},
     quantize::{error::QuantizeError, rounding::RoundedStore},
@@ -28,13 +29,17 @@ pub struct CertifiedPlan {
     pub(crate) trace: Trace,
     /// What to know before relying on it.
     pub(crate) warnings: Vec<Diagnostic>,
+    /// Where the rounded weights are, until the plan is written.
+    pub(crate) work: WorkFolder,
 }
 
 impl Audited {
     /// Compares the plan with uniform plans that are no larger, takes the best, and puts together what is known of it.
     pub fn certify(mut self, progress: &dyn Progress) -> Result<CertifiedPlan, QuantizeError> {
         let uniforms = self.compare_with_uniform(progress)?;
+        progress.begin("checking what the quality passes do", 0);
         let mut effects = self.measured.shaping_effects(&self.plan.spec)?;
+        progress.end();
         let Audited { measured, decision, plan, found } = self;
         effects.extend(plan.effects);
         let best_uniform = uniforms.iter().min_by(|a, b| a.kl_nats.total_cmp(&b.kl_nats)).cloned();
@@ -55,8 +60,8 @@ impl Audited {
             effects,
             rounded: fingerprint,
         };
-        let source = measured.model.source;
-        Ok(CertifiedPlan { source, spec, weights, evidence, decision, trace: plan.trace, warnings })
+        let (source, work) = (measured.model.source, measured.work);
+        Ok(CertifiedPlan { source, spec, weights, evidence, decision, trace: plan.trace, warnings, work })
     }
 }
 

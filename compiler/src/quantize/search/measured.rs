@@ -1,7 +1,5 @@
 //! The first stage: a checkpoint is measured on calibration data.
 
-use std::path::PathBuf;
-
 use samp_ir::{Diagnostic, Module, Phase};
 use samp_passes::{DeviceMemory, Sensitivities, matrices};
 use samp_runtime::Progress;
@@ -18,6 +16,7 @@ use super::{
 };
 use crate::{
     certificate::{CacheLoss, Fingerprint, Profile, Round},
+    emit::WorkFolder,
     lower::{LowerOptions, Measurements, ModelSource, lower_model},
     quantize::{
         calibration_tokens::CalibrationTokens, data::CalibrationData, error::QuantizeError, forward::Forward,
@@ -36,7 +35,7 @@ pub(crate) struct SearchTask {
     /// What is calibrated on, and what the plan is audited on.
     pub data: CalibrationData,
     /// A folder for what survives an interruption.
-    pub work: PathBuf,
+    pub work: WorkFolder,
 }
 
 /// A checkpoint that was measured: what each format costs each weight and the KV cache is known, and with it the scales of
@@ -44,7 +43,7 @@ pub(crate) struct SearchTask {
 pub struct Measured {
     pub(super) model: BaselineModel,
     pub(super) request: SearchRequest,
-    pub(super) work: PathBuf,
+    pub(super) work: WorkFolder,
     pub(super) programs: ProgramPair,
     /// The tokens that weights are rounded under.
     pub(super) batches: Vec<TokenBatch>,
@@ -75,26 +74,23 @@ pub(super) struct MeasurementRecord {
 }
 
 impl SearchTask {
-    /// Measures what the request's profile has not.
+    /// Measures what the request's profile has not. What can be refused without running the model is refused before that.
     pub(crate) fn measure(self, progress: &dyn Progress) -> Result<Measured, QuantizeError> {
         let SearchTask { source, options, request, data, work } = self;
         request.loss_limits.check(&data)?;
         let model = BaselineModel::new(source, options, &[&data.calibration, &data.held_out])?;
-        progress.note("recording the unquantized model");
-        let original = model.forward(&model.spec, &work)?;
+        lower_model(&model.source, &model.options, &Measurements::default(), Phase::Fused, &[])?;
+        let (pass, page) = (model.pass_tokens(), model.page_tokens());
+        let tokens = CalibrationTokens::new(&data.calibration, pass, page, &request.measure);
+        let profiling =
+            Profiling { model: &model, records: &data.calibration, options: &request.measure, layers: None };
+        let begun = profiling.begin(work.path(), &tokens, request.profile.as_ref())?;
+        progress.begin("loading the unquantized weights", 0);
+        let original = model.forward(&model.spec, work.path())?;
         let rounded = Forward::new(&model.spec, original.weights().clone())?;
         let mut programs = ProgramPair { original, rounded };
-        let (pass, page) = (model.pass_tokens(), model.page_tokens());
-        let audit = Audit::new(&mut programs.original, &data.held_out, pass, page)?;
-        let tokens = CalibrationTokens::new(&data.calibration, pass, page, &request.measure);
-        let profiling = Profiling {
-            model: &model,
-            records: &data.calibration,
-            options: &request.measure,
-            layers: None,
-            work: &work,
-        };
-        let profiled = profiling.run(&mut programs.rounded, &tokens, request.profile.as_ref(), progress)?;
+        let audit = Audit::new(&mut programs.original, &data.held_out, [pass, page], progress)?;
+        let profiled = profiling.run(begun, &mut programs.rounded, &tokens, progress)?;
         let recorded = Recorded { model, request, work, programs, audit, tokens };
         recorded.with_profile(profiled, data, progress)
     }
@@ -104,7 +100,7 @@ impl SearchTask {
 struct Recorded {
     model: BaselineModel,
     request: SearchRequest,
-    work: PathBuf,
+    work: WorkFolder,
     programs: ProgramPair,
     audit: Audit,
     tokens: CalibrationTokens,

@@ -13,6 +13,7 @@ mod baseline_model;
 mod cache_losses;
 mod certified;
 mod device;
+mod forecast;
 mod journal;
 mod loss_budget;
 mod loss_limits;
@@ -26,6 +27,8 @@ mod stages;
 mod uniform_candidates;
 
 pub use certified::CertifiedPlan;
+pub(crate) use forecast::forecast;
+pub use forecast::{CalibrationForecast, TokenUses};
 pub use loss_limits::LossLimits;
 pub use measured::Measured;
 pub(crate) use measured::SearchTask;

@@ -1,9 +1,6 @@
 //! Measuring a checkpoint on records, continuing what an interrupted run, or another machine, had measured.
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use samp_abi::plan::TensorId;
 use samp_ir::Diagnostic;
@@ -15,12 +12,12 @@ use super::{
     journal::{self, Journal},
 };
 use crate::{
-    certificate::{PROFILE_VERSION, Profile, layer_of},
+    certificate::{PROFILE_VERSION, Profile, WeightProfile, layer_of},
     lower::{LowerOptions, ModelSource},
     quantize::{
         calibration_tokens::CalibrationTokens,
         data::TokenRecord,
-        error::QuantizeError,
+        error::{QuantizeError, advance},
         forward::Forward,
         measure_options::{MeasureOptions, SensitivityMode},
         sensitivity::{MeasureScope, Measurement, TableWeight},
@@ -28,7 +25,7 @@ use crate::{
 };
 
 /// What a measurement of a checkpoint, or of a part of it, starts from.
-pub(crate) struct ProfileTask {
+pub(crate) struct ProfileTask<'a> {
     /// The checkpoint.
     pub source: ModelSource,
     /// What it will be compiled for, as far as a measurement depends on that.
@@ -40,10 +37,10 @@ pub(crate) struct ProfileTask {
     /// These layers alone; the embedding goes with the first, the head with the last.
     pub layers: Option<Range<u64>>,
     /// A folder for what survives an interruption.
-    pub work: PathBuf,
+    pub work: &'a Path,
 }
 
-impl ProfileTask {
+impl ProfileTask<'_> {
     /// Measures.
     pub(crate) fn run(self, progress: &dyn Progress) -> Result<Profile, QuantizeError> {
         let model = BaselineModel::new(self.source, self.options, &[&self.records])?;
@@ -55,10 +52,11 @@ impl ProfileTask {
             records: &self.records,
             options: &self.measure,
             layers: self.layers.clone(),
-            work: &self.work,
         };
-        let mut forward = model.forward(&model.spec, &self.work)?;
-        Ok(profiling.run(&mut forward, &tokens, None, progress)?.profile)
+        let begun = profiling.begin(self.work, &tokens, None)?;
+        progress.begin("loading the unquantized weights", 0);
+        let mut forward = model.forward(&model.spec, self.work)?;
+        Ok(profiling.run(begun, &mut forward, &tokens, progress)?.profile)
     }
 }
 
@@ -69,7 +67,26 @@ pub(super) struct Profiling<'a> {
     pub records: &'a [TokenRecord],
     pub options: &'a MeasureOptions,
     pub layers: Option<Range<u64>>,
-    pub work: &'a Path,
+}
+
+/// Says how many weights are measured, and how many were before.
+fn begin_measuring(all: usize, known: usize, progress: &dyn Progress) {
+    if known > 0 {
+        progress.note(&format!("{known} of {all} weights were measured before"));
+    }
+    if known < all {
+        let weights = if all - known == 1 { "weight" } else { "weights" };
+        progress.begin(&format!("measuring {} {weights}", all - known), (all - known) as u64);
+    }
+}
+
+/// A measurement that may go on: what it will be called, and what is known.
+pub(super) struct Begun {
+    profile: Profile,
+    before: Option<Profile>,
+    reused: Option<Diagnostic>,
+    known: BTreeMap<String, WeightProfile>,
+    journal: Journal,
 }
 
 /// What a measurement found.
@@ -82,38 +99,53 @@ pub(super) struct Profiled {
 }
 
 impl Profiling<'_> {
-    /// Measures what `before` has not; `forward` holds the unquantized weights. Where nothing is left to measure the profile
-    /// is that of `before`.
-    pub(super) fn run(
+    /// Opens the journal in the folder `work`, and takes over what that and `before` have, before the model is run.
+    ///
+    /// # Errors
+    /// `before` is of another model or was measured otherwise.
+    pub(super) fn begin(
         &self,
-        forward: &mut Forward,
+        work: &Path,
         tokens: &CalibrationTokens,
         before: Option<&Profile>,
-        progress: &dyn Progress,
-    ) -> Result<Profiled, QuantizeError> {
-        let mut profile = self.unmeasured(tokens);
-        let mut journal = journal::open(self.work, &profile.fingerprint).map_err(QuantizeError::Journal)?;
-        let mut known = std::mem::take(&mut journal.weights);
+    ) -> Result<Begun, QuantizeError> {
+        let profile = self.unmeasured(tokens);
         let reused = before.map_or(Ok(None), |before| profile.check_reuse(before))?;
+        let mut journal = journal::open(work, &profile.fingerprint).map_err(QuantizeError::Journal)?;
+        let mut known = std::mem::take(&mut journal.weights);
         let earlier = before.map_or(&[][..], |before| &before.weights);
         known.extend(earlier.iter().map(|weight| (weight.key.clone(), weight.clone())));
+        Ok(Begun { profile, before: before.cloned(), reused, known, journal })
+    }
+
+    /// Measures what is not known; `forward` holds the unquantized weights. Where nothing is left to measure the profile is
+    /// the one that was there before.
+    pub(super) fn run(
+        &self,
+        begun: Begun,
+        forward: &mut Forward,
+        tokens: &CalibrationTokens,
+        progress: &dyn Progress,
+    ) -> Result<Profiled, QuantizeError> {
+        let Begun { mut profile, before, reused, known, journal } = begun;
         let tables = self.tables(forward);
         let contains = |key: &str| self.contains(key);
         let linears: Vec<String> = forward.linears().into_iter().map(|linear| linear.key).collect();
         let keys = tables.iter().map(|table| &table.key).chain(&linears);
         let keys: Vec<&str> = keys.map(String::as_str).filter(|key| contains(key)).collect();
-        if let Some(before) = before.filter(|_| keys.iter().all(|key| earlier.iter().any(|w| w.key == *key)))
-        {
-            profile = Profile { schema: PROFILE_VERSION, ..before.clone() };
+        let in_before =
+            |before: &Profile| keys.iter().all(|key| before.weights.iter().any(|w| w.key == *key));
+        if let Some(before) = before.filter(in_before) {
+            profile = Profile { schema: PROFILE_VERSION, ..before };
         }
-        let mut finished = keys.iter().filter(|key| known.contains_key(**key)).count();
+        begin_measuring(keys.len(), keys.iter().filter(|key| known.contains_key(**key)).count(), progress);
         let scope = MeasureScope { contains: &contains, known: &known };
         let measurement = Measurement { tokens, options: self.options, scope };
         profile.weights = measurement.run(forward, &tables, &mut |weight| {
-            finished += 1;
-            progress.note(&format!("measured {finished} of {}: {}", keys.len(), weight.key));
-            journal.note_weight(weight)
+            journal.note_weight(weight)?;
+            advance(progress, &weight.key)
         })?;
+        progress.end();
         Ok(Profiled { profile, reused, journal })
     }
 

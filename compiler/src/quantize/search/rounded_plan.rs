@@ -36,15 +36,16 @@ pub(super) struct RoundedPlan {
 }
 
 impl Measured {
-    /// Rounds every weight as the recipe says under the first `batches`, and keeps them in a folder of this name.
+    /// Rounds every weight as the recipe says under the first `batches`, and keeps them in a folder of this name;
+    /// `stage` is what `progress` hears of.
     pub(super) fn round(
         &mut self,
         recipe: &Recipe,
-        folder: &str,
+        [folder, stage]: [&str; 2],
         batches: usize,
         progress: &dyn Progress,
     ) -> Result<RoundedPlan, QuantizeError> {
-        let dir = self.work.join(folder);
+        let dir = self.work.path().join(folder);
         fs::create_dir_all(&dir).map_err(|source| QuantizeError::Folder { path: dir.clone(), source })?;
         let recipe = LoadedRecipe { source: recipe.to_toml(), recipe: recipe.clone() };
         let options = LowerOptions { recipe, ..self.model.options.clone() };
@@ -52,15 +53,19 @@ impl Measured {
             lower_model(&self.model.source, &options, &self.measurements, Phase::Planned, &[])?;
         let spec = spec.expect("lowered to the end");
         let mut weights = RoundedStore::new(&dir);
-        let task =
-            RoundingTask { baseline: &self.model.spec, plan: &spec, batches: &self.batches[..batches] };
+        let batches = &self.batches[..batches];
+        let task = RoundingTask { baseline: &self.model.spec, plan: &spec, batches, stage };
         let effects = task.run(&mut self.programs, &mut weights, progress)?;
         Ok(RoundedPlan { spec, trace, warnings, weights, effects })
     }
 
     /// What the plan loses that was rounded last. Its own format of keys and values is a part of that.
-    pub(super) fn audit(&mut self, plan: &RoundedPlan) -> Result<HeldOut, QuantizeError> {
-        let run = |forward: &mut Forward| self.audit.run(forward);
+    pub(super) fn audit(
+        &mut self,
+        plan: &RoundedPlan,
+        progress: &dyn Progress,
+    ) -> Result<HeldOut, QuantizeError> {
+        let run = |forward: &mut Forward| self.audit.run(forward, progress);
         self.model.with_kv(&mut self.programs.rounded, plan.spec.kv.format, &self.measurements, run)
     }
 

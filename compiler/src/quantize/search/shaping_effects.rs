@@ -59,7 +59,7 @@ impl Measured {
         if same_transforms(&self.model.spec, spec) {
             return FunctionSnapshot::new(&mut self.programs.original, &self.model.spec, plan, batch);
         }
-        let mut forward = self.model.forward(spec, &self.work)?;
+        let mut forward = self.model.forward(spec, self.work.path())?;
         FunctionSnapshot::new(&mut forward, spec, plan, batch)
     }
 }

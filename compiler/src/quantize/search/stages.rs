@@ -60,7 +60,7 @@ impl Measured {
         loop {
             let missed = measured.missed.take();
             let decided = measured.decide().map_err(|error| without_any(missed, error))?;
-            let audited = decided.quantize(progress)?.audit()?;
+            let audited = decided.quantize(progress)?.audit(progress)?;
             match audited.judge(progress)? {
                 Verdict::Kept(audited) => return Ok(*audited),
                 Verdict::Violated(again) => measured = *again,
@@ -87,17 +87,17 @@ impl Measured {
 impl Decided {
     /// Rounds every weight to its format.
     pub fn quantize(mut self, progress: &dyn Progress) -> Result<Quantized, QuantizeError> {
-        progress.note(&format!("rounding, attempt {}", self.measured.rounds.len() + 1));
+        let stage = format!("rounding, attempt {}", self.measured.rounds.len() + 1);
         let batches = self.measured.batches.len();
-        let plan = self.measured.round(&self.decision.recipe, "assigned", batches, progress)?;
+        let plan = self.measured.round(&self.decision.recipe, ["assigned", &stage], batches, progress)?;
         Ok(Quantized { measured: self.measured, decision: self.decision, plan })
     }
 }
 
 impl Quantized {
     /// Runs the plan on the records held out, and compares it with the unquantized model.
-    pub fn audit(mut self) -> Result<Audited, QuantizeError> {
-        let found = self.measured.audit(&self.plan)?;
+    pub fn audit(mut self, progress: &dyn Progress) -> Result<Audited, QuantizeError> {
+        let found = self.measured.audit(&self.plan, progress)?;
         Ok(Audited { measured: self.measured, decision: self.decision, plan: self.plan, found })
     }
 }

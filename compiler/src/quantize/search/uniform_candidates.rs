@@ -25,11 +25,11 @@ impl Audited {
     ) -> Result<Vec<Uniform>, QuantizeError> {
         let mut audited = vec![];
         for UniformCandidate { format, formats, .. } in self.measured.worth_auditing(&self.decision) {
-            progress.note(&format!("auditing uniform {format}, which is no larger"));
             let recipe = self.measured.recipe_of(&formats, self.decision.recipe.kv);
             let (folder, batches) = (format!("uniform-{format}"), self.measured.batches.len());
-            let mut plan = self.measured.round(&recipe, &folder, batches, progress)?;
-            let mut found = self.measured.audit(&plan)?;
+            let stage = format!("rounding uniform {format}, which is no larger");
+            let mut plan = self.measured.round(&recipe, [&folder, &stage], batches, progress)?;
+            let mut found = self.measured.audit(&plan, progress)?;
             audited.push(Uniform {
                 format,
                 bits_per_weight: plan.spec.bits_per_weight(),

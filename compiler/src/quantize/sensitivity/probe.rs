@@ -7,6 +7,7 @@ use samp_kernels::{
     quantize::{self, MatrixRef, output_energy, output_error},
 };
 use samp_passes::transform::Transform;
+use samp_runtime::Silent;
 
 use super::members::Members;
 use crate::{
@@ -141,7 +142,7 @@ impl<'a> WeightProbe<'a> {
     ) -> Result<Divergence, QuantizeError> {
         let original = self.forward.weights_mut().exchange(id, values);
         let (batches, states) = (&self.tokens.for_divergence()[..batches], &self.states[..batches]);
-        let found = self.baseline.divergences(self.forward, batches, states);
+        let found = self.baseline.divergences(self.forward, batches, states, &Silent);
         self.forward.weights_mut().restore(id, original);
         Ok(by_stratum(&found?, &self.tokens.strata))
     }

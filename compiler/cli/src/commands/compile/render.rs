@@ -1,13 +1,16 @@
 //! What a compile made, or would make, as text.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use samp_compiler::{
     compile::Compiled,
     emit::{Forecast, MachineCode},
     lower::{PlanSpec, pipeline::typical_context, predict::DecodeStep, size::Bytes},
+    quantize::search::CalibrationForecast,
 };
 use samp_runtime::plan::code::CODE_FOLDER;
+
+use crate::estimate::shown;
 
 /// The machine code of kernels in a folder.
 pub fn code(folder: &Path, code: &MachineCode) -> String {
@@ -27,6 +30,28 @@ pub fn forecast(forecast: &Forecast) -> String {
         Bytes(forecast.disk_bytes),
         Bytes(forecast.memory.packing),
         Bytes(forecast.memory.probe)
+    )
+}
+
+/// What a calibrated compile will take.
+pub fn calibration(forecast: &CalibrationForecast) -> String {
+    let CalibrationForecast { weights, known, candidates, passes, tokens, .. } = forecast;
+    let before = if *known > 0 { format!(", {known} more are in the profile") } else { String::new() };
+    format!(
+        "to measure         {weights} weights, {candidates} formats of them in all, in {passes} passes{before}\n\
+         tokens             {} behind output errors, {} predictions behind divergences, {} to round under, {} held out\n\
+         peak memory        about {}, beside the mapped weights\n\
+         work folder        up to about {}, removed in the end\n\
+         time               about {} on this machine, an estimate: {:.1e} operations, {:.1e} a second\n",
+        tokens.output_errors,
+        tokens.divergences,
+        tokens.rounding,
+        tokens.held_out,
+        Bytes(forecast.memory_bytes),
+        Bytes(forecast.work_bytes),
+        shown(Duration::from_secs_f64(forecast.seconds.min(1e15))),
+        forecast.operations,
+        forecast.operations_per_second,
     )
 }
 

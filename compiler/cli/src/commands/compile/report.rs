@@ -16,6 +16,7 @@ use samp_compiler::{
         predict::DecodeStep,
         size::SizeTable,
     },
+    quantize::search::CalibrationForecast,
 };
 
 /// Result of a compile, of a dry run, or of lowering to some phase.
@@ -27,6 +28,9 @@ pub struct Report<'a> {
     /// Absent when lowering stopped before memory was planned.
     #[serde(flatten)]
     pub cost: Option<Cost>,
+    /// What a calibrated compile would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationForecast>,
     pub warnings: Vec<Diagnostic>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensors_resumed: Option<usize>,
@@ -51,6 +55,7 @@ impl<'a> Report<'a> {
             plan,
             target,
             cost: None,
+            calibration: None,
             warnings: vec![],
             tensors_resumed: None,
             held_out: None,

@@ -2,21 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use anyhow::Context;
+use crate::signals::{self, SIGINT};
 
 static ANSWERING: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicBool = AtomicBool::new(false);
-/// What a shell gives for a program that Ctrl-C ended.
-const ENDED_BY_INTERRUPT: i32 = 130;
 
 /// Takes Ctrl-C from now on. A second one during an answer, which the first did not end yet, ends the program.
 pub fn install() -> anyhow::Result<()> {
-    let pressed = || {
+    let pressed = |signal| {
         if !ANSWERING.load(SeqCst) || ASKED.swap(true, SeqCst) {
-            std::process::exit(ENDED_BY_INTERRUPT);
+            std::process::exit(signals::exit_code(signal));
         }
     };
-    ctrlc::set_handler(pressed).context("Ctrl-C cannot be taken")
+    signals::hear(&[SIGINT], pressed)
 }
 
 /// Gives an answer, which [`asked`] may end.

@@ -1,0 +1,112 @@
+//! Ctrl-C, or a request to end, while something long is made: it ends at once, since all that is finished lies on disk, and
+//! says where and how it goes on.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    sync::{Mutex, Once, PoisonError},
+};
+
+use samp_compiler::error_code::INTERRUPTED;
+
+use crate::signals::{self, SIGINT, SIGTERM};
+
+/// What is being made.
+pub struct Work {
+    /// The folders that hold what is unfinished, those that there are when it is asked.
+    pub unfinished: Box<dyn Fn() -> Vec<PathBuf> + Send>,
+    /// What was finished before, and stays.
+    pub finished: Vec<PathBuf>,
+    /// Whether stdout gets a JSON document.
+    pub json: bool,
+}
+
+static UNDER_WAY: Mutex<Option<Work>> = Mutex::new(None);
+
+/// From now on a signal ends the program with a word on `work`, which takes the place of what was under way before.
+pub fn explain(work: Work) -> anyhow::Result<()> {
+    static INSTALL: Once = Once::new();
+    *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+    let mut installed = Ok(());
+    INSTALL.call_once(|| installed = signals::hear(&[SIGINT, SIGTERM], end));
+    installed
+}
+
+fn end(signal: i32) {
+    if let Some(work) = &*UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) {
+        let said = Said::of(&(work.unfinished)(), &work.finished);
+        // A bar stands where the next line begins.
+        let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+        let _ = writeln!(
+            std::io::stderr(),
+            "{clear}error[{INTERRUPTED}]: {}\n  hint: {}",
+            said.message,
+            said.hint
+        );
+        if work.json {
+            let _ = crate::output::print_json(&said.document());
+        }
+    }
+    std::process::exit(signals::exit_code(signal));
+}
+
+/// What is said of an interruption.
+struct Said {
+    message: String,
+    hint: String,
+}
+
+impl Said {
+    fn of(unfinished: &[PathBuf], finished: &[PathBuf]) -> Said {
+        let kept = match unfinished {
+            [] => "nothing was begun".into(),
+            _ => format!("what is finished is kept in {}", listed(unfinished)),
+        };
+        let done = match finished {
+            [] => String::new(),
+            _ => format!("; done: {}", listed(finished)),
+        };
+        let command = match finished {
+            [] => "the same command",
+            _ => "the same command without the targets that are done",
+        };
+        let hint = match unfinished {
+            [] => format!("{command} begins anew"),
+            [one] => format!("{command} goes on from there; to begin anew, remove {} first", one.display()),
+            _ => format!("{command} goes on from there; to begin anew, remove these folders first"),
+        };
+        Said { message: format!("interrupted; {kept}{done}"), hint }
+    }
+
+    fn document(&self) -> serde_json::Value {
+        serde_json::json!({ "error": {
+            "code": INTERRUPTED,
+            "message": self.message,
+            "location": null,
+            "notes": [],
+            "hint": self.hint,
+        } })
+    }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interruption_says_what_is_kept_and_what_is_done() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let said = Said::of(&paths(&["a.partial"]), &[]);
+        assert_eq!(said.message, "interrupted; what is finished is kept in a.partial");
+        assert_eq!(said.hint, "the same command goes on from there; to begin anew, remove a.partial first");
+        let said = Said::of(&paths(&["a", "b"]), &paths(&["plans/h100"]));
+        assert_eq!(said.message, "interrupted; what is finished is kept in a and b; done: plans/h100");
+        assert!(said.hint.starts_with("the same command without the targets that are done"), "{}", said.hint);
+        assert_eq!(Said::of(&[], &[]).message, "interrupted; nothing was begun");
+        assert_eq!(said.document()["error"]["code"], "E0719");
+    }
+}
