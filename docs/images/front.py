@@ -16,7 +16,7 @@ text { font: 13px system-ui, sans-serif; fill: #1a1d21 } .tick { fill: #545b64 }
 .line { stroke: #0b57a4; stroke-width: 2; fill: none } .dot { fill: #0b57a4 }
 .uniform { fill: none; stroke: #545b64; stroke-width: 1.75 } .uniform-audited { fill: #545b64; stroke: #545b64 }
 .plan { fill: #c2410c; stroke: #fff; stroke-width: 1.5 } .audited { fill: #fff; stroke: #c2410c; stroke-width: 2.5 }
-.between { stroke: #c2410c; stroke-dasharray: 3 3 }
+.between { stroke: #c2410c; stroke-dasharray: 3 3 } .leader { stroke: #545b64; stroke-width: 0.75 }
 """
 
 
@@ -24,7 +24,7 @@ def main(path: str) -> None:
     page = open(path, encoding="utf-8").read()
     section = page[page.index('<section id="front"') :]
     section = section[: section.index("</section>")]
-    chart = re.search(r'<svg viewBox="0 0 (\d+) (\d+)"[^>]*aria-label="([^"]*)" class="wide-only">(.*?)</svg>', section, re.S)
+    chart = re.search(r'<svg viewBox="0 0 (\d+) (\d+)" role="img" class="wide-only">\s*<title>.*?</title>\s*<desc>(.*?)</desc>(.*?)</svg>', section, re.S)
     if chart is None:
         sys.exit(f"{path}: no front; was the plan compiled with --calib?")
     width, height, label, marks = int(chart[1]), int(chart[2]), chart[3], chart[4]

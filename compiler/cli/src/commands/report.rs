@@ -27,7 +27,7 @@ pub struct Args {
     /// Where to write the page [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What a machine costs an hour, to price tokens; may be given several times
+    /// What a machine costs an hour, with its currency ('3.20 EUR', '$3.20'), to price tokens; may be given several times
     #[arg(long, value_name = "[NAME=]PRICE")]
     price_per_hour: Vec<Price>,
 }

@@ -26,6 +26,19 @@ pub fn bar(segments: &[Segment], most: f64) -> Element {
     el("td").class("wide").add(bar)
 }
 
+/// A cell with a bar and, beneath it, what each stretch is: told by its name beside its colour and pattern.
+pub fn labelled_bar(segments: &[Segment], most: f64) -> Element {
+    let named = segments.iter().filter(|segment| segment.value > 0.0);
+    let named = named.map(|segment| keyed(&segment.class, &segment.label));
+    bar(segments, most).add(el("small").class("parts").attr("aria-hidden", "true").all(named))
+}
+
+/// A name beside its colour and pattern.
+pub fn keyed(class: &str, name: impl std::fmt::Display) -> Element {
+    let key = el("span").class(format!("key {class}")).attr("aria-hidden", "true");
+    el("span").class("swatch").add(key).text(name)
+}
+
 /// A colour with what it means.
 pub struct LegendEntry {
     /// The class that gives the colour.
@@ -36,15 +49,13 @@ pub struct LegendEntry {
 
 /// What the colours mean.
 pub fn legend(entries: impl IntoIterator<Item = LegendEntry>) -> Element {
-    let entry = |LegendEntry { class, name }: LegendEntry| {
-        el("li").add(el("span").class(format!("key {class}")).attr("aria-hidden", "true")).text(name)
-    };
+    let entry = |LegendEntry { class, name }: LegendEntry| el("li").add(keyed(&class, name));
     el("ul").class("legend").all(entries.into_iter().map(entry))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Segment, bar};
+    use super::{Segment, bar, labelled_bar};
 
     fn segment(label: &str, value: f64) -> Segment {
         Segment { class: "x".into(), label: label.into(), value }
@@ -56,6 +67,15 @@ mod tests {
         assert!(shown.contains("width:25.000%") && shown.contains("width:50.000%"), "{shown}");
         assert_eq!(shown.matches("<span").count(), 2, "nothing is drawn for nothing");
         assert!(shown.contains("aria-label=\"a, b, c\""));
+    }
+
+    #[test]
+    fn what_a_bar_is_made_of_can_be_read() {
+        let shown = labelled_bar(&[segment("nf4 2 MB", 1.0), segment("f16", 0.0)], 4.0).to_string();
+        let named =
+            "<span class=\"swatch\"><span class=\"key x\" aria-hidden=\"true\"></span>nf4 2 MB</span>";
+        assert!(shown.contains(named), "{shown}");
+        assert_eq!(shown.matches("class=\"swatch\"").count(), 1, "nothing is named that is not drawn");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn cost(inputs: &ReportInputs<'_>) -> Option<Section> {
         .map(|(name, tokens)| {
             let nanos = predict::program_time(plan, tokens)?.0;
             let rate = 1e9 * tokens as f64 / nanos;
-            let prices = inputs.prices.iter().map(|price| number(amount(price.of_million(rate))));
+            let prices = inputs.prices.iter().map(|price| number(price.of_million(rate)));
             let cells = [number(time(nanos)), number(amount(rate))];
             Some(row(&name, cells.into_iter().chain(prices)))
         })
@@ -43,13 +43,20 @@ pub fn cost(inputs: &ReportInputs<'_>) -> Option<Section> {
 
 fn note(inputs: &ReportInputs<'_>) -> String {
     let context = predict::selection(inputs.plan).context;
-    let missing = if inputs.prices.is_empty() {
-        " For the price of tokens, give what a machine costs, such as --price-per-hour 2.50."
-    } else {
-        " The machine is taken to be busy all the time."
-    };
     format!(
-        "Predicted by the cost model of the chosen kernels on {}, each query reading {context} positions; not measured.{missing}",
-        inputs.plan.target
+        "Predicted by the cost model of the chosen kernels on {}, each query reading {context} positions; not measured. {}",
+        inputs.plan.target,
+        said_of_prices(inputs.prices)
     )
+}
+
+/// What a reader of prices is to know, or how to get some.
+fn said_of_prices(prices: &[Price]) -> String {
+    if prices.is_empty() {
+        return "For the price of tokens, give what a machine costs an hour, such as --price-per-hour '2.50 EUR'.".into();
+    }
+    let unknown = prices.iter().any(|price| price.currency.is_none());
+    let unit =
+        " A price without a currency was given as a number alone: it is in whatever unit that number was in.";
+    format!("Prices take the machine to be busy all the time.{}", if unknown { unit } else { "" })
 }

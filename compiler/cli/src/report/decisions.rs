@@ -45,10 +45,10 @@ pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
         Text("weight"),
         Text("format"),
         Number("bytes"),
-        Number("loss"),
-        Text("smaller"),
-        Text("better"),
-        Text("why"),
+        Number("loss alone"),
+        Text("smaller option"),
+        Text("better option"),
+        Text("why this format"),
     ];
     section("decisions", "Decisions", &exchange(front)).all(taken_uniform(inputs)).add(table(
         "Every weight's format, and what others would change",
@@ -57,21 +57,23 @@ pub fn decisions(inputs: &ReportInputs<'_>, front: Option<&Front>) -> Section {
     ))
 }
 
-/// The price that decides, said for a round number of bytes near a hundredth of the plan.
+/// How the formats were weighed, with what a round number of bytes near a hundredth of the plan would buy.
 fn exchange(front: &Front) -> String {
     let bytes = 10f64.powi(front.chosen.bytes.max(1.0).log10().floor() as i32 - 2).max(1.0);
     let rate = if front.nats_per_byte > 0.0 {
         format!(
-            "Here {} more would take away at most {} nats per token.",
+            "At the size of this plan, {} more would take away at most {} nats per token, spent where they help most. A \
+             better format has to take away more than that for its bytes, and a smaller one may not add more for those it \
+             saves.",
             Bytes(bytes as u64),
             short(bytes * front.nats_per_byte)
         )
     } else {
-        "Here more bytes would take away nothing.".into()
+        "At the size of this plan, more bytes would take away no loss.".into()
     };
     format!(
-        "A weight is raised to a better format where that takes away more nats per byte than elsewhere. {rate} Losses are \
-         measured with that weight alone, in nats per token."
+        "Bytes go where they take away the most loss. {rate} \u{201c}Loss alone\u{201d} is what the whole model loses with \
+         only this weight in its format, in nats per token, measured on calibration records."
     )
 }
 
@@ -90,7 +92,8 @@ fn taken_uniform(inputs: &ReportInputs<'_>) -> Option<Element> {
     let taken = own.into_iter().all(|t| t.format == uniform.format)
         && uniform.kl_nats == quality.held_out.overall.kl_nats;
     let text = format!(
-        "The audit found uniform {} to lose less than the solution, and that is what this plan is.",
+        "On held-out records, {0} for every linear lost less than the mix of formats that was solved for. This plan \
+         therefore has {0} for every linear, whatever the reasons below say.",
         uniform.format
     );
     taken.then(|| el("p").text(text))
@@ -172,34 +175,54 @@ impl Decided<'_> {
 
     /// Why not smaller, and why not better, where a byte takes away `price` nats; `None` where no limit counts its bytes.
     fn why(&self, price: Option<f64>) -> String {
-        let Some(own) = self.own else { return "this format was not measured".into() };
+        let Some(own) = self.own else { return "This format was not measured.".into() };
         let Some(price) = price else {
-            let better = self
-                .better
-                .map_or("nothing tried loses less".into(), |other| format!("{} loses less", other.format));
-            return format!("no limit counts its bytes; {better}");
+            let better = self.better.map_or("No format that was tried loses less.".into(), |other| {
+                format!("{} would lose less still.", other.format)
+            });
+            return format!("Its bytes count towards no limit that was asked for. {better}");
         };
-        let smaller = match self.smaller {
-            None => "nothing smaller was tried".into(),
-            Some(other) if other.nats <= own.nats => {
-                format!("{} is smaller and loses no more; another limit decides", other.format)
-            }
-            Some(other) if per_byte(&other, &own) >= price => {
-                format!("{} loses more than its bytes would win elsewhere", other.format)
-            }
-            Some(other) => format!("{} would pay, but its bytes buy nothing whole elsewhere", other.format),
-        };
-        let better = match self.better {
-            None => "nothing tried loses less".into(),
-            Some(other) if other.bytes <= own.bytes => {
-                format!("{} loses less in no more bytes; another limit decides", other.format)
-            }
-            Some(other) if per_byte(&other, &own) <= price => {
-                format!("the bytes of {} win more elsewhere", other.format)
-            }
-            Some(other) => format!("{} would pay, but its bytes do not fit", other.format),
-        };
-        format!("{smaller}; {better}")
+        format!("{} {}", self.why_not_smaller(&own, price), self.why_not_better(&own, price))
+    }
+
+    fn why_not_smaller(&self, own: &Priced, price: f64) -> String {
+        let Some(other) = self.smaller else { return "No smaller format was tried.".into() };
+        let (format, saved) = (other.format, Bytes((own.bytes - other.bytes) as u64));
+        if other.nats <= own.nats {
+            return format!(
+                "{format} is smaller and loses no more, so a limit other than bytes decided here."
+            );
+        }
+        let added = short(other.nats - own.nats);
+        if per_byte(&other, own) >= price {
+            format!(
+                "{format} would save {saved} but add {added} nats, more than those bytes take away elsewhere."
+            )
+        } else {
+            format!(
+                "{format} would save {saved} for only {added} nats, but no other weight has a use for just those bytes."
+            )
+        }
+    }
+
+    fn why_not_better(&self, own: &Priced, price: f64) -> String {
+        let Some(other) = self.better else { return "No format that was tried loses less.".into() };
+        let format = other.format;
+        if other.bytes <= own.bytes {
+            return format!(
+                "{format} loses less in no more bytes, so a limit other than bytes decided here."
+            );
+        }
+        let (more, away) = (Bytes((other.bytes - own.bytes) as u64), short(own.nats - other.nats));
+        if per_byte(&other, own) <= price {
+            format!(
+                "{format} would take {more} more to remove {away} nats; elsewhere those bytes remove more."
+            )
+        } else {
+            format!(
+                "{format} would be worth the {more} more that it takes, but they no longer fit the limit."
+            )
+        }
     }
 }
 
@@ -228,14 +251,31 @@ mod tests {
         let both = decided(Some(nf4), Some(f16));
         assert_eq!(
             both.why(Some(5e-5)),
-            "nf4 loses more than its bytes would win elsewhere; the bytes of f16 win more elsewhere"
+            "nf4 would save 50 B but add 5.0e−3 nats, more than those bytes take away elsewhere. f16 would take 100 B more \
+             to remove 1.0e−3 nats; elsewhere those bytes remove more."
+        );
+        assert!(
+            both.why(Some(1e-6)).ends_with(
+                "f16 would be worth the 100 B more that it takes, but they no longer fit the limit."
+            )
+        );
+        assert!(
+            both.why(Some(1.0)).starts_with("nf4 would save 50 B for only 5.0e−3 nats, but no other weight")
         );
         assert_eq!(
-            both.why(Some(1e-6)),
-            "nf4 loses more than its bytes would win elsewhere; f16 would pay, but its bytes do not fit"
+            decided(None, None).why(Some(1.0)),
+            "No smaller format was tried. No format that was tried loses less."
         );
-        assert!(both.why(Some(1.0)).starts_with("nf4 would pay"));
-        assert_eq!(decided(None, None).why(Some(1.0)), "nothing smaller was tried; nothing tried loses less");
-        assert_eq!(both.why(None), "no limit counts its bytes; f16 loses less");
+        assert_eq!(
+            both.why(None),
+            "Its bytes count towards no limit that was asked for. f16 would lose less still."
+        );
+    }
+
+    #[test]
+    fn a_limit_other_than_bytes_is_named_as_the_reason() {
+        let (nf4, fp4) = (priced(Format::Nf4, 50.0, 1e-3), priced(Format::Fp4, 100.0, 1e-4));
+        let why = decided(Some(nf4), Some(fp4)).why(Some(1e-6));
+        assert_eq!(why.matches("so a limit other than bytes decided here.").count(), 2, "{why}");
     }
 }

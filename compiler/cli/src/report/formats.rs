@@ -1,32 +1,29 @@
-//! Formats with their colours.
+//! Formats with their colours and patterns.
 
 use samp_abi::Format;
 
 use super::{
     ReportInputs,
     bars::{self, LegendEntry},
-    heatmap::{GridCell, grid},
+    grid::{GridCell, grid},
     layer_names::distinct,
     markup::{Element, el},
     section::{Section, section},
 };
 
-/// The class that colours a format.
+/// The class that gives a format its colour and pattern.
 pub fn class(format: Format) -> String {
     format!("f-{format}")
 }
 
-/// The formats of all matrices, with their colours.
+/// The formats of all matrices, with their colours and patterns.
 pub fn legend(formats: &[Format]) -> Element {
     bars::legend(formats.iter().map(|&format| LegendEntry { class: class(format), name: format.to_string() }))
 }
 
-/// A format's name beside its colour.
+/// A format's name beside its colour and pattern.
 pub fn swatch(format: Format) -> Element {
-    el("span")
-        .class("swatch")
-        .add(el("span").class(format!("key {}", class(format))).attr("aria-hidden", "true"))
-        .text(format)
+    bars::keyed(&class(format), format)
 }
 
 /// The format of every matrix, where no measurement is there to show more.

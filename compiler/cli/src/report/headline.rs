@@ -80,12 +80,13 @@ fn against_uniform(inputs: &ReportInputs<'_>) -> Option<Element> {
     let uniform = quality.best_uniform.as_ref()?;
     let own = quality.held_out.overall.kl_nats;
     let note = format!(
-        "than the best uniform plan no larger: {} at {:.3} bits loses {} nats per token",
+        "than the best plan with one format for all linears that is no larger: {} at {:.3} bits loses {} nats per token",
         uniform.format,
         uniform.bits_per_weight,
         nats(uniform.kl_nats)
     );
-    let less = format!("{:.0} % less loss", 100.0 * (1.0 - own / uniform.kl_nats));
+    let change = 100.0 * (own / uniform.kl_nats - 1.0);
+    let less = format!("{:.0} % {} loss", change.abs(), if change > 0.0 { "more" } else { "less" });
     (uniform.kl_nats > 0.0).then(|| card("Against uniform", less, note))
 }
 

@@ -5,11 +5,12 @@ use samp_abi::{Format, plan::Plan};
 use super::{
     ReportInputs,
     figures::{nats, short},
-    layer_names::{distinct, row_name, split_layer},
+    formats::{legend, swatch},
+    grid::{GridCell, grid},
+    layer_names::distinct,
     markup::{Element, el},
     scale::LogScale,
     section::{Section, section},
-    table::scrolling,
 };
 use samp_compiler::certificate::{Profile, Sensitivity};
 
@@ -34,11 +35,14 @@ pub fn heatmap(inputs: &ReportInputs<'_>) -> Option<Section> {
         .enumerate()
         .map(|(index, format)| el("div").class(format!("map map-{index}")).add(map.draw(*format)));
     let note = "Loss of the whole model, in nats per token, with only this weight in the format. \
-                ≈ marks what was scaled from a measured format by its output error. An outline marks the chosen format.";
+                Beneath each loss stands the format chosen. An outline marks where that is the format shown. \
+                ≈ marks a loss that was scaled from a measured format by its output error.";
     let tabs = el("div").class("tabs").attr("role", "group").attr("aria-label", "Format shown");
+    let chosen = distinct(inputs.plan.tensors.iter().filter(|t| t.rows > 1).map(|t| t.format));
     Some(
         section("sensitivity", "Sensitivity", note)
             .add(shade_legend(shades))
+            .add(legend(&chosen))
             .add(tabs.all(switches).all(maps)),
     )
 }
@@ -57,14 +61,6 @@ fn switch(index: usize, format: Option<Format>) -> [Element; 2] {
 struct Measured<'a> {
     key: &'a str,
     formats: &'a [Sensitivity],
-}
-
-/// A cell of [`grid`].
-pub struct GridCell<'a> {
-    /// The weight that it is of.
-    pub name: &'a str,
-    /// The cell itself.
-    pub cell: Element,
 }
 
 struct Map<'a> {
@@ -101,7 +97,7 @@ impl Map<'_> {
         let Measured { key, formats } = measured;
         let known = formats.iter().find(|s| Some(s.format) == shown);
         let Some(Sensitivity { divergence, format, output_error }) = known else {
-            return el("td").text("–").all(chosen.map(|f| el("small").text(f)));
+            return el("td").text("–").all(chosen.map(|f| el("small").add(swatch(f))));
         };
         let told = short(divergence.nats);
         let mark = if divergence.measured || told.starts_with('<') { "" } else { "≈ " };
@@ -115,7 +111,7 @@ impl Map<'_> {
             .class(format!("h{}{own}", shade(self.shades, divergence.nats)))
             .attr("title", title)
             .text(format!("{mark}{told}"))
-            .all(chosen.map(|f| el("small").text(f)))
+            .all(chosen.map(|f| el("small").add(swatch(f))))
     }
 }
 
@@ -140,58 +136,14 @@ fn shade_legend(scale: LogScale) -> Element {
         .text(format!("{} nats per token", ends[1]))
 }
 
-/// A table with a row for each layer and a column for each place in a layer; what lies outside has rows of its own.
-pub fn grid(caption: &str, cells: Vec<GridCell<'_>>) -> Element {
-    let places = distinct(cells.iter().filter_map(|cell| inside(cell.name)));
-    let rows = distinct(cells.iter().map(|cell| row_name(cell.name)));
-    let head = ["layer"].iter().chain(&places).map(|name| el("th").attr("scope", "col").text(name));
-    let mut table =
-        el("table").class("grid").add(el("caption").text(caption)).add(el("thead").add(el("tr").all(head)));
-    // A row outside of layers has one cell; the rest of it is one empty cell.
-    let rest = (places.len() > 1).then(|| el("td").attr("colspan", places.len() - 1));
-    let mut body = el("tbody");
-    for row in rows {
-        let mut line = el("tr").add(el("th").attr("scope", "row").text(&row));
-        let own: Vec<&GridCell<'_>> = cells.iter().filter(|cell| row_name(cell.name) == row).collect();
-        let outside = own.iter().find(|cell| inside(cell.name).is_none());
-        line = match outside {
-            Some(outside) => line.add(outside.cell.clone()).all(rest.clone()),
-            None => line.all(places.iter().map(|place| {
-                let found = own.iter().find(|cell| inside(cell.name) == Some(place));
-                found.map_or_else(|| el("td"), |found| found.cell.clone())
-            })),
-        };
-        body = body.add(line);
-    }
-    table = table.add(body);
-    scrolling(caption, table)
-}
-
-/// The place in a layer; `None` outside of layers.
-fn inside(name: &str) -> Option<&str> {
-    let (layer, place) = split_layer(name);
-    layer.map(|_| place)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{GridCell, LogScale, SHADES, grid, shade};
-    use crate::report::markup::el;
+    use super::{LogScale, SHADES, shade};
 
     #[test]
     fn shades_cover_the_scale() {
         let scale = LogScale::over([1e-6, 1e-3], 0.0, 1.0).unwrap();
         assert_eq!([0.0, 1e-6, 1e-3, 1.0].map(|v| shade(scale, v)), [0, 0, SHADES - 1, SHADES - 1]);
         assert_eq!(shade(scale, 3.2e-5), SHADES / 2);
-    }
-
-    #[test]
-    fn layers_are_rows_and_places_columns() {
-        let cell = |name, text: &str| GridCell { name, cell: el("td").text(text) };
-        let cells = vec![cell("embed", "e"), cell("layers.0.a", "0a"), cell("layers.1.b", "1b")];
-        let shown = grid("g", cells).to_string();
-        assert!(shown.contains(">layer 0</th><td>0a</td><td></td>"), "{shown}");
-        assert!(shown.contains(">layer 1</th><td></td><td>1b</td>"), "{shown}");
-        assert!(shown.contains(">embed</th><td>e</td><td colspan=\"1\"></td>"), "{shown}");
     }
 }

@@ -17,6 +17,11 @@ pub fn row_name(name: &str) -> String {
     }
 }
 
+/// Whether a row is of a layer, by its [`row_name`].
+pub fn is_layer(row: &str) -> bool {
+    row.strip_prefix("layer ").is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
 /// The distinct items, in the order in which they first appear.
 pub fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut seen = vec![];
@@ -30,7 +35,7 @@ pub fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{row_name, split_layer};
+    use super::{is_layer, row_name, split_layer};
 
     #[test]
     fn names_tell_their_layer() {
@@ -38,5 +43,6 @@ mod tests {
         assert_eq!(split_layer("lm_head"), (None, "lm_head"));
         assert_eq!(split_layer("layers.x.y"), (None, "layers.x.y"));
         assert_eq!((row_name("layers.3.a"), row_name("norm")), ("layer 3".into(), "norm".into()));
+        assert_eq!(["layer 3", "lm_head", "layer norm"].map(is_layer), [true, false, false]);
     }
 }

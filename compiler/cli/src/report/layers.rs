@@ -7,10 +7,11 @@ use samp_abi::{
 
 use super::{
     ReportInputs,
-    bars::{self, LegendEntry, Segment, bar},
+    bars::{self, LegendEntry, Segment, labelled_bar},
     figures::time,
     formats,
-    layer_names::{distinct, row_name},
+    layer_names::{distinct, is_layer, row_name},
+    markup::Element,
     section::{Section, section},
     table::{
         Column::{Number, Text},
@@ -24,9 +25,22 @@ pub fn bytes(inputs: &ReportInputs<'_>) -> Section {
     let tensors = &inputs.plan.tensors;
     let formats = distinct(tensors.iter().map(|t| t.format));
     let names = distinct(tensors.iter().map(|t| row_name(&t.name)));
-    let layers: Vec<LayerBytes> =
-        names.into_iter().map(|name| LayerBytes::new(name, &formats, tensors)).collect();
-    let most = layers.iter().map(LayerBytes::sum).max().unwrap_or(0);
+    let rows = names.into_iter().map(|name| LayerBytes::new(name, &formats, tensors));
+    let (layers, outside) = rows.partition::<Vec<_>, _>(|row| is_layer(&row.name));
+    section("bytes", "Bytes by layer", "Stored bytes with every scale, by format.")
+        .add(formats::legend(&formats))
+        .all(bytes_table("Bytes by layer", &layers))
+        .all(bytes_table(&outside_of_layers("Bytes"), &outside))
+}
+
+/// What a table says that holds the embedding and the head: beside them, a layer's bar would be a stub.
+fn outside_of_layers(what: &str) -> String {
+    format!("{what} outside of the layers, with bars on a scale of their own")
+}
+
+/// The table of some rows, with bars on one scale; `None` of none.
+fn bytes_table(caption: &str, layers: &[LayerBytes]) -> Option<Element> {
+    let most = layers.iter().map(LayerBytes::sum).max()?;
     let rows = layers.iter().map(|layer| {
         let drawn: Vec<Segment> = (layer.formats.iter().filter(|stored| stored.bytes > 0))
             .map(|&FormatBytes { format, bytes }| Segment {
@@ -37,13 +51,11 @@ pub fn bytes(inputs: &ReportInputs<'_>) -> Section {
             .collect();
         let bytes = layer.sum();
         let bits = 8.0 * bytes as f64 / layer.weights.max(1) as f64;
-        let cells = [bar(&drawn, most as f64), number(Bytes(bytes)), number(format!("{bits:.3}"))];
+        let cells = [labelled_bar(&drawn, most as f64), number(Bytes(bytes)), number(format!("{bits:.3}"))];
         row(&layer.name, cells)
     });
-    let columns = [Text("layer"), Text("by format"), Number("bytes"), Number("bits per weight")];
-    section("bytes", "Bytes by layer", "Stored bytes with every scale, by format.")
-        .add(formats::legend(&formats))
-        .add(table("Bytes by layer", &columns, rows))
+    let columns = [Text("part"), Text("by format"), Number("bytes"), Number("bits per weight")];
+    Some(table(caption, &columns, rows))
 }
 
 /// What one layer stores.
@@ -100,33 +112,38 @@ fn kind(op: OpKind) -> usize {
 pub fn latency(inputs: &ReportInputs<'_>) -> Option<Section> {
     let plan = inputs.plan;
     let most_sequences = *predict::decode_batches(&plan.program, &plan.limits).last()?;
-    let one = times(plan, 1)?;
-    let many = times(plan, most_sequences)?;
-    let most = one.iter().map(LayerTime::sum).fold(0.0, f64::max);
-    let rows = one.iter().zip(&many).map(|(layer, at_most)| {
-        let segments = KINDS.iter().zip(&layer.nanos).map(|(kind, &value)| Segment {
-            class: kind.class.into(),
-            label: format!("{} {}", kind.name, time(value)),
-            value,
-        });
-        let drawn: Vec<Segment> = segments.collect();
-        row(&layer.name, [bar(&drawn, most), number(time(layer.sum())), number(time(at_most.sum()))])
-    });
+    let rows = times(plan, 1)?.into_iter().zip(times(plan, most_sequences)?);
+    let (layers, outside) = rows.partition::<Vec<_>, _>(|(row, _)| is_layer(&row.name));
     let context = predict::selection(plan).context;
     let note = format!(
         "Predicted by the cost model of the chosen kernels on {}, with {context} positions in the cache; not measured. \
          Bars show one sequence.",
         plan.target
     );
-    let many = format!("{most_sequences} sequences");
-    let columns = [Text("layer"), Text("by kind"), Number("1 sequence"), Number(&many)];
+    let kinds = KINDS.map(|kind| LegendEntry { class: kind.class.into(), name: kind.name.into() });
     Some(
         section("latency", "Decode time by layer", &note)
-            .add(bars::legend(
-                KINDS.map(|kind| LegendEntry { class: kind.class.into(), name: kind.name.into() }),
-            ))
-            .add(table("Predicted decode time by layer", &columns, rows)),
+            .add(bars::legend(kinds))
+            .all(time_table("Predicted decode time by layer", &layers, most_sequences))
+            .all(time_table(&outside_of_layers("Predicted decode time"), &outside, most_sequences)),
     )
+}
+
+/// The table of some rows, each with its time for one sequence and for the most; `None` of none.
+fn time_table(caption: &str, times: &[(LayerTime, LayerTime)], most_sequences: u64) -> Option<Element> {
+    let most = times.iter().map(|(one, _)| one.sum()).reduce(f64::max)?;
+    let rows = times.iter().map(|(one, at_most)| {
+        let segments = KINDS.iter().zip(&one.nanos).map(|(kind, &value)| Segment {
+            class: kind.class.into(),
+            label: format!("{} {}", kind.name, time(value)),
+            value,
+        });
+        let drawn: Vec<Segment> = segments.collect();
+        row(&one.name, [labelled_bar(&drawn, most), number(time(one.sum())), number(time(at_most.sum()))])
+    });
+    let many = format!("{most_sequences} sequences");
+    let columns = [Text("part"), Text("by kind"), Number("1 sequence"), Number(&many)];
+    Some(table(caption, &columns, rows))
 }
 
 /// The predicted time of one layer.

@@ -50,6 +50,11 @@ impl Element {
         children.into_iter().fold(self, Element::add)
     }
 
+    /// The same with another name.
+    pub fn named(self, name: &'static str) -> Element {
+        Element { name, ..self }
+    }
+
     /// Adds text that is part of this program and stands in the page as it is, such as a style sheet.
     pub fn verbatim(mut self, text: &'static str) -> Element {
         self.inner.push_str(text);

@@ -17,6 +17,7 @@ use super::{
     scatter::scatter,
     section::Section,
     source::source,
+    style::STYLE,
     warnings::warnings,
 };
 
@@ -45,13 +46,16 @@ pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
         .add(el("meta").attr("charset", "utf-8"))
         .add(el("meta").attr("name", "viewport").attr("content", "width=device-width, initial-scale=1"))
         .add(el("meta").attr("name", "color-scheme").attr("content", "light dark"))
-        .add(el("title").text(format!("samp report: {title}")))
-        .add(el("style").verbatim(include_str!("page.css")));
+        .add(el("title").text(format!("{title} – samp report")))
+        .add(el("style").verbatim(STYLE));
     let sections: Vec<Section> = sections.into_iter().flatten().collect();
     let links = sections.iter().map(|s| el("a").attr("href", format!("#{}", s.id)).text(s.title));
     let nav = el("nav").attr("aria-label", "Sections").all(links);
-    let header =
-        el("header").add(el("p").class("kind").text("samp report")).add(el("h1").text(title)).add(nav);
+    let header = el("header")
+        .add(el("p").class("kind").text("samp report"))
+        .add(el("h1").text(name.unwrap_or(&kind)))
+        .all(name.map(|_| el("p").class("kind").text(&kind)))
+        .add(nav);
     let main = el("main").all(sections.into_iter().map(|s| s.body));
     let html = el("html").attr("lang", "en").add(head).add(el("body").add(header).add(main));
     Ok(format!("<!doctype html>\n{html}\n"))

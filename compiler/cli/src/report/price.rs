@@ -2,64 +2,125 @@
 
 use std::str::FromStr;
 
+use super::figures::amount;
+
 /// What a machine costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Price {
     /// Name, if it was given one.
     pub name: Option<String>,
-    /// In any currency.
+    /// The price of an hour as it was given, with its currency: `3.20 EUR`.
+    pub written: String,
+    /// The same as a number.
     pub per_hour: f64,
+    /// What stands beside the number: none where a number alone was given.
+    pub currency: Option<Currency>,
+}
+
+/// A currency's name or sign, with the space that was written between it and the number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Currency {
+    /// As in `$3.20`.
+    Before(String),
+    /// As in `3.20 EUR`.
+    After(String),
 }
 
 impl FromStr for Price {
     type Err = String;
 
-    /// Reads `2.50` or `NAME=2.50`.
+    /// Reads `2.50`, `$2.50` or `2.50 EUR`, each perhaps after `NAME=`.
     fn from_str(text: &str) -> Result<Price, String> {
         let (name, price) = match text.rsplit_once('=') {
-            Some((name, price)) => (Some(name.trim().to_owned()), price),
-            None => (None, text),
+            Some((name, price)) => (Some(name.trim().to_owned()), price.trim()),
+            None => (None, text.trim()),
         };
-        let per_hour = price.trim().parse::<f64>().ok().filter(|p| p.is_finite() && *p > 0.0);
         let named = name.as_ref().is_none_or(|name| !name.is_empty());
-        match per_hour.filter(|_| named) {
-            Some(per_hour) => Ok(Price { name, per_hour }),
-            None => Err(format!("expected a price above 0 such as 2.50 or NAME=2.50, found `{text}`")),
+        match number_and_currency(price).filter(|_| named) {
+            Some((per_hour, currency)) => Ok(Price { name, written: price.to_owned(), per_hour, currency }),
+            None => Err(format!(
+                "expected a price above 0 such as 2.50, '$2.50' or NAME='2.50 EUR', found `{text}`"
+            )),
         }
+    }
+}
+
+/// The number, and the currency before or after it; `None` where it is no price.
+fn number_and_currency(price: &str) -> Option<(f64, Option<Currency>)> {
+    let start = price.find(|c: char| c.is_ascii_digit() || c == '.')?;
+    let (before, rest) = price.split_at(start);
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let (number, after) = rest.split_at(end);
+    let per_hour = number.parse::<f64>().ok().filter(|p| p.is_finite() && *p > 0.0)?;
+    // A sign, a decimal comma or more digits are part of another number, not a currency.
+    let name = |text: &str| !text.contains(|c: char| c.is_ascii_digit() || "+-,.".contains(c));
+    match (before, after) {
+        ("", "") => Some((per_hour, None)),
+        ("", after) => name(after).then(|| (per_hour, Some(Currency::After(after.into())))),
+        (before, "") => name(before).then(|| (per_hour, Some(Currency::Before(before.into())))),
+        _ => None,
     }
 }
 
 impl Price {
     /// The head of its column.
     pub(super) fn heading(&self) -> String {
-        let price = format!("at {} an hour", self.per_hour);
+        let unit = match &self.currency {
+            Some(Currency::Before(unit) | Currency::After(unit)) => unit.trim(),
+            None => "price",
+        };
         let name = self.name.as_ref().map_or(String::new(), |name| format!("{name}: "));
-        format!("{name}per million tokens {price}")
+        format!("{name}{unit} per million tokens, at {} an hour", self.written)
     }
 
-    /// For a million tokens, at so many a second.
-    pub(super) fn of_million(&self, tokens_per_second: f64) -> f64 {
-        self.per_hour / 3600.0 / tokens_per_second * 1e6
+    /// For a million tokens, at so many a second, in the currency of the price.
+    pub(super) fn of_million(&self, tokens_per_second: f64) -> String {
+        let price = amount(self.per_hour / 3600.0 / tokens_per_second * 1e6);
+        match &self.currency {
+            Some(Currency::Before(unit)) => format!("{unit}{price}"),
+            Some(Currency::After(unit)) => format!("{price}{unit}"),
+            None => price,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Price;
+    use super::{Currency, Price};
+
+    fn price(text: &str) -> Result<Price, String> {
+        text.parse()
+    }
 
     #[test]
     fn prices_read_as_written() {
-        let price = |text: &str| text.parse::<Price>();
-        assert_eq!(price("2.50"), Ok(Price { name: None, per_hour: 2.5 }));
-        assert_eq!(price("spot=1"), Ok(Price { name: Some("spot".into()), per_hour: 1.0 }));
-        for wrong in ["", "x", "-1", "0", "nan", "inf", "=2", "a="] {
+        let plain = |name: Option<&str>, written: &str, per_hour| {
+            Ok(Price { name: name.map(str::to_owned), written: written.into(), per_hour, currency: None })
+        };
+        assert_eq!(price("2.50"), plain(None, "2.50", 2.5));
+        assert_eq!(price("spot=1"), plain(Some("spot"), "1", 1.0));
+        for wrong in
+            ["", "x", "-1", "0", "nan", "inf", "=2", "a=", "$", "3,20 EUR", "1e3", "$2 USD", "2 3", "$-2"]
+        {
             assert!(price(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn a_million_tokens_at_a_thousand_a_second_take_a_thousand_seconds() {
-        let price = Price { name: None, per_hour: 3.6 };
-        assert!((price.of_million(1000.0) - 1.0).abs() < 1e-12);
+    fn a_currency_is_shown_as_given() {
+        let euro = price("h100=3.60 EUR").unwrap();
+        assert_eq!(euro.currency, Some(Currency::After(" EUR".into())));
+        assert_eq!(euro.heading(), "h100: EUR per million tokens, at 3.60 EUR an hour");
+        assert_eq!(euro.of_million(1000.0), "1.00 EUR");
+        let dollar = price("$3.60").unwrap();
+        assert_eq!(dollar.heading(), "$ per million tokens, at $3.60 an hour");
+        assert_eq!(dollar.of_million(1000.0), "$1.00");
+        let none = price("3.60").unwrap();
+        assert_eq!(none.heading(), "price per million tokens, at 3.60 an hour");
+        assert_eq!(
+            none.of_million(1000.0),
+            "1.00",
+            "a million tokens at a thousand a second take a thousand seconds"
+        );
     }
 }

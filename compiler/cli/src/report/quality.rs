@@ -112,22 +112,28 @@ fn attempts(quality: &QualityEvidence) -> Element {
     let columns = [
         Text("attempt"),
         Number("predicted"),
-        Number("proved bound"),
-        Number("gap"),
+        Number("least possible (proved)"),
+        Number("solved to within"),
         Number("audited"),
-        Number("audited / predicted"),
+        Number("audited ÷ predicted"),
     ];
-    table("Each solve and what its plan was found to lose, in nats per token", &columns, rows)
+    table(
+        "Each attempt at the formats, and what the plan was then found to lose, in nats per token",
+        &columns,
+        rows,
+    )
 }
 
 /// What the last solve was asked for.
 fn limits(rounds: &[Round]) -> Element {
     let asked = rounds.last().map_or(&[][..], |round| &round.limits);
     if asked.is_empty() {
-        return el("p").text("The solve was asked for no limit.");
+        return el("p").text("No limit was asked for.");
     }
     let items = asked.iter().map(|limit| el("li").text(limit));
-    el("div").add(el("p").text("Limits of the last solve:")).add(el("ul").class("plain").all(items))
+    el("div")
+        .add(el("p").text("What was asked for, and how much of it the plan takes:"))
+        .add(el("ul").class("plain").all(items))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! The front as a chart, once for wide pages and once for narrow ones, with its numbers as a table.
+//! The front as a chart, drawn for wide, middling and narrow pages, with its numbers as a table.
 
 use super::{
     ReportInputs,
     figures::{nats, power_of_ten},
     front::{Front, Point, UniformPoint},
+    labels::{Area, Labels, Position},
     markup::{Element, el},
     scale::LogScale,
     section::{Section, section},
@@ -16,15 +17,14 @@ use samp_compiler::{certificate::Uniform, lower::size::Bytes};
 
 /// Bits per weight that are worth a tick.
 const BITS: [f64; 12] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 32.0];
-/// The least distance of two ticks' labels.
-const TICK_ROOM: f64 = 54.0;
+/// The least distance of two ticks' labels, of those below the chart and of those beside it.
+const TICK_ROOM: f64 = 62.0;
+const DECADE_ROOM: f64 = 18.0;
 /// Margins of the plot.
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 28.0;
 const TOP: f64 = 22.0;
-/// Height of a line of text, and about the width of a letter.
-const LINE: f64 = 15.0;
-const LETTER: f64 = 7.5;
+const BOTTOM: f64 = 56.0;
 
 /// The front with its table.
 pub fn scatter(inputs: &ReportInputs<'_>, front: &Front) -> Option<Section> {
@@ -34,10 +34,11 @@ pub fn scatter(inputs: &ReportInputs<'_>, front: &Front) -> Option<Section> {
     let weights = inputs.certificate.decoder_linears.weights as f64;
     let chart = Chart { front, audited, best_uniform, weights };
     let note = "The line joins plans that were solved for, each with the least predicted loss for its bytes. Embedding and \
-                head keep the formats that they have here.";
+                head keep the formats that they have here. A uniform plan without room for its name is in the numbers below.";
     let wide = Size { width: 1160.0, height: 460.0 };
+    let middle = Size { width: 640.0, height: 420.0 };
     let narrow = Size { width: 350.0, height: 350.0 };
-    let drawn = [("wide-only", wide), ("narrow-only", narrow)]
+    let drawn = [("wide-only", wide), ("middle-only", middle), ("narrow-only", narrow)]
         .into_iter()
         .filter_map(|(class, size)| Some(chart.draw(size)?.class(class)));
     let rows = el("details").add(el("summary").text("The numbers behind the chart")).add(numbers(
@@ -65,13 +66,6 @@ fn key() -> Element {
         el("li").add(svg.add(icon)).text(name)
     };
     el("ul").class("legend").all(entries.map(entry))
-}
-
-/// A place on the chart, in its units from the upper left corner.
-#[derive(Clone, Copy)]
-struct Position {
-    x: f64,
-    y: f64,
 }
 
 /// The size of a chart.
@@ -130,19 +124,20 @@ impl Chart<'_> {
         let best_uniform = self.best_uniform.map(|uniform| uniform.kl_nats);
         let losses = points().map(|p| p.nats).chain([self.audited]).chain(best_uniform);
         let bits = LogScale::over(points().map(|p| p.bits), LEFT, width - RIGHT)?.widened(1.04);
-        let nats = LogScale::over(losses, height - 56.0, TOP)?.to_decades();
+        let nats = LogScale::over(losses, height - BOTTOM, TOP)?.to_decades();
         let axes = Axes { bits, nats, size };
         let svg = el("svg")
             .attr("viewBox", format!("0 0 {width} {height}"))
             .attr("role", "img")
-            .attr("aria-label", self.label());
+            .add(el("title").text("Predicted loss against bytes"))
+            .add(el("desc").text(self.description()));
         Some(self.marks(self.axes(svg, axes), axes))
     }
 
-    fn label(&self) -> String {
+    fn description(&self) -> String {
         let Point { bytes, bits, nats: loss } = self.front.chosen;
         format!(
-            "Predicted loss against bytes: this plan takes {} ({bits:.3} bits per weight) and loses {} nats per token \
+            "This plan takes {} ({bits:.3} bits per weight) and loses {} nats per token \
              as predicted, {} as audited",
             Bytes(bytes as u64),
             nats(loss),
@@ -152,10 +147,12 @@ impl Chart<'_> {
 
     fn axes(&self, mut svg: Element, axes: Axes) -> Element {
         let Axes { bits: x, nats: y, size: Size { width, height } } = axes;
-        let (bottom, text) = (height - 56.0, |class: &str, x: f64, y: f64| {
+        let (bottom, text) = (height - BOTTOM, |class: &str, x: f64, y: f64| {
             el("text").class(class).attr("x", format!("{x:.1}")).attr("y", format!("{y:.1}"))
         });
-        for decade in y.decades() {
+        let decades = y.decades();
+        let apart = (bottom - TOP) / decades.len().max(2) as f64;
+        for decade in decades.into_iter().step_by((DECADE_ROOM / apart).ceil().max(1.0) as usize) {
             let at = y.at(10f64.powi(decade));
             svg = svg
                 .add(path("gridline", &format!("M{LEFT} {at:.1} H{:.1}", width - RIGHT)))
@@ -183,70 +180,48 @@ impl Chart<'_> {
 
     fn marks(&self, mut svg: Element, axes: Axes) -> Element {
         let place = |point: &Point| axes.of_point(point);
-        let line: Vec<String> = (self.front.best.iter().map(place))
-            .enumerate()
-            .map(|(n, Position { x, y })| format!("{}{x:.1} {y:.1}", if n == 0 { "M" } else { "L" }))
-            .collect();
-        svg = svg.add(path("line", &line.join(" ")));
+        let points: Vec<Position> = self.front.best.iter().map(place).collect();
+        let line = points.iter().enumerate();
+        let line =
+            line.map(|(n, Position { x, y })| format!("{}{x:.1} {y:.1}", if n == 0 { "M" } else { "L" }));
+        svg = svg.add(path("line", &line.collect::<Vec<_>>().join(" ")));
         for point in &self.front.best {
             svg = svg.add(circle("dot", place(point), 2.2).add(el("title").text(said("best plan", point))));
         }
-        let mut names = Names { width: axes.size.width, taken: vec![] };
+        let mut labels = self.labels(axes);
+        labels.keep_line(&points);
         for UniformPoint { format, point } in &self.front.uniform {
             let title = el("title").text(said(&format!("uniform {format}"), point));
-            let name = names.beside(format.name(), place(point));
-            svg = svg.add(marker("uniform", place(point)).add(title)).add(name);
+            let name = labels.beside(format.name(), place(point));
+            svg = svg.add(marker("uniform", place(point)).add(title)).all(name);
         }
         if let Some(&Uniform { format, bits_per_weight: bits, kl_nats: loss }) = self.best_uniform {
             let title = format!("uniform {format}, audited: {bits:.3} bits per weight, {} nats", nats(loss));
             let at = axes.position(bits, loss);
             svg = svg.add(marker("uniform-audited", at).add(el("title").text(title)));
         }
-        let predicted = place(&self.front.chosen);
-        let measured = axes.position(self.front.chosen.bits, self.audited);
+        let [predicted, measured] = self.own(axes);
         let audited = format!("this plan, audited: {} nats", nats(self.audited));
         let between = format!("M{:.1} {:.1} V{:.1}", predicted.x, predicted.y, measured.y);
         svg.add(path("between", &between))
             .add(marker("audited", measured).add(el("title").text(audited)))
             .add(marker("plan", predicted).add(el("title").text(said("this plan", &self.front.chosen))))
     }
-}
 
-/// Names beside markers, none over another.
-struct Names {
-    width: f64,
-    /// Where names stand.
-    taken: Vec<NameBox>,
-}
+    /// Where this plan stands as predicted, and as audited.
+    fn own(&self, axes: Axes) -> [Position; 2] {
+        [axes.of_point(&self.front.chosen), axes.position(self.front.chosen.bits, self.audited)]
+    }
 
-/// Where a name stands.
-#[derive(Clone, Copy)]
-struct NameBox {
-    left: f64,
-    right: f64,
-    baseline: f64,
-}
-
-impl Names {
-    /// A name to the right of a marker, or to its left near the right edge; raised until nothing is in its way.
-    fn beside(&mut self, name: &str, marker: Position) -> Element {
-        let Position { x, y } = marker;
-        let length = LETTER * name.len() as f64;
-        let flip = x + 9.0 + length > self.width;
-        let left = if flip { x - 9.0 - length } else { x + 9.0 };
-        let mut base = y - 6.0;
-        let clash = |base: f64| {
-            let over = |other: &NameBox| {
-                other.left < left + length && left < other.right && (other.baseline - base).abs() < LINE
-            };
-            self.taken.iter().any(over)
-        };
-        while base > LINE && clash(base) {
-            base -= 1.0;
-        }
-        self.taken.push(NameBox { left, right: left + length, baseline: base });
-        let (class, at) = if flip { ("end", x - 9.0) } else { ("start", x + 9.0) };
-        el("text").class(class).attr("x", format!("{at:.1}")).attr("y", format!("{base:.1}")).text(name)
+    /// Labels that keep off every marker; none is placed yet.
+    fn labels(&self, axes: Axes) -> Labels {
+        let Size { width, height } = axes.size;
+        let from = Position { x: LEFT, y: TOP - 6.0 };
+        let mut labels = Labels::new(Area { from, to: Position { x: width, y: height - BOTTOM } });
+        let uniform = self.front.uniform.iter().map(|uniform| axes.of_point(&uniform.point));
+        let best = self.best_uniform.map(|best| axes.position(best.bits_per_weight, best.kl_nats));
+        uniform.chain(best).chain(self.own(axes)).for_each(|at| labels.keep_marker(at));
+        labels
     }
 }
 
@@ -284,21 +259,4 @@ fn numbers(front: &Front, audited: f64, best_uniform: Option<&Uniform>) -> Eleme
         &[Text("plan"), Number("bits per weight"), Number("bytes"), Number("predicted"), Number("audited")],
         [own].into_iter().chain(uniform).chain(best),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LINE, Names, Position};
-
-    #[test]
-    fn names_give_way_to_each_other_and_to_the_edge() {
-        let mut names = Names { width: 200.0, taken: vec![] };
-        names.beside("nf4", Position { x: 50.0, y: 100.0 });
-        names.beside("int4", Position { x: 52.0, y: 101.0 });
-        let near_the_edge = names.beside("f16", Position { x: 195.0, y: 100.0 }).to_string();
-        assert!(near_the_edge.contains("class=\"end\""), "{near_the_edge}");
-        let [first, second, _] = names.taken[..] else { panic!("three names") };
-        let (first, second) = (first.baseline, second.baseline);
-        assert!(first - second >= LINE, "{first} {second}");
-    }
 }

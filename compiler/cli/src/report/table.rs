@@ -24,18 +24,25 @@ pub fn table(caption: &str, columns: &[Column<'_>], rows: impl IntoIterator<Item
     scrolling(caption, table)
 }
 
-/// What may be wider or much longer than the page, in a container of its own that the keyboard can scroll.
+/// What may be wider or much longer than the page, in a region of its own that shows where more is and that the keyboard
+/// can scroll.
 pub fn scrolling(label: &str, inside: Element) -> Element {
-    el("div").class("scroll").attr("role", "group").attr("tabindex", 0).attr("aria-label", label).add(inside)
+    let region = el("div").class("scroll").attr("role", "region").attr("tabindex", 0);
+    let region = region.attr("aria-label", format!("{label} (scrolls)")).add(inside);
+    el("div").class("frame").add(region)
 }
 
-/// A row that begins with its name, which may break after a dot.
+/// A row that begins with its name.
 pub fn row(name: &str, cells: impl IntoIterator<Item = Element>) -> Element {
-    let pieces = name.split_inclusive('.').enumerate();
-    let head = pieces.fold(el("th").attr("scope", "row"), |head, (index, piece)| {
+    el("tr").add(row_head(name)).all(cells)
+}
+
+/// The name of a row, which may break after a dot or an underscore.
+pub fn row_head(name: &str) -> Element {
+    let pieces = name.split_inclusive(['.', '_']).enumerate();
+    pieces.fold(el("th").attr("scope", "row"), |head, (index, piece)| {
         if index == 0 { head.text(piece) } else { head.add(el("wbr")).text(piece) }
-    });
-    el("tr").add(head).all(cells)
+    })
 }
 
 /// A cell of text.

@@ -187,14 +187,14 @@ fn a_plan_knows_what_its_checkpoint_is_called() {
     let plan = harness.compile("plan", &FAST);
     assert_eq!(manifest(&plan).provenance.name.as_deref(), Some("tiny-llama"));
     assert!(ok(on(&plan, &["inspect"])).starts_with("tiny-llama\nLlamaForCausalLM: "));
-    assert!(ok(on(&plan, &["report"])).contains("<h1>tiny-llama: LlamaForCausalLM"));
+    assert!(ok(on(&plan, &["report"])).contains("<h1>tiny-llama</h1><p class=\"kind\">LlamaForCausalLM, "));
     let summary: Value = serde_json::from_str(&ok(on(&plan, &["inspect", "--json"]))).unwrap();
     assert_eq!(summary["name"], "tiny-llama");
     let snapshot = copied(harness.path("hub/models--org--a-model/snapshots/0e9e39f2"));
     ok(harness.compiling_model(&snapshot, "cached", &FAST));
     assert_eq!(manifest(&harness.path("cached")).provenance.name.as_deref(), Some("org/a-model"));
     let named = harness.compile("named", &[&FAST[..], &["--name", "a <b> & c"]].concat());
-    assert!(ok(on(&named, &["report"])).contains("<h1>a &lt;b&gt; &amp; c: "));
+    assert!(ok(on(&named, &["report"])).contains("<h1>a &lt;b&gt; &amp; c</h1>"));
     let shown = ok(samp(["diff".as_ref(), plan.as_os_str(), named.as_os_str()]));
     assert_eq!(shown, "name tiny-llama→a <b> & c\nthe plans decide the same\n");
     for name in ["", "a\nb", "\u{1b}[31mred"] {

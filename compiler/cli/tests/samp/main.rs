@@ -25,6 +25,7 @@ mod python;
 mod readme;
 mod rebuild;
 mod report;
+mod report_in_a_browser;
 mod routing;
 mod run;
 mod set_up;

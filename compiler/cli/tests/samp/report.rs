@@ -6,7 +6,7 @@ use samp_abi::{
     Format,
     plan::{Plan, Tensor, unseal},
 };
-use samp_cli::report::{Price, ReportInputs, page};
+use samp_cli::report::{Currency, Price, ReportInputs, page};
 use samp_compiler::certificate::{
     Certificate, Divergence, ErrorFactor, Fingerprint, HeldOut, InputStatistics, PROFILE_VERSION, PassEffect,
     Profile, QualityEvidence, Round, Sensitivity, StratumQuality, Uniform, WeightProfile,
@@ -14,17 +14,17 @@ use samp_compiler::certificate::{
 
 use crate::harness::{Harness, fails, ok, samp};
 
-fn manifest(plan: &Path) -> Plan {
+pub fn manifest(plan: &Path) -> Plan {
     let bytes = std::fs::read(plan.join("plan.json")).unwrap();
     unseal(&bytes, |b| blake3::hash(b).to_string()).unwrap()
 }
 
-fn certificate(plan: &Path) -> Certificate {
+pub fn certificate(plan: &Path) -> Certificate {
     serde_json::from_slice(&std::fs::read(plan.join("certificate.json")).unwrap()).unwrap()
 }
 
 /// A certificate with made-up measurements: the later a weight stands, the more it loses.
-fn measured(certificate: Certificate, plan: &Plan) -> Certificate {
+pub fn measured(certificate: Certificate, plan: &Plan) -> Certificate {
     let divergence = |nats: f64| Divergence {
         measured: true,
         nats,
@@ -146,7 +146,8 @@ fn a_fixed_recipe_has_a_page_that_says_what_is_missing() {
     let page = report(&["2.50", "spot=0.9"]);
     assert_self_contained(&page);
     assert!(page.contains("Not measured") && page.contains("--calib RECORDS.jsonl"));
-    assert!(page.contains("spot: per million tokens at 0.9 an hour"));
+    assert!(page.contains("spot: price per million tokens, at 0.9 an hour"));
+    assert!(page.contains("A price without a currency"));
     assert!(!page.contains("id=\"front\"") && !page.contains("id=\"sensitivity\""));
     assert!(page.contains("id=\"formats\"") && page.contains("id=\"bytes\"") && page.contains("id=\"cost\""));
     assert_eq!(page, report(&["2.50", "spot=0.9"]), "the same plan and prices give the same bytes");
@@ -154,7 +155,7 @@ fn a_fixed_recipe_has_a_page_that_says_what_is_missing() {
     into_a_file.arg(harness.path("report.html")).arg(&plan);
     assert_eq!(ok(into_a_file), "");
     let written = std::fs::read_to_string(harness.path("report.html")).unwrap();
-    assert!(written.contains("--price-per-hour 2.50") && written == report(&[]));
+    assert!(written.contains("--price-per-hour") && written == report(&[]));
 }
 
 #[test]
@@ -181,8 +182,82 @@ fn a_measured_plan_has_every_section() {
     }
     assert!(page.contains("× 0.512") && page.contains("2.1e−6"), "what a quality pass did");
     assert!(!page.contains("Not measured"));
-    for said in ["uniform int8", "50 % less loss", "at most 0.0018", "no limit counts its bytes"] {
+    for said in ["uniform int8", "50 % less loss", "at most 0.0018", "count towards no limit"] {
         assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn the_title_names_the_model() {
+    let harness = Harness::new();
+    let page = |args: &[&str]| {
+        let mut command = samp(["report"]);
+        command.arg(harness.compile(if args.is_empty() { "unnamed" } else { "named" }, args));
+        ok(command)
+    };
+    let named = page(&["--name", "acme/base"]);
+    assert!(named.contains("<title>acme/base: LlamaForCausalLM, 6 layers, for cpu"));
+    assert!(named.contains("<h1>acme/base</h1><p class=\"kind\">LlamaForCausalLM, 6 layers, for cpu"));
+    assert!(page(&[]).contains("<h1>tiny-llama</h1>"), "the folder's name, where no other is given");
+}
+
+#[test]
+fn prices_are_in_the_currency_that_was_given() {
+    let harness = Harness::new();
+    let mut command = samp(["report", "--price-per-hour", "h100=3.20 EUR", "--price-per-hour", "$3.20"]);
+    command.arg(harness.compile("plan", &[]));
+    let page = ok(command);
+    assert!(page.contains(">h100: EUR per million tokens, at 3.20 EUR an hour</th>"));
+    assert!(page.contains(">$ per million tokens, at $3.20 an hour</th>"));
+    assert!(page.contains(" EUR</td>") && page.contains("<td class=\"n\">$"));
+    assert!(!page.contains("A price without a currency"));
+}
+
+#[test]
+fn what_lies_outside_of_the_layers_stands_apart() {
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
+    let plan = manifest(&dir);
+    let certificate = measured(certificate(&dir), &plan);
+    let page = page(&ReportInputs { plan: &plan, certificate: &certificate, prices: &[] }).unwrap();
+    let tables =
+        || page.split("<table").skip(1).map(|rest| rest.split("</table>").next().unwrap_or_default());
+    for what in ["Bytes", "Predicted decode time"] {
+        let caption = format!("<caption>{what} outside of the layers");
+        let table = tables().find(|table| table.contains(&caption)).unwrap();
+        assert!(table.contains(">embed_<wbr>tokens</th>") && table.contains(">lm_<wbr>head</th>"), "{table}");
+        assert!(!table.contains(">layer 0</th>"));
+    }
+    let layers = tables().find(|table| table.contains("<caption>Bytes by layer")).unwrap();
+    assert!(layers.contains(">layer 0</th>") && !layers.contains("embed"), "{layers}");
+    let maps: Vec<&str> = tables().filter(|table| table.contains("class=\"grid\"")).collect();
+    let places = maps[0].matches("scope=\"col\"").count() - 1;
+    let apart = format!("class=\"apart\" colspan=\"{places}\"");
+    assert!(maps.iter().all(|map| map.contains(&apart)), "a row of its own beside {places} columns");
+}
+
+#[test]
+fn assistive_technology_finds_its_way() {
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
+    let plan = manifest(&dir);
+    let certificate = measured(certificate(&dir), &plan);
+    let page = page(&ReportInputs { plan: &plan, certificate: &certificate, prices: &[] }).unwrap();
+    let levels = page.match_indices("<h").filter_map(|(at, _)| page[at + 2..].chars().next()?.to_digit(10));
+    let levels: Vec<u32> = levels.collect();
+    assert!(levels[0] == 1 && levels[1..].iter().all(|level| *level == 2), "{levels:?}");
+    for landmark in ["<header>", "<nav aria-label=", "<main>"] {
+        assert_eq!(page.matches(landmark).count(), 1, "{landmark}");
+    }
+    let regions = || page.split("class=\"scroll\"").skip(1);
+    assert!(regions().count() > 8);
+    for region in regions() {
+        assert!(region.starts_with(" role=\"region\" tabindex=\"0\" aria-label=\""), "{}", &region[..80]);
+    }
+    for image in page.split("<svg").skip(1).map(|rest| rest.split("</svg>").next().unwrap_or_default()) {
+        let described =
+            image.contains("role=\"img\"") && image.contains("<title>") && image.contains("<desc>");
+        assert!(described || image.contains("aria-hidden=\"true\""), "{}", &image[..80]);
     }
 }
 
@@ -225,7 +300,13 @@ fn hostile_names_stay_text() {
     quality.held_out.strata.insert(hostile.into(), stratum);
     quality.rounds[0].limits.push(hostile.into());
     quality.profile.rounding += hostile;
-    let prices = [Price { name: Some(hostile.into()), per_hour: 1.0 }];
+    plan.provenance.name = Some(hostile.into());
+    let prices = [Price {
+        name: Some(hostile.into()),
+        written: hostile.into(),
+        per_hour: 1.0,
+        currency: Some(Currency::After(hostile.into())),
+    }];
     for certificate in [&certificate.clone(), &Certificate { quality: None, ..certificate }] {
         let page = page(&ReportInputs { plan: &plan, certificate, prices: &prices }).unwrap();
         assert_self_contained(&page);
@@ -233,13 +314,10 @@ fn hostile_names_stay_text() {
     }
 }
 
-#[test]
-fn a_model_of_many_layers_is_reported_in_full() {
-    let harness = Harness::new();
-    let dir = harness.compile("plan", &[]);
-    let (mut plan, certificate) = (manifest(&dir), certificate(&dir));
+/// Adds so many copies of the plan's six layers.
+pub fn repeat_layers(plan: &mut Plan, copies: u64) {
     let (tensors, steps) = (plan.tensors.clone(), plan.program.steps.clone());
-    for copy in 1..21 {
+    for copy in 1..=copies {
         let shift = |name: &str| {
             (0..6).fold(name.to_owned(), |name, layer| {
                 name.replace(&format!("layers.{layer}."), &format!("layers.#{}.", layer + 6 * copy))
@@ -253,6 +331,14 @@ fn a_model_of_many_layers_is_reported_in_full() {
             plan.program.steps.push(step);
         }
     }
+}
+
+#[test]
+fn a_model_of_many_layers_is_reported_in_full() {
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
+    let (mut plan, certificate) = (manifest(&dir), certificate(&dir));
+    repeat_layers(&mut plan, 20);
     let certificate = measured(certificate, &plan);
     let page = page(&ReportInputs { plan: &plan, certificate: &certificate, prices: &[] }).unwrap();
     assert_self_contained(&page);
@@ -276,5 +362,7 @@ fn what_is_no_plan_or_no_price_is_refused() {
     let plan = harness.compile("plan", &[]);
     let mut command = samp(["report", "--price-per-hour", "free"]);
     command.arg(&plan);
-    assert!(fails(2, command).1.contains("expected a price above 0"));
+    assert!(
+        fails(2, command).1.contains("expected a price above 0 such as 2.50, '$2.50' or NAME='2.50 EUR'")
+    );
 }
