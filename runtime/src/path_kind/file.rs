@@ -96,9 +96,6 @@ impl FileKind {
     }
 
     fn by_head(head: &[u8], name: &str) -> FileKind {
-        if head.is_empty() {
-            return FileKind::Empty;
-        }
         if head.starts_with(LFS_POINTER) {
             return FileKind::LfsPointer;
         }
@@ -111,6 +108,9 @@ impl FileKind {
         }
         if let Some((_, kind)) = named {
             return *kind;
+        }
+        if head.is_empty() {
+            return FileKind::Empty;
         }
         if head.starts_with(b"GGUF") {
             return FileKind::Foreign(WeightFormat::by_name("model.gguf").expect("a known form"));
@@ -191,6 +191,7 @@ mod tests {
         for (name, head, noun) in [
             ("llama.q4_k_m.gguf", &b"GGUF"[..], "GGUF"),
             ("llama", b"GGUF", "GGUF"),
+            ("empty.gguf", b"", "GGUF"),
             ("consolidated.00.pth", b"PK\x03\x04", "Meta"),
             ("consolidated.safetensors", b"\x08", "Mistral"),
             ("pytorch_model-00001-of-00002.bin", b"PK\x03\x04", "PyTorch"),

@@ -28,7 +28,7 @@ const OF_PLANS: [&[&str]; 9] = [
     &["run", "@", "-p", "a"],
     &["inspect", "@"],
     &["report", "@"],
-    &["export", "@", "-o", "nowhere/exported"],
+    &["export", "@", "-o", "samp-never-made"],
     &["validate", "@"],
     &["sign", "@", "--key", "nowhere.key"],
     &["diff", "@", "@"],
@@ -38,7 +38,7 @@ const OF_PLANS: [&[&str]; 9] = [
 
 /// Every command that takes a checkpoint.
 const OF_CHECKPOINTS: [&[&str]; 3] = [
-    &["compile", "@", "-o", "nowhere/plan"],
+    &["compile", "@", "-o", "samp-never-made"],
     &["compile", "@", "--dry-run"],
     &["measure", "@", "--calib", "nowhere.jsonl", "-o", "profile.json"],
 ];
