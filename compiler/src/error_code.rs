@@ -4,8 +4,8 @@ samp_abi::error_codes! {
     UNREADABLE = "E0301", Input, "A file of the checkpoint cannot be read",
         "A file that the checkpoint needs is not there, is no regular file, or the system refused to read it; the \
          error says which and why.",
-        "Give the folder of a Hugging Face checkpoint: config.json and *.safetensors. Where the system refused, see \
-         to the file's permissions and its disk.";
+        "Give the folder of a Hugging Face checkpoint: config.json and *.safetensors. Where the system refused, \
+         see to the file's permissions and its disk.";
     JSON = "E0302", Input, "A file of the checkpoint is not the JSON object that it should be",
         "The file is not JSON, has a key twice, is no object, or is larger than any such file is.",
         "Fetch or save the file again.";
@@ -79,6 +79,10 @@ samp_abi::error_codes! {
         "A recipe is `samp`, `uniform:FORMAT`, or the path of a TOML file; where measurements decide the formats, \
          only a file.",
         "Correct the name or the path.";
+    QUALITY = "E0414", Input, "A list of quality passes cannot run",
+        "--quality, or `quality` in a recipe, names exactly one way of rounding (nearest, refine or gptq), and \
+         rotate only together with fold.",
+        "Correct the list as the error says.";
     MISPLACED_RECIPE = "E0412", Input, "The recipe says what it does not decide here",
         "With --calib measurements decide the formats, so that a recipe has no rules then; without it no quality \
          passes run, so that it has no `quality` then.",
@@ -117,8 +121,8 @@ samp_abi::error_codes! {
         "Choose another format for it. If the values are not finite, the checkpoint is damaged: fetch or save it \
          again.";
     PROBE = "E0718", Bug, "The probe of the new plan failed",
-        "Each plan is opened and run once before it is published, and this one failed. Its packed weights are kept, \
-         so that a mended samp does not begin anew.",
+        "Each plan is opened and run once before it is published, and this one failed. Its packed weights are \
+         kept, so that a mended samp does not begin anew.",
         "Please report it with the model's config.json and the command line.";
     INTERRUPTED = "E0719", Environment, "The work was asked to stop; it can be continued",
         "The command was interrupted, by Ctrl-C or a signal. Finished tensors and measurements are kept.",
@@ -132,10 +136,10 @@ samp_abi::error_codes! {
     NOT_EXPORTABLE = "E0722", Input, "The plan that is to be exported lacks something",
         "An export needs the model's config and names of tensors in the plan, which plans of older versions lack.",
         "Compile the model again.";
-    MACHINE_CODE = "E0723", Environment, "The machine code of the kernels could not be made",
-        "A plan for a GPU holds machine code, which NVIDIA's compiler NVRTC makes. It is not installed, does not \
-         know the target, or refused a kernel.",
-        "Ask `samp doctor` whether NVRTC is found, and install what it names.";
+    MACHINE_CODE = "E0723", Bug, "The machine code of a kernel is not as it was written to be",
+        "The compiler made code that spills registers or lacks the instructions that the kernel was written for, \
+         so that it would run slower than predicted.",
+        "Please report it with the command line.";
     NOT_ROUNDED = "E0724", Bug, "A tensor has transforms that only calibration carries out, and none was",
         "samp decided on a change of a weight's values and did not carry it out.",
         "Please report it with the model's config.json and the command line.";
@@ -143,6 +147,9 @@ samp_abi::error_codes! {
         "--force would delete them with the old output. Files that file managers make anew, and the signature of an \
          old plan, do not count.",
         "Move them away, or choose another output.";
+    THREADS = "E0727", Environment, "Threads could not be started",
+        "The system refused to start the threads that the work is shared among.",
+        "Raise the limit on processes, or give fewer --threads.";
     UNREADABLE_DATA = "E0801", Input, "A data file cannot be read",
         "The file is not there or the system refused to read it; the error says which.",
         "Correct the path, or see to the file's permissions.";
@@ -158,6 +165,9 @@ samp_abi::error_codes! {
     NOT_RECORDS = "E0805", Input, "A data file is in a form that is not read",
         "The first bytes are those of another kind of file, such as a compressed one or a table.",
         "Make JSON lines of it, as the error says.";
+    NOT_FINITE_LOGITS = "E0806", Input, "The logits of a record are not finite",
+        "The model overflows on this text: in the checkpoint itself, or in the formats of the plan.",
+        "Choose formats with more range; if the checkpoint itself overflows, leave the record out.";
     LIMIT_OUT_OF_RANGE = "E0901", Input, "A limit of the plan is 0 or does not fit 32 bits",
         "The context, the number of sequences and the tokens of a step are at least 1 and at most 2^32 − 1.",
         "Give a number between these.";
@@ -188,6 +198,22 @@ samp_abi::error_codes! {
     SAME_TARGET = "E0908", Input, "A target is named twice",
         "`samp compile --target` makes a plan for each target, in a folder of the target's name.",
         "Name each target once.";
+    NO_WEIGHTS = "E0910", Input, "The model has no weights",
+        "A config.json alone serves --dry-run, --kernels, --stop-after and --print-after; what was asked for reads \
+         weights.",
+        "Give the folder of the checkpoint, or --dry-run.";
+    NO_OUTPUT = "E0911", Input, "It was not said where the plan goes",
+        "A compile that writes needs a folder to make.",
+        "Give -o PLAN.";
+    NO_THREADS = "E0912", Input, "There are no threads to compute with",
+        "--threads is at least 1.",
+        "Give a number from 1 on, or leave --threads out.";
+    NO_CALIBRATION_DATA = "E0913", Input, "Measuring needs calibration data",
+        "What formats cost is measured on records like those that are served.",
+        "Give --calib FILE.";
+    NO_KERNELS = "E0914", Input, "The target runs no kernels that are compiled for it",
+        "--kernels writes machine code of GPUs; plans for CPUs run the code of samp itself.",
+        "Choose a GPU with --target.";
     NO_CHAT_TEMPLATE = "E1001", Input, "Chat records were given for a checkpoint without a chat template",
         "Records with `messages` become text by the checkpoint's chat template, and it has none.",
         "Give the conversations as `text`, or add chat_template.jinja to the checkpoint.";
@@ -260,4 +286,14 @@ samp_abi::error_codes! {
         "A plan's name for its checkpoint is shown on terminals and pages as it is, so that it is short and has no \
          characters that control them.",
         "Give another --name, or leave it out to have the folder's name.";
+    PROFILE_NOT_WRITTEN = "E1113", Environment, "A profile was not written",
+        "The system refused to make, write or replace the file; the error says which, and the reason.",
+        "See to the permissions of the folder and to its disk, or choose another output; then run the same command.";
+    UNUSABLE_INPUTS = "E1110", Input, "The inputs of a linear cannot be used",
+        "Rounding needs the statistics of a linear's inputs on the calibration data, and these are not finite.",
+        "Check the checkpoint for NaN or overflowing weights.";
+    WORK_FILES = "E1112", Environment, "Files that a calibration keeps while it works could not be written",
+        "Measurements, rounded weights and intermediate values are kept on disk, so that an interrupted compile \
+         goes on from them; the system refused.",
+        "Make room on the disk, or see to its permissions; then run the same command: it continues.";
 }

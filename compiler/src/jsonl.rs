@@ -66,7 +66,7 @@ pub fn read_text(path: &Path, accepted: &[FileKind]) -> Result<String, Diagnosti
     expect_data(path, accepted)?;
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| {
-        Diagnostic::bad_input(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"))
+        Diagnostic::of_io(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"), &e)
             .in_file(&file)
     })?;
     let mut text = String::from_utf8(bytes).map_err(|e| {

@@ -49,6 +49,7 @@ pub mod lower;
 pub mod quantize;
 pub mod schema;
 pub mod statistics;
+pub mod whole_file;
 pub mod wrong_path;
 
 pub use compile::{CompileError, CompileRequest, Compiled, Precision, compile};

@@ -53,6 +53,17 @@ pub enum ChatError {
     Tokenizer(#[from] TokenizerError),
 }
 
+impl ChatError {
+    /// Stable code for people, `E14` and two digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ChatError::Template { .. } => crate::error_code::BAD_TEMPLATE,
+            ChatError::Refused(_) => crate::error_code::MESSAGES_REFUSED,
+            ChatError::Tokenizer(refusal) => refusal.code(),
+        }
+    }
+}
+
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {

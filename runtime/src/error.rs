@@ -1,6 +1,6 @@
 //! Why the engine refused, and what a failed self-test found.
 
-use crate::{device::DeviceError, kv::OutOfPages, sequence_id::SequenceId};
+use crate::{device::DeviceError, error_code, kv::OutOfPages, sequence_id::SequenceId};
 
 /// Why the engine refused. It is then as it was before the call.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,27 @@ pub enum EngineError {
     Golden(#[from] GoldenError),
 }
 
+impl EngineError {
+    /// Stable code for people, `E14` and two digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EngineError::TooManyTokens { .. } => error_code::TOO_MANY_TOKENS,
+            EngineError::TooManySequences { .. } => error_code::TOO_MANY_SEQUENCES,
+            EngineError::ContextExceeded { .. } => error_code::CONTEXT_EXCEEDED,
+            EngineError::UnknownSequence { .. } => error_code::UNKNOWN_SEQUENCE,
+            EngineError::RepeatedSequence { .. }
+            | EngineError::EmptyChunk { .. }
+            | EngineError::OutputRows { .. }
+            | EngineError::SampleRequests { .. } => error_code::BAD_BATCH,
+            EngineError::UnknownToken { .. } => error_code::UNKNOWN_TOKEN,
+            EngineError::Truncate { .. } => error_code::BAD_TRUNCATION,
+            EngineError::OutOfPages(refusal) => refusal.code(),
+            EngineError::Device(refusal) => refusal.code(),
+            EngineError::Golden(found) => found.code(),
+        }
+    }
+}
+
 /// The device computes something else than the compiler did.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
@@ -52,4 +73,11 @@ pub struct GoldenError {
     pub found: f32,
     /// Largest difference allowed.
     pub tolerance: f64,
+}
+
+impl GoldenError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        error_code::PROBE_FAILED
+    }
 }

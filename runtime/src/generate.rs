@@ -14,6 +14,7 @@ use crate::{
     detokenize::Detokenizer,
     engine::Engine,
     error::EngineError,
+    error_code,
     sample::{Sampled, Sampler, Sampling, SamplingError},
     sequence_id::SequenceId,
     stop_texts::StopTexts,
@@ -81,6 +82,20 @@ pub enum GenerateError {
     /// From the tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl GenerateError {
+    /// Stable code for people, `E14` and two digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            GenerateError::EmptyPrompt => error_code::EMPTY_PROMPT,
+            GenerateError::EmptyStop => error_code::EMPTY_STOP,
+            GenerateError::NoRoom { .. } => error_code::NO_ROOM,
+            GenerateError::Engine(error) => error.code(),
+            GenerateError::Sampling(error) => error.code(),
+            GenerateError::Tokenizer(error) => error.code(),
+        }
+    }
 }
 
 /// What one more token brought.

@@ -20,6 +20,13 @@ pub struct OutOfPages {
     pub page_tokens: usize,
 }
 
+impl OutOfPages {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        crate::error_code::OUT_OF_PAGES
+    }
+}
+
 /// How full the cache is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvUsage {

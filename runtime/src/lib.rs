@@ -34,6 +34,7 @@ pub mod detokenize;
 pub mod device;
 pub mod engine;
 mod error;
+pub mod error_code;
 pub mod generate;
 pub mod generation_config;
 mod golden;

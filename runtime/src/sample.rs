@@ -12,6 +12,8 @@ use samp_kernels::{
     },
 };
 
+use crate::error_code;
+
 /// How tokens are chosen. The default is greedy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
@@ -75,6 +77,18 @@ pub enum SamplingError {
     /// There are no logits.
     #[error("there are no logits to choose from; ask the engine for outputs")]
     Empty,
+}
+
+impl SamplingError {
+    /// Stable code for people, `E14` and two digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SamplingError::Parameter { .. } => error_code::SAMPLING_PARAMETER,
+            SamplingError::NotFinite { .. } | SamplingError::NoneChosen | SamplingError::Empty => {
+                error_code::NOT_FINITE_LOGITS
+            }
+        }
+    }
 }
 
 /// A token that was sampled, with what the request asked to know of it.

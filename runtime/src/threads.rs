@@ -10,6 +10,13 @@ pub struct ThreadsError {
     reason: String,
 }
 
+impl ThreadsError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        crate::error_code::THREADS
+    }
+}
+
 /// Has the whole process share its work on the CPU among so many threads: kernels, hashing, packing. To be called before any
 /// of them ran, once; otherwise there are as many as the machine has cores for this process, or as `RAYON_NUM_THREADS` says.
 /// Results do not depend on it.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use self::renamed::RenamedTokenizer;
 pub(crate) use self::{renamed::PRIVATE_USE, special::SpecialVocabulary};
 
-use crate::{library_panic::catch_library_panic, plan::OpenPlan};
+use crate::{error_code, library_panic::catch_library_panic, plan::OpenPlan};
 
 const LIBRARY: &str = "tokenizers";
 
@@ -39,6 +39,17 @@ pub enum TokenizerError {
     /// The tokenizer refused the text or the tokens.
     #[error("the tokenizer failed: {0}")]
     Failed(String),
+}
+
+impl TokenizerError {
+    /// Stable code for people, `E14` and two digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            TokenizerError::Missing => error_code::NO_TOKENIZER,
+            TokenizerError::File { .. } => error_code::BAD_TOKENIZER,
+            TokenizerError::Failed(_) => error_code::TOKENIZER_FAILED,
+        }
+    }
 }
 
 /// Whether encoding adds the tokens that begin (and end) a text.

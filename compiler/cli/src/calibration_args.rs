@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
+use anyhow::Context;
 use samp_abi::{Format, Group, ScaleAxis};
 use samp_passes::{QuantOptions, Rounding};
 
@@ -100,7 +100,7 @@ impl MeasureArgs {
             [] => recipe.unwrap_or(&DEFAULT_QUALITY),
             own => own,
         };
-        quant_options(passes, seed).map_err(|why| anyhow!("--quality: {why}"))
+        quant_options(passes, seed).context("--quality")
     }
 
     /// As the measurement takes it, for weights that are rounded so.

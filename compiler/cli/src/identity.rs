@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use samp_abi::plan::SIGNATURE_FILE;
 use samp_runtime::{OpenPlan, PublicKey, SignatureError};
 
-use crate::error_code;
-
 /// What stands before a digest's digits.
 const ALGORITHM: &str = "blake3:";
 
@@ -41,8 +39,8 @@ impl IdentityError {
     /// Stable code for people.
     pub fn code(&self) -> &'static str {
         match self {
-            IdentityError::Digest { .. } => error_code::OTHER_PLAN,
-            IdentityError::Signature(_) => error_code::NOT_SIGNED,
+            IdentityError::Digest { .. } => samp_runtime::error_code::OTHER_PLAN,
+            IdentityError::Signature(refusal) => refusal.code(),
         }
     }
 

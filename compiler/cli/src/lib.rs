@@ -2,12 +2,16 @@
 //!
 //! Never: a step of compiling that a build pipeline could not call in `samp-compiler`.
 
+// Results and what is said beside them go through `output`, which stands a reader that has left.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod calibration_args;
 pub mod commands;
 mod device_args;
 mod error_code;
 mod error_table;
 mod estimate;
+mod failure;
 mod identity;
 mod interruption;
 mod logits_file;
@@ -20,4 +24,4 @@ mod signals;
 mod table;
 mod version;
 
-pub use error_table::error_table;
+pub use error_table::{error_table, errors_page};

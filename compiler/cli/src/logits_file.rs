@@ -1,19 +1,20 @@
 //! Logits of given tokens in a file, behind the tokens: a safetensors header, then row after row as the model gives them.
 
 use std::{
-    io::{BufWriter, Write},
+    io::Write,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::plan_model::PlanModel;
+use crate::{error_code, failure::Failure, plan_model::PlanModel};
 use samp_compiler::{
-    error_code,
+    error_code::UNREADABLE_DATA,
     eval::LanguageModel,
+    whole_file::WholeFile,
     wrong_path::{expect_path, expect_writable_file},
 };
 use samp_runtime::Wanted;
@@ -29,48 +30,32 @@ pub struct SavedLogits {
 /// Runs each row of `input_ids` in the file `ids` as a sequence of its own. `out` is replaced once all is written; on an
 /// error it is as it was.
 pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<SavedLogits> {
-    expect_path(
-        ids,
-        Wanted::File("a safetensors file of token ids", &[".safetensors"]),
-        error_code::UNREADABLE_DATA,
-    )?;
+    expect_path(ids, Wanted::File("a safetensors file of token ids", &[".safetensors"]), UNREADABLE_DATA)?;
     expect_writable_file(out)?;
     let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
+    let refuse =
+        |message: String| Failure::new(error_code::TOKEN_IDS, message).in_file(ids.display().to_string());
     let file = SafeTensors::deserialize(&bytes)
-        .with_context(|| format!("{} is not a safetensors file", ids.display()))?;
-    let input =
-        file.tensor("input_ids").with_context(|| format!("{} has no tensor `input_ids`", ids.display()))?;
+        .map_err(|why| refuse(format!("expected a safetensors file, found: {why}")))?;
+    let input = file.tensor("input_ids").map_err(|_| refuse("it has no tensor `input_ids`".into()))?;
     let (dtype, shape) = (input.dtype(), input.shape());
-    ensure!(
-        dtype == Dtype::I64 && shape.len() == 2 && shape.iter().all(|&n| n > 0),
-        "`input_ids`: expected i64 [batch, len], found {dtype:?} {shape:?}"
-    );
+    if dtype != Dtype::I64 || shape.len() != 2 || shape.contains(&0) {
+        return Err(
+            refuse(format!("`input_ids`: expected i64 [batch, len], found {dtype:?} {shape:?}")).into()
+        );
+    }
     let shape = [shape[0], shape[1], model.vocab_size()];
     let unwritable = || format!("{} cannot be written", out.display());
-    let partial = beside(out).with_context(unwritable)?;
-    let mut writer = BufWriter::new(partial.as_file());
+    let mut writer = WholeFile::create(out).with_context(unwritable)?;
     writer.write_all(&header(shape)).with_context(unwritable)?;
     writer.write_all(input.data()).with_context(unwritable)?;
     for row in input.data().chunks_exact(shape[1] * 8) {
         let tokens: Vec<u32> =
-            row.chunks_exact(8).map(|id| token_id(id, shape[2])).collect::<anyhow::Result<_>>()?;
+            row.chunks_exact(8).map(|id| token_id(id, shape[2])).collect::<Result<_, Failure>>()?;
         writer.write_all(bytemuck::cast_slice(model.logits(&tokens)?)).with_context(unwritable)?;
     }
-    writer.flush().with_context(unwritable)?;
-    drop(writer);
-    partial.as_file().sync_all().with_context(unwritable)?;
-    partial.persist(out).map_err(|e| e.error).with_context(unwritable)?;
+    writer.commit().with_context(unwritable)?;
     Ok(SavedLogits { file: out.into(), shape })
-}
-
-/// A new file in the folder of `out`, with the permissions that any new file gets.
-fn beside(out: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::Builder::new()
-        .prefix(".logits-")
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
 }
 
 /// The safetensors header of `input_ids` and, behind it, `logits`.
@@ -86,8 +71,9 @@ fn header(shape: [usize; 3]) -> Vec<u8> {
     [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()
 }
 
-fn token_id(bytes: &[u8], vocab: usize) -> anyhow::Result<u32> {
+fn token_id(bytes: &[u8], vocab: usize) -> Result<u32, Failure> {
     let id = i64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
     let known = u32::try_from(id).ok().filter(|&id| (id as usize) < vocab);
-    known.with_context(|| format!("`input_ids`: expected token ids from 0 to {}, found {id}", vocab - 1))
+    let message = || format!("`input_ids`: expected token ids from 0 to {}, found {id}", vocab - 1);
+    known.ok_or_else(|| Failure::new(error_code::TOKEN_IDS, message()))
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ use samp_runtime::path_kind::{FileKind, PathKind, Wanted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{error_code, wrong_path::expect_path};
+use crate::{error_code, whole_file::write_whole, wrong_path::expect_path};
 
 /// What a path to a profile is to lead to.
 const PROFILE_FILE: Wanted = Wanted::File("a profile", &[".json"]);
@@ -185,6 +185,13 @@ pub struct ProfileWriteError {
     pub source: io::Error,
 }
 
+impl ProfileWriteError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        error_code::PROFILE_NOT_WRITTEN
+    }
+}
+
 impl Profile {
     /// A profile of nothing.
     pub fn empty() -> Profile {
@@ -227,7 +234,7 @@ impl Profile {
                 .hint("give a file that samp measure wrote"));
         }
         let text = std::fs::read_to_string(path).map_err(|e| {
-            Diagnostic::bad_input(error_code::PROFILE, format!("expected a readable profile, found: {e}"))
+            Diagnostic::of_io(error_code::PROFILE, format!("expected a readable profile, found: {e}"), &e)
                 .in_file(&file)
         })?;
         Profile::parse(&text, &file)
@@ -235,17 +242,9 @@ impl Profile {
 
     /// Writes the profile in one step: a reader finds the old file or the new one.
     pub fn write(&self, path: &Path) -> Result<(), ProfileWriteError> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| ProfileWriteError { action, path, source }
-        };
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed("making a file in", folder))?;
         let text = serde_json::to_string_pretty(self).expect("finite numbers and string keys") + "\n";
-        file.write_all(text.as_bytes()).map_err(failed("writing", path))?;
-        file.as_file().sync_all().map_err(failed("syncing", path))?;
-        file.persist(path).map_err(|e| failed("writing", path)(e.error))?;
-        Ok(())
+        let failed = |source| ProfileWriteError { action: "writing", path: path.into(), source };
+        write_whole(path, text.as_bytes()).map_err(failed)
     }
 
     /// The weights of several profiles of the same measurement, split by layers, in one, layer by layer.

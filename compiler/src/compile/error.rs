@@ -75,13 +75,20 @@ impl CompileError {
         }
     }
 
-    /// Stable code for people, if the error has one.
-    pub fn code(&self) -> Option<&'static str> {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
         match self {
-            CompileError::Finding(finding) => Some(finding.code),
-            CompileError::Emit(emission) => Some(emission.code()),
-            CompileError::Quantize(QuantizeError::Interrupted) => Some(error_code::INTERRUPTED),
-            _ => None,
+            CompileError::Finding(finding) => finding.code,
+            CompileError::Quantize(refusal) => refusal.code(),
+            CompileError::Emit(emission) => emission.code(),
+            CompileError::Code(refusal) => refusal.code(),
+            CompileError::Profile(refusal) => refusal.code(),
+            CompileError::NoWeights(_) => error_code::NO_WEIGHTS,
+            CompileError::NoOutput => error_code::NO_OUTPUT,
+            CompileError::NoThreads => error_code::NO_THREADS,
+            CompileError::NoData => error_code::NO_CALIBRATION_DATA,
+            CompileError::NoKernels(_) => error_code::NO_KERNELS,
+            CompileError::Folder { .. } => error_code::IO,
         }
     }
 }

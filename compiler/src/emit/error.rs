@@ -35,6 +35,18 @@ pub enum CodeError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
+impl CodeError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        match self {
+            CodeError::NoKernel(_) => samp_passes::error_code::NO_KERNEL_FOR_SHAPE,
+            CodeError::Compiler(refusal) => refusal.code(),
+            CodeError::Faulty { .. } => error_code::MACHINE_CODE,
+            CodeError::Threads(_) => error_code::THREADS,
+        }
+    }
+}
+
 /// Why a new plan failed its probe.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -173,7 +185,7 @@ pub enum EmitError {
 }
 
 impl EmitError {
-    /// Stable code for people, `E07` and two digits; a finding that comes from elsewhere keeps its own.
+    /// Stable code for people, `E07` and two digits; what comes from elsewhere keeps its own.
     pub fn code(&self) -> &'static str {
         match self {
             EmitError::Exists(_) => error_code::OUTPUT_EXISTS,
@@ -191,7 +203,7 @@ impl EmitError {
             EmitError::Io { .. } => error_code::IO,
             EmitError::Plan(_) => error_code::UNOPENABLE_PLAN,
             EmitError::NotExportable { .. } => error_code::NOT_EXPORTABLE,
-            EmitError::Code(_) => error_code::MACHINE_CODE,
+            EmitError::Code(refusal) => refusal.code(),
             EmitError::NotRounded(_) => error_code::NOT_ROUNDED,
         }
     }

@@ -1,6 +1,8 @@
 //! Why an evaluation stopped.
 
-use samp_runtime::{EngineError, TokenizerError};
+use samp_runtime::{EngineError, TokenizerError, error_code::NO_TOKENIZER};
+
+use crate::error_code;
 
 /// Why an evaluation stopped. The source of an error says more.
 #[derive(Debug, thiserror::Error)]
@@ -37,4 +39,17 @@ pub enum EvalError {
     /// The plan does not run.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl EvalError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EvalError::Record { source, .. } => source.code(),
+            EvalError::NotFinite { .. } => error_code::NOT_FINITE_LOGITS,
+            EvalError::NoTokenizer => NO_TOKENIZER,
+            EvalError::Tokenizer(refusal) => refusal.code(),
+            EvalError::Engine(refusal) => refusal.code(),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -129,19 +129,20 @@ pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Re
 
 /// Reads a whole small file; `name` is for messages.
 pub(super) fn read(path: &Path, name: &str) -> Result<Vec<u8>, Diagnostic> {
-    let refuse = |found: String| {
-        Diagnostic::bad_input(error_code::UNREADABLE, format!("expected a readable file, found: {found}"))
+    let refuse = |found: io::Error| {
+        Diagnostic::of_io(error_code::UNREADABLE, format!("expected a readable file, found: {found}"), &found)
             .in_file(name)
             .hint("give the directory of a Hugging Face checkpoint")
     };
-    let metadata = fs::metadata(path).map_err(|e| refuse(e.to_string()))?;
+    let other = |found: String| refuse(io::Error::new(io::ErrorKind::InvalidInput, found));
+    let metadata = fs::metadata(path).map_err(refuse)?;
     if !metadata.is_file() {
-        return Err(refuse("a directory or a special file".into()));
+        return Err(other("a directory or a special file".into()));
     }
     if metadata.len() > MAX_BYTES {
-        return Err(refuse(format!("{} bytes, more than the {MAX_BYTES} that are read", metadata.len())));
+        return Err(other(format!("{} bytes, more than the {MAX_BYTES} that are read", metadata.len())));
     }
-    fs::read(path).map_err(|e| refuse(e.to_string()))
+    fs::read(path).map_err(refuse)
 }
 
 /// The ids that end a text according to `generation_config.json`, which transformers prefers to `config.json`; empty if

@@ -69,7 +69,7 @@ impl Shard {
         let path = dir.join(name);
         let unreadable = |e: std::io::Error| {
             let message = format!("expected a readable weights file, found: {e}");
-            Diagnostic::bad_input(error_code::UNREADABLE, message).in_file(name)
+            Diagnostic::of_io(error_code::UNREADABLE, message, &e).in_file(name)
         };
         let metadata = fs::metadata(&path).map_err(unreadable)?;
         if !metadata.is_file() {

@@ -7,6 +7,8 @@ use samp_passes::{QuantOptions, Rounding};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::error_code;
+
 /// What can be done to weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +44,13 @@ pub enum QualityPassError {
         "expected fold with rotate, found rotate alone: add fold, since only norms of ones let rotations through"
     )]
     RotateAlone,
+}
+
+impl QualityPassError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        error_code::QUALITY
+    }
 }
 
 impl QualityPass {

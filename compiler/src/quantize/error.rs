@@ -6,6 +6,8 @@ use samp_ir::Diagnostic;
 use samp_kernels::{format::EncodeError, quantize::HessianError};
 use samp_runtime::{DeviceError, Progress};
 
+use crate::error_code;
+
 /// Why there are no quantized weights.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -21,9 +23,9 @@ pub enum QuantizeError {
     #[error("the logits of record {record} are not finite; the checkpoint overflows on this text")]
     Logits { record: usize },
     #[error("noting a measured weight: {0}")]
-    Journal(io::Error),
+    Journal(#[source] io::Error),
     #[error("keeping a rounded weight: {0}")]
-    Store(io::Error),
+    Store(#[source] io::Error),
     #[error("writing the f32 weights of {tensor} to {dir}")]
     Spill { tensor: String, dir: PathBuf, source: io::Error },
     #[error("making {path}")]
@@ -42,6 +44,23 @@ pub(super) fn advance(progress: &dyn Progress, item: &str) -> Result<(), Quantiz
 }
 
 impl QuantizeError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        match self {
+            QuantizeError::Inputs { .. } => error_code::UNUSABLE_INPUTS,
+            QuantizeError::Encode { .. } => error_code::ENCODE,
+            QuantizeError::Device(refusal) => refusal.code(),
+            QuantizeError::Logits { .. } => error_code::NOT_FINITE_LOGITS,
+            QuantizeError::Journal(_)
+            | QuantizeError::Store(_)
+            | QuantizeError::Spill { .. }
+            | QuantizeError::Folder { .. } => error_code::WORK_FILES,
+            QuantizeError::Interrupted => error_code::INTERRUPTED,
+            QuantizeError::NoWeights => error_code::NO_WEIGHTS,
+            QuantizeError::Finding(finding) => finding.code,
+        }
+    }
+
     pub(super) fn inputs(linear: &str, source: HessianError) -> QuantizeError {
         QuantizeError::Inputs { linear: linear.into(), source }
     }

@@ -74,7 +74,7 @@ pub struct ErrorCode {
 /// ```
 #[macro_export]
 macro_rules! error_codes {
-    ($($name:ident = $code:literal, $cause:ident, $title:literal, $explanation:literal, $remedy:literal;)*) => {
+    ($($name:ident = $code:literal, $cause:ident, $title:literal, $explanation:expr, $remedy:expr;)*) => {
         $(
             #[doc = concat!($title, ".")]
             pub const $name: &str = $code;

@@ -4,10 +4,11 @@
 //! Codes are stable. Each part of the compiler has its own hundred: E01 the graph's text and structure,
 //! E02 the verifier's rules, E03 import, E04 recipes, E05 kernels and targets, E06 memory, E07 emission and export,
 //! E08 data files and evaluation, E09 what a compile is asked for: limits, budget, KV cache, E10 calibration data,
-//! E11 routing.
+//! E11 routing. `docs/errors.md` lists them all.
 
 use std::fmt;
 
+use samp_abi::Cause;
 use serde::Serialize;
 
 /// How bad a finding is.
@@ -28,6 +29,8 @@ pub enum Family {
     BadInput,
     /// The input is right but samp does not cover it.
     Unsupported,
+    /// The machine refused: whoever runs it has to.
+    Environment,
     /// samp broke its own rules: its developers have to.
     CompilerBug,
 }
@@ -102,6 +105,15 @@ impl Diagnostic {
     /// An error for something valid that samp does not cover.
     pub fn unsupported(code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(Family::Unsupported, code, message)
+    }
+
+    /// An error of a file operation: in what the user gave if there is no such file, else of the machine.
+    pub fn of_io(code: &'static str, message: impl Into<String>, error: &std::io::Error) -> Diagnostic {
+        let family = match Cause::of_io(error.kind()) {
+            Cause::Environment => Family::Environment,
+            _ => Family::BadInput,
+        };
+        Diagnostic::new(family, code, message)
     }
 
     /// An error in samp itself.

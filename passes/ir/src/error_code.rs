@@ -60,7 +60,7 @@ samp_abi::error_codes! {
         "Correct the operand or the type of the result.";
     ACTIVATION_TYPE = "E0211", Input, "An activation is not f32 before types are assigned",
         "Until the phase `typed` all activations are f32; narrower types are given afterwards.",
-        "Use f32.";
+        "Give the activation the type f32.";
     DUPLICATE_NAME = "E0212", Input, "A label of an op or a key of a weight occurs twice",
         "Labels and keys identify ops and weights in recipes, profiles and messages, so that they are unique.",
         "Rename one of the two.";
@@ -80,8 +80,8 @@ samp_abi::error_codes! {
         "From the phase `typed` on each weight has a format, f32 for vectors; before it none has one.",
         "Add or remove the format, or set samp.phase.";
     WEIGHT_LAYOUT = "E0221", Input, "The layout of a weight is missing, unfit or too early",
-        "From the phase `selected` on each weight has a layout that its format can be packed in; before it none has \
-         one.",
+        "From the phase `selected` on each weight has a layout that its format can be packed in; before it none \
+         has one.",
         "Add or remove the layout, or set samp.phase.";
     KERNELS = "E0222", Input, "The kernels of an op are missing, unfit or too early",
         "From the phase `selected` on each computing op names a kernel for each token bucket; before it none does.",

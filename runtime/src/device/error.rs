@@ -3,6 +3,7 @@
 use samp_abi::TargetName;
 
 use super::{gpu::DriverError, kind::DeviceKind};
+use crate::error_code;
 
 /// Why a device cannot serve a plan.
 #[derive(Debug, thiserror::Error)]
@@ -76,4 +77,19 @@ pub enum DeviceError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl DeviceError {
+    /// Stable code for people, `E14` and two digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            DeviceError::Absent { source, .. } => source.code(),
+            DeviceError::Target { .. } | DeviceError::NotBuilt { .. } | DeviceError::Capability { .. } => {
+                error_code::OTHER_TARGET
+            }
+            DeviceError::Kernel { .. } => error_code::NO_SUCH_KERNEL,
+            DeviceError::Driver(refusal) => refusal.code(),
+            DeviceError::Memory { .. } => error_code::HOST_MEMORY,
+        }
+    }
 }

@@ -41,6 +41,13 @@ pub struct NoKernel {
     pub kernel: String,
 }
 
+impl NoKernel {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        crate::error_code::NO_SUCH_KERNEL
+    }
+}
+
 /// What the sampler is called where steps go by their labels.
 pub const SAMPLER: &str = "sampler";
 
@@ -108,6 +115,6 @@ pub(super) fn check(plan: &Plan, findings: &mut Findings) {
     for path in sources(&kernels, capability).keys() {
         let listed = plan.files.iter().any(|file| file.path == *path);
         let mut place = findings.at(path, "machine code");
-        place.check(listed, Fault::FileMissing, "code of this build's kernel among the plan's files", "none");
+        place.check(listed, Fault::OtherBuild, "code of this build's kernel among the plan's files", "none");
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use samp_abi::plan::{MANIFEST_FILE, SIGNATURE_FILE, unseal};
 
 use super::{MAX_MANIFEST_BYTES, OpenPlan};
+use crate::error_code;
 
 /// Files of keys and signatures are four lines at most.
 const MAX_TEXT_BYTES: u64 = 16 << 10;
@@ -37,6 +38,16 @@ pub enum PublicKeyError {
          something else; give the .pub file"
     )]
     Malformed(PathBuf),
+}
+
+impl PublicKeyError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        match self {
+            PublicKeyError::Io { .. } => error_code::KEY_FILE,
+            PublicKeyError::Malformed(_) => error_code::NO_KEY,
+        }
+    }
 }
 
 impl PublicKey {
@@ -83,6 +94,13 @@ pub enum SignatureError {
     /// The manifest is not the one that was opened.
     #[error("{MANIFEST_FILE}: expected the manifest as it was opened, found another")]
     Changed,
+}
+
+impl SignatureError {
+    /// Stable code for people.
+    pub fn code(&self) -> &'static str {
+        error_code::NOT_SIGNED
+    }
 }
 
 impl OpenPlan {

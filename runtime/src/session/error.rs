@@ -1,7 +1,8 @@
 //! Why a session could not be opened, or could not do what it was asked.
 
 use crate::{
-    chat::ChatError, error::EngineError, generate::GenerateError, plan::PlanError, tokenizer::TokenizerError,
+    chat::ChatError, error::EngineError, error_code, generate::GenerateError, plan::PlanError,
+    tokenizer::TokenizerError,
 };
 
 /// Why a session could not be opened, or could not do what it was asked.
@@ -49,4 +50,21 @@ pub enum SessionError {
     /// From the chat template.
     #[error(transparent)]
     Chat(#[from] ChatError),
+}
+
+impl SessionError {
+    /// Stable code for people, `E14` and two digits; what comes from elsewhere keeps its own.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SessionError::Plan(fault) => fault.code(),
+            SessionError::Digest { .. } => error_code::OTHER_PLAN,
+            SessionError::NoThreads | SessionError::Threads(_) => error_code::THREADS,
+            SessionError::NoChatTemplate => error_code::NO_TEMPLATE,
+            SessionError::Forked | SessionError::Failed => error_code::SESSION_ENDED,
+            SessionError::Engine(refusal) => refusal.code(),
+            SessionError::Generate(refusal) => refusal.code(),
+            SessionError::Tokenizer(refusal) => refusal.code(),
+            SessionError::Chat(refusal) => refusal.code(),
+        }
+    }
 }

@@ -18,8 +18,9 @@ use self::{
 };
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
+    failure,
     interruption::{self, Work},
-    output::{Outcome, print, print_json},
+    output::{Outcome, print, print_json, say},
     progress_bar::Bar,
 };
 use samp_compiler::{
@@ -261,10 +262,14 @@ impl<'a> Compilation<'a> {
     /// Says what measuring would take, and measures nothing.
     fn forecast_calibration(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
         let warnings: Vec<_> = loaded.warnings().cloned().collect();
-        warnings.iter().for_each(|warning| eprintln!("{warning}"));
+        warnings.iter().for_each(say);
         let forecast = loaded.forecast()?;
         if self.args.json {
-            return print_json(&Report { warnings, calibration: Some(forecast), ..self.report() });
+            return print_json(&Report {
+                warnings: failure::warnings(&warnings),
+                calibration: Some(forecast),
+                ..self.report()
+            });
         }
         print(&render::calibration(&forecast))
     }
@@ -275,7 +280,7 @@ impl<'a> Compilation<'a> {
         let keep: Vec<Phase> = args.print_after.iter().copied().chain(args.stop_after).collect();
         let mut lowered = loaded.lower(args.stop_after.unwrap_or(Phase::Planned), &keep)?;
         let warnings: Vec<_> = loaded.warnings().chain(&lowered.warnings).cloned().collect();
-        warnings.iter().for_each(|warning| eprintln!("{warning}"));
+        warnings.iter().for_each(say);
         if args.strict {
             refuse_warnings(&warnings)?;
         }
@@ -286,6 +291,7 @@ impl<'a> Compilation<'a> {
             let printed = graphs.iter().map(Graph::to_string).chain(trace.iter().map(Explained::to_string));
             print(&printed.collect::<String>())?;
         }
+        let warnings = failure::warnings(&warnings);
         let mut report = Report { graphs, trace, warnings, ..self.report() };
         let made = match loaded.into_planned(lowered) {
             Some(planned) => self.finish(planned, &mut report)?,
@@ -302,9 +308,9 @@ impl<'a> Compilation<'a> {
     /// Decides the formats from measurements, emits and reports.
     fn by_measurement(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
         let args = self.args;
-        let known = loaded.warnings().inspect(|warning| eprintln!("{warning}")).count();
+        let known = loaded.warnings().inspect(|warning| say(warning)).count();
         let planned = loaded.search(&Bar::of_stages(args.quiet))?;
-        planned.warnings[known..].iter().for_each(|warning| eprintln!("{warning}"));
+        planned.warnings[known..].iter().for_each(say);
         planned.check_warnings(&self.request.emission)?;
         let calibrated = planned.calibrated.as_ref().context("expected measurements, found none")?;
         let evidence = calibrated.evidence.clone();
@@ -315,7 +321,7 @@ impl<'a> Compilation<'a> {
             let mut explained = explained.chain(trace.iter().map(Explained::to_string));
             explained.try_for_each(|text| print(&text))?;
         }
-        let warnings = planned.warnings.clone();
+        let warnings = failure::warnings(&planned.warnings);
         let audit = audited(&evidence);
         let held_out = Some(evidence.held_out);
         let mut report = Report { warnings, held_out, decided, trace, ..self.report() };

@@ -7,11 +7,16 @@ mod steps;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use samp_abi::plan::{MANIFEST_FILE, Plan};
 use samp_compiler::{error_code, wrong_path::expect_path};
 use samp_runtime::Wanted;
+use samp_runtime::error_code::PLAN_MANIFEST_MALFORMED;
 
-use crate::output::{Outcome, print, print_json};
+use crate::{
+    failure::Failure,
+    output::{Outcome, print, print_json},
+};
 
 /// Compare two plans by what they decide: model, limits, formats, layouts, steps, kernels, memory
 ///
@@ -47,7 +52,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn manifest(dir: &Path) -> anyhow::Result<Plan> {
     expect_path(dir, Wanted::Plan, error_code::WRONG_PATH)?;
     let path = dir.join(MANIFEST_FILE);
-    let bytes =
-        std::fs::read(&path).map_err(|e| anyhow::anyhow!("{} cannot be read: {e}", path.display()))?;
-    Ok(samp_abi::plan::unseal(&bytes, |b| blake3::hash(b).to_string())?)
+    let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    samp_abi::plan::unseal(&bytes, |b| blake3::hash(b).to_string()).map_err(|why| {
+        Failure::new(PLAN_MANIFEST_MALFORMED, why.to_string()).in_file(path.display().to_string()).into()
+    })
 }

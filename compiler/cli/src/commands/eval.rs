@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
-
 use crate::{
     device_args::DeviceArgs,
+    error_code,
+    failure::Failure,
     logits_file::save_logits,
     output::{Outcome, print, print_json},
     plan_model::PlanModel,
@@ -59,10 +59,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut baseline = args.against.as_ref().map(open).transpose()?;
     if let Some(baseline) = &baseline {
         let (expected, found) = (model.vocab_size(), baseline.vocab_size());
-        ensure!(
-            expected == found,
-            "the baseline has another vocabulary: expected {expected} tokens, found {found}"
-        );
+        if expected != found {
+            let message =
+                format!("the baseline has another vocabulary: expected {expected} tokens, found {found}");
+            return Err(Failure::new(error_code::VOCABULARY, message).into());
+        }
     }
     let baseline = baseline.as_mut().map(|b| b as &mut dyn LanguageModel);
     let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &Bar::of_records())?;

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::Context;
 use samp_abi::plan::Plan;
 use serde::Serialize;
 
 use crate::{
+    error_code,
+    failure::Failure,
     identity::IdentityArgs,
     output::{Outcome, print, print_json},
     report::split_layer,
@@ -38,7 +39,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     args.identity.require(&opened)?;
     let plan = opened.manifest();
     if args.mlir {
-        let text = opened.file("plan.mlir").context("this plan carries no plan.mlir")?;
+        let text = opened.file("plan.mlir").ok_or_else(|| {
+            Failure::new(error_code::NO_GRAPH, "this plan carries no plan.mlir")
+                .hint("compile the model again")
+        })?;
         print(&String::from_utf8_lossy(text))?;
     } else if args.program {
         print(&program(plan))?;

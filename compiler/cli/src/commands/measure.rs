@@ -2,16 +2,14 @@
 
 use std::{ops::Range, path::PathBuf, str::FromStr};
 
-use anyhow::Context;
-
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
     interruption::{self, Work},
-    output::{Outcome, print},
+    output::{Outcome, print, say},
     progress_bar::Bar,
 };
 use samp_compiler::{
-    compile::{MeasureRequest, MeasureTask},
+    compile::{CompileError, MeasureRequest, MeasureTask},
     wrong_path::expect_no_folder,
 };
 
@@ -62,7 +60,7 @@ impl FromStr for Layers {
 /// Measures and writes the profile.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     expect_no_folder(&args.output)?;
-    let data = args.data.request().context("expected --calib FILE")?;
+    let data = args.data.request().ok_or(CompileError::NoData)?;
     let quality = args.measure.quality(data.seed, None)?;
     let mut work = args.output.clone().into_os_string();
     work.push(".partial");
@@ -83,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         work,
         strict: args.strict,
     })?;
-    task.warnings().for_each(|warning| eprintln!("{warning}"));
+    task.warnings().for_each(say);
     task.run(&args.output, &Bar::of_stages(args.quiet))?;
     print(&format!("{}\n", args.output.display()))?;
     Ok(Outcome::Clean)

@@ -1,12 +1,16 @@
-//! The `samp` command line. Results go to stdout, progress and logs to stderr; `--json` makes results machine-readable.
+//! The `samp` command line. Results go to stdout, progress and logs to stderr; with `--json` each command prints exactly
+//! one JSON document on stdout, failures too.
 //!
-//! Exit codes: 0 done, 1 findings (a check was made and something was found), 2 usage or internal error.
+//! Exit codes: 0 done; 1 the answer is no: a finding, a budget, an infeasible demand; 2 wrong use or bad input; 3 the
+//! environment: disk, lock, permission, missing library; 4 a bug.
 
 mod compile;
 mod completions;
 mod diff;
 mod doctor;
+mod ending;
 mod eval;
+mod explain;
 mod export;
 mod inspect;
 mod man;
@@ -21,7 +25,15 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{identity::IdentityError, output::Outcome, version};
+use samp_abi::Cause;
+
+use self::ending::{guarded, passing_over_pipes, usage};
+pub(crate) use self::sign::SignError;
+use crate::{
+    failure::Failure,
+    output::{Outcome, print, print_json, say},
+    version,
+};
 
 /// Compiles Llama checkpoints into mixed-precision plans and runs them.
 #[derive(Parser)]
@@ -45,13 +57,38 @@ enum Command {
     Report(report::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Explain(explain::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let json = std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    match guarded(parse_and_run) {
+        Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(Cause::Refusal.exit_code()),
+        Err(failure) => {
+            say(&failure);
+            // Where stdout cannot be written to, the exit code and stderr are left.
+            let _ = if json { print_json(&failure.document()) } else { Ok(()) };
+            ExitCode::from(failure.cause.exit_code())
+        }
+    }
+}
+
+/// What the command line asks for, done.
+fn parse_and_run() -> Result<Outcome, Failure> {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(shown) if !shown.use_stderr() => return passing_over_pipes(print(&shown.render().to_string())),
+        Err(wrong) => return Err(usage(&wrong)),
+    };
+    passing_over_pipes(run(command))
+}
+
+fn run(command: Command) -> anyhow::Result<Outcome> {
+    match command {
         Command::Compile(args) => compile::run(&args),
         Command::Measure(args) => measure::run(&args),
         Command::Profile(args) => profile::run(&args),
@@ -64,45 +101,8 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command()),
-    };
-    match result {
-        Ok(Outcome::Clean) => ExitCode::SUCCESS,
-        Ok(Outcome::Findings) => ExitCode::from(1),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            explain(&error);
-            // That a plan is not the expected one is an answer.
-            ExitCode::from(if error.is::<IdentityError>() { 1 } else { 2 })
-        }
     }
-}
-
-/// Diagnostics are already whole sentences with their own prefix; other errors print their chain of causes, with
-/// their code if they have one.
-fn explain(error: &anyhow::Error) {
-    use samp_compiler::{compile::CompileError, emit::EmitError};
-    let compile = error.downcast_ref::<CompileError>();
-    let emission = error.downcast_ref::<EmitError>();
-    let import = emission.and_then(|emission| match emission {
-        EmitError::Import(finding) => Some(finding),
-        _ => None,
-    });
-    let finding = error.downcast_ref::<samp_ir::Diagnostic>().or(import);
-    let identity = error.downcast_ref::<IdentityError>().map(IdentityError::code);
-    let signing = error.downcast_ref::<sign::SignError>().map(sign::SignError::code);
-    let code =
-        compile.and_then(CompileError::code).or(emission.map(EmitError::code)).or(identity).or(signing);
-    match (finding.or(compile.and_then(CompileError::finding)), code) {
-        (Some(finding), _) => eprintln!("{finding}"),
-        (None, Some(code)) => eprintln!("error[{code}]: {error:#}"),
-        (None, None) => eprintln!("error: {error:#}"),
-    }
-}
-
-/// A reader such as `head` that has seen enough is no error.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

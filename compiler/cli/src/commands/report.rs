@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::{
+    error_code,
+    failure::Failure,
     identity::IdentityArgs,
     output::{Outcome, print},
     report::{Price, ReportInputs, page},
@@ -12,6 +14,7 @@ use crate::{
 use samp_compiler::{
     certificate::{CERTIFICATE_VERSION, Certificate},
     emit::CERTIFICATE_FILE,
+    whole_file::write_whole,
     wrong_path::expect_writable_file,
 };
 
@@ -37,31 +40,38 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     args.output.as_deref().map(expect_writable_file).transpose()?;
     let opened = samp_runtime::open(&args.plan)?;
     args.identity.require(&opened)?;
-    let certificate = opened.file(CERTIFICATE_FILE).with_context(|| {
-        format!("{}: this plan carries no {CERTIFICATE_FILE}; compile it again", args.plan.display())
+    let certificate = opened.file(CERTIFICATE_FILE).ok_or_else(|| {
+        let message = format!("{}: this plan carries no {CERTIFICATE_FILE}", args.plan.display());
+        Failure::new(error_code::CERTIFICATE, message).hint("compile it again")
     })?;
     let certificate = certificate_of(certificate)?;
     let inputs =
         ReportInputs { plan: opened.manifest(), certificate: &certificate, prices: &args.price_per_hour };
     let html = page(&inputs)?;
     match &args.output {
-        Some(file) => std::fs::write(file, html).with_context(|| format!("writing {}", file.display()))?,
+        Some(file) => {
+            write_whole(file, html.as_bytes()).with_context(|| format!("writing {}", file.display()))?
+        }
         None => print(&html)?,
     }
     Ok(Outcome::Clean)
 }
 
 /// Reads a certificate; its version is told first, so that a later one is refused for that reason.
-fn certificate_of(bytes: &[u8]) -> anyhow::Result<Certificate> {
+fn certificate_of(bytes: &[u8]) -> Result<Certificate, Failure> {
     #[derive(serde::Deserialize)]
     struct Head {
         schema: samp_abi::plan::Version,
     }
-    let head: Head = serde_json::from_slice(bytes).context(CERTIFICATE_FILE)?;
+    let malformed = |why: serde_json::Error| {
+        Failure::new(error_code::CERTIFICATE, why.to_string()).in_file(CERTIFICATE_FILE)
+    };
+    let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
     let (expected, found) = (CERTIFICATE_VERSION, head.schema);
-    anyhow::ensure!(
-        found.major == expected.major,
-        "{CERTIFICATE_FILE} has schema version {found}, expected {expected} or a compatible one; compile the plan again"
-    );
-    serde_json::from_slice(bytes).context(CERTIFICATE_FILE)
+    if found.major != expected.major {
+        let message =
+            format!("{CERTIFICATE_FILE} has schema version {found}, expected {expected} or a compatible one");
+        return Err(Failure::new(error_code::CERTIFICATE, message).hint("compile the plan again"));
+    }
+    serde_json::from_slice(bytes).map_err(malformed)
 }

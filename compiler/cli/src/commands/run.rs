@@ -8,7 +8,6 @@ mod stream;
 
 use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf};
 
-use anyhow::{Context, bail};
 use samp_runtime::{
     AddSpecial, CachedSequence, ChatTemplate, Completion, Engine, Finish, GenerationConfig, Message,
     OpenPlan, Request, Tokenizer, generate, generate_in, set_threads,
@@ -22,8 +21,10 @@ use self::{
 };
 use crate::{
     device_args::DeviceArgs,
+    error_code,
+    failure::Failure,
     identity::IdentityArgs,
-    output::{Outcome, print, print_json},
+    output::{Outcome, print, print_json, say},
 };
 
 /// Tokens that an answer has at most where neither the command nor the model says.
@@ -77,7 +78,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         set_threads(threads)?;
     }
     if args.json && args.input.is_conversation() {
-        bail!("--json prints one document, and a conversation has no end; give the message: --chat TEXT");
+        let message = "--json prints one document, and a conversation has no end";
+        return Err(Failure::new(error_code::USAGE, message).hint("give the message: --chat TEXT").into());
     }
     let plan = samp_runtime::open(&args.plan)?;
     args.identity.require(&plan)?;
@@ -123,7 +125,7 @@ fn once(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer, prompt: Vec<u32>) ->
         print("\n")?;
     }
     if let Some(speed) = speed {
-        eprintln!("{prompt_tokens} prompt tokens, {speed}");
+        say(format_args!("{prompt_tokens} prompt tokens, {speed}"));
     }
     note_full_context(&engine, generated.finish);
     Ok(Outcome::Clean)
@@ -158,8 +160,9 @@ fn converse(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer) -> anyhow::Resul
 }
 
 fn chat_template(plan: &OpenPlan) -> anyhow::Result<ChatTemplate> {
-    ChatTemplate::from_plan(plan)?
-        .context("this model has no chat template; give its prompt with -p instead of --chat")
+    let missing = || Failure::new(samp_runtime::error_code::NO_TEMPLATE, "this model has no chat template");
+    let found = ChatTemplate::from_plan(plan)?;
+    Ok(found.ok_or_else(|| missing().hint("give its prompt with -p instead of --chat"))?)
 }
 
 /// What the flags say of a request, the prompt aside.
@@ -178,8 +181,8 @@ fn request(args: &Args, config: &GenerationConfig, max_tokens: usize) -> anyhow:
 fn note_full_context(engine: &Engine, finish: Finish) {
     if finish == Finish::ContextFull {
         let limit = engine.limits().max_context;
-        eprintln!(
+        say(format_args!(
             "the plan's context of {limit} positions is full; compile the model with a larger --max-model-len for more"
-        );
+        ));
     }
 }

@@ -15,7 +15,11 @@ use samp_runtime::OpenPlan;
 use serde::Serialize;
 
 pub use self::key::SignError;
-use crate::output::{Outcome, print, print_json};
+use crate::{
+    error_code,
+    failure::Failure,
+    output::{Outcome, print, print_json},
+};
 
 /// Sign a plan, or make the key to sign with
 ///
@@ -59,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Clean);
     }
     let (Some(plan), Some(key)) = (&args.plan, &args.key) else {
-        anyhow::bail!("expected PLAN and --key, or --generate-key");
+        return Err(Failure::new(error_code::USAGE, "expected PLAN and --key, or --generate-key").into());
     };
     let signature = plan.join(SIGNATURE_FILE);
     let opened = samp_runtime::open(plan)?;

@@ -8,13 +8,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use samp_runtime::{Engine, EngineError, EngineOptions, OpenPlan};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
-use self::{beside::Beside, finding::Finding};
+use self::{
+    beside::Beside,
+    finding::{Entry, Finding},
+};
 use crate::{
+    error_code,
     identity::IdentityArgs,
-    output::{Outcome, print, print_json},
+    output::{Outcome, print, print_json, say},
 };
 use samp_compiler::{compile::device_on_cpu, import::check_text};
 
@@ -48,11 +52,12 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+/// What `--json` prints.
+#[derive(Serialize, JsonSchema)]
+pub struct Report<'a> {
     plan: &'a PathBuf,
     valid: bool,
-    findings: Vec<Value>,
+    findings: Vec<Entry>,
     /// What lies in the folder without being named by the manifest; nothing reads it.
     unnamed: Vec<String>,
 }
@@ -68,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             [identity, findings_of_sound(plan, args.no_probe)?].into_iter().flatten().collect()
         }
         Err(wrong_path) if wrong_path.is_wrong_path() => return Err(wrong_path.into()),
-        Err(first) => findings_of_unsound(&args.plan, first)?,
+        Err(first) => findings_of_unsound(&args.plan, first),
     };
     if let (Some(data), Some(model), true) = (&args.data, &args.against, found.is_empty()) {
         found.extend(certificate::check(&args.plan, data, model)?);
@@ -76,11 +81,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.strict {
         found.extend(beside.findings());
     } else if let Some(problem) = beside.warning() {
-        eprintln!("warning: {}: {problem}", args.plan.display());
+        say(format_args!("warning: {}: {problem}", args.plan.display()));
     }
     let valid = found.is_empty();
     let verdict = if valid { "valid".into() } else { format!("{} findings", found.len()) };
-    let (mut lines, findings): (Vec<String>, Vec<Value>) =
+    let (mut lines, findings): (Vec<String>, Vec<Entry>) =
         found.into_iter().map(|f| (f.line, f.json)).unzip();
     if args.json {
         print_json(&Report { plan: &args.plan, valid, findings, unnamed: beside.entries })?;
@@ -95,16 +100,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// All faults of a plan that does not open; `first` is the one that opening it met.
-fn findings_of_unsound(dir: &Path, first: samp_runtime::PlanError) -> anyhow::Result<Vec<Finding>> {
+fn findings_of_unsound(dir: &Path, first: samp_runtime::PlanError) -> Vec<Finding> {
     let mut faults = samp_runtime::validate(dir);
     if faults.is_empty() {
         faults.push(first);
     }
-    let finding = |fault: &samp_runtime::PlanError| {
-        let json = serde_json::to_value(fault).context("findings are plain data")?;
-        Ok(Finding { line: fault.to_string(), json })
-    };
-    faults.iter().map(finding).collect()
+    faults.iter().map(Finding::from).collect()
 }
 
 /// What can be wrong with a plan that opens: its tokenizer, its chat template, its logits.
@@ -112,10 +113,10 @@ fn findings_of_sound(plan: OpenPlan, no_probe: bool) -> anyhow::Result<Vec<Findi
     let mut findings = vec![];
     if let Err(refusal) = check_text(&|name| plan.file(name), plan.manifest().model.vocab_size) {
         let file = refusal.location.file.clone().unwrap_or_default();
-        findings.push(Finding::new("text", &file, refusal.message));
+        findings.push(Finding::new(error_code::TEXT, &file, refusal.message));
     }
     if !no_probe && let Some(mismatch) = probe(plan)? {
-        findings.push(Finding::new("golden_probe", "golden.json", mismatch));
+        findings.push(Finding::new(error_code::GOLDEN_PROBE, "golden.json", mismatch));
     }
     Ok(findings)
 }

@@ -90,6 +90,18 @@ fn every_error_code_has_a_title_an_explanation_and_a_remedy_in_sentences() {
     }
 }
 
+/// `docs/errors.md` is what the tables say. `SAMP_UPDATE_SCHEMAS=1` writes it anew.
+#[test]
+fn the_page_of_errors_says_what_the_tables_say() {
+    let path = root().join("docs/errors.md");
+    let page = samp_cli::errors_page();
+    if std::env::var_os("SAMP_UPDATE_SCHEMAS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let published = fs::read_to_string(&path).unwrap_or_default();
+    assert!(published == page, "run this test with SAMP_UPDATE_SCHEMAS=1 and review docs/errors.md");
+}
+
 #[test]
 fn a_code_that_is_spelled_out_is_found_but_not_in_comments_or_tests() {
     let text = "fn f() { g(\"E0999\") }\n// \"E0998\"\nlet x = (\"E09\", \"EXYZW\");\n#[cfg(test)]\nmod t { \"E0997\" }";

@@ -58,7 +58,7 @@ fn a_full_disk_leaves_no_plan_and_says_what_is_needed() {
             return;
         };
         let (listed, message) = (text(&out.stdout), text(&out.stderr));
-        assert_eq!(out.status.code(), Some(2), "{listed}{message}");
+        assert_eq!(out.status.code(), Some(3), "{listed}{message}");
         assert!(!listed.lines().any(|name| name == "plan"), "{listed}");
         assert!(message.contains("space") || message.contains("free"), "{message}");
     }

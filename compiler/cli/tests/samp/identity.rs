@@ -51,8 +51,11 @@ fn the_digest_is_printed_and_checked() {
     let (shown, _) = fails(1, on(&plan, &["validate", "--json", "--no-probe", "--digest", &other]));
     let report: Value = serde_json::from_str(&shown).unwrap();
     let finding = &report["findings"][0];
-    assert_eq!((finding["code"].as_str(), finding["file"].as_str()), (Some("digest"), Some("plan.json")));
-    let problem = finding["problem"].as_str().unwrap();
+    assert_eq!(
+        (finding["code"].as_str(), finding["location"]["file"].as_str()),
+        (Some("E1402"), Some("plan.json"))
+    );
+    let problem = finding["message"].as_str().unwrap();
     assert!(problem.contains(&digest) && problem.contains(&other), "{problem}");
     let (_, message) = fails(2, on(&plan, &["run", "-p", "The", "--digest", &digest[..12]]));
     assert!(message.contains("expected 64 hex digits") && message.contains("found 12"), "{message}");

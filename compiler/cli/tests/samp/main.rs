@@ -5,6 +5,7 @@ mod checkpoints;
 mod code;
 mod commands;
 mod conditions;
+mod endings;
 mod error_codes;
 mod examples;
 mod export;

@@ -78,8 +78,9 @@ fn validate_lists_them_and_only_strictness_minds() {
     let (shown, _) = fails(1, on(&plan, &["validate", "--strict", "--json"]));
     let report: Value = serde_json::from_str(&shown).unwrap();
     let found = report["findings"].as_array().unwrap();
-    assert!(found.iter().all(|finding| finding["code"] == "file_unnamed"), "{shown}");
-    let files: Vec<&str> = found.iter().map(|finding| finding["file"].as_str().unwrap()).collect();
+    assert!(found.iter().all(|finding| finding["code"] == "E1214"), "{shown}");
+    let files: Vec<&str> =
+        found.iter().map(|finding| finding["location"]["file"].as_str().unwrap()).collect();
     assert_eq!(files, names);
 }
 

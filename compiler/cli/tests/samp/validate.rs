@@ -50,8 +50,9 @@ fn text_that_cannot_be_served_is_a_finding() {
         rewrite(&plan, name, change);
         samp_runtime::open(&plan).unwrap();
         let found = findings(&plan);
-        assert_eq!((&found[0]["code"], &found[0]["file"]), (&json!("text"), &json!(name)), "{found}");
-        assert!(found[0]["problem"].as_str().unwrap().starts_with(expected), "{found}");
+        let place = (&found[0]["code"], &found[0]["location"]["file"]);
+        assert_eq!(place, (&json!("E1210"), &json!(name)), "{found}");
+        assert!(found[0]["message"].as_str().unwrap().starts_with(expected), "{found}");
     }
 }
 
@@ -61,7 +62,7 @@ fn other_logits_than_the_probe_s_are_a_finding() {
     let plan = harness.compile("plan", &["--recipe", "uniform:f16"]);
     rewrite(&plan, GOLDEN_FILE, |golden| golden["rows"][0]["logits"][0][1] = json!(1e3));
     let found = findings(&plan);
-    assert_eq!((&found[0]["code"], found.as_array().unwrap().len()), (&json!("golden_probe"), 1), "{found}");
+    assert_eq!((&found[0]["code"], found.as_array().unwrap().len()), (&json!("E1211"), 1), "{found}");
     ok(samp(["validate".as_ref(), "--no-probe".as_ref(), plan.as_os_str()]));
 }
 
@@ -89,7 +90,7 @@ fn a_probe_that_finds_no_memory_is_no_finding() {
         command.args(["-c", &script]);
         command
     };
-    let (shown, message) = fails(2, validating(""));
+    let (shown, message) = fails(3, validating(""));
     assert!(shown.is_empty() && message.contains("--no-probe"), "{shown}{message}");
     ok(validating("--no-probe"));
 }

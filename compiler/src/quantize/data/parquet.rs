@@ -20,7 +20,7 @@ use crate::{
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
     let file = path.display().to_string();
     let opened = File::open(path).map_err(|e| {
-        Diagnostic::bad_input(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"))
+        Diagnostic::of_io(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"), &e)
             .in_file(&file)
     })?;
     let rows = catch_library_panic("parquet", || rows(opened)).map_err(|found| {

@@ -12,6 +12,7 @@ use samp_kernels::cuda::{HEADERS, Source};
 use crate::{
     Arch, Cache, Cubin, Report,
     api::Api,
+    error_code,
     find::{Candidate, Surroundings, VARIABLE},
     options::{VERSION, key, options},
 };
@@ -65,6 +66,18 @@ pub enum NvrtcError {
         /// What the file system answered.
         source: io::Error,
     },
+}
+
+impl NvrtcError {
+    /// Stable code for people, `E051` and a digit.
+    pub fn code(&self) -> &'static str {
+        match self {
+            NvrtcError::Absent { .. } => error_code::NO_NVRTC,
+            NvrtcError::Unusable { .. } => error_code::UNUSABLE_NVRTC,
+            NvrtcError::Compile { .. } | NvrtcError::Text { .. } => error_code::KERNEL_REFUSED,
+            NvrtcError::Cache { .. } => error_code::CODE_CACHE,
+        }
+    }
 }
 
 fn list(folders: &[PathBuf]) -> String {

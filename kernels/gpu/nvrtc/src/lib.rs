@@ -14,6 +14,7 @@ mod arch;
 mod cache;
 mod compile;
 mod cubin;
+pub mod error_code;
 mod find;
 mod options;
 mod report;

@@ -3,11 +3,10 @@
 use std::{fmt, path::Path};
 
 use samp_abi::{Format, TargetName};
-use samp_ir::Diagnostic;
 use samp_passes::{Changed, KernelCandidate, Reason};
 use serde::Serialize;
 
-use crate::table::Table;
+use crate::{failure::Finding, table::Table};
 use samp_compiler::{
     certificate::{HeldOut, PassEffect, QualityEvidence, ShadowPrice, StratumQuality},
     compile::Calibrated,
@@ -31,7 +30,7 @@ pub struct Report<'a> {
     /// What a calibrated compile would take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationForecast>,
-    pub warnings: Vec<Diagnostic>,
+    pub warnings: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensors_resumed: Option<usize>,
     /// What the audit of a calibrated plan found.

@@ -5,9 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
-use samp_compiler::{error_code, wrong_path::expect_path};
+use anyhow::Context;
+use samp_compiler::{error_code::UNREADABLE_DATA, wrong_path::expect_path};
 use samp_runtime::Wanted;
+
+use crate::{error_code, failure::Failure, output::say};
 
 /// What is to be continued or answered
 #[derive(clap::Args)]
@@ -50,7 +52,8 @@ impl InputArgs {
             (None, Some(text)) => Ok(Input::Text(text.clone())),
             (None, None) => Ok(Input::Text(self.read_text()?)),
             (Some(Some(_)), _) if self.prompt_file.is_some() => {
-                bail!("--chat has a message and --prompt-file another; give one, or --chat without TEXT")
+                let message = "--chat has a message and --prompt-file another";
+                Err(Failure::new(error_code::USAGE, message).hint("give one, or --chat without TEXT").into())
             }
             (Some(Some(message)), _) => Ok(Input::Message(message.clone())),
             (Some(None), _) if self.is_conversation() => Ok(Input::Conversation),
@@ -62,22 +65,19 @@ impl InputArgs {
     fn read_text(&self) -> anyhow::Result<String> {
         match self.prompt_file.as_deref().filter(|path| *path != Path::new("-")) {
             Some(path) => {
-                expect_path(path, Wanted::File("a file of text", &[".txt"]), error_code::UNREADABLE_DATA)?;
+                expect_path(path, Wanted::File("a file of text", &[".txt"]), UNREADABLE_DATA)?;
                 let bytes = std::fs::read(path)
                     .with_context(|| format!("{}: the prompt file cannot be read", path.display()))?;
-                String::from_utf8(bytes)
-                    .with_context(|| format!("{}: the prompt file is not UTF-8 text", path.display()))
+                let not_text = || Failure::new(error_code::PROMPT, "the prompt file is not UTF-8 text");
+                Ok(String::from_utf8(bytes).map_err(|_| not_text().in_file(path.display().to_string()))?)
             }
             None => {
                 if std::io::stdin().is_terminal() {
-                    eprintln!(
-                        "reading the prompt from stdin; end it with Ctrl-D, or give it with -p or --chat"
-                    );
+                    say("reading the prompt from stdin; end it with Ctrl-D, or give it with -p or --chat");
                 }
                 let mut text = String::new();
-                std::io::stdin()
-                    .read_to_string(&mut text)
-                    .context("the prompt on stdin is not UTF-8 text")?;
+                let read = std::io::stdin().read_to_string(&mut text);
+                read.map_err(|e| Failure::new(error_code::PROMPT, format!("the prompt on stdin: {e}")))?;
                 Ok(text)
             }
         }

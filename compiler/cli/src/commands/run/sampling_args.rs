@@ -2,6 +2,8 @@
 
 use samp_runtime::{GenerationConfig, GenerationSettings, Sampler, Sampling, SamplingError};
 
+use crate::output::say;
+
 /// How tokens are chosen. What is not given is as the model's generation_config.json says, or as transformers has it
 #[derive(clap::Args)]
 pub struct SamplingArgs {
@@ -29,7 +31,7 @@ impl SamplingArgs {
     /// How tokens are chosen, said on stderr with where each value comes from; what the model's settings say in vain as well.
     pub fn choose(&self, config: &GenerationConfig) -> Result<Sampling, SamplingError> {
         for clause in &config.passed_over {
-            eprintln!("warning: generation_config.json: {clause}; passed over");
+            say(format_args!("warning: generation_config.json: {clause}; passed over"));
         }
         let given = GenerationSettings {
             temperature: self.temperature,
@@ -43,7 +45,7 @@ impl SamplingArgs {
         Sampler::new(chosen.sampling)?;
         let seed =
             if chosen.sampling.temperature > 0.0 { format!("; seed {}", self.seed) } else { String::new() };
-        eprintln!("sampling: {chosen}{seed}");
+        say(format_args!("sampling: {chosen}{seed}"));
         Ok(chosen.sampling)
     }
 }

@@ -72,8 +72,8 @@ impl SignError {
         match self {
             SignError::Signed(_) => error_code::SIGNED,
             SignError::KeyExists(_) => error_code::KEY_EXISTS,
-            SignError::Io { .. } | SignError::Generate(_) => error_code::KEY_FILE,
-            SignError::Malformed { .. } => error_code::NO_KEY,
+            SignError::Io { .. } | SignError::Generate(_) => samp_runtime::error_code::KEY_FILE,
+            SignError::Malformed { .. } => samp_runtime::error_code::NO_KEY,
             SignError::WrongPassword(_) | SignError::NoPassword { .. } => error_code::KEY_PASSWORD,
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use samp_runtime::{OpenPlan, named_files, unnamed_entries};
 
 use super::finding::Finding;
+use crate::error_code;
 
 /// What is said of an entry that the manifest does not name.
 const UNNAMED: &str = "the manifest does not name it, and nothing reads it";
@@ -28,8 +29,10 @@ impl Beside {
 
     /// All of it as findings, for those who want nothing else in the folder.
     pub fn findings(&self) -> Vec<Finding> {
-        let unnamed = self.entries.iter().map(|path| Finding::new("file_unnamed", path, UNNAMED.into()));
-        let unlisted = self.unlisted.iter().map(|error| Finding::new("file_unnamed", ".", unlisted(error)));
+        let unnamed =
+            self.entries.iter().map(|path| Finding::new(error_code::FILE_UNNAMED, path, UNNAMED.into()));
+        let unlisted =
+            self.unlisted.iter().map(|error| Finding::new(error_code::FILE_UNNAMED, ".", unlisted(error)));
         unnamed.chain(unlisted).collect()
     }
 

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use samp_abi::plan::{MANIFEST_FILE, Plan};
 use samp_runtime::Silent;
 
 use super::finding::Finding;
-use crate::{device_args::DeviceArgs, plan_model::PlanModel};
+use crate::{device_args::DeviceArgs, error_code, failure::Failure, plan_model::PlanModel};
 use samp_compiler::{
     certificate::{Certificate, HeldOut, QualityEvidence, StratumQuality},
     compile::device_on_cpu,
@@ -21,11 +20,16 @@ use samp_compiler::{
 /// is found, too: an unfit file confirms nothing. Strata that the certificate does not know are not judged.
 pub fn check(dir: &Path, data: &Path, model: &Path) -> anyhow::Result<Vec<Finding>> {
     let plan = samp_runtime::open(dir)?;
-    let bytes = plan.file(CERTIFICATE_FILE).with_context(|| format!("the plan has no {CERTIFICATE_FILE}"))?;
-    let certificate: Certificate = serde_json::from_slice(bytes)
-        .with_context(|| format!("{CERTIFICATE_FILE}: expected a certificate of this version of samp"))?;
+    let refuse = |message: String| Failure::new(error_code::CERTIFICATE, message).hint("compile it again");
+    let bytes =
+        plan.file(CERTIFICATE_FILE).ok_or_else(|| refuse(format!("the plan has no {CERTIFICATE_FILE}")))?;
+    let certificate: Certificate = serde_json::from_slice(bytes).map_err(|why| {
+        refuse(format!("{CERTIFICATE_FILE}: expected a certificate of this version of samp, found: {why}"))
+    })?;
     let Some(quality) = &certificate.quality else {
-        bail!("{}: its formats follow a recipe, so its certificate promises no quality", dir.display());
+        let message =
+            format!("{}: its formats follow a recipe, so its certificate promises no quality", dir.display());
+        return Err(Failure::new(error_code::NO_PROMISE, message).into());
     };
     let mut findings = formats(plan.manifest(), &certificate);
     findings.extend(other_model(quality, model)?);
@@ -52,7 +56,7 @@ fn other_model(quality: &QualityEvidence, model: &Path) -> anyhow::Result<Option
         let expected = &quality.profile.model;
         let model = model.display();
         let problem = format!("{model}: expected the checkpoint with BLAKE3 {expected}, found {found}");
-        Finding::new("certificate_model", CERTIFICATE_FILE, problem)
+        Finding::new(error_code::CERTIFICATE_MODEL, CERTIFICATE_FILE, problem)
     }))
 }
 
@@ -63,7 +67,7 @@ fn formats(plan: &Plan, certificate: &Certificate) -> Vec<Finding> {
     let finding = |tensor: &samp_abi::plan::Tensor| {
         let expected = assigned(&tensor.name).map_or("no such tensor".into(), |format| format.to_string());
         let problem = format!("{}: expected {expected}, found {}", tensor.name, tensor.format);
-        Finding::new("certificate_format", CERTIFICATE_FILE, problem)
+        Finding::new(error_code::CERTIFICATE_FORMAT, CERTIFICATE_FILE, problem)
     };
     wrong.map(finding).collect()
 }
@@ -123,7 +127,7 @@ fn contradiction(stratum: &str, what: &str, unit: &str, [most, mean, least]: [St
     let problem = format!(
         "{stratum}: expected {what} of at most {most} {unit}, found {mean} ({least} or more, one-sided 95 %)"
     );
-    Finding::new("certificate_quality", CERTIFICATE_FILE, problem)
+    Finding::new(error_code::CERTIFICATE_QUALITY, CERTIFICATE_FILE, problem)
 }
 
 /// That the data does not tell whether the certificate is right.
@@ -131,7 +135,7 @@ fn unchecked(stratum: &str, found: &str) -> Finding {
     let problem = format!(
         "{stratum}: not checked: expected two or more texts of this stratum in --data, found {found}"
     );
-    Finding::new("certificate_unchecked", CERTIFICATE_FILE, problem)
+    Finding::new(error_code::CERTIFICATE_UNCHECKED, CERTIFICATE_FILE, problem)
 }
 
 #[cfg(test)]
@@ -174,7 +178,7 @@ mod tests {
     /// What is said of `code`, as codes and lines.
     fn said(certified: &StratumQuality, found: Option<&Scores>) -> Vec<(String, String)> {
         let findings = stratum("code", certified, found).into_iter();
-        findings.map(|f| (f.json["code"].as_str().unwrap().into(), f.line)).collect()
+        findings.map(|f| (f.json.code().to_owned(), f.line)).collect()
     }
 
     #[test]
@@ -208,7 +212,7 @@ mod tests {
         let bound = certified(Some(0.0011));
         for (found, why) in [(None, "found no text"), (Some(scores(0.5, 2.0, None)), "found one text")] {
             let findings = said(&bound, found.as_ref());
-            assert_eq!((findings.len(), findings[0].0.as_str()), (1, "certificate_unchecked"));
+            assert_eq!((findings.len(), findings[0].0.as_str()), (1, error_code::CERTIFICATE_UNCHECKED));
             assert!(
                 findings[0].1.contains("code: not checked") && findings[0].1.contains(why),
                 "{findings:?}"

@@ -7,6 +7,8 @@ pub mod nvidia;
 
 use samp_kernels::cuda::{Grid, Source};
 
+use crate::error_code;
+
 /// Why a GPU did not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
@@ -62,6 +64,18 @@ pub enum DriverError {
         /// What the driver answered.
         reason: String,
     },
+}
+
+impl DriverError {
+    /// Stable code for people, `E14` and two digits.
+    pub fn code(&self) -> &'static str {
+        match self {
+            DriverError::Absent { .. } => error_code::NO_GPU,
+            DriverError::Memory { .. } | DriverError::Room { .. } => error_code::GPU_MEMORY,
+            DriverError::Kernel { .. } => error_code::GPU_KERNEL,
+            DriverError::Failed { .. } => error_code::GPU_FAILED,
+        }
+    }
 }
 
 /// An argument of a launch. A kernel touches only memory that is among its arguments.
