@@ -30,7 +30,7 @@ const LAYERS: &[Layer] = &[
         "samp-gpu-bench",
         &["samp-abi", "samp-kernels", "samp-kernel-cases", "samp-nvrtc", "samp-runtime", "samp-emulator"],
     ),
-    on(5, "samp-c", &["samp-runtime"]),
+    on(5, "samp-c", &["samp-abi", "samp-runtime"]),
     on(5, "samp-python", &["samp-runtime"]),
     on(
         5,

@@ -19,6 +19,10 @@ enum samp_status
      */
     SAMP_STATUS_OK = 0,
     /*
+     * The answer is no: the plan is not the one whose digest was given.
+     */
+    SAMP_STATUS_REFUSED = 1,
+    /*
      * A wrong argument, a plan that is not one, a prompt that does not fit.
      */
     SAMP_STATUS_BAD_INPUT = 2,

@@ -1,5 +1,6 @@
 //! How a call ended.
 
+use samp_abi::Cause;
 use samp_runtime::SessionError;
 
 /**
@@ -12,6 +13,10 @@ pub enum samp_status {
      * All is done.
      */
     Ok = 0,
+    /**
+     * The answer is no: the plan is not the one whose digest was given.
+     */
+    Refused = 1,
     /**
      * A wrong argument, a plan that is not one, a prompt that does not fit.
      */
@@ -42,11 +47,12 @@ impl Failure {
 
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Failure {
-        let status = match &error {
-            SessionError::Failed => samp_status::Bug,
-            SessionError::Threads(_) => samp_status::Environment,
-            _ => samp_status::BadInput,
+        let status = match error.cause() {
+            Cause::Refusal => samp_status::Refused,
+            Cause::Input => samp_status::BadInput,
+            Cause::Environment => samp_status::Environment,
+            Cause::Bug => samp_status::Bug,
         };
-        Failure { status, code: "", message: error.to_string() }
+        Failure { status, code: error.code(), message: error.to_string() }
     }
 }

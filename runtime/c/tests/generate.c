@@ -91,7 +91,8 @@ static void misuse(const char *plan, samp_session *session)
     options = (samp_options){.size = 0};
     refused(samp_open(plan, &options, &none), "options.size");
     options = (samp_options){.size = sizeof options, .digest = "0000"};
-    refused(samp_open(plan, &options, &none), "digest");
+    EXPECT(samp_open(plan, &options, &none) == SAMP_STATUS_REFUSED);
+    EXPECT(strcmp(samp_last_error_code(), "E1402") == 0 && strstr(samp_last_error(), "0000") != NULL);
     EXPECT(none == NULL);
     refused(samp_generate(NULL, "a", NULL, collect, &answer, NULL), "`session` is NULL");
     refused(samp_generate(session, NULL, NULL, collect, &answer, NULL), "`prompt` is NULL");
@@ -99,6 +100,7 @@ static void misuse(const char *plan, samp_session *session)
     refused(samp_generate(session, "a", NULL, NULL, NULL, NULL), "`on_token` is NULL");
     samp_sampling cold = {.size = sizeof cold, .temperature = -1};
     refused(samp_generate(session, "a", &cold, collect, &answer, NULL), "temperature");
+    EXPECT(samp_last_error_code()[0] == 'E');
     refused(samp_chat(session, "{", NULL, collect, &answer, NULL), "JSON");
     EXPECT(answer.calls == 0);
     samp_free(NULL);

@@ -12,7 +12,7 @@ create_exception!(
 
 /// The exception of an error, with its code.
 pub(crate) fn raised(py: Python<'_>, error: &SessionError) -> PyErr {
-    exception(py, error.to_string(), None)
+    exception(py, error.to_string(), Some(error.code()))
 }
 
 /// An exception with a code, or with none.

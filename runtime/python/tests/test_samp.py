@@ -87,11 +87,12 @@ def test_what_is_wrong_is_an_exception_that_says_so(model):
     with pytest.raises(samp.SampError, match="/no/such/plan") as missing:
         samp.load("/no/such/plan")
     assert isinstance(missing.value, RuntimeError)
-    assert missing.value.code is None or missing.value.code.startswith("E")
+    assert missing.value.code.startswith("E13")
     with pytest.raises(samp.SampError, match="abacus"):
         samp.load(PLAN, device="abacus")
-    with pytest.raises(samp.SampError, match=model.digest):
+    with pytest.raises(samp.SampError, match=model.digest) as other:
         samp.load(PLAN, digest="0" * 64)
+    assert other.value.code == "E1402"
     with pytest.raises(samp.SampError, match="temperature"):
         model.generate(PROMPT, temperature=-1.0)
     with pytest.raises(samp.SampError, match="vocabulary"):

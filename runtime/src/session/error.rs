@@ -1,5 +1,7 @@
 //! Why a session could not be opened, or could not do what it was asked.
 
+use samp_abi::Cause;
+
 use crate::{
     chat::ChatError, error::EngineError, error_code, generate::GenerateError, plan::PlanError,
     tokenizer::TokenizerError,
@@ -65,6 +67,15 @@ impl SessionError {
             SessionError::Generate(refusal) => refusal.code(),
             SessionError::Tokenizer(refusal) => refusal.code(),
             SessionError::Chat(refusal) => refusal.code(),
+        }
+    }
+
+    /// Who has to act: what the table of codes says of this one, and after a defect samp's makers.
+    pub fn cause(&self) -> Cause {
+        let entry = error_code::TABLE.iter().find(|entry| entry.code == self.code());
+        match (self, entry) {
+            (SessionError::Failed, _) | (_, None) => Cause::Bug,
+            (_, Some(entry)) => entry.cause,
         }
     }
 }

@@ -134,6 +134,7 @@ fn what_a_session_cannot_do_it_refuses() {
     assert!(matches!(none, SessionError::NoThreads), "{none}");
     let other = refused(SessionOptions { digest: Some("0".repeat(64)), ..SessionOptions::default() });
     assert!(other.to_string().contains(&plan.manifest().digest), "{other}");
+    assert_eq!((other.code(), other.cause()), ("E1402", samp_abi::Cause::Refusal));
     let digest = Some(format!("blake3:{}", plan.manifest().digest));
     let session = open(&plan, SessionOptions { digest, ..SessionOptions::default() });
     let chat = session.encode(Prompt::Chat(&[])).unwrap_err();
