@@ -95,9 +95,9 @@ impl Renamed {
     /// One finding for all of them.
     pub(super) fn finding(&self, parameters: usize) -> Diagnostic {
         let Renamed { prefix, names } = self;
-        let origin = ORIGINS
-            .iter()
-            .find(|origin| prefix.starts_with(origin.prefix) && (origin.prefix != "" || prefix == ""));
+        let origin = ORIGINS.iter().find(|origin| {
+            prefix.starts_with(origin.prefix) && (!origin.prefix.is_empty() || prefix.is_empty())
+        });
         let (why, remedy) = origin.map_or(
             (
                 "where this prefix comes from, samp does not know",
