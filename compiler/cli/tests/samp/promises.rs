@@ -43,7 +43,7 @@ fn one_record_promises_nothing() {
     let (one, rest) = audit_and_rest(&harness, 1);
     let args = ["--formats", "nf4", "--audit", one.to_str().unwrap()];
     let promising = routing(&harness, "plan", &rest, &[&args[..], &["--max-loss", "0.3%"]].concat());
-    let (_, refused) = fails(REFUSED, promising);
+    let (_, refused) = fails(1, promising);
     assert!(refused.contains("error[E1107]: --max-loss 0.3 % cannot be shown to hold"), "{refused}");
     assert!(refused.contains("expected 2 or more held-out records of each stratum, found 1 of `prose`"));
     assert!(refused.contains("55 standard errors") && !refused.contains("measured "), "{refused}");
@@ -69,7 +69,7 @@ fn two_records_promise_little_and_the_refusal_says_how_many_would_do() {
     let harness = Harness::new();
     let (two, rest) = audit_and_rest(&harness, 2);
     let args = ["--formats", "int8", "--audit", two.to_str().unwrap(), "--max-loss", "0.05%"];
-    let (_, refused) = fails(REFUSED, routing(&harness, "plan", &rest, &args));
+    let (_, refused) = fails(1, routing(&harness, "plan", &rest, &args));
     assert!(refused.contains("error[E1107]") && refused.contains("it would take about "), "{refused}");
     assert!(refused.contains("2 records"), "{refused}");
     assert!(!harness.path("plan").exists());
@@ -81,7 +81,7 @@ fn records_that_were_calibrated_on_promise_nothing() {
     let few = records(&harness, "few.jsonl", |index, line| is_prose(line) && index % 2 == 0);
     let args = ["--formats", "int8", "--audit", few.to_str().unwrap()];
     let promising = routing(&harness, "plan", &few, &[&args[..], &["--max-loss", "50%"]].concat());
-    let (_, refused) = fails(REFUSED, promising);
+    let (_, refused) = fails(2, promising);
     assert!(refused.contains("error[E1014]: --max-loss 50 % cannot be shown to hold"), "{refused}");
     assert!(!harness.path("plan").exists() && !harness.path("plan.calibration.partial").exists());
     let out = output(routing(&harness, "plan", &few, &args));
@@ -100,17 +100,17 @@ fn records_that_were_calibrated_on_promise_nothing() {
 fn strict_makes_warnings_errors() {
     let harness = Harness::new();
     let strict = ["--formats", "int8", "--strict"];
-    let (_, refused) = fails(2, routing(&harness, "plan", &data(), &strict));
+    let (_, refused) = fails(1, routing(&harness, "plan", &data(), &strict));
     assert!(refused.contains("warning[E1015]") && refused.contains("error[E0905]: --strict"), "{refused}");
     assert!(refused.contains("note: warning[E1015]: strata with fewer than 30"), "{refused}");
     assert!(!harness.path("plan").exists() && !harness.path("plan.calibration.partial").exists());
     let recipe = harness.compiling("plan", &["--kv-cache-dtype", "fp8", "--strict"]);
-    let (_, refused) = fails(2, recipe);
+    let (_, refused) = fails(1, recipe);
     assert!(refused.contains("note: warning[E0903]") && !harness.path("plan").exists(), "{refused}");
     ok(harness.compiling("plan", &["--strict"]));
     let mut measuring = samp(["measure", "--quiet", "--strict", "--calib"]);
     measuring.arg(data()).arg(tiny_llama()).arg("-o").arg(harness.path("profile.json"));
-    let (_, refused) = fails(2, measuring);
+    let (_, refused) = fails(1, measuring);
     assert!(refused.contains("error[E0905]") && !harness.path("profile.json").exists(), "{refused}");
 }
 
@@ -133,7 +133,7 @@ fn strict_counts_what_the_audit_warns_of() {
     let seen = (30..60).map(|i| format!("{{\"text\": \"Another {i} of a\", \"stratum\": \"a\"}}"));
     fs::write(&audit, all + "\n" + &seen.collect::<Vec<_>>().join("\n")).unwrap();
     let args = ["--formats", "int8", "--strict", "--audit", audit.to_str().unwrap()];
-    let (_, refused) = fails(2, routing(&harness, "plan", &calibration, &args));
+    let (_, refused) = fails(1, routing(&harness, "plan", &calibration, &args));
     assert!(refused.contains("note: warning[E1103]") && refused.contains("found 1"), "{refused}");
     assert!(!harness.path("plan").exists());
 }
@@ -167,6 +167,3 @@ fn one_record_has_no_standard_error() {
     let shown = ok(command);
     assert!(!shown.contains("± 0") && shown.contains("One record gives none: "), "{shown}");
 }
-
-/// What a promise that is refused ends with.
-const REFUSED: i32 = 2;
