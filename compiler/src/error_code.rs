@@ -195,9 +195,6 @@ samp_abi::error_codes! {
         "With --calib measurements decide the formats, so that --stop-after shows the phases before formats alone: model \
          and fused.",
         "Leave --calib out to see a recipe's graph, or compile and read plan.mlir in the plan.";
-    SAME_TARGET = "E0908", Input, "A target is named twice",
-        "`samp compile --target` makes a plan for each target, in a folder of the target's name.",
-        "Name each target once.";
     NO_WEIGHTS = "E0910", Input, "The model has no weights",
         "A config.json alone serves --dry-run, --kernels, --stop-after and --print-after; what was asked for reads \
          weights.",

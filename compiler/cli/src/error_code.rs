@@ -71,4 +71,7 @@ samp_abi::error_codes! {
     PROMPT = "E1510", Input, "The prompt cannot be read",
         "The prompt on stdin is not UTF-8 text, or could not be read.",
         "Give UTF-8 text on stdin, or the prompt with -p.";
+    SAME_TARGET = "E1511", Input, "A target is named twice",
+        "`samp compile --target` makes a plan for each target, in a folder of the target's name.",
+        "Name each target once.";
 }

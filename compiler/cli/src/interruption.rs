@@ -2,14 +2,18 @@
 //! says where and how it goes on.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::PathBuf,
     sync::{Mutex, Once, PoisonError},
 };
 
 use samp_compiler::error_code::INTERRUPTED;
 
-use crate::signals::{self, SIGINT, SIGTERM};
+use crate::{
+    failure::Failure,
+    output::{print_json, say},
+    signals::{self, SIGINT, SIGTERM},
+};
 
 /// What is being made.
 pub struct Work {
@@ -34,59 +38,35 @@ pub fn explain(work: Work) -> anyhow::Result<()> {
 
 fn end(signal: i32) {
     if let Some(work) = &*UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) {
-        let said = Said::of(&(work.unfinished)(), &work.finished);
+        let failure = failure(&(work.unfinished)(), &work.finished);
         // A bar stands where the next line begins.
         let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        let _ = writeln!(
-            std::io::stderr(),
-            "{clear}error[{INTERRUPTED}]: {}\n  hint: {}",
-            said.message,
-            said.hint
-        );
-        if work.json {
-            let _ = crate::output::print_json(&said.document());
-        }
+        say(format!("{clear}{failure}"));
+        // Where stdout cannot be written to, the exit code and stderr are left.
+        let _ = if work.json { print_json(&failure.document()) } else { Ok(()) };
     }
     std::process::exit(signals::exit_code(signal));
 }
 
-/// What is said of an interruption.
-struct Said {
-    message: String,
-    hint: String,
-}
-
-impl Said {
-    fn of(unfinished: &[PathBuf], finished: &[PathBuf]) -> Said {
-        let kept = match unfinished {
-            [] => "nothing was begun".into(),
-            _ => format!("what is finished is kept in {}", listed(unfinished)),
-        };
-        let done = match finished {
-            [] => String::new(),
-            _ => format!("; done: {}", listed(finished)),
-        };
-        let command = match finished {
-            [] => "the same command",
-            _ => "the same command without the targets that are done",
-        };
-        let hint = match unfinished {
-            [] => format!("{command} begins anew"),
-            [one] => format!("{command} goes on from there; to begin anew, remove {} first", one.display()),
-            _ => format!("{command} goes on from there; to begin anew, remove these folders first"),
-        };
-        Said { message: format!("interrupted; {kept}{done}"), hint }
-    }
-
-    fn document(&self) -> serde_json::Value {
-        serde_json::json!({ "error": {
-            "code": INTERRUPTED,
-            "message": self.message,
-            "location": null,
-            "notes": [],
-            "hint": self.hint,
-        } })
-    }
+/// What is said of an interruption: where what is finished is kept, and how it goes on.
+fn failure(unfinished: &[PathBuf], finished: &[PathBuf]) -> Failure {
+    let kept = match unfinished {
+        [] => "nothing was begun".into(),
+        _ => format!("what is finished is kept in {}", listed(unfinished)),
+    };
+    let command = match finished {
+        [] => "the same command",
+        _ => "the same command without the targets that are done",
+    };
+    let hint = match unfinished {
+        [] => format!("{command} begins anew"),
+        [one] => format!("{command} goes on from there; to begin anew, remove {} first", one.display()),
+        _ => format!("{command} goes on from there; to begin anew, remove these folders first"),
+    };
+    let failure = Failure::new(INTERRUPTED, format!("interrupted; {kept}"));
+    let failure =
+        finished.iter().fold(failure, |failure, plan| failure.note(format!("done: {}", plan.display())));
+    failure.hint(hint)
 }
 
 fn listed(paths: &[PathBuf]) -> String {
@@ -100,13 +80,15 @@ mod tests {
     #[test]
     fn an_interruption_says_what_is_kept_and_what_is_done() {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let said = Said::of(&paths(&["a.partial"]), &[]);
-        assert_eq!(said.message, "interrupted; what is finished is kept in a.partial");
-        assert_eq!(said.hint, "the same command goes on from there; to begin anew, remove a.partial first");
-        let said = Said::of(&paths(&["a", "b"]), &paths(&["plans/h100"]));
-        assert_eq!(said.message, "interrupted; what is finished is kept in a and b; done: plans/h100");
-        assert!(said.hint.starts_with("the same command without the targets that are done"), "{}", said.hint);
-        assert_eq!(Said::of(&[], &[]).message, "interrupted; nothing was begun");
-        assert_eq!(said.document()["error"]["code"], "E0719");
+        let said = failure(&paths(&["a.partial"]), &[]).to_string();
+        assert_eq!(
+            said,
+            "error[E0719]: interrupted; what is finished is kept in a.partial\n  \
+             hint: the same command goes on from there; to begin anew, remove a.partial first"
+        );
+        let said = failure(&paths(&["a", "b"]), &paths(&["plans/h100"])).to_string();
+        assert!(said.contains("kept in a and b") && said.contains("note: done: plans/h100"), "{said}");
+        assert!(said.contains("the same command without the targets that are done"), "{said}");
+        assert!(failure(&[], &[]).to_string().contains("nothing was begun"));
     }
 }

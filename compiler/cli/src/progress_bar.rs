@@ -1,7 +1,7 @@
 //! The progress of the command, on standard error.
 
 use std::{
-    io::{IsTerminal, Write as _},
+    io::IsTerminal,
     ops::ControlFlow,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -12,6 +12,7 @@ use samp_runtime::Progress;
 
 use crate::{
     estimate::{Estimate, shown},
+    output::say,
     progress_lines::ProgressLines,
 };
 
@@ -71,26 +72,23 @@ fn time(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     let _ = write!(out, "{}{left}", shown(at.elapsed));
 }
 
-/// Prints a line, if anybody listens.
-fn say(line: Option<String>) {
-    if let Some(line) = line {
-        let _ = writeln!(std::io::stderr(), "{line}");
-    }
-}
-
 impl Progress for Bar {
     fn begin(&self, stage: &str, units: u64) {
         match &self.0 {
             Shown::Nothing => {}
             Shown::Terminal(bar) => {
                 bar.reset();
-                bar.set_length(units);
+                if units > 0 {
+                    bar.set_length(units)
+                } else {
+                    bar.unset_length()
+                }
                 bar.set_message(stage.to_owned());
                 bar.enable_steady_tick(Duration::from_millis(200));
             }
             Shown::Lines(lines, since) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                say(Some(lines.begin(stage, units, since.elapsed())));
+                say(lines.begin(stage, units, since.elapsed()));
             }
         }
     }
@@ -106,7 +104,7 @@ impl Progress for Bar {
             }
             Shown::Lines(lines, since) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                say(lines.advance(item, units, since.elapsed()));
+                lines.advance(item, units, since.elapsed()).into_iter().for_each(say);
             }
         }
         ControlFlow::Continue(())
@@ -115,8 +113,8 @@ impl Progress for Bar {
     fn note(&self, text: &str) {
         match &self.0 {
             Shown::Nothing => {}
-            Shown::Terminal(bar) => bar.suspend(|| say(Some(text.to_owned()))),
-            Shown::Lines(..) => say(Some(text.to_owned())),
+            Shown::Terminal(bar) => bar.suspend(|| say(text)),
+            Shown::Lines(..) => say(text),
         }
     }
 
@@ -126,7 +124,7 @@ impl Progress for Bar {
             Shown::Terminal(bar) => bar.finish_and_clear(),
             Shown::Lines(lines, since) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                say(lines.end(since.elapsed()));
+                lines.end(since.elapsed()).into_iter().for_each(say);
             }
         }
     }

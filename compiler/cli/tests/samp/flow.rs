@@ -224,7 +224,7 @@ fn an_interruption_is_a_document_where_documents_are_asked_for() {
 fn of_several_targets_all_are_checked_before_the_first_is_made() {
     let harness = Harness::new();
     let said = refusal(compiling(&harness, "plans", &["--target", "cpu,h100,cpu"]));
-    assert!(said.contains("E0908") && said.contains("found cpu twice"), "{said}");
+    assert!(said.contains("E1511") && said.contains("found cpu twice"), "{said}");
     assert!(!harness.path("plans").exists());
     let said = refusal(compiling(&harness, "none/plans", &["--target", "cpu,h100"]));
     assert!(said.contains("E0712"), "{said}");

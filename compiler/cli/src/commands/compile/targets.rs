@@ -3,15 +3,16 @@
 use std::{fs, path::Path};
 
 use samp_abi::TargetName;
-use samp_compiler::{compile::CompileError, emit::check_place, error_code};
-use samp_ir::Diagnostic;
+use samp_compiler::{compile::CompileError, emit::check_place};
+
+use crate::{error_code, failure::Failure};
 
 /// Refuses a target that is named twice: its second plan would be the first.
-pub fn check(targets: &[TargetName]) -> Result<(), Diagnostic> {
+pub fn check(targets: &[TargetName]) -> Result<(), Failure> {
     let twice = targets.iter().enumerate().find(|(index, target)| targets[..*index].contains(target));
     let Some((_, target)) = twice else { return Ok(()) };
     let message = format!("--target: expected each target once, found {target} twice");
-    Err(Diagnostic::bad_input(error_code::SAME_TARGET, message).hint("name it once"))
+    Err(Failure::new(error_code::SAME_TARGET, message).hint("name it once"))
 }
 
 /// The folder that holds a plan for each target. If it was made here and nothing was put into it, it goes away again.
