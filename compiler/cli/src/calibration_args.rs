@@ -6,6 +6,8 @@ use anyhow::Context;
 use samp_abi::{Format, Group, ScaleAxis};
 use samp_passes::{QuantOptions, Rounding};
 
+use crate::named_values::one_of;
+
 use samp_compiler::{
     lower::{DEFAULT_QUALITY, QualityPass, quant_options},
     quantize::{
@@ -56,7 +58,8 @@ pub struct MeasureArgs {
     #[arg(long, value_name = "HOW", requires = "calib", default_value = "fast")]
     pub sensitivity: SensitivityMode,
     /// Formats to choose from
-    #[arg(long, value_name = "FORMAT,…", requires = "calib", value_delimiter = ',', default_values_t = FORMATS)]
+    #[arg(long, value_name = "FORMAT,…", requires = "calib", value_delimiter = ',', default_values_t = FORMATS,
+        value_parser = one_of::<Format>(Format::ALL.map(|format| format.name())))]
     pub formats: Vec<Format>,
     /// What is done to weights for quality, and how they are rounded
     ///

@@ -2,13 +2,13 @@
 
 use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
 
-use crate::progress_bar::Bar;
+use crate::{named_values::one_of, progress_bar::Bar};
 
 /// A device, and how much of it may be used.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct DeviceArgs {
     /// Where to execute [default: what the plan is for, the CPU or the first GPU]
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", value_parser = one_of::<DeviceKind>(DeviceKind::ALL.map(DeviceKind::name)))]
     device: Option<DeviceKind>,
     /// Part of a GPU's memory that may be used in all, by this plan and by others
     #[arg(long, value_name = "PART", default_value_t = usual_part(), value_parser = part)]

@@ -20,6 +20,7 @@ use crate::{
     calibration_args::{DataArgs, MeasureArgs},
     failure,
     interruption::{self, Work},
+    named_values::one_of,
     output::{Outcome, print, print_json, say},
     progress_bar::Bar,
 };
@@ -41,18 +42,17 @@ pub struct Args {
     /// Checkpoint directory; a config.json alone serves --dry-run, --kernels, --stop-after and --print-after
     model: PathBuf,
     /// Machine that the plan is for; of several, with commas between, each has a plan of its name in the folder PLAN
-    #[arg(long = "target", value_name = "TARGET", value_delimiter = ',', default_values_t = [TargetName::Cpu])]
+    #[arg(long = "target", value_name = "TARGET", value_delimiter = ',', default_values_t = [TargetName::Cpu],
+        value_parser = one_of::<TargetName>(TargetName::ALL.map(TargetName::name)))]
     targets: Vec<TargetName>,
     /// `samp`, `uniform:FORMAT`, or a TOML file of patterns and formats [default: samp]
-    ///
-    /// With --calib measurements decide the formats: a recipe is then a TOML file of `quality` and `kv` without rules.
-    #[arg(long)]
+    #[arg(long, value_name = "RECIPE", long_help = recipe_help())]
     recipe: Option<String>,
     /// Plan directory to make, in a folder that is there
     #[arg(short, long, value_name = "PLAN", required_unless_present_any = ["dry_run", "stop_after", "kernels"])]
     output: Option<PathBuf>,
     /// Write only the kernels' machine code, into this folder, for a target that is a GPU; a config.json serves
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["output", "dry_run", "stop_after"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["output", "dry_run", "stop_after"], help_heading = INSTEAD)]
     kernels: Option<PathBuf>,
     /// What the plan calls the checkpoint [default: its folder's name, or ORG/NAME of a hub's cache]
     #[arg(long)]
@@ -64,41 +64,41 @@ pub struct Args {
     ///
     /// Weights alone count: the KV cache depends on how the plan is served. The refusal and --dry-run also say the
     /// least that running takes: weights, activation arena, and the cache of one sequence at its longest.
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", help_heading = LIMITS)]
     budget: Option<Bytes>,
     /// Format of the KV cache: auto (the recipe's, or f32 on CPUs and f16 on GPUs), f32, f16 or fp8
-    #[arg(long, value_name = "DTYPE", default_value = "auto", value_parser = kv_format)]
+    #[arg(long, value_name = "DTYPE", default_value = "auto", value_parser = kv_format, help_heading = LIMITS)]
     kv_cache_dtype: KvDtype,
     /// Positions of one sequence [default: what the model was trained for]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
     max_model_len: Option<u64>,
     /// Maximum concurrent sequences [default: 16, or 1 with --optimize-for edge]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
     max_num_seqs: Option<u64>,
     /// Tokens of one step [default: 256 on CPUs, 1024 on GPUs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
     max_num_batched_tokens: Option<u64>,
     /// Refuse what there are warnings of; nothing is written
     #[arg(long)]
     strict: bool,
     /// Threads that encode weights; no byte of the plan depends on it [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = MACHINE)]
     threads: Option<usize>,
     /// Memory for tensors in flight
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(DEFAULT_BUDGET))]
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(DEFAULT_BUDGET), help_heading = MACHINE)]
     memory: Bytes,
     /// Say what would be made and what it takes, then stop; with --calib, what measuring would take, and measure nothing
-    #[arg(long)]
+    #[arg(long, help_heading = INSTEAD)]
     dry_run: bool,
-    /// Lower the graph to this phase, print it, then stop: model, fused, annotated, typed, selected, planned
-    #[arg(long, value_name = "PHASE")]
+    /// Lower the graph to this phase, print it, then stop
+    #[arg(long, value_name = "PHASE", value_parser = one_of::<Phase>(Phase::ALL.map(Phase::name)), help_heading = INSTEAD)]
     stop_after: Option<Phase>,
     /// Print the graph after this phase; may be given several times
-    #[arg(long, value_name = "PHASE")]
+    #[arg(long, value_name = "PHASE", value_parser = one_of::<Phase>(Phase::ALL.map(Phase::name)), help_heading = INSTEAD)]
     print_after: Vec<Phase>,
     /// Say for each op which kernels were candidates and what each would cost; with --calib, for each weight why it
     /// has its format, what higher limits would buy, and what each quality pass did to the error of outputs
-    #[arg(long)]
+    #[arg(long, help_heading = INSTEAD)]
     explain: bool,
     #[command(flatten)]
     data: DataArgs,
@@ -112,6 +112,21 @@ pub struct Args {
     /// Say nothing of progress
     #[arg(long)]
     quiet: bool,
+}
+
+/// Headings of the help.
+const LIMITS: &str = "Limits of the plan";
+const INSTEAD: &str = "Looking inside";
+const MACHINE: &str = "This machine";
+
+/// The help of `--recipe`, with the formats that it can name.
+fn recipe_help() -> String {
+    let formats = Format::ALL.map(|format| format.name()).join(", ");
+    format!(
+        "`samp`, `uniform:FORMAT`, or a TOML file of patterns and formats [default: samp]\n\n\
+         With --calib measurements decide the formats: a recipe is then a TOML file of `quality` and `kv` without rules.\n\n\
+         Formats: {formats}"
+    )
 }
 
 /// What `--kv-cache-dtype` says; `None` is auto.

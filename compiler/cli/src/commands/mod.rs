@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 mod ending;
 mod eval;
+mod examples;
 mod explain;
 mod export;
 mod inspect;
@@ -23,7 +24,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use samp_abi::Cause;
 
@@ -77,9 +78,15 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line, with examples in the help.
+fn command_line() -> clap::Command {
+    examples::with_examples(Cli::command())
+}
+
 /// What the command line asks for, done.
 fn parse_and_run() -> Result<Outcome, Failure> {
-    let command = match Cli::try_parse() {
+    let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = match parsed {
         Ok(cli) => cli.command,
         Err(shown) if !shown.use_stderr() => return passing_over_pipes(print(&shown.render().to_string())),
         Err(wrong) => return Err(usage(&wrong)),
@@ -102,7 +109,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
-        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, command_line()),
+        Command::Man(args) => man::run(&args, command_line()),
     }
 }

@@ -6,6 +6,7 @@ use crate::output::say;
 
 /// How tokens are chosen. What is not given is as the model's generation_config.json says, or as transformers has it
 #[derive(clap::Args)]
+#[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
     /// Softmax temperature; 0 always takes the most likely token
     #[arg(long, value_name = "X")]
