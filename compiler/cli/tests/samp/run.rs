@@ -75,7 +75,8 @@ fn prompts_and_messages_come_from_a_file_or_stdin() {
     let system = with(&["--system", "Be brief.", "--chat", "Read the file"]);
     assert!(system["prompt_tokens"].as_u64() > message["prompt_tokens"].as_u64());
     for (args, expected) in [
-        (&["--system", "x", "-p", "y"][..], "--chat"),
+        (&["--system", "x", "-p", "y"][..], "cannot be used with"),
+        (&["--system", "x", "--prompt-file", file], "--chat"),
         (&["-p", "x", "--prompt-file", file], "cannot be used with"),
         (&["--chat", "x", "--prompt-file", file], "--prompt-file another"),
         (&["--prompt-file", "/nowhere"], "/nowhere"),

@@ -25,7 +25,7 @@ pub struct InputArgs {
     #[arg(long, value_name = "TEXT", num_args = 0..=1)]
     chat: Option<Option<String>>,
     /// What the model is told before the messages of --chat
-    #[arg(long, value_name = "TEXT", requires = "chat")]
+    #[arg(long, value_name = "TEXT", requires = "chat", conflicts_with = "prompt")]
     pub system: Option<String>,
 }
 
