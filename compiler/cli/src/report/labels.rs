@@ -5,8 +5,8 @@ use super::markup::{Element, el};
 /// Height of a line of text, and the width that a letter takes at most.
 const LINE: f64 = 15.0;
 const LETTER: f64 = 7.5;
-/// From a marker's middle to where its name begins.
-const BESIDE: f64 = 9.0;
+/// From a marker's middle to where its name begins: next to it or, where there is no room, farther off.
+const BESIDE: [f64; 4] = [9.0, 36.0, 63.0, 90.0];
 /// How far above or below its marker a name may stand, and in what steps it is moved.
 const REACH: f64 = 130.0;
 const STEP: f64 = 4.0;
@@ -56,7 +56,10 @@ impl Area {
 /// Where names may stand.
 pub struct Labels {
     bounds: Area,
-    taken: Vec<Area>,
+    markers: Vec<Area>,
+    names: Vec<Area>,
+    /// From markers to their names.
+    leaders: Vec<Area>,
     /// Covered where there is no other room.
     lines: Vec<Area>,
 }
@@ -74,12 +77,12 @@ struct Placed<'a> {
 impl Labels {
     /// A chart without names.
     pub fn new(bounds: Area) -> Labels {
-        Labels { bounds, taken: vec![], lines: vec![] }
+        Labels { bounds, markers: vec![], names: vec![], leaders: vec![], lines: vec![] }
     }
 
     /// No name will stand over this marker.
     pub fn keep_marker(&mut self, at: Position) {
-        self.taken.push(Area::around(at, 6.5));
+        self.markers.push(Area::around(at, 6.5));
     }
 
     /// Names stand over this line only where there is no other room.
@@ -90,30 +93,30 @@ impl Labels {
 
     /// The name of a marker as near to it as there is room; `None` where there is none.
     pub fn beside(&mut self, name: &str, marker: Position) -> Option<Element> {
-        let free = |placed: &Placed<'_>, lines: &[Area]| self.is_free(placed, lines);
-        let found = candidates(name, marker)
-            .find(|placed| free(placed, &self.lines))
-            .or_else(|| candidates(name, marker).find(|placed| free(placed, &[])))?;
-        self.taken.push(found.area);
-        let pieces = found.leader.into_iter().flat_map(|[from, to]| along(from, to));
-        self.taken.extend(pieces.map(|at| Area::around(at, 1.0)));
+        let candidates = candidates(name, marker);
+        let free = |lines: &[Area]| candidates.iter().find(|placed| self.is_free(placed, lines));
+        let found = free(&self.lines).or_else(|| free(&[]))?;
+        self.leaders.extend(found.leader_areas());
+        self.names.push(found.area);
         Some(found.drawn())
     }
 
     fn is_free(&self, placed: &Placed<'_>, lines: &[Area]) -> bool {
         let area = &placed.area;
-        let mut leader = placed.leader.iter().flat_map(|[from, to]| along(*from, *to));
+        let mut covered = self.markers.iter().chain(&self.names).chain(&self.leaders).chain(lines);
         area.is_within(&self.bounds)
-            && !self.taken.iter().chain(lines).any(|other| other.meets(area))
-            && !leader.any(|at| self.taken.iter().any(|other| other.meets(&Area::around(at, 1.0))))
+            && !covered.any(|other| other.meets(area))
+            && !placed.leader_areas().any(|piece| self.names.iter().any(|name| name.meets(&piece)))
     }
 }
 
 /// Places for a name, the nearest first; of those as far, that to the right.
-fn candidates(name: &str, marker: Position) -> impl Iterator<Item = Placed<'_>> {
-    let steps = (0..=(REACH / STEP) as u32).map(|n| f64::from(n) * STEP);
-    let heights = steps.flat_map(|away| [-away, away]);
-    heights.flat_map(move |dy| [true, false].map(|right| Placed::new(name, marker, dy, right)))
+fn candidates(name: &str, marker: Position) -> Vec<Placed<'_>> {
+    let heights = (0..=(REACH / STEP) as u32).map(|n| f64::from(n) * STEP).flat_map(|away| [-away, away]);
+    let sides = || BESIDE.into_iter().flat_map(|beside| [beside, -beside]);
+    let mut offsets: Vec<(f64, f64)> = heights.flat_map(|dy| sides().map(move |dx| (dx, dy))).collect();
+    offsets.sort_by(|a, b| (a.0.abs() + a.1.abs()).total_cmp(&(b.0.abs() + b.1.abs())));
+    offsets.into_iter().map(|(dx, dy)| Placed::new(name, marker, dx, dy)).collect()
 }
 
 /// Points on the way, a few units apart.
@@ -127,20 +130,28 @@ fn along(from: Position, to: Position) -> impl Iterator<Item = Position> {
 }
 
 impl<'a> Placed<'a> {
-    /// A name whose middle is `dy` below that of its marker, to the right or the left of it.
-    fn new(name: &'a str, marker: Position, dy: f64, right: bool) -> Placed<'a> {
+    /// A name that begins `dx` beside its marker's middle, or ends there if that is negative, `dy` below it.
+    fn new(name: &'a str, marker: Position, dx: f64, dy: f64) -> Placed<'a> {
         let length = LETTER * name.len() as f64;
-        let beside = if right { BESIDE } else { -BESIDE };
-        let (near, y) = (marker.x + beside, marker.y + dy);
+        let (near, y, right) = (marker.x + dx, marker.y + dy, dx > 0.0);
         let left = if right { near } else { near - length };
         let area = Area {
             from: Position { x: left, y: y - LINE / 2.0 },
             to: Position { x: left + length, y: y + LINE / 2.0 },
         };
-        // The line begins beyond the marker's own room.
-        let start = Position { x: marker.x + beside.signum() * 3.0, y: marker.y + dy.signum() * 7.6 };
-        let end = Position { x: near - beside.signum() * 2.0, y };
-        Placed { name, area, right, leader: (dy.abs() > NEAR).then_some([start, end]) }
+        let end = Position { x: near - 2.0 * dx.signum(), y };
+        let (ex, ey) = (end.x - marker.x, end.y - marker.y);
+        // The line begins at the edge of the marker.
+        let share = 7.0 / ex.hypot(ey);
+        let start = Position { x: marker.x + share * ex, y: marker.y + share * ey };
+        let is_far = dy.abs() > NEAR || dx.abs() > BESIDE[0];
+        Placed { name, area, right, leader: is_far.then_some([start, end]) }
+    }
+
+    /// What the line to the marker covers.
+    fn leader_areas(&self) -> impl Iterator<Item = Area> + use<> {
+        let pieces = self.leader.into_iter().flat_map(|[from, to]| along(from, to));
+        pieces.map(|at| Area::around(at, 1.0))
     }
 
     fn drawn(&self) -> Element {
@@ -180,8 +191,7 @@ mod tests {
             (0..17).map(|n| (60.0 + 3.0 * f64::from(n), 280.0 - 11.0 * f64::from(n))).collect();
         let (labels, names) = placed(&crowd);
         assert!(names.iter().flatten().count() >= 12, "only {} have room", names.iter().flatten().count());
-        let (markers, names) = labels.taken.split_at(crowd.len());
-        let names: Vec<&Area> = names.iter().filter(|area| area.to.x - area.from.x > 10.0).collect();
+        let Labels { markers, names, .. } = labels;
         for (index, name) in names.iter().enumerate() {
             assert!(!markers.iter().any(|marker| marker.meets(name)), "{name:?} is over a marker");
             assert!(!names[..index].iter().any(|other| other.meets(name)), "{name:?} is over a name");
@@ -201,7 +211,7 @@ mod tests {
         let (_, names) = placed(&[(345.0, 150.0)]);
         assert!(names[0].as_ref().unwrap().contains("class=\"end\""), "{names:?}");
         let mut full = Labels::new(CHART);
-        full.taken.push(CHART);
+        full.names.push(CHART);
         assert!(full.beside("nf4", Position { x: 150.0, y: 150.0 }).is_none());
     }
 
@@ -210,6 +220,6 @@ mod tests {
         let mut labels = Labels::new(CHART);
         labels.keep_line(&[Position { x: 100.0, y: 150.0 }, Position { x: 340.0, y: 150.0 }]);
         labels.beside("nf4", Position { x: 150.0, y: 150.0 }).unwrap();
-        assert!(!labels.lines.iter().any(|piece| piece.meets(&labels.taken[0])));
+        assert!(!labels.lines.iter().any(|piece| piece.meets(&labels.names[0])));
     }
 }
