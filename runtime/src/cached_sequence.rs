@@ -1,14 +1,6 @@
 //! A sequence that outlives a request: a conversation computes only what each turn adds.
 
-use std::ops::ControlFlow;
-
-use crate::{
-    engine::Engine,
-    error::EngineError,
-    generate::{Completion, Delta, GenerateError, Generated, Request, run},
-    sequence_id::SequenceId,
-    tokenizer::Tokenizer,
-};
+use crate::{engine::Engine, error::EngineError, sequence_id::SequenceId};
 
 /// A sequence and the tokens that the cache holds for it, so that a conversation computes nothing twice.
 ///
@@ -53,17 +45,4 @@ impl CachedSequence {
     pub(crate) fn appended(&mut self, tokens: &[u32]) {
         self.tokens.extend(tokens);
     }
-}
-
-/// [`generate`] in a sequence that stays: the part of the prompt that it holds already is not computed again, and afterwards
-/// it holds the prompt and the answer, but for the answer's last token.
-pub fn generate_in(
-    engine: &mut Engine,
-    sequence: &mut CachedSequence,
-    tokenizer: &Tokenizer,
-    request: Request,
-    on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
-) -> Result<Generated, GenerateError> {
-    let completion = Completion::new(tokenizer, engine.plan().manifest(), request)?;
-    run(engine, sequence, completion, on_delta)
 }

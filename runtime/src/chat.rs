@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     library_panic::catch_library_panic,
     plan::OpenPlan,
-    tokenizer::{TOKENIZER_CONFIG_FILE, TokenText, Tokenizer, TokenizerError},
+    tokenizer::{TOKENIZER_CONFIG_FILE, TokenText, TokenizerError},
 };
 
 /// File of the template inside a plan; older checkpoints keep it in the tokenizer's settings.
@@ -135,22 +135,6 @@ impl ChatTemplate {
     /// The template's own text.
     pub fn source(&self) -> &str {
         &self.source
-    }
-
-    /// The token ids of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins.
-    ///
-    /// They are those of transformers' `apply_chat_template`, but for special tokens that a message spells, such as
-    /// `<|eot_id|>` in what a user wrote: those are encoded as the text that they are. Roles are the caller's own words and
-    /// part of the template; check them where others choose them.
-    pub fn tokens(
-        &self,
-        tokenizer: &Tokenizer,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<Vec<u32>, ChatError> {
-        let special = tokenizer.special_vocabulary();
-        let conversation = origins::render(self, special, messages, add_generation_prompt)?;
-        Ok(tokenizer.encode_untrusted(&conversation.text, &conversation.from_messages)?)
     }
 
     /// The text of a conversation, for people: encoded as a whole, the special tokens that messages spell would be taken

@@ -1,7 +1,7 @@
 //! Generation: tokens to text until something says stop.
 //!
 //! [`Completion`] is the state of one request apart from the engine, so that a server can drive many over one;
-//! [`generate`] drives one to its end, and [`generate_in`](crate::generate_in) one whose prompt begins as a sequence in the cache does.
+//! [`generate`] drives one to its end, and [`generate_in`] one whose prompt begins as a sequence in the cache does.
 
 use std::ops::{ControlFlow, Deref};
 
@@ -271,8 +271,21 @@ pub fn generate(
     generated
 }
 
+/// [`generate`] in a sequence that stays: the part of the prompt that it holds already is not computed again, and afterwards
+/// it holds the prompt and the answer, but for the answer's last token.
+pub fn generate_in(
+    engine: &mut Engine,
+    sequence: &mut CachedSequence,
+    tokenizer: &Tokenizer,
+    request: Request,
+    on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
+) -> Result<Generated, GenerateError> {
+    let completion = Completion::new(tokenizer, engine.plan().manifest(), request)?;
+    run(engine, sequence, completion, on_delta)
+}
+
 /// Drives `completion` to its end.
-pub(crate) fn run(
+fn run(
     engine: &mut Engine,
     sequence: &mut CachedSequence,
     mut completion: Completion<&Tokenizer>,

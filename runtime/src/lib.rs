@@ -51,7 +51,7 @@ mod threads;
 pub mod tokenizer;
 
 pub use batch::{Chunk, Logits, Outputs};
-pub use cached_sequence::{CachedSequence, generate_in};
+pub use cached_sequence::CachedSequence;
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use detokenize::Detokenizer;
 pub use device::{
@@ -59,7 +59,7 @@ pub use device::{
 };
 pub use engine::{Engine, EngineOptions};
 pub use error::{EngineError, GoldenError};
-pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate};
+pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate, generate_in};
 pub use generation_config::{ChosenSampling, GenerationConfig, GenerationSettings, SettingOrigin};
 pub use kv::{KvUsage, OutOfPages};
 pub use library_panic::{LibraryError, catch_library_panic};

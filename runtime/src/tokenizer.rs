@@ -1,5 +1,6 @@
 //! The plan's tokenizer, with special tokens added as transformers adds them.
 
+mod error;
 mod renamed;
 mod special;
 
@@ -10,47 +11,14 @@ use std::{
 
 use serde::Deserialize;
 
-use self::renamed::RenamedTokenizer;
+pub use self::error::{TOKENIZER_FILE, TokenizerError};
+use self::{error::LIBRARY, renamed::RenamedTokenizer};
 pub(crate) use self::{renamed::PRIVATE_USE, special::SpecialVocabulary};
 
-use crate::{error_code, library_panic::catch_library_panic, plan::OpenPlan};
+use crate::{library_panic::catch_library_panic, plan::OpenPlan};
 
-const LIBRARY: &str = "tokenizers";
-
-/// File of the tokenizer inside a plan.
-pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// File with its settings.
 pub const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
-
-/// Why text cannot be turned into tokens or back.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenizerError {
-    /// The plan carries no tokenizer.
-    #[error("the plan has no {TOKENIZER_FILE}; compile a checkpoint that has one, or give token ids")]
-    Missing,
-    /// A file that is not what it should be.
-    #[error("{file}: {reason}; compile the checkpoint again with a sound one")]
-    File {
-        /// Its name inside the plan.
-        file: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The tokenizer refused the text or the tokens.
-    #[error("the tokenizer failed: {0}")]
-    Failed(String),
-}
-
-impl TokenizerError {
-    /// Stable code for people, `E14` and two digits.
-    pub fn code(&self) -> &'static str {
-        match self {
-            TokenizerError::Missing => error_code::NO_TOKENIZER,
-            TokenizerError::File { .. } => error_code::BAD_TOKENIZER,
-            TokenizerError::Failed(_) => error_code::TOKENIZER_FAILED,
-        }
-    }
-}
 
 /// Whether encoding adds the tokens that begin (and end) a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

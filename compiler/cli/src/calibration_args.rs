@@ -133,7 +133,7 @@ mod tests {
     fn beside(recipe: Option<&[QualityPass]>, list: &[&str]) -> Result<QuantOptions, String> {
         let args = ["samp", "--calib", "a.jsonl", "--seed", "7"].iter().chain(list);
         let flags = Flags::try_parse_from(args).map_err(|error| error.to_string())?;
-        flags.measure.quality(flags.data.seed, recipe).map_err(|error| error.to_string())
+        flags.measure.quality(flags.data.seed, recipe).map_err(|error| format!("{error:#}"))
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod check;
 pub(crate) mod disk;
 mod encoded_weights;
 pub(crate) mod error;
+mod file_names;
 mod golden;
 mod hash;
 mod journal;
@@ -27,6 +28,7 @@ use std::{fs, os::unix::fs::FileExt, path::Path};
 
 pub use encoded_weights::EncodedWeights;
 pub use error::{CodeError, EmitError, ProbeError};
+pub use file_names::{CERTIFICATE_FILE, GRAPH_FILE};
 pub use golden::Probe;
 pub use machine_code::{CODE_REPORT, CubinFile, MachineCode};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
@@ -51,11 +53,6 @@ use crate::{
 };
 use samp_abi::plan::{GOLDEN_FILE, Plan};
 use samp_runtime::Progress;
-
-/// The file that shows the planned graph to people.
-pub const GRAPH_FILE: &str = "plan.mlir";
-/// The file that says what is known of the plan's precision.
-pub const CERTIFICATE_FILE: &str = "certificate.json";
 
 /// How to emit.
 pub struct EmitOptions<'a> {

@@ -6,7 +6,7 @@ use samp_abi::plan::{GOLDEN_FILE, MANIFEST_FILE, SIGNATURE_FILE};
 use samp_runtime::{plan::code::CODE_FOLDER, unnamed_entries};
 use serde::Deserialize;
 
-use super::{CERTIFICATE_FILE, GRAPH_FILE};
+use super::file_names::{CERTIFICATE_FILE, GRAPH_FILE};
 use crate::import::CARRIED_FILES;
 
 /// Files that file managers leave in every folder and make anew; nobody misses them.

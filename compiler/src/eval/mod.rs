@@ -73,7 +73,7 @@ pub fn evaluate(
     max_tokens: Option<usize>,
     progress: &dyn Progress,
 ) -> Result<Evaluation, EvalError> {
-    progress.begin("records", records.len() as u64);
+    progress.begin("evaluating", records.len() as u64);
     let mut overall = RunningScores::default();
     let mut strata: BTreeMap<String, RunningScores> = BTreeMap::new();
     let context = baseline.as_ref().map_or(usize::MAX, |b| b.max_context()).min(model.max_context());

@@ -11,6 +11,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     download::{refuse_missing_shards, refuse_pointers},
+    file_names::{INDEX_FILE, SINGLE_FILE},
     findings::Findings,
     json::UniqueMap,
     shard::{FileIdentity, Shard, TensorEntry},
@@ -19,10 +20,6 @@ use super::{
 };
 use crate::error_code;
 
-/// The file of an unsharded checkpoint.
-pub const SINGLE_FILE: &str = "model.safetensors";
-/// The file that names the shards of a sharded one.
-pub const INDEX_FILE: &str = "model.safetensors.index.json";
 const MAX_INDEX_BYTES: u64 = 100_000_000;
 
 /// All weights of a checkpoint, memory-mapped. Every tensor lies whole inside its file, and no name occurs twice.

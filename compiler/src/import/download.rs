@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use samp_ir::Diagnostic;
 use samp_runtime::path_kind::{fetch_rest, is_lfs_pointer, quoted, unfinished_download};
 
-use super::{CARRIED_FILES, INDEX_FILE};
+use super::{carried::CARRIED_FILES, file_names::INDEX_FILE};
 use crate::error_code;
 
 /// Files that are named; more are counted.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use samp_ir::{AttentionSpec, Builder, Context, Dtype, Module, TensorType, ValueId};
 
-use super::{bind::Parameter, bind::parameters, config::ModelConfig};
+use super::{
+    config::ModelConfig,
+    parameter::{Parameter, parameters},
+};
 
 /// Builds the graph, whose every weight is one of [`parameters`]; `dtype_of` gives the element type of a checkpoint
 /// tensor. A tied head reads the embedding's table.

@@ -10,10 +10,12 @@ mod checkpoint;
 mod config;
 mod dimensions;
 mod download;
+mod file_names;
 mod findings;
 mod graph;
 mod json;
 mod name;
+mod parameter;
 mod prefix;
 mod rope;
 mod rope_config;
@@ -27,20 +29,21 @@ use safetensors::Dtype as StoredDtype;
 use samp_ir::{Context, Diagnostic, Dtype, Module};
 use samp_runtime::Wanted;
 
+use self::file_names::CONFIG;
 use crate::{error_code, wrong_path::expect_path};
 
-pub use bind::{Parameter, bind, parameters};
+pub use bind::bind;
 pub use carried::{CARRIED_FILES, CarriedFile, check_text};
-pub use checkpoint::{Checkpoint, INDEX_FILE, SINGLE_FILE, parse_index};
+pub use checkpoint::{Checkpoint, parse_index};
 pub use config::{IRRELEVANT, ModelConfig, parse_config};
+pub use file_names::{INDEX_FILE, SINGLE_FILE};
 pub use graph::build_graph;
 pub(crate) use name::check_name;
+pub use parameter::{Parameter, parameters};
 pub use rope::{RopeConfig, RopeScaling};
 pub use shard::{FileIdentity, TensorEntry, parse_safetensors};
 pub use source_rows::SourceRows;
 pub use tensor_view::TensorView;
-
-const CONFIG: &str = "config.json";
 
 /// A checkpoint whose every tensor is bound.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use samp_ir::Diagnostic;
 
-use super::{bind::Parameter, checkpoint::Checkpoint};
+use super::{checkpoint::Checkpoint, parameter::Parameter};
 use crate::error_code;
 
 /// What the architecture calls for first in every layer.

@@ -20,7 +20,7 @@ const LAYERS: &[Layer] = &[
     on(1, "samp-abi", &[]),
     on(2, "samp-kernels", &["samp-abi"]),
     on(2, "samp-ir", &["samp-abi"]),
-    on(3, "samp-nvrtc", &["samp-kernels"]),
+    on(3, "samp-nvrtc", &["samp-abi", "samp-kernels"]),
     on(3, "samp-kernel-cases", &["samp-abi", "samp-kernels"]),
     on(3, "samp-passes", &["samp-abi", "samp-ir", "samp-kernels"]),
     on(3, "samp-emulator", &["samp-kernels"]),

@@ -8,18 +8,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChatError, ChatTemplate, Message};
-use crate::tokenizer::{PRIVATE_USE, SpecialVocabulary};
+use crate::tokenizer::{PRIVATE_USE, SpecialVocabulary, Tokenizer};
+
+impl ChatTemplate {
+    /// The token ids of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins.
+    ///
+    /// They are those of transformers' `apply_chat_template`, but for special tokens that a message spells, such as
+    /// `<|eot_id|>` in what a user wrote: those are encoded as the text that they are. Roles are the caller's own words and
+    /// part of the template; check them where others choose them.
+    pub fn tokens(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<Vec<u32>, ChatError> {
+        let special = tokenizer.special_vocabulary();
+        let conversation = render(self, special, messages, add_generation_prompt)?;
+        Ok(tokenizer.encode_untrusted(&conversation.text, &conversation.from_messages)?)
+    }
+}
 
 /// A conversation as text.
 #[derive(Debug, PartialEq)]
-pub(super) struct Conversation {
-    pub text: String,
+struct Conversation {
+    text: String,
     /// For each byte of the text, whether a message wrote it and it can help to spell a special token.
-    pub from_messages: Vec<bool>,
+    from_messages: Vec<bool>,
 }
 
 /// Renders a conversation, and says what of it the messages wrote.
-pub(super) fn render(
+fn render(
     template: &ChatTemplate,
     special: &SpecialVocabulary,
     messages: &[Message],

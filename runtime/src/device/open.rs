@@ -26,6 +26,17 @@ enum Opened {
 }
 
 impl DeviceKind {
+    /// The device that plans for `target` are meant for: the CPU, or the first GPU.
+    pub fn for_target(target: TargetName) -> Result<DeviceKind, DeviceError> {
+        match target {
+            TargetName::Cpu => Ok(DeviceKind::Cpu),
+            #[cfg(feature = "cuda")]
+            TargetName::A100 | TargetName::H100 | TargetName::H200 => Ok(DeviceKind::Cuda),
+            #[cfg(not(feature = "cuda"))]
+            TargetName::A100 | TargetName::H100 | TargetName::H200 => Err(DeviceError::NotBuilt { target }),
+        }
+    }
+
     /// Opens the device, if there is one and the plan is for it.
     pub fn open(self, plan: &OpenPlan) -> Result<OpenDevice, DeviceError> {
         let target = plan.manifest().target;

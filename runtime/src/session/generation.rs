@@ -1,14 +1,43 @@
 //! A generation of a session: an iterator over tokens.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{Session, SessionError};
 use crate::{
     engine::Engine,
-    generate::{Completion, Delta, Finish},
+    generate::{Completion, Delta, Finish, Generated, Request},
     sequence_id::SequenceId,
     tokenizer::Tokenizer,
 };
+
+impl Session {
+    /// Begins to generate in a sequence of its own; nothing is computed before the first token is asked for.
+    pub fn stream(&self, request: Request) -> Result<Generation, SessionError> {
+        let completion = Completion::new(self.tokenizer()?.clone(), self.plan().manifest(), request)?;
+        let sequence = self.with_engine(Engine::create)??;
+        Ok(Generation::new(self.clone(), completion, sequence))
+    }
+
+    /// Generates to the end; `on_delta` sees every token as it comes, on the caller's thread, and may break off.
+    pub fn generate(
+        &self,
+        request: Request,
+        mut on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
+    ) -> Result<Generated, SessionError> {
+        let mut generation = self.stream(request)?;
+        let mut text = String::new();
+        let mut finish = None;
+        while let Some(delta) = generation.next().transpose()? {
+            text.push_str(&delta.text);
+            if on_delta(&delta).is_break() {
+                finish = Some(Finish::Cancelled);
+                break;
+            }
+        }
+        let finish = generation.finish().or(finish).unwrap_or(Finish::Cancelled);
+        Ok(Generated { text, tokens: generation.tokens().to_vec(), finish })
+    }
+}
 
 /// One request on its way through a [`Session`]: each `next` computes a token. May be moved to another thread, and may be
 /// dropped at any time, which ends its sequence.
@@ -19,11 +48,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    pub(super) fn new(
-        session: Session,
-        completion: Completion<Arc<Tokenizer>>,
-        sequence: SequenceId,
-    ) -> Generation {
+    fn new(session: Session, completion: Completion<Arc<Tokenizer>>, sequence: SequenceId) -> Generation {
         Generation { session, completion, sequence: Some(sequence) }
     }
 

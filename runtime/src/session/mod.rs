@@ -9,7 +9,6 @@ mod error;
 mod generation;
 
 use std::{
-    ops::ControlFlow,
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -25,7 +24,6 @@ use crate::{
     device::DeviceKind,
     engine::{Engine, EngineOptions},
     error::EngineError,
-    generate::{Completion, Delta, Finish, Generated, Request},
     plan::OpenPlan,
     tokenizer::{AddSpecial, Tokenizer, TokenizerError},
 };
@@ -111,33 +109,6 @@ impl Session {
                 Ok(template.tokens(self.tokenizer()?, messages, true)?)
             }
         }
-    }
-
-    /// Begins to generate in a sequence of its own; nothing is computed before the first token is asked for.
-    pub fn stream(&self, request: Request) -> Result<Generation, SessionError> {
-        let completion = Completion::new(self.tokenizer()?.clone(), self.plan().manifest(), request)?;
-        let sequence = self.with_engine(Engine::create)??;
-        Ok(Generation::new(self.clone(), completion, sequence))
-    }
-
-    /// Generates to the end; `on_delta` sees every token as it comes, on the caller's thread, and may break off.
-    pub fn generate(
-        &self,
-        request: Request,
-        mut on_delta: impl FnMut(&Delta) -> ControlFlow<()>,
-    ) -> Result<Generated, SessionError> {
-        let mut generation = self.stream(request)?;
-        let mut text = String::new();
-        let mut finish = None;
-        while let Some(delta) = generation.next().transpose()? {
-            text.push_str(&delta.text);
-            if on_delta(&delta).is_break() {
-                finish = Some(Finish::Cancelled);
-                break;
-            }
-        }
-        let finish = generation.finish().or(finish).unwrap_or(Finish::Cancelled);
-        Ok(Generated { text, tokens: generation.tokens().to_vec(), finish })
     }
 
     /// The logits of the token after each of `tokens`, `[tokens, vocab]`, in a sequence of its own.

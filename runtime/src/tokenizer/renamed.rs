@@ -12,7 +12,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{LIBRARY, TokenizerError, special::SpecialVocabulary};
+use super::{
+    error::{LIBRARY, TokenizerError},
+    special::SpecialVocabulary,
+};
 use crate::library_panic::catch_library_panic;
 
 /// The planes of private use: characters that no standard gives a meaning.
