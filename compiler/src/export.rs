@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use samp_abi::plan::{Tensor, TensorId};
 use samp_kernels::{encoded::EncodedRef, format::decode_rows};
 use samp_runtime::{OpenPlan, Progress};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -62,7 +63,7 @@ impl<'a> ExportOptions<'a> {
 }
 
 /// What was exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Exported {
     /// Number of files.
     pub files: usize,

@@ -24,5 +24,7 @@ pub mod report;
 mod signals;
 mod table;
 mod version;
+mod written;
 
+pub use commands::output_schemas;
 pub use error_table::{error_table, errors_page};

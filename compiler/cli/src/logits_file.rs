@@ -20,7 +20,7 @@ use samp_compiler::{
 use samp_runtime::Wanted;
 
 /// What was written.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct SavedLogits {
     file: PathBuf,
     /// `[batch, len, vocab]`.

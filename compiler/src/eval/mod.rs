@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use samp_runtime::Progress;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use error::EvalError;
@@ -29,7 +30,7 @@ pub trait LanguageModel {
 }
 
 /// The whole evaluation.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Evaluation {
     /// Tokens that longer texts were cut to: what was asked for, or what the models take.
     pub max_tokens: usize,
@@ -40,7 +41,7 @@ pub struct Evaluation {
 }
 
 /// What was measured on a set of records. Divergence and agreement need a baseline.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Scores {
     /// How many records there are, those left out included.
     pub records: usize,

@@ -1,11 +1,12 @@
 //! The statistics of an evaluation: sums over records, means and their standard errors.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::statistics::{RecordSum, lower_bound, upper_bound};
 
 /// A mean with its standard error and its bounds. Fewer than two records have none of these.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Estimate {
     /// The mean over all tokens.
     pub mean: f64,

@@ -10,6 +10,7 @@ use samp_kernels::{
 };
 use samp_passes::Selection;
 use samp_runtime::{device::gpu::RESERVED_BYTES, plan::code};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{pipeline::typical_context, size::SizeTable, spec::PlanSpec};
@@ -23,7 +24,7 @@ struct Predicted<'a> {
 }
 
 /// A token of each of so many sequences, as the cost model sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct DecodeStep {
     /// Sequences.
     pub sequences: u64,

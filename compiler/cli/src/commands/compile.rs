@@ -11,6 +11,7 @@ use anyhow::Context;
 use samp_abi::{Format, ScaleAxis, TargetName};
 use samp_ir::Phase;
 
+pub use self::report::Document;
 use self::{
     constraints::ConstraintArgs,
     report::{Cost, Decisions, Explained, Graph, Report, audited},
@@ -153,11 +154,15 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         args.targets.iter().map(|&target| Compilation::new(args, target)).collect::<Result<Vec<_>, _>>()?;
     let loaded = compilations.iter().map(Compilation::open).collect::<anyhow::Result<Vec<_>>>()?;
     let mut done: Vec<&Compilation<'_>> = vec![];
+    let mut plans = vec![];
     for (compilation, loaded) in compilations.iter().zip(loaded) {
         let finished = done.iter().filter_map(|done| done.output.clone()).collect();
         compilation.explain_interruption(finished)?;
-        compilation.run(loaded).map_err(|error| compilation.named(error, &done))?;
+        plans.push(compilation.run(loaded).map_err(|error| compilation.named(error, &done))?);
         done.push(compilation);
+    }
+    if args.json {
+        print_json(&Document { plans })?;
     }
     Ok(Outcome::Clean)
 }
@@ -241,7 +246,7 @@ impl<'a> Compilation<'a> {
         opened.map_err(|error| self.named(error.into(), &[]))
     }
 
-    fn run(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
+    fn run(&self, loaded: Loaded<'_>) -> anyhow::Result<Report<'_>> {
         match self.request.precision {
             Precision::Calibrated(_) if self.args.stop_after.is_none() && self.args.dry_run => {
                 self.forecast_calibration(loaded)
@@ -275,22 +280,19 @@ impl<'a> Compilation<'a> {
     }
 
     /// Says what measuring would take, and measures nothing.
-    fn forecast_calibration(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
+    fn forecast_calibration(&self, loaded: Loaded<'_>) -> anyhow::Result<Report<'_>> {
         let warnings: Vec<_> = loaded.warnings().cloned().collect();
         warnings.iter().for_each(say);
         let forecast = loaded.forecast()?;
-        if self.args.json {
-            return print_json(&Report {
-                warnings: failure::warnings(&warnings),
-                calibration: Some(forecast),
-                ..self.report()
-            });
+        if !self.args.json {
+            print(&render::calibration(&forecast))?;
         }
-        print(&render::calibration(&forecast))
+        let warnings = failure::warnings(&warnings);
+        Ok(Report { warnings, calibration: Some(forecast), ..self.report() })
     }
 
     /// Lowers by the recipe as far as is asked, emits and reports.
-    fn by_recipe(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
+    fn by_recipe(&self, loaded: Loaded<'_>) -> anyhow::Result<Report<'_>> {
         let args = self.args;
         let keep: Vec<Phase> = args.print_after.iter().copied().chain(args.stop_after).collect();
         let mut lowered = loaded.lower(args.stop_after.unwrap_or(Phase::Planned), &keep)?;
@@ -312,16 +314,14 @@ impl<'a> Compilation<'a> {
             Some(planned) => self.finish(planned, &mut report)?,
             None => String::new(),
         };
-        if args.json {
-            print_json(&report)?;
-        } else if args.stop_after.is_none() {
+        if !args.json && args.stop_after.is_none() {
             print(&made)?;
         }
-        Ok(())
+        Ok(report)
     }
 
     /// Decides the formats from measurements, emits and reports.
-    fn by_measurement(&self, loaded: Loaded<'_>) -> anyhow::Result<()> {
+    fn by_measurement(&self, loaded: Loaded<'_>) -> anyhow::Result<Report<'_>> {
         let args = self.args;
         let known = loaded.warnings().inspect(|warning| say(warning)).count();
         let planned = loaded.search(&Bar::of_stages(args.quiet))?;
@@ -341,7 +341,10 @@ impl<'a> Compilation<'a> {
         let held_out = Some(evidence.held_out);
         let mut report = Report { warnings, held_out, decided, trace, ..self.report() };
         let made = self.finish(planned, &mut report)?;
-        if args.json { print_json(&report) } else { print(&format!("{made}\n{audit}")) }
+        if !args.json {
+            print(&format!("{made}\n{audit}"))?;
+        }
+        Ok(report)
     }
 
     fn report(&self) -> Report<'_> {
@@ -365,6 +368,9 @@ impl<'a> Compilation<'a> {
         } else {
             let compiled = planned.emit(emission, &Bar::of_bytes(args.quiet))?;
             report.tensors_resumed = Some(compiled.resumed);
+            report.digest = Some(compiled.plan.digest.clone());
+            report.bytes = Some(compiled.bytes);
+            report.decoder_bits_per_weight = compiled.plan.decoder_bits_per_weight();
             emission.output.as_ref().map_or(String::new(), |output| render::compiled(output, &compiled))
         };
         let text = format!("{sizes}\n{made}");

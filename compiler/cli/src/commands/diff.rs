@@ -5,6 +5,8 @@ mod compare;
 mod split_weights;
 mod steps;
 
+pub use self::change::Change;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;

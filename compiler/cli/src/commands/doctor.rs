@@ -22,8 +22,8 @@ pub struct Args {
 }
 
 /// One thing looked for.
-#[derive(Serialize)]
-struct Check {
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct Check {
     name: &'static str,
     status: Status,
     found: String,
@@ -54,9 +54,9 @@ impl Check {
     }
 }
 
-#[derive(Serialize, Clone, Copy, PartialEq)]
+#[derive(Serialize, Clone, Copy, PartialEq, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Status {
+pub enum Status {
     Ok,
     /// Something works without it, or slower.
     Lacking,

@@ -45,8 +45,8 @@ enum Format {
     Hf,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct Report<'a> {
     folder: &'a PathBuf,
     #[serde(flatten)]
     exported: Exported,

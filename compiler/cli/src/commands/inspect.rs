@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use samp_abi::plan::Plan;
+use samp_runtime::OpenPlan;
 use serde::Serialize;
 
 use crate::{
@@ -47,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else if args.program {
         print(&program(plan))?;
     } else if args.json {
-        print_json(&Summary::new(plan))?;
+        print_json(&Summary::new(&opened)?)?;
     } else {
         print(&overview(plan))?;
     }
@@ -55,13 +56,17 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// The numbers of a plan, for scripts.
-#[derive(Serialize)]
-struct Summary<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct Summary<'a> {
     name: Option<&'a str>,
+    /// BLAKE3 of the manifest, in hex.
+    digest: &'a str,
     schema: String,
     target: &'a str,
     recipe: &'a str,
     decoder_bits_per_weight: Option<f64>,
+    /// Bytes of all files of the plan.
+    disk_bytes: u64,
     weights_bytes: u64,
     arena_bytes: u64,
     kv_format: &'a str,
@@ -70,8 +75,8 @@ struct Summary<'a> {
     tensors: Vec<TensorSummary<'a>>,
 }
 
-#[derive(Serialize)]
-struct TensorSummary<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct TensorSummary<'a> {
     name: &'a str,
     format: &'a str,
     layout: &'a str,
@@ -80,7 +85,11 @@ struct TensorSummary<'a> {
 }
 
 impl Summary<'_> {
-    fn new(plan: &Plan) -> Summary<'_> {
+    fn new(opened: &OpenPlan) -> anyhow::Result<Summary<'_>> {
+        let plan = opened.manifest();
+        let listed =
+            plan.weights.iter().map(|file| file.bytes).chain(plan.files.iter().map(|file| file.bytes));
+        let disk_bytes = listed.sum::<u64>() + opened.manifest_bytes()?.len() as u64;
         let tensors = plan.tensors.iter().map(|t| TensorSummary {
             name: &t.name,
             format: t.format.name(),
@@ -88,19 +97,21 @@ impl Summary<'_> {
             shape: [t.rows, t.cols],
             bytes: t.bytes(),
         });
-        Summary {
+        Ok(Summary {
             name: plan.provenance.name.as_deref(),
+            digest: opened.digest(),
             schema: plan.schema.to_string(),
             target: plan.target.name(),
             recipe: plan.provenance.recipe.as_str(),
             decoder_bits_per_weight: plan.decoder_bits_per_weight(),
+            disk_bytes,
             weights_bytes: plan.memory.weights_bytes,
             arena_bytes: plan.memory.arena_bytes,
             kv_format: plan.kv.format.name(),
             kv_bytes_per_token: plan.memory.kv_bytes_per_token,
             steps: plan.program.steps.len(),
             tensors: tensors.collect(),
-        }
+        })
     }
 }
 

@@ -5,8 +5,9 @@ use std::{ops::Range, path::PathBuf, str::FromStr};
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
     interruption::{self, Work},
-    output::{Outcome, print, say},
+    output::{Outcome, print, print_json, say},
     progress_bar::Bar,
+    written::Written,
 };
 use samp_compiler::{
     compile::{CompileError, MeasureRequest, MeasureTask},
@@ -41,6 +42,9 @@ pub struct Args {
     /// Say nothing of progress
     #[arg(long)]
     quiet: bool,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// A range of layers.
@@ -69,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     interruption::explain(Work {
         unfinished: Box::new(move || kept.exists().then(|| kept.clone()).into_iter().collect()),
         finished: vec![],
-        json: false,
+        json: args.json,
     })?;
     let task = MeasureTask::open(MeasureRequest {
         model: args.model.clone(),
@@ -81,8 +85,13 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         work,
         strict: args.strict,
     })?;
-    task.warnings().for_each(say);
+    let warnings: Vec<_> = task.warnings().cloned().collect();
+    warnings.iter().for_each(say);
     task.run(&args.output, &Bar::of_stages(args.quiet))?;
-    print(&format!("{}\n", args.output.display()))?;
+    if args.json {
+        print_json(&Written::new(&args.output, &warnings))?;
+    } else {
+        print(&format!("{}\n", args.output.display()))?;
+    }
     Ok(Outcome::Clean)
 }

@@ -19,6 +19,7 @@ mod measure;
 mod profile;
 mod report;
 mod run;
+mod schemas;
 mod sign;
 mod validate;
 
@@ -29,6 +30,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use samp_abi::Cause;
 
 use self::ending::{guarded, passing_over_pipes, usage};
+pub use self::schemas::output_schemas;
 pub(crate) use self::sign::SignError;
 use crate::{
     failure::Failure,

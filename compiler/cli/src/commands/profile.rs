@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::output::{Outcome, print};
+use crate::{
+    output::{Outcome, print, print_json},
+    written::Written,
+};
 use samp_compiler::{certificate::Profile, wrong_path::expect_writable_file};
 
 /// Work with what `samp measure` wrote
@@ -22,15 +25,22 @@ enum Command {
         /// The profile to write
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+        /// Print what was written as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let Command::Merge { parts, output } = &args.command;
+    let Command::Merge { parts, output, json } = &args.command;
     expect_writable_file(output)?;
     let parts = parts.iter().map(|part| Profile::read(part)).collect::<Result<Vec<_>, _>>()?;
     Profile::merge(parts)?.write(output)?;
-    print(&format!("{}\n", output.display()))?;
+    if *json {
+        print_json(&Written::new(output, &[]))?;
+    } else {
+        print(&format!("{}\n", output.display()))?;
+    }
     Ok(Outcome::Clean)
 }

@@ -8,8 +8,9 @@ use crate::{
     error_code,
     failure::Failure,
     identity::IdentityArgs,
-    output::{Outcome, print},
+    output::{Outcome, print, print_json},
     report::{Price, ReportInputs, page},
+    written::Written,
 };
 use samp_compiler::{
     certificate::{CERTIFICATE_VERSION, Certificate},
@@ -33,6 +34,9 @@ pub struct Args {
     /// What a machine costs an hour, with its currency ('3.20 EUR', '$3.20'), to price tokens; may be given several times
     #[arg(long, value_name = "[NAME=]PRICE")]
     price_per_hour: Vec<Price>,
+    /// Print what was written as JSON
+    #[arg(long, requires = "output")]
+    json: bool,
 }
 
 /// Writes the page.
@@ -50,7 +54,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let html = page(&inputs)?;
     match &args.output {
         Some(file) => {
-            write_whole(file, html.as_bytes()).with_context(|| format!("writing {}", file.display()))?
+            write_whole(file, html.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
+            if args.json {
+                print_json(&Written::new(file, &[]))?;
+            }
         }
         None => print(&html)?,
     }

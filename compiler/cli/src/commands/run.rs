@@ -6,18 +6,24 @@ mod interrupt;
 mod sampling_args;
 mod stream;
 
-use std::{num::NonZeroUsize, ops::ControlFlow, path::PathBuf};
+use std::{
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use samp_runtime::{
     AddSpecial, CachedSequence, ChatTemplate, Completion, Engine, Finish, GenerationConfig, Message,
     OpenPlan, Request, Tokenizer, generate, generate_in, set_threads,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::{
     input::{Input, InputArgs},
     sampling_args::SamplingArgs,
-    stream::Stream,
+    stream::{Speed, Stream},
 };
 use crate::{
     device_args::DeviceArgs,
@@ -64,16 +70,48 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+/// What `--json` prints.
+#[derive(Serialize, JsonSchema)]
+pub struct Report<'a> {
     text: &'a str,
     tokens: &'a [u32],
+    #[schemars(with = "String")]
     finish: Finish,
     prompt_tokens: usize,
+    times: Times,
+}
+
+/// How long a run took, in milliseconds.
+#[derive(Serialize, JsonSchema)]
+struct Times {
+    /// Opening the plan, reading the prompt and loading the weights.
+    load_ms: f64,
+    /// From the prompt to the first token; `null` without one.
+    first_token_ms: Option<f64>,
+    /// From the prompt to the last token; `null` without one.
+    generation_ms: Option<f64>,
+    /// From the start of the command to the last token.
+    total_ms: f64,
+    /// Tokens a second after the first one.
+    tokens_per_second: Option<f64>,
+}
+
+impl Times {
+    fn new(load: Duration, total: Duration, speed: Option<Speed>) -> Times {
+        let ms = |time: Duration| 1e3 * time.as_secs_f64();
+        Times {
+            load_ms: ms(load),
+            first_token_ms: speed.map(|speed| ms(speed.first)),
+            generation_ms: speed.map(|speed| ms(speed.total)),
+            total_ms: ms(total),
+            tokens_per_second: speed.and_then(|speed| speed.rate()),
+        }
+    }
 }
 
 /// Generates and prints.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
     if let Some(threads) = args.threads {
         set_threads(threads)?;
     }
@@ -88,7 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Input::Conversation => converse(args, plan, &tokenizer),
         Input::Text(text) => {
             let prompt = tokenizer.encode(&text, AddSpecial::Yes)?;
-            once(args, plan, &tokenizer, prompt)
+            once(args, plan, &tokenizer, prompt, started)
         }
         Input::Message(message) => {
             let system =
@@ -96,13 +134,19 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             let messages: Vec<Message> =
                 system.chain([Message { role: "user".into(), content: message }]).collect();
             let prompt = chat_template(&plan)?.tokens(&tokenizer, &messages, true)?;
-            once(args, plan, &tokenizer, prompt)
+            once(args, plan, &tokenizer, prompt, started)
         }
     }
 }
 
 /// One prompt, and what follows it.
-fn once(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer, prompt: Vec<u32>) -> anyhow::Result<Outcome> {
+fn once(
+    args: &Args,
+    plan: OpenPlan,
+    tokenizer: &Tokenizer,
+    prompt: Vec<u32>,
+    started: Instant,
+) -> anyhow::Result<Outcome> {
     let prompt_tokens = prompt.len();
     let config = GenerationConfig::from_plan(&plan);
     let max_tokens = args.max_tokens.or(config.settings.max_new_tokens).unwrap_or(MAX_TOKENS);
@@ -111,6 +155,7 @@ fn once(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer, prompt: Vec<u32>) ->
     Completion::new(tokenizer, plan.manifest(), request.clone())?;
     let kv_tokens = (prompt_tokens.saturating_add(max_tokens) as u64).min(plan.manifest().limits.max_context);
     let mut engine = args.device.load(plan, kv_tokens)?;
+    let load = started.elapsed();
     let mut stream = Stream::new(args.json);
     let generated = generate(&mut engine, tokenizer, request, |delta| stream.take(delta))?;
     let speed = stream.finish(generated.tokens.len())?;
@@ -120,6 +165,7 @@ fn once(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer, prompt: Vec<u32>) ->
             tokens: &generated.tokens,
             finish: generated.finish,
             prompt_tokens,
+            times: Times::new(load, started.elapsed(), speed),
         })?;
     } else {
         print("\n")?;

@@ -14,7 +14,7 @@ use samp_abi::plan::{MANIFEST_FILE, SIGNATURE_FILE};
 use samp_runtime::OpenPlan;
 use serde::Serialize;
 
-pub use self::key::SignError;
+pub use self::key::{GeneratedKey, SignError};
 use crate::{
     error_code,
     failure::Failure,
@@ -44,8 +44,8 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct Report<'a> {
     plan: &'a Path,
     digest: &'a str,
     signature: &'a Path,

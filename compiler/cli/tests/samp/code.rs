@@ -83,7 +83,8 @@ fn a_dry_run_predicts_decode_steps_and_memory() {
     let dry = |target: &str| {
         let mut command = samp(["compile", "--dry-run", "--json", "--target", target]);
         command.arg(&config);
-        let report: Value = serde_json::from_str(&ok(command)).unwrap();
+        let document: Value = serde_json::from_str(&ok(command)).unwrap();
+        let report = &document["plans"][0];
         let steps = report["predicted"].as_array().unwrap().clone();
         let number = |step: &Value, key: &str| step[key].as_f64().unwrap();
         for pair in steps.windows(2) {

@@ -29,11 +29,12 @@ fn prompts_come_from_a_flag_a_chat_or_stdin() {
     let plan = harness.compile("plan", &[]);
     let mut from_flag = samp(["run", "-p", "The file is", "-n", "8", "--json"]);
     from_flag.arg(&plan);
-    let from_flag = json(&ok(from_flag));
+    let mut from_flag = json(&ok(from_flag));
     let mut piped = samp(["run", "-n", "8", "--json"]);
     let mut child = piped.arg(&plan).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"The file is").unwrap();
-    let from_stdin = json(&text(&child.wait_with_output().unwrap().stdout));
+    let mut from_stdin = json(&text(&child.wait_with_output().unwrap().stdout));
+    assert!([&mut from_flag, &mut from_stdin].iter_mut().all(|said| said["times"].take().is_object()));
     assert_eq!(from_flag, from_stdin);
     assert_eq!(from_flag["tokens"].as_array().unwrap().len(), 8);
     let mut chat = samp(["run", "--chat", "Hello", "-n", "4", "--json", "--ignore-eos"]);
@@ -149,7 +150,7 @@ fn a_recipe_rule_that_never_wins_is_a_warning() {
     std::fs::write(&recipe, format!("name = \"idle\"\n{}", rules.map(rule).concat())).unwrap();
     let mut command = harness.compiling("plan", &["--dry-run", "--json", "--recipe"]);
     command.arg(&recipe);
-    let warnings = &json(&ok(command))["warnings"];
+    let warnings = &json(&ok(command))["plans"][0]["warnings"];
     assert_eq!(warnings[0]["code"], "E0408");
     assert!(warnings[0]["message"].as_str().unwrap().ends_with("`layers.*.mlp.*` (rule 2)"), "{warnings}");
 }
@@ -176,7 +177,7 @@ fn json_is_one_document_whatever_else_is_asked_for() {
     let document = |name: &str, args: &[&str]| {
         let mut command = harness.compiling(name, args);
         command.arg("--json");
-        json(&ok(command))
+        json(&ok(command))["plans"][0].take()
     };
     let phases = |report: &Value| -> Vec<String> {
         let graphs = report["graphs"].as_array().expect("graphs").iter();
@@ -204,7 +205,7 @@ fn json_is_one_document_whatever_else_is_asked_for() {
 #[test]
 fn a_dry_run_states_sizes_and_memory_and_writes_nothing() {
     let harness = Harness::new();
-    let report = json(&ok(harness.compiling("plan", &["--dry-run", "--json"])));
+    let report = json(&ok(harness.compiling("plan", &["--dry-run", "--json"])))["plans"][0].take();
     assert!(report["peak_memory_bytes"].as_u64().unwrap() > 0);
     assert!(report["sizes"]["weights_bytes"].as_u64().unwrap() > 4_000_000);
     assert!(!harness.path("plan").exists());
@@ -213,8 +214,8 @@ fn a_dry_run_states_sizes_and_memory_and_writes_nothing() {
 #[test]
 fn peak_memory_is_what_the_dry_run_said() {
     let harness = Harness::new();
-    let stated =
-        json(&ok(harness.compiling("plan", &["--dry-run", "--json"])))["peak_memory_bytes"].as_u64().unwrap();
+    let document = json(&ok(harness.compiling("plan", &["--dry-run", "--json"])));
+    let stated = document["plans"][0]["peak_memory_bytes"].as_u64().unwrap();
     let mut child = harness.compiling("plan", &[]).stdout(Stdio::null()).spawn().unwrap();
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {

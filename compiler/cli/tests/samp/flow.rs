@@ -103,7 +103,7 @@ fn a_dry_run_with_data_measures_nothing_and_says_what_measuring_takes() {
         let mut command = samp(["compile", "--dry-run", "--json", "--sensitivity", sensitivity, "--calib"]);
         command.arg(data()).arg(tiny_llama()).current_dir(harness.dir.path());
         let document: Value = serde_json::from_str(&ok(command)).unwrap();
-        document["calibration"].clone()
+        document["plans"][0]["calibration"].clone()
     };
     let (fast, exact) = (json("fast"), json("exact"));
     assert_eq!(fast["weights"], exact["weights"]);

@@ -121,6 +121,7 @@ fn explained_decisions_name_the_next_format_and_what_limits_cost() {
     let report: Value =
         serde_json::from_str(&ok(small.compiling("json", &[&args[..], &["--json"]].concat())))
             .expect("one document");
+    let report = &report["plans"][0];
     let formats = report["decided"]["formats"].as_array().unwrap();
     let keys: Vec<&str> = formats.iter().map(|f| f["key"].as_str().unwrap()).collect();
     assert_eq!((keys.len(), keys[0], keys[keys.len() - 1]), (11, "embed_tokens", "KV cache"));

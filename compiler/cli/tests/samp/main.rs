@@ -29,6 +29,7 @@ mod report;
 mod report_in_a_browser;
 mod routing;
 mod run;
+mod schemas;
 mod set_up;
 mod shapes;
 mod split_members;

@@ -91,7 +91,7 @@ fn explained_passes_say_what_they_did() {
         let mut command = harness.compiling_model(&outliers, name, &args);
         command.args(["--calib-tokens", "1200", "--record-tokens", "48", "--calib"]).arg(data());
         let report: Value = serde_json::from_str(&ok(command)).unwrap();
-        let passes = report["explain"]["passes"].as_array().unwrap();
+        let passes = report["plans"][0]["explain"]["passes"].as_array().unwrap();
         let effects: Vec<Value> = passes.iter().filter_map(|pass| pass.get("effect").cloned()).collect();
         assert_eq!(certificate(&harness.path(name))["quality"]["effects"], json!(effects));
         ["fold_norms", "equalize", "correct_weights", "round_weights"].map(|pass| {

@@ -118,7 +118,7 @@ fn a_routed_plan_parts_members_where_that_pays() {
     let whole = weights.iter().find(|w| w["key"] == split[0]).unwrap();
     let members = whole["parts"].as_array().unwrap();
     let report: serde_json::Value = serde_json::from_str(&said).unwrap();
-    let decided = report["decided"]["formats"].as_array().unwrap();
+    let decided = report["plans"][0]["decided"]["formats"].as_array().unwrap();
     for member in members {
         let tensor = found.tensors.iter().find(|t| t.name == member["key"].as_str().unwrap()).unwrap();
         assert_eq!(member["rows"], tensor.rows);

@@ -5,12 +5,13 @@ use std::fmt;
 mod bytes;
 
 pub use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::lower::spec::{PlanSpec, TensorSpec};
 
 /// Bytes of a plan, known before any weight is read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SizeTable {
     /// Parts of the model that have weights, in the order of [`PARTS`].
     pub parts: Vec<PartSize>,
@@ -29,7 +30,7 @@ pub struct SizeTable {
 }
 
 /// One part of the model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PartSize {
     /// `embedding`, `attention`, `mlp`, `head`, or `norms and biases`.
     pub part: &'static str,

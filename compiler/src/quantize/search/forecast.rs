@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use samp_abi::plan::{Op, TensorId};
 use samp_kernels::quantize::Hessian;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{baseline_model::BaselineModel, request::SearchRequest};
@@ -23,7 +24,7 @@ const ROUNDED: f64 = 2.0;
 const MEMBERS_SHARE: f64 = 1.0 / 3.0;
 
 /// What a calibrated compile will take.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct CalibrationForecast {
     /// Matrices to measure.
     pub weights: usize,
@@ -48,7 +49,7 @@ pub struct CalibrationForecast {
 }
 
 /// How many tokens each use takes of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenUses {
     /// Behind each output error.
     pub output_errors: usize,

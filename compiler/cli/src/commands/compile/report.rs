@@ -4,6 +4,7 @@ use std::{fmt, path::Path};
 
 use samp_abi::{Format, TargetName};
 use samp_passes::{Changed, KernelCandidate, Reason};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{failure::Finding, table::Table};
@@ -18,12 +19,27 @@ use samp_compiler::{
     quantize::search::CalibrationForecast,
 };
 
+/// What `samp compile --json` prints: a report for each target, of one as of several.
+#[derive(Serialize, JsonSchema)]
+pub struct Document<'a> {
+    pub plans: Vec<Report<'a>>,
+}
+
 /// Result of a compile, of a dry run, or of lowering to some phase.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<&'a Path>,
     pub target: TargetName,
+    /// BLAKE3 of the manifest, in hex, once the plan is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Bytes of all files of the plan that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Bits per weight over the decoder's linears, scales counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_bits_per_weight: Option<f64>,
     /// Absent when lowering stopped before memory was planned.
     #[serde(flatten)]
     pub cost: Option<Cost>,
@@ -37,7 +53,6 @@ pub struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
     /// What `--print-after` and `--stop-after` ask for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub graphs: Vec<Graph>,
     /// What `--explain` asks for.
     #[serde(skip_serializing_if = "Option::is_none", rename = "explain")]
@@ -53,6 +68,9 @@ impl<'a> Report<'a> {
         Report {
             plan,
             target,
+            digest: None,
+            bytes: None,
+            decoder_bits_per_weight: None,
             cost: None,
             calibration: None,
             warnings: vec![],
@@ -91,7 +109,7 @@ pub fn audited(quality: &QualityEvidence) -> String {
 }
 
 /// What the plan takes.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Cost {
     pub sizes: SizeTable,
     pub disk_bytes: u64,
@@ -101,7 +119,7 @@ pub struct Cost {
 }
 
 /// The graph at a phase.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Graph {
     pub phase: String,
     pub mlir: String,
@@ -120,13 +138,13 @@ impl fmt::Display for Graph {
 }
 
 /// Why each weight and the KV cache have their format, and what higher limits would buy.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Decisions {
     formats: Vec<Chosen>,
     limits: Vec<ShadowPrice>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Chosen {
     /// The weight, or `KV cache`.
     key: String,
@@ -137,7 +155,7 @@ struct Chosen {
     row: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Next {
     format: Format,
     bytes_more: f64,
@@ -170,13 +188,13 @@ impl fmt::Display for Decisions {
 }
 
 /// What each pass changed and did, and why each kernel was chosen.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Explained {
     passes: Vec<Pass>,
     kernels: Vec<Choice>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Pass {
     name: &'static str,
     places: usize,
@@ -186,14 +204,14 @@ struct Pass {
 }
 
 /// The candidates for one bucket of one op, the chosen one first.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Choice {
     op: String,
     max_tokens: u64,
     candidates: Vec<Candidate>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Candidate {
     kernel: &'static str,
     nanos: f64,

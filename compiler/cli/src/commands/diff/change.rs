@@ -4,7 +4,7 @@ use samp_compiler::lower::size::Bytes;
 use serde::Serialize;
 
 /// One difference: what is said of, and what each plan says.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Change {
     /// The tensor, step, file or field.
     pub subject: String,

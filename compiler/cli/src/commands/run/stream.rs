@@ -1,6 +1,7 @@
 //! An answer on stdout as it comes, and how fast it came.
 
 use std::{
+    fmt,
     io::Write,
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -39,22 +40,36 @@ impl Stream {
     }
 
     /// Ends the stream: how fast `tokens` came, if any did.
-    pub fn finish(self, tokens: usize) -> anyhow::Result<Option<String>> {
+    pub fn finish(self, tokens: usize) -> anyhow::Result<Option<Speed>> {
         let total = self.started.elapsed();
         match self.failed {
             Some(error) => Err(error.into()),
-            None => Ok(self.first_token.map(|first| speed(tokens, first, total))),
+            None => Ok(self.first_token.map(|first| Speed { tokens, first, total })),
         }
     }
 }
 
-/// The first token is kept apart from the rate of the rest, as benchmarks of serving do.
-fn speed(tokens: usize, first: Duration, total: Duration) -> String {
-    let rest = (total - first).as_secs_f64();
-    let rate = if tokens > 1 && rest > 0.0 {
-        format!(", {:.1} tok/s", (tokens - 1) as f64 / rest)
-    } else {
-        String::new()
-    };
-    format!("first token after {:.1} ms, {tokens} tokens{rate}", 1e3 * first.as_secs_f64())
+/// How fast tokens came. The first is kept apart from the rate of the rest, as benchmarks of serving do.
+#[derive(Clone, Copy, Debug)]
+pub struct Speed {
+    tokens: usize,
+    /// From the prompt to the first token.
+    pub first: Duration,
+    /// From the prompt to the last token.
+    pub total: Duration,
+}
+
+impl Speed {
+    /// Tokens a second after the first one.
+    pub fn rate(&self) -> Option<f64> {
+        let rest = (self.total - self.first).as_secs_f64();
+        (self.tokens > 1 && rest > 0.0).then(|| (self.tokens - 1) as f64 / rest)
+    }
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "first token after {:.1} ms, {} tokens", 1e3 * self.first.as_secs_f64(), self.tokens)?;
+        self.rate().map_or(Ok(()), |rate| write!(f, ", {rate:.1} tok/s"))
+    }
 }

@@ -80,7 +80,7 @@ impl SignError {
 }
 
 /// A key that was made.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct GeneratedKey {
     secret_key: PathBuf,
     public_key: PathBuf,
