@@ -16,7 +16,7 @@ pub struct GridCell<'a> {
 
 /// A table with a row for each layer and a column for each place in a layer; what lies outside has rows of its own.
 pub fn grid(caption: &str, cells: Vec<GridCell<'_>>) -> Element {
-    let places = distinct(cells.iter().filter_map(|cell| inside(cell.name)));
+    let places = places(&cells);
     let rows = distinct(cells.iter().map(|cell| row_name(cell.name)));
     let head = ["layer"].iter().chain(&places).map(|name| el("th").attr("scope", "col").text(name));
     let mut table =
@@ -43,6 +43,23 @@ pub fn grid(caption: &str, cells: Vec<GridCell<'_>>) -> Element {
     scrolling(caption, table)
 }
 
+/// Every place, in the order of the layers. One that only later layers have stands before what follows it there, so that
+/// the members of a weight that some layers split stand beside the whole one of others.
+fn places<'a>(cells: &[GridCell<'a>]) -> Vec<&'a str> {
+    let mut places: Vec<&str> = vec![];
+    let mut next = None;
+    for cell in cells.iter().rev() {
+        let (layer, place) = split_layer(cell.name);
+        let follower = next.filter(|(of, _)| *of == layer).map(|(_, follower)| follower);
+        if layer.is_some() && !places.contains(&place) {
+            let at = follower.and_then(|name| places.iter().position(|p| *p == name));
+            places.insert(at.unwrap_or(places.len()), place);
+        }
+        next = Some((layer, place));
+    }
+    places
+}
+
 /// The place in a layer; `None` outside of layers.
 fn inside(name: &str) -> Option<&str> {
     let (layer, place) = split_layer(name);
@@ -51,7 +68,7 @@ fn inside(name: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GridCell, grid};
+    use super::{GridCell, grid, places};
     use crate::report::markup::el;
 
     #[test]
@@ -62,5 +79,12 @@ mod tests {
         assert!(shown.contains(">layer 0</th><td>0a</td><td></td>"), "{shown}");
         assert!(shown.contains(">layer 1</th><td></td><td>1b</td>"), "{shown}");
         assert!(shown.contains(">embed</th><td class=\"apart\" colspan=\"2\"><div>e</div>"), "{shown}");
+    }
+
+    #[test]
+    fn split_members_stand_beside_the_whole() {
+        let names = ["layers.0.q", "layers.0.k", "layers.0.o", "layers.1.qk", "layers.1.o", "lm_head"];
+        let cells: Vec<GridCell<'_>> = names.iter().map(|name| GridCell { name, cell: el("td") }).collect();
+        assert_eq!(places(&cells), ["q", "k", "qk", "o"]);
     }
 }
