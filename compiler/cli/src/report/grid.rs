@@ -46,16 +46,15 @@ pub fn grid(caption: &str, cells: Vec<GridCell<'_>>) -> Element {
 /// Every place, in the order of the layers. One that only later layers have stands before what follows it there, so that
 /// the members of a weight that some layers split stand beside the whole one of others.
 fn places<'a>(cells: &[GridCell<'a>]) -> Vec<&'a str> {
+    let stands: Vec<_> = cells.iter().map(|cell| split_layer(cell.name)).collect();
     let mut places: Vec<&str> = vec![];
-    let mut next = None;
-    for cell in cells.iter().rev() {
-        let (layer, place) = split_layer(cell.name);
-        let follower = next.filter(|(of, _)| *of == layer).map(|(_, follower)| follower);
-        if layer.is_some() && !places.contains(&place) {
-            let at = follower.and_then(|name| places.iter().position(|p| *p == name));
-            places.insert(at.unwrap_or(places.len()), place);
+    for (index, (layer, place)) in stands.iter().enumerate().filter(|(_, (layer, _))| layer.is_some()) {
+        if !places.contains(place) {
+            let following = stands[index..].iter().take_while(|(of, _)| of == layer);
+            let mut known = following.filter_map(|(_, name)| places.iter().position(|known| known == name));
+            let at = known.next().unwrap_or(places.len());
+            places.insert(at, *place);
         }
-        next = Some((layer, place));
     }
     places
 }
