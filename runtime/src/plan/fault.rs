@@ -15,13 +15,13 @@ pub struct PlanError {
     /// The file, relative to the plan; the path itself where it leads to no plan.
     pub file: String,
     /// The tensor, step, buffer or field; empty where the path leads to no plan.
-    pub subject: String,
+    pub subject: Box<str>,
     /// What a sound plan has here.
     pub expected: String,
     /// What this plan has.
     pub found: String,
     /// What to do here, where that is more than for every fault of its kind.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
 }
 
 impl From<WrongPath> for PlanError {
@@ -29,10 +29,10 @@ impl From<WrongPath> for PlanError {
         PlanError {
             fault: if wrong.environment { Fault::Io } else { Fault::NotAPlan },
             file: wrong.given.display().to_string(),
-            subject: String::new(),
+            subject: Box::default(),
             expected: wrong.expected.into(),
             found: wrong.found,
-            help: Some(wrong.hint),
+            help: Some(wrong.hint.into()),
         }
     }
 }
@@ -337,7 +337,7 @@ impl Place<'_> {
         self.findings.0.push(PlanError {
             fault,
             file: self.file.clone(),
-            subject: self.subject.clone(),
+            subject: self.subject.as_str().into(),
             expected: expected.to_string(),
             found: found.to_string(),
             help: None,

@@ -166,7 +166,8 @@ mod tests {
         let mut found = vec![];
         names(&crate::commands::command_line(), "", &mut found);
         let mut shown: Vec<String> = EXAMPLES.iter().map(|(name, _)| (*name).to_owned()).collect();
-        (found.sort(), shown.sort());
+        found.sort();
+        shown.sort();
         assert_eq!(shown, found);
     }
 

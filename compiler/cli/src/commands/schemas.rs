@@ -11,7 +11,7 @@ use samp_compiler::eval::Evaluation;
 #[serde(untagged)]
 #[expect(dead_code, reason = "it stands for its schema")]
 enum Evaluated {
-    Scores(Evaluation),
+    Scores(Box<Evaluation>),
     Logits(SavedLogits),
 }
 

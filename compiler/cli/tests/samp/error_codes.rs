@@ -74,6 +74,20 @@ fn every_error_code_is_declared_once_and_used() {
     assert!(owners.keys().eq(table.iter()), "of {table:?}, these are declared: {:?}", owners.keys());
 }
 
+/// An error that is made of text alone has no code, and would end the command as a bug.
+#[test]
+fn the_command_makes_no_error_without_a_code() {
+    let mut files = vec![];
+    sources(&root().join("compiler/cli/src"), &mut files);
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for made in ["bail!(", "ensure!(", "anyhow!("] {
+            assert!(!text.contains(made), "{}: give Failure::new a code instead of {made}", path.display());
+        }
+    }
+}
+
 #[test]
 fn every_error_code_has_a_title_an_explanation_and_a_remedy_in_sentences() {
     for entry in samp_cli::error_table() {
