@@ -255,7 +255,7 @@ fn what_may_not_be_looked_at_is_the_environments_fault() {
     use std::os::unix::fs::PermissionsExt;
     let dir = folder(&["closed/p/plan.json"]);
     let closed = dir.path().join("closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
     let looked = ["", "p"].map(|path| expect(&closed.join(path), Plan));
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     for wrong in
