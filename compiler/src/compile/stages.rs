@@ -117,11 +117,8 @@ impl<'a> Loaded<'a> {
     /// The plan that a search by measurements finds, ready to be emitted: measures, decides, quantizes and audits until the
     /// constraints are kept.
     pub fn search(self, progress: &dyn Progress) -> Result<Planned, CompileError> {
-        let known: Vec<Diagnostic> = self.warnings().cloned().collect();
         let found = self.measure(progress)?.search(progress)?.certify(progress)?;
-        let mut planned = Planned::from(found);
-        planned.warnings.splice(0..0, known);
-        Ok(planned)
+        Ok(Planned::from(found))
     }
 
     /// Measures what each format costs each weight on the calibration data: the first stage of a search.

@@ -43,10 +43,12 @@ impl Audited {
         let Audited { measured, decision, plan, found } = self;
         effects.extend(plan.effects);
         let best_uniform = uniforms.iter().min_by(|a, b| a.kl_nats.total_cmp(&b.kl_nats)).cloned();
-        let (mut spec, mut warnings, weights) = (plan.spec, plan.warnings, plan.weights);
+        let (mut spec, weights) = (plan.spec, plan.weights);
         let fingerprint = weights.fingerprint();
         spec.rounded = Some(fingerprint.clone());
-        let MeasurementRecord { calibration, strata, profile, caches, reused } = measured.record;
+        let MeasurementRecord { calibration, strata, profile, caches, mut warnings, reused } =
+            measured.record;
+        warnings.extend(plan.warnings);
         warnings.extend(reused);
         warnings.extend(unseen_strata(&strata, &found));
         let evidence = QualityEvidence {

@@ -69,6 +69,8 @@ pub(super) struct MeasurementRecord {
     pub strata: Vec<String>,
     pub profile: Profile,
     pub caches: Vec<CacheLoss>,
+    /// What import and the data warned of.
+    pub warnings: Vec<Diagnostic>,
     /// A warning of what was measured before on other data.
     pub reused: Option<Diagnostic>,
 }
@@ -128,11 +130,12 @@ impl Recorded {
         let device = device(model, &scales, &caches, &known.strata)?;
         let strata = data.calibration.into_iter().map(|record| record.stratum).collect();
         let calibration = data.fingerprint;
+        let warnings = model.source.warnings().iter().cloned().chain(data.warnings).collect();
         Ok(Measured {
             batches: self.tokens.into_rounding_batches(request.measure.mode.rounding_tokens()),
             budget: LossBudget::new(&request.loss_limits, &known.strata),
             measurements: Measurements { sensitivities: Some(known.clone()), ..scales },
-            record: MeasurementRecord { calibration, strata, profile, caches, reused },
+            record: MeasurementRecord { calibration, strata, profile, caches, warnings, reused },
             model: self.model,
             request: self.request,
             work: self.work,

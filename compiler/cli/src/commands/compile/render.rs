@@ -38,7 +38,7 @@ pub fn calibration(forecast: &CalibrationForecast) -> String {
     let CalibrationForecast { weights, known, candidates, passes, tokens, .. } = forecast;
     let before = if *known > 0 { format!(", {known} more are in the profile") } else { String::new() };
     format!(
-        "to measure         {weights} weights, {candidates} formats of them in all, in {passes} passes{before}\n\
+        "to measure         {weights} weights, {candidates} candidates, {passes} passes over tokens{before}\n\
          tokens             {} behind output errors, {} predictions behind divergences, {} to round under, {} held out\n\
          peak memory        about {}, beside the mapped weights\n\
          work folder        up to about {}, removed in the end\n\
