@@ -95,7 +95,8 @@ pub fn parse_measured(text: &str, file: &str) -> Result<MeasuredRecipe, Diagnost
 
 /// Adds what is there where a path was meant, and what to do; or the name that is spelt nearly so.
 fn with_hint(spec: &str, refusal: Diagnostic) -> Diagnostic {
-    if let Some(name) = nearest(spec, ["samp".to_owned()].into_iter()) {
+    let near = nearest(spec, ["samp".to_owned()].into_iter()).filter(|name| name != spec);
+    if let Some(name) = near {
         return refusal.hint(format!("did you mean {name}?"));
     }
     match expect(Path::new(spec), RECIPE_FILE) {

@@ -91,7 +91,7 @@ impl LossLimits {
         let strata =
             found.strata.iter().map(move |(name, quality)| (name.as_str(), self.limit_of(name), quality));
         let all = strata.chain([("overall", self.overall, &found.overall)]);
-        all.filter_map(|(name, growth, quality)| Some((name, growth?.ln_1p(), quality)))
+        all.filter_map(|(name, growth, quality)| Some((name, (1.0 + growth?).ln(), quality)))
     }
 
     /// Why there is no plan after these rounds, the last of which was audited with this result.
