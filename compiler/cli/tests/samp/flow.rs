@@ -5,7 +5,6 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,7 +12,8 @@ use samp_compiler::certificate::{PROFILE_VERSION, Profile};
 use serde_json::Value;
 
 use crate::{
-    harness::{Harness, assert_same, ok, output, samp, text, tiny_llama},
+    harness::{Harness, assert_same, fails, ok, output, samp, text, tiny_llama},
+    limits::Small,
     routing::data,
 };
 
@@ -129,24 +129,24 @@ fn the_graph_before_formats_are_chosen_is_shown_without_measuring() {
 
 #[test]
 fn a_second_compile_in_the_same_place_is_told_who_is_there() {
-    let harness = Harness::new();
-    let mut first = calibrating(&harness, "plan", &[]).stderr(Stdio::null()).spawn().unwrap();
-    let lock = harness.path("plan.calibration.partial/lock");
-    while fs::read_to_string(&lock).unwrap_or_default().is_empty() {
-        assert!(first.try_wait().unwrap().is_none(), "it ended before it could be disturbed");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let said = refusal(calibrating(&harness, "plan", &[]));
-    assert!(said.contains("E0713") && said.contains(&format!("({})", first.id())), "{said}");
-    first.kill().unwrap();
-    first.wait().unwrap();
-    ok(calibrating(&harness, "plan", &[]));
-    assert!(!harness.path("plan.calibration.partial").exists());
+    let small = Small::new();
+    let compiling = || small.compiling("plan", &["--formats", "nf4,f16"]);
+    let work = small.harness.path("plan.calibration.partial");
+    fs::create_dir(&work).unwrap();
+    // The lock as another process takes it.
+    fs::write(work.join("lock"), "4711\n").unwrap();
+    let lock = fs::File::open(work.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (_, said) = fails(3, compiling());
+    assert!(said.contains("E0713") && said.contains("(4711)"), "{said}");
+    drop(lock);
+    ok(compiling());
+    assert!(!work.exists());
 }
 
-/// Runs a command, sends it a signal when it says that a stage begins, and gives its exit code and what it said.
-fn interrupted(mut command: Command, stage: &str, signal: Signal) -> (Option<i32>, String) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+/// What a command came to that was sent a signal when it said that a stage begins: its exit code, stdout and stderr.
+fn interrupted(mut command: Command, stage: &str, signal: Signal) -> (Option<i32>, String, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     for line in BufReader::new(child.stderr.take().unwrap()).lines() {
         let line = line.unwrap();
@@ -156,27 +156,45 @@ fn interrupted(mut command: Command, stage: &str, signal: Signal) -> (Option<i32
         }
         said += &format!("{line}\n");
     }
-    (child.wait().unwrap().code(), said)
+    let out = child.wait_with_output().unwrap();
+    (out.status.code(), text(&out.stdout), said)
+}
+
+/// The same of a search on a small model, again until it is caught before its end.
+fn caught(small: &Small, stage: &str, signal: Signal, code: i32) -> (String, String) {
+    for _ in 0..20 {
+        let mut command =
+            samp(["compile", "--json", "--record-tokens", "24", "--max-num-batched-tokens", "64"]);
+        command.arg(&small.model).arg("-o").arg(small.harness.path("cut"));
+        command.args(["--formats", "nf4,int6,f16", "--calib"]).arg(&small.texts);
+        let (exit, out, said) = interrupted(command, stage, signal);
+        if exit == Some(code) {
+            return (out, said);
+        }
+        assert_eq!(exit, Some(0), "{stage}: {said}");
+        fs::remove_dir_all(small.harness.path("cut")).unwrap();
+    }
+    panic!("every compile had ended before it was interrupted at {stage}");
 }
 
 #[test]
 fn an_interrupted_search_says_how_it_goes_on_and_goes_on() {
-    let harness = Harness::new();
-    ok(calibrating(&harness, "whole", &[]));
+    let small = Small::new();
+    ok(small.compiling("whole", &["--formats", "nf4,int6,f16"]));
     for (stage, signal, code) in [
         ("recording", Signal::INT, 130),
-        ("measuring 2", Signal::INT, 130),
+        ("measuring", Signal::INT, 130),
         ("rounding", Signal::TERM, 143),
         ("auditing", Signal::INT, 130),
     ] {
-        let (exit, said) = interrupted(calibrating(&harness, "cut", &[]), stage, signal);
-        assert_eq!(exit, Some(code), "{stage}: {said}");
+        let (out, said) = caught(&small, stage, signal, code);
         assert!(said.contains("E0719") && said.contains("cut.calibration.partial"), "{stage}: {said}");
         assert!(said.contains("the same command goes on from there"), "{stage}: {said}");
-        assert!(!harness.path("cut").exists());
+        let document: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
+        assert_eq!(document["error"]["code"], "E0719", "one document, whatever happens");
     }
-    ok(calibrating(&harness, "cut", &[]));
-    assert_same(&harness.path("whole"), &harness.path("cut"));
+    ok(small.compiling("cut", &["--formats", "nf4,int6,f16", "--force"]));
+    assert_same(&small.harness.path("whole"), &small.harness.path("cut"));
 }
 
 #[test]
@@ -186,7 +204,7 @@ fn an_interrupted_emission_says_how_it_goes_on_and_goes_on() {
     let cut = harness.path("cut");
     let mut caught = 0;
     for _ in 0..20 {
-        let (exit, said) = interrupted(compiling(&harness, "cut", &[]), "packing", Signal::INT);
+        let (exit, _, said) = interrupted(compiling(&harness, "cut", &[]), "packing", Signal::INT);
         if exit == Some(130) {
             caught += 1;
             assert!(said.contains("E0719"), "{said}");
@@ -200,24 +218,6 @@ fn an_interrupted_emission_says_how_it_goes_on_and_goes_on() {
     println!("{caught} of 20 were caught");
     assert!(caught > 0, "every compile had ended before it was interrupted");
     assert_same(&whole, &harness.compile("cut", &[]));
-}
-
-/// One document for people who read stdout: nothing of an interruption is lost there.
-#[test]
-fn an_interruption_is_a_document_where_documents_are_asked_for() {
-    let harness = Harness::new();
-    let mut command = calibrating(&harness, "plan", &["--json"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let journal = harness.path("plan.calibration.partial/measured.jsonl");
-    while !journal.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be interrupted");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let out = child.wait_with_output().unwrap();
-    assert_eq!(out.status.code(), Some(130));
-    let document: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
-    assert_eq!(document["error"]["code"], "E0719");
 }
 
 #[test]
