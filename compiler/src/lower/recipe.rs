@@ -71,7 +71,9 @@ pub fn load_measured(path: &str) -> Result<MeasuredRecipe, Diagnostic> {
             "with --calib measurements decide the formats: expected the path of a TOML file of `quality` and `kv`, \
              found `{path}`"
         );
-        return Err(with_hint(path, Diagnostic::bad_input(error_code::UNKNOWN_RECIPE, message)));
+        let refusal = Diagnostic::bad_input(error_code::UNKNOWN_RECIPE, message);
+        let is_name = path == "samp" || path.starts_with("uniform:");
+        return Err(if is_name { refusal.hint("leave --recipe out") } else { with_path(path, refusal) });
     }
     parse_measured(&read(path)?, path)
 }
@@ -93,13 +95,17 @@ pub fn parse_measured(text: &str, file: &str) -> Result<MeasuredRecipe, Diagnost
     Ok(MeasuredRecipe { kv: recipe.kv.format(), quality: recipe.quality.map(Spanned::into_inner) })
 }
 
-/// Adds what is there where a path was meant, and what to do; or the name that is spelt nearly so.
+/// Adds the name that is spelt nearly so; or what is there where a path was meant, and what to do.
 fn with_hint(spec: &str, refusal: Diagnostic) -> Diagnostic {
-    let near = nearest(spec, ["samp".to_owned()].into_iter()).filter(|name| name != spec);
-    if let Some(name) = near {
-        return refusal.hint(format!("did you mean {name}?"));
+    match nearest(spec, ["samp".to_owned()].into_iter()) {
+        Some(name) => refusal.hint(format!("did you mean {name}?")),
+        None => with_path(spec, refusal),
     }
-    match expect(Path::new(spec), RECIPE_FILE) {
+}
+
+/// Adds what is there where a path was meant, and what to do.
+fn with_path(path: &str, refusal: Diagnostic) -> Diagnostic {
+    match expect(Path::new(path), RECIPE_FILE) {
         Err(wrong) => refusal.note(format!("as a path it leads to {}", wrong.found)).hint(wrong.hint),
         Ok(_) => refusal,
     }
