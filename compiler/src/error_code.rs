@@ -98,7 +98,8 @@ samp_abi::error_codes! {
         "samp replaces no output unless it is told to.",
         "Choose another output, or pass --force.";
     NOT_REPLACEABLE = "E0711", Input, "The output is there, but it is not what the command writes",
-        "--force replaces a plan by a plan and an export by an export, and nothing else.",
+        "--force replaces a plan by a plan and an export by an export, and nothing else. A single file is replaced by its like: a \
+         page of samp report by a page, a profile by a profile, logits by logits.",
         "Remove it yourself, or choose another output.";
     BAD_OUTPUT = "E0712", Input, "The output has no name or no parent folder",
         "An output is a new folder in a folder that exists, since it is written beside its place and moved there.",

@@ -46,6 +46,7 @@ pub mod export;
 pub mod import;
 pub mod jsonl;
 pub mod lower;
+pub mod output_file;
 pub mod quantize;
 pub mod schema;
 pub mod statistics;

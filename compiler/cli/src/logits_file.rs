@@ -12,10 +12,11 @@ use serde_json::json;
 
 use crate::{error_code, failure::Failure, plan_model::PlanModel};
 use samp_compiler::{
-    error_code::UNREADABLE_DATA,
+    error_code::{BAD_OUTPUT, UNREADABLE_DATA},
     eval::LanguageModel,
+    output_file::{OutputFile, is_same_file},
     whole_file::WholeFile,
-    wrong_path::{expect_path, expect_writable_file},
+    wrong_path::expect_path,
 };
 use samp_runtime::Wanted;
 
@@ -31,7 +32,11 @@ pub struct SavedLogits {
 /// error it is as it was.
 pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Result<SavedLogits> {
     expect_path(ids, Wanted::File("a safetensors file of token ids", &[".safetensors"]), UNREADABLE_DATA)?;
-    expect_writable_file(out)?;
+    OutputFile::Logits.check(out)?;
+    if is_same_file(ids, out) {
+        let message = "--save-logits would replace the file of --ids";
+        return Err(Failure::new(BAD_OUTPUT, message).in_file(out.display().to_string()).into());
+    }
     let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
     let refuse =
         |message: String| Failure::new(error_code::TOKEN_IDS, message).in_file(ids.display().to_string());

@@ -11,7 +11,7 @@ use crate::{
 };
 use samp_compiler::{
     compile::{CompileError, MeasureRequest, MeasureTask},
-    wrong_path::expect_no_folder,
+    output_file::OutputFile,
 };
 
 /// Measure what each format costs each weight; compiles take the result with --profile
@@ -63,7 +63,7 @@ impl FromStr for Layers {
 
 /// Measures and writes the profile.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    expect_no_folder(&args.output)?;
+    OutputFile::Profile.check(&args.output)?;
     let data = args.data.request().ok_or(CompileError::NoData)?;
     let quality = args.measure.quality(data.seed, None)?;
     let mut work = args.output.clone().into_os_string();

@@ -6,7 +6,7 @@ use crate::{
     output::{Outcome, print, print_json},
     written::Written,
 };
-use samp_compiler::{certificate::Profile, wrong_path::expect_writable_file};
+use samp_compiler::{certificate::Profile, output_file::OutputFile};
 
 /// Work with what `samp measure` wrote
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ enum Command {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Command::Merge { parts, output, json } = &args.command;
-    expect_writable_file(output)?;
+    OutputFile::Profile.check(output)?;
     let parts = parts.iter().map(|part| Profile::read(part)).collect::<Result<Vec<_>, _>>()?;
     Profile::merge(parts)?.write(output)?;
     if *json {

@@ -15,8 +15,8 @@ use crate::{
 use samp_compiler::{
     certificate::{CERTIFICATE_VERSION, Certificate},
     emit::CERTIFICATE_FILE,
+    output_file::OutputFile,
     whole_file::write_whole,
-    wrong_path::expect_writable_file,
 };
 
 /// Explain a plan on one HTML page: size, quality, sensitivity, the front, decisions, cost
@@ -41,7 +41,7 @@ pub struct Args {
 
 /// Writes the page.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.output.as_deref().map(expect_writable_file).transpose()?;
+    args.output.as_deref().map(|page| OutputFile::Page.check(page)).transpose()?;
     let opened = samp_runtime::open(&args.plan)?;
     args.identity.require(&opened)?;
     let certificate = opened.file(CERTIFICATE_FILE).ok_or_else(|| {

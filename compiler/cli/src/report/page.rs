@@ -1,5 +1,6 @@
 //! The page: its head, its navigation and its sections in their order.
 
+use samp_compiler::output_file::OutputFile;
 use samp_ir::Diagnostic;
 
 use super::{
@@ -44,6 +45,7 @@ pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
     let title = name.map_or(kind.clone(), |name| format!("{name}: {kind}"));
     let head = el("head")
         .add(el("meta").attr("charset", "utf-8"))
+        .add(el("meta").attr("name", "generator").attr("content", OutputFile::GENERATOR))
         .add(el("meta").attr("name", "viewport").attr("content", "width=device-width, initial-scale=1"))
         .add(el("meta").attr("name", "color-scheme").attr("content", "light dark"))
         .add(el("title").text(format!("{title} – samp report")))
