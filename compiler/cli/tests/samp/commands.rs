@@ -92,7 +92,9 @@ fn saved_logits_are_told_and_replace_the_file() {
     let harness = Harness::new();
     let plan = harness.compile("plan", &["--recipe", "uniform:f16"]);
     let (out, earlier) = (harness.path("logits.safetensors"), harness.path("earlier"));
-    std::fs::write(&out, "earlier").unwrap();
+    let header = r#"{"input_ids":{},"logits":{}}"#;
+    let old = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    std::fs::write(&out, &old).unwrap();
     std::fs::hard_link(&out, &earlier).unwrap();
     let mut command = samp(["eval", "--json", "--ids"]);
     command.arg(tiny_llama().join("reference.safetensors")).arg("--save-logits").arg(&out).arg(&plan);
@@ -102,7 +104,7 @@ fn saved_logits_are_told_and_replace_the_file() {
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let shape: Vec<usize> = serde_json::from_value(report["shape"].clone()).unwrap();
     assert_eq!(file.tensor("logits").unwrap().shape(), shape);
-    assert_eq!(std::fs::read(&earlier).unwrap(), b"earlier");
+    assert_eq!(std::fs::read(&earlier).unwrap(), old);
     let mode = |path: &std::path::Path| {
         std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions())
     };

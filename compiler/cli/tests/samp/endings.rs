@@ -1,6 +1,7 @@
 //! How commands end: exit codes, the document of a failure, and readers that have left.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -79,7 +80,8 @@ fn a_report_that_cannot_be_written_leaves_what_was_there() {
     let (_, said) = fails(2, report(&page));
     assert!(said.starts_with("error[E0712]") && said.contains("page.html"), "{said}");
     let page = harness.path("page.html");
-    fs::write(&page, "old").unwrap();
+    let old = "<!doctype html><meta name=\"generator\" content=\"samp report\">";
+    fs::write(&page, old).unwrap();
     let limited = |limit: &str| {
         let mut command = Command::new("sh");
         let script = format!("ulimit -f {limit}; trap '' XFSZ; exec \"$0\" report -o \"$1\" \"$2\"");
@@ -87,7 +89,7 @@ fn a_report_that_cannot_be_written_leaves_what_was_there() {
         command
     };
     fails(3, limited("8"));
-    assert_eq!(fs::read_to_string(&page).unwrap(), "old");
+    assert_eq!(fs::read_to_string(&page).unwrap(), old);
     assert_eq!(fs::read_dir(harness.dir.path()).unwrap().count(), 2, "nothing is left beside it");
     ok(report(&page));
     assert!(fs::read_to_string(&page).unwrap().ends_with("</html>\n"));
@@ -150,5 +152,32 @@ fn a_gpu_plan_of_another_build_is_said_to_be_one() {
 fn the_page_of_errors_is_linked() {
     for page in ["README.md", "docs/cli.md"] {
         assert!(fs::read_to_string(root().join(page)).unwrap().contains("errors.md"), "{page}");
+    }
+}
+
+#[test]
+fn no_output_replaces_what_is_read_or_anything_else_that_is_not_its_like() {
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &[]);
+    let (data, ids) = (harness.path("data.jsonl"), harness.path("ids.safetensors"));
+    fs::copy(root().join("testdata/data/eval.jsonl"), &data).unwrap();
+    fs::copy(tiny_llama().join("reference.safetensors"), &ids).unwrap();
+    let model = tiny_llama();
+    let weights = plan.join("weights-00001-of-00001.safetensors");
+    let measure: &[&OsStr] = &["measure".as_ref(), model.as_ref(), "--calib".as_ref(), data.as_ref()];
+    let logits: &[&OsStr] = &["eval".as_ref(), plan.as_ref(), "--ids".as_ref(), ids.as_ref()];
+    let report: &[&OsStr] = &["report".as_ref(), plan.as_ref()];
+    let (o, saved): (&OsStr, &OsStr) = ("-o".as_ref(), "--save-logits".as_ref());
+    for (command, flag, output) in [
+        (measure, o, &data),
+        (report, o, &plan.join("plan.json")),
+        (report, o, &data),
+        (logits, saved, &weights),
+        (logits, saved, &ids),
+    ] {
+        let before = fs::read(output).unwrap();
+        let (_, said) = fails(2, samp(command.iter().copied().chain([flag, output.as_ref()])));
+        assert!(said.starts_with("error[E0711]") || said.starts_with("error[E0712]"), "{said}");
+        assert_eq!(fs::read(output).unwrap(), before, "{}", output.display());
     }
 }
