@@ -13,10 +13,15 @@ use std::{
 /// Compiled code is loaded from it, so that no other user may have made it.
 pub fn cache_dir(kind: &str) -> PathBuf {
     let named = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let user = || named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
-    let below_user = || user().map(|caches| caches.join("samp"));
-    let root = named("SAMP_CACHE").or_else(below_user).unwrap_or_else(|| own_folder(&env::temp_dir()));
-    root.join(kind)
+    root(named).unwrap_or_else(|| own_folder(&env::temp_dir())).join(kind)
+}
+
+/// The folder that the environment names. What it says of the user is relative by mistake alone, and is passed over as the
+/// XDG base directory specification has it: a working directory is no place for caches. `SAMP_CACHE` is a choice.
+fn root(named: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |variable: &str| named(variable).filter(|folder| folder.is_absolute());
+    let user = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    named("SAMP_CACHE").or_else(|| Some(user()?.join("samp")))
 }
 
 /// A folder below `shared` that only this user can write to: one for all processes, or, where another user has taken its
@@ -55,6 +60,23 @@ mod tests {
         // As if another had made it beforehand.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
         assert_ne!(own_folder(shared.path()), folder);
+    }
+
+    #[test]
+    fn relative_folders_of_the_user_are_passed_over() {
+        for (set, expected) in [
+            (&[("HOME", "/home/u")][..], Some("/home/u/.cache/samp")),
+            (&[("HOME", "/home/u"), ("XDG_CACHE_HOME", "/c")], Some("/c/samp")),
+            (&[("HOME", "/home/u"), ("XDG_CACHE_HOME", "c")], Some("/home/u/.cache/samp")),
+            (&[("HOME", ".")], None),
+            (&[("HOME", "u"), ("XDG_CACHE_HOME", "c")], None),
+            (&[("HOME", "u"), ("SAMP_CACHE", "mine")], Some("mine")),
+        ] {
+            let named = |variable: &str| {
+                set.iter().find(|(name, _)| *name == variable).map(|(_, value)| PathBuf::from(value))
+            };
+            assert_eq!(root(named), expected.map(PathBuf::from), "{set:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use samp_kernels::cuda::Source;
 
-use crate::{Arch, Cubin, Report, options::key};
+use crate::{Arch, Cubin, Report, options::key, trust::is_trusted};
 
 /// A folder of compiled kernels. Each entry is named by the hash of everything that decides its bytes, so none is ever
 /// out of date; any may be deleted. Several processes may share it.
@@ -22,14 +22,19 @@ impl Cache {
         Cache { folder: folder.to_owned() }
     }
 
-    /// What was kept of a kernel; needs no compiler. Nothing if it was never compiled into this folder, or is damaged.
+    /// What was kept of a kernel; needs no compiler. Nothing if it was never compiled into this folder, is damaged, or may
+    /// be another user's.
     pub fn find(&self, source: &Source, arch: Arch) -> Option<Cubin> {
         self.get(key(source, arch))
     }
 
-    /// What was kept under a key; nothing if the entry is damaged.
+    /// What was kept under a key; nothing if the entry is damaged, or where others can have put it there: it is code.
     pub(crate) fn get(&self, key: blake3::Hash) -> Option<Cubin> {
-        let entry = fs::read(self.path(key)).ok()?;
+        let path = self.path(key);
+        if !path.is_file() || !is_trusted(&path) {
+            return None;
+        }
+        let entry = fs::read(path).ok()?;
         // An entry is the log's length, the log, the code, and a hash of all before it.
         let (body, hash) = entry.split_last_chunk::<{ blake3::OUT_LEN }>()?;
         if blake3::hash(body) != *hash {

@@ -7,12 +7,11 @@ const OTHERS_WRITE: u32 = 0o002;
 /// Entries of a folder can be replaced only by their owners.
 const STICKY: u32 = 0o1000;
 
-/// Whether only this user and root can have put `file` there: both own it and the folder that holds it, and nobody else may
-/// write to either. Links are followed.
+/// Whether only this user and root can have put `file` there: both own it and every folder above it, and nobody else may
+/// write to any of them, since who may rename a folder on the way puts another in its place. Links are followed.
 pub(crate) fn is_trusted(file: &Path) -> bool {
     let Ok(file) = file.canonicalize() else { return false };
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    is_ours(&file, 0) && is_ours(folder, STICKY)
+    is_ours(&file, 0) && file.ancestors().skip(1).all(|folder| is_ours(folder, STICKY))
 }
 
 /// Whether this user or root owns something that others may not write to; `excuse` is a bit of the mode that makes up for
@@ -47,6 +46,20 @@ mod tests {
         assert!(!is_trusted(&file));
         mode(folder.path(), 0o1777);
         assert!(is_trusted(&file), "as in /tmp, only owners replace what is theirs");
+    }
+
+    #[test]
+    fn every_folder_above_counts() {
+        let top = tempfile::tempdir().unwrap();
+        let (open, folder) = (top.path().join("open"), top.path().join("open/a/b"));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("library");
+        fs::write(&file, "").unwrap();
+        assert!(is_trusted(&file));
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(!is_trusted(&file), "others can put another folder in place of `a`");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(is_trusted(&file));
     }
 
     #[test]

@@ -1,5 +1,13 @@
 //! Which GPU there is, or why there is none.
 
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
 use cudarc::driver::{
     result::{self, device},
     sys::{self, CUdevice, CUdevice_attribute as Attribute},
@@ -37,6 +45,14 @@ const INSTALL: &str = "install NVIDIA's driver 580 or newer (in a container, sta
 
 /// Loads the driver and finds the GPU of this number.
 pub(super) fn find(ordinal: usize) -> Result<(CUdevice, DeviceInfo), DriverError> {
+    if let Some(planted) = env::var_os("LD_LIBRARY_PATH").and_then(|folders| planted(&folders)) {
+        let reason = format!(
+            "LD_LIBRARY_PATH leads the loader to {} in the working directory, where anyone may have put it",
+            planted.display()
+        );
+        let remedy = "name folders in LD_LIBRARY_PATH from / on, and leave no empty part between its colons";
+        return Err(DriverError::Absent { reason, remedy });
+    }
     // cudarc panics where the library is missing; so it is looked for beforehand.
     // SAFETY: loading NVIDIA's driver runs its initialisers, which ask nothing of the process.
     if !unsafe { sys::is_culib_present() } {
@@ -59,6 +75,22 @@ pub(super) fn find(ordinal: usize) -> Result<(CUdevice, DeviceInfo), DriverError
     }
     let device = device::get(ordinal as i32).during("choosing a GPU")?;
     Ok((device, describe(device, driver).during("asking a GPU what it is")?))
+}
+
+/// A library of the driver's name that the loader would take from the working directory: relative folders of its search path
+/// lie below it, an empty one is it.
+fn planted(folders: &OsStr) -> Option<PathBuf> {
+    let folders = folders.as_bytes();
+    // A variable that is set to nothing names nothing.
+    let folders =
+        (!folders.is_empty()).then(|| folders.split(|byte| b":;".contains(byte))).into_iter().flatten();
+    let relative =
+        folders.map(|folder| Path::new(OsStr::from_bytes(folder))).filter(|folder| folder.is_relative());
+    let mut entries =
+        relative.flat_map(|folder| fs::read_dir(Path::new(".").join(folder)).into_iter().flatten().flatten());
+    let is_driver =
+        |name: &OsStr| name.as_bytes().starts_with(b"libcuda") || name.as_bytes().starts_with(b"libnvcuda");
+    entries.find(|entry| is_driver(&entry.file_name())).map(|entry| entry.path())
 }
 
 fn absent(asked: &str, error: result::DriverError) -> DriverError {
