@@ -24,6 +24,7 @@ mod outliers;
 mod page;
 mod price;
 mod quality;
+mod range;
 mod scale;
 mod scatter;
 mod section;

@@ -15,6 +15,7 @@ use super::{
     markup::el,
     outliers::outliers,
     quality::quality,
+    range::check_range,
     scatter::scatter,
     section::Section,
     source::source,
@@ -24,6 +25,7 @@ use super::{
 
 /// The page of a plan.
 pub fn page(inputs: &ReportInputs<'_>) -> Result<String, Diagnostic> {
+    check_range(inputs.certificate)?;
     let front = Front::from_inputs(inputs)?;
     let sections = [
         Some(headline(inputs)),

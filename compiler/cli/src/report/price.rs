@@ -1,5 +1,6 @@
 //! What a machine costs an hour, as the command line gives it.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::figures::amount;
@@ -39,11 +40,14 @@ impl FromStr for Price {
         match number_and_currency(price).filter(|_| named) {
             Some((per_hour, currency)) => Ok(Price { name, written: price.to_owned(), per_hour, currency }),
             None => Err(format!(
-                "expected a price above 0 such as 2.50, '$2.50' or NAME='2.50 EUR', found `{text}`"
+                "expected a price above 0 such as 2.50, '$2.50' or NAME='2.50 EUR', of at most 1e15, found `{text}`"
             )),
         }
     }
 }
+
+/// What anything costs an hour; figures that follow from it can be written.
+const PRICES: RangeInclusive<f64> = 1e-15..=1e15;
 
 /// The number, and the currency before or after it; `None` where it is no price.
 fn number_and_currency(price: &str) -> Option<(f64, Option<Currency>)> {
@@ -51,7 +55,7 @@ fn number_and_currency(price: &str) -> Option<(f64, Option<Currency>)> {
     let (before, rest) = price.split_at(start);
     let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
     let (number, after) = rest.split_at(end);
-    let per_hour = number.parse::<f64>().ok().filter(|p| p.is_finite() && *p > 0.0)?;
+    let per_hour = number.parse::<f64>().ok().filter(|p| PRICES.contains(p))?;
     // A sign, a decimal comma or more digits are part of another number, not a currency.
     let name = |text: &str| !text.contains(|c: char| c.is_ascii_digit() || "+-,.".contains(c));
     match (before, after) {

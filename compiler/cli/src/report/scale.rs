@@ -38,16 +38,21 @@ impl LogScale {
 
     /// How far along a value stands, from 0 to 1; of a single value, 0.
     pub fn share(self, value: f64) -> f64 {
-        let span = (self.most / self.least).ln();
+        let span = self.span();
         if value <= self.least || span == 0.0 {
             return 0.0;
         }
-        ((value / self.least).ln() / span).min(1.0)
+        ((value.ln() - self.least.ln()) / span).min(1.0)
     }
 
     /// The value at a share of the way.
     pub fn value(self, share: f64) -> f64 {
-        self.least * (self.most / self.least).powf(share)
+        self.least * (self.span() * share).exp()
+    }
+
+    /// From the least to the largest value in logarithms, whose difference is finite where a quotient is not.
+    fn span(self) -> f64 {
+        self.most.ln() - self.least.ln()
     }
 
     /// The powers of ten within.

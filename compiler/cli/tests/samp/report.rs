@@ -12,7 +12,9 @@ use samp_compiler::certificate::{
     Profile, QualityEvidence, Round, Sensitivity, StratumQuality, Uniform, WeightProfile,
 };
 
-use crate::harness::{Harness, fails, ok, samp};
+use serde_json::Value;
+
+use crate::harness::{Draws, Harness, fails, ok, samp};
 
 pub fn manifest(plan: &Path) -> Plan {
     let bytes = std::fs::read(plan.join("plan.json")).unwrap();
@@ -343,6 +345,50 @@ fn a_model_of_many_layers_is_reported_in_full() {
     let page = page(&ReportInputs { plan: &plan, certificate: &certificate, prices: &[] }).unwrap();
     assert_self_contained(&page);
     assert!(page.contains(">layer 125</th>") && !page.contains("NaN"));
+}
+
+/// Every number of a certificate that is no count as `change` has it; counts are those that are whole.
+fn with_numbers(certificate: &Certificate, change: &mut dyn FnMut(f64) -> f64) -> Certificate {
+    fn walk(value: &mut Value, change: &mut dyn FnMut(f64) -> f64) {
+        match value {
+            Value::Number(number) if number.is_f64() => {
+                *value = serde_json::json!(change(number.as_f64().unwrap()));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, change)),
+            Value::Object(map) => map.values_mut().for_each(|item| walk(item, change)),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(certificate).unwrap();
+    walk(&mut value, change);
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn no_number_is_shown_that_is_none() {
+    let harness = Harness::new();
+    let dir = harness.compile("plan", &[]);
+    let plan = manifest(&dir);
+    let certificate = measured(certificate(&dir), &plan);
+    let shown = |certificate: &Certificate| page(&ReportInputs { plan: &plan, certificate, prices: &[] });
+    let largest = [1e150, -1e150, 1e-150, -1e-150, 0.0];
+    let mut draws = Draws::new(18);
+    for round in 0..25 {
+        let mut draw = |_| largest[if round < 5 { round } else { draws.below(5) as usize }];
+        // What no front can be made of is refused; what is shown are numbers.
+        let Ok(page) = shown(&with_numbers(&certificate, &mut draw)) else { continue };
+        assert_self_contained(&page);
+        let text = page.split("</style>").nth(1).unwrap();
+        let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        for (at, word) in words.iter().enumerate() {
+            let around = || words[at.saturating_sub(12)..(at + 6).min(words.len())].join(" ");
+            assert!(!["inf", "NaN", "nan", "infinity"].contains(word), "{round}: {}", around());
+        }
+    }
+    for beyond in [1e308, -1e308, 1e-300] {
+        let refused = shown(&with_numbers(&certificate, &mut |_| beyond)).unwrap_err();
+        assert!(refused.code == "E1202" && refused.message.contains("between 1e-150 and 1e150"), "{refused}");
+    }
 }
 
 #[test]
