@@ -11,6 +11,8 @@ use std::fmt;
 use samp_abi::Cause;
 use serde::Serialize;
 
+use crate::printable::{printable, printable_line};
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -170,6 +172,11 @@ impl Diagnostic {
     }
 }
 
+/// The text as a terminal may be given it, each further line after `line_end`.
+fn indented(text: &str, line_end: &str) -> String {
+    printable(text).replace('\n', line_end)
+}
+
 impl Location {
     fn is_unknown(&self) -> bool {
         self.file.is_none() && self.op.is_none() && self.tensor.is_none()
@@ -180,12 +187,12 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         if let Some(file) = &self.file {
-            f.write_str(file)?;
+            f.write_str(&printable_line(file))?;
             separator = ", ";
         }
         for (kind, name) in [("op", &self.op), ("tensor", &self.tensor)] {
             if let Some(name) = name {
-                write!(f, "{separator}{kind} `{name}`")?;
+                write!(f, "{separator}{kind} `{}`", printable_line(name))?;
                 separator = ", ";
             }
         }
@@ -203,20 +210,21 @@ impl fmt::Display for Severity {
 }
 
 impl fmt::Display for Diagnostic {
-    /// Several lines, without a newline at the end. Further lines of a note are indented under it.
+    /// Several lines, without a newline at the end. Further lines of a message, a note or a hint are indented under it, so
+    /// that none of them looks like a finding of its own; what would lead a terminal is escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]: {}", self.severity, self.code, self.message)?;
+        write!(f, "{}[{}]: {}", self.severity, self.code, indented(&self.message, "\n  "))?;
         if !self.location.is_unknown() {
             write!(f, "\n  --> {}", self.location)?;
         }
         for note in &self.notes {
-            write!(f, "\n  note: {}", note.replace('\n', "\n        "))?;
+            write!(f, "\n  note: {}", indented(note, "\n        "))?;
         }
         if self.family == Family::CompilerBug {
             f.write_str("\n  note: this is a bug in samp, not in your input")?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n  hint: {}", indented(hint, "\n        "))?;
         }
         Ok(())
     }

@@ -57,6 +57,7 @@ mod op;
 mod op_ref;
 mod parse;
 mod phase;
+mod printable;
 mod raw;
 mod structure;
 mod tensor_type;
@@ -72,6 +73,7 @@ pub use module::{Inputs, Module};
 pub use op::OpKind;
 pub use op_ref::OpRef;
 pub use phase::{ParsePhaseError, Phase};
+pub use printable::{is_control, printable, printable_line};
 pub use tensor_type::{Dtype, Shape, TensorType};
 pub use verify::{ARENA_ALIGNMENT, findings, verify, verify_between};
 pub use view::{
