@@ -31,6 +31,7 @@ use crate::{
     },
     import::{CARRIED_FILES, INDEX_FILE, ModelConfig, RopeScaling, parse_config},
     lower::DEFAULT_FILE_BYTES,
+    output_file::refuse_inside,
 };
 
 /// Says which plan an exported checkpoint came from, and that it may be replaced by another export.
@@ -79,6 +80,7 @@ pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, E
 
 /// The same for a plan that is open.
 pub fn export_plan(plan: &OpenPlan, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
+    refuse_inside(options.out, plan.dir()).map_err(EmitError::Import)?;
     let shards = shards(&plan.manifest().tensors, options.max_file_bytes);
     let bytes = shards.iter().map(|shard| shard.bytes).sum();
     let space = DiskSpace { target: options.out.into(), bytes };

@@ -3,12 +3,18 @@
 use std::path::Path;
 
 use samp_ir::Diagnostic;
-use samp_runtime::path_kind::{FileKind, PathKind, Wanted, quoted};
+use samp_runtime::{
+    outside_file::read_regular_or_pipe,
+    path_kind::{FileKind, PathKind, Wanted, quoted},
+};
 
 use crate::{error_code, wrong_path::expect_path};
 
 /// What a path to data is to lead to.
 const DATA: Wanted = Wanted::File("a file of records", &[".jsonl", ".json", ".txt", ".parquet"]);
+
+/// Files of data are held in memory whole; larger ones are refused.
+pub const MAX_DATA_BYTES: u64 = 1 << 30;
 
 /// What is wrong with a line or a row that is no record.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +71,7 @@ fn records_of(path: &Path, kind: FileKind) -> String {
 pub fn read_text(path: &Path, accepted: &[FileKind]) -> Result<String, Diagnostic> {
     expect_data(path, accepted)?;
     let file = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|e| {
+    let bytes = read_regular_or_pipe(path, MAX_DATA_BYTES).map_err(|e| {
         Diagnostic::of_io(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"), &e)
             .in_file(&file)
     })?;

@@ -106,6 +106,32 @@ fn bad_place(path: &Path, found: &str, hint: String) -> Diagnostic {
     Diagnostic::bad_input(error_code::BAD_OUTPUT, message).in_file(path.display().to_string()).hint(hint)
 }
 
+/// Refuses to write into the folder of a plan or of a checkpoint that is read: what is made of it is no part of it.
+///
+/// # Errors
+/// The output lies inside, through whatever links.
+pub fn refuse_inside(output: &Path, read: &Path) -> Result<(), Diagnostic> {
+    let parent = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let resolved =
+        fs::canonicalize(output).or_else(|_| fs::canonicalize(parent).map(|there| there.join("new")));
+    // What leads nowhere is refused for that, by whoever reads it or writes there.
+    let (Ok(resolved), Ok(read)) = (resolved, fs::canonicalize(read)) else { return Ok(()) };
+    if !read.is_dir() || resolved == read || !resolved.starts_with(&read) {
+        return Ok(());
+    }
+    let found = format!("one inside of {}, which is read", read.display());
+    let message = format!("expected an output outside of what it is made of, found {found}");
+    let hint = match output.file_name().zip(read.parent()) {
+        Some((name, above)) => {
+            format!("choose a place beside that folder, such as {}", quoted(&above.join(name)))
+        }
+        None => "choose a place outside of that folder".into(),
+    };
+    Err(Diagnostic::bad_input(error_code::BAD_OUTPUT, message)
+        .in_file(output.display().to_string())
+        .hint(hint))
+}
+
 /// Whether two paths lead to one file.
 pub fn is_same_file(a: &Path, b: &Path) -> bool {
     fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))

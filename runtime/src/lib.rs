@@ -40,6 +40,7 @@ pub mod generation_config;
 mod golden;
 pub mod kv;
 mod library_panic;
+pub mod outside_file;
 pub mod path_kind;
 pub mod plan;
 pub mod progress;

@@ -2,7 +2,6 @@
 //! says where and how it goes on.
 
 use std::{
-    io::IsTerminal,
     path::PathBuf,
     sync::{Mutex, Once, PoisonError},
 };
@@ -11,7 +10,7 @@ use samp_compiler::error_code::INTERRUPTED;
 
 use crate::{
     failure::Failure,
-    output::{print_json, say},
+    output::{print_json, say_over_bar},
     signals::{self, SIGINT, SIGTERM},
 };
 
@@ -39,9 +38,7 @@ pub fn explain(work: Work) -> anyhow::Result<()> {
 fn end(signal: i32) {
     if let Some(work) = &*UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) {
         let failure = failure(&(work.unfinished)(), &work.finished);
-        // A bar stands where the next line begins.
-        let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        say(format!("{clear}{failure}"));
+        say_over_bar(&failure);
         // Where stdout cannot be written to, the exit code and stderr are left.
         let _ = if work.json { print_json(&failure.document()) } else { Ok(()) };
     }

@@ -17,6 +17,7 @@ mod interruption;
 mod logits_file;
 mod named_values;
 mod output;
+mod plan_certificate;
 mod plan_model;
 mod progress_bar;
 mod progress_lines;

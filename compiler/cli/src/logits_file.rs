@@ -14,11 +14,12 @@ use crate::{error_code, failure::Failure, plan_model::PlanModel};
 use samp_compiler::{
     error_code::{BAD_OUTPUT, UNREADABLE_DATA},
     eval::LanguageModel,
+    jsonl::MAX_DATA_BYTES,
     output_file::{OutputFile, is_same_file},
     whole_file::WholeFile,
     wrong_path::expect_path,
 };
-use samp_runtime::Wanted;
+use samp_runtime::{Wanted, outside_file::read_regular};
 
 /// What was written.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -37,7 +38,8 @@ pub fn save_logits(model: &mut PlanModel, ids: &Path, out: &Path) -> anyhow::Res
         let message = "--save-logits would replace the file of --ids";
         return Err(Failure::new(BAD_OUTPUT, message).in_file(out.display().to_string()).into());
     }
-    let bytes = std::fs::read(ids).with_context(|| format!("{} cannot be read", ids.display()))?;
+    let bytes =
+        read_regular(ids, MAX_DATA_BYTES).with_context(|| format!("{} cannot be read", ids.display()))?;
     let refuse =
         |message: String| Failure::new(error_code::TOKEN_IDS, message).in_file(ids.display().to_string());
     let file = SafeTensors::deserialize(&bytes)

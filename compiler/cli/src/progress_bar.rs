@@ -8,6 +8,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use samp_ir::printable_line;
 use samp_runtime::Progress;
 
 use crate::{
@@ -98,7 +99,7 @@ impl Progress for Bar {
             Shown::Nothing => {}
             Shown::Terminal(bar) => {
                 if !item.is_empty() {
-                    bar.set_message(item.to_owned());
+                    bar.set_message(printable_line(item).into_owned());
                 }
                 bar.inc(units);
             }

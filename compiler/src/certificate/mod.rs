@@ -4,6 +4,7 @@
 mod data_fingerprint;
 mod pass_effect;
 mod profile;
+mod profile_file;
 mod warning;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,10 @@ use serde::{Deserialize, Serialize};
 pub use data_fingerprint::{Fingerprint, StratumSize};
 pub use pass_effect::{ErrorFactor, PassEffect};
 pub use profile::{
-    Divergence, HeadRange, InputStatistics, MemberProfile, PROFILE_VERSION, Profile, ProfileWriteError,
-    Sensitivity, WeightProfile, layer_of, tried_formats,
+    Divergence, HeadRange, InputStatistics, MemberProfile, PROFILE_VERSION, Profile, Sensitivity,
+    WeightProfile, layer_of, tried_formats,
 };
+pub use profile_file::ProfileWriteError;
 pub use warning::Warning;
 
 use crate::lower::{PlanSpec, TensorSpec};

@@ -9,6 +9,7 @@ use super::error::CompileError;
 use crate::{
     emit::{DEFAULT_BUDGET, PLAN, check_target, unfinished},
     lower::{DEFAULT_MAX_SEQUENCES, LowerOptions, pipeline::default_max_tokens, recipe::LoadedRecipe},
+    output_file::refuse_inside,
     quantize::{
         MeasureOptions, SensitivityMode,
         data::DataRequest,
@@ -121,6 +122,7 @@ impl CompileRequest {
         self.emission.threads()?;
         if let Some(output) = &self.emission.output {
             check_target(output, PLAN, self.emission.force)?;
+            refuse_inside(output, &self.model)?;
         }
         match &self.precision {
             Precision::Recipe(_) => Ok(()),

@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use samp_runtime::outside_file::read_regular_text;
+
 use super::error::{During, EmitError};
 
 /// The lock's file, which holds the number of the process that took it last.
@@ -47,7 +49,7 @@ pub(super) fn lock(folder: &Path, output: &Path) -> Result<FolderLock, EmitError
 
 /// The process that the lock's file names.
 fn holder(path: &Path) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    read_regular_text(path, 64).ok()?.trim().parse().ok()
 }
 
 /// Removes a folder that holds nothing but the lock's file. The lock must be held.

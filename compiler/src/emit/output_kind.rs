@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, fs, io, path::Path};
 
 use samp_abi::plan::{GOLDEN_FILE, MANIFEST_FILE, SIGNATURE_FILE};
-use samp_runtime::{plan::code::CODE_FOLDER, unnamed_entries};
+use samp_runtime::{
+    outside_file::read_regular,
+    plan::{MAX_MANIFEST_BYTES, code::CODE_FOLDER},
+    unnamed_entries,
+};
 use serde::Deserialize;
 
 use super::file_names::{CERTIFICATE_FILE, GRAPH_FILE};
@@ -55,7 +59,7 @@ struct NamedFile {
 /// The files of a plan as its manifest names them; where that cannot be read, those that have the usual names.
 fn plan_files(folder: &Path) -> io::Result<BTreeSet<String>> {
     let mut own = BTreeSet::from([MANIFEST_FILE, SIGNATURE_FILE].map(str::to_owned));
-    let manifest = fs::read(folder.join(MANIFEST_FILE))?;
+    let manifest = read_regular(&folder.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)?;
     match serde_json::from_slice(&manifest) {
         Ok(Named { weights, files }) => own.extend(weights.into_iter().chain(files).map(|file| file.path)),
         Err(_) => {

@@ -2,18 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
     path::{Path, PathBuf},
 };
 
 use samp_ir::Diagnostic;
 use samp_runtime::{
     ChatError, ChatTemplate, GenerationConfig, Tokenizer, TokenizerError,
-    chat::CHAT_TEMPLATE_FILE as CHAT_TEMPLATE, generation_config::GENERATION_CONFIG_FILE,
+    chat::CHAT_TEMPLATE_FILE as CHAT_TEMPLATE,
+    generation_config::GENERATION_CONFIG_FILE,
+    outside_file::{lies_at, read_regular},
 };
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
-use super::{config::token_ids, json::Object};
+use super::{
+    config::token_ids,
+    json::{Object, shown},
+};
 use crate::error_code;
 
 /// Names that are carried, in the order in which they are listed.
@@ -31,7 +35,8 @@ pub const CARRIED_FILES: [&str; 9] = [
 const TOKENIZER: &str = "tokenizer.json";
 /// Binary; samp does not read it, other tools that an export is for do.
 const SENTENCEPIECE: &str = "tokenizer.model";
-const MAX_BYTES: u64 = 1 << 28;
+/// Larger files are refused.
+pub const MAX_CARRIED_BYTES: u64 = 1 << 28;
 
 /// A file to be copied into the plan as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +57,7 @@ pub(super) fn carried_files(
     let mut contents = BTreeMap::new();
     for name in CARRIED_FILES {
         let path = dir.join(name);
-        if path.exists() {
+        if lies_at(&path) {
             let bytes = read(&path, name)?;
             check(name, &bytes)?;
             contents.insert(name, bytes);
@@ -88,9 +93,10 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
         return Ok(());
     }
     if name.ends_with(".json") {
-        return match serde_json::from_slice::<IgnoredAny>(bytes) {
-            Ok(_) => Ok(()),
-            Err(e) => refuse(format!("expected JSON, found malformed text: {e}")),
+        return match serde_json::from_slice::<Value>(bytes) {
+            Ok(Value::Object(_)) => Ok(()),
+            Ok(other) => refuse(format!("expected a JSON object, found {}", shown(&other))),
+            Err(e) => refuse(format!("expected a JSON object, found malformed text: {e}")),
         };
     }
     match std::str::from_utf8(bytes) {
@@ -129,20 +135,11 @@ pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Re
 
 /// Reads a whole small file; `name` is for messages.
 pub(super) fn read(path: &Path, name: &str) -> Result<Vec<u8>, Diagnostic> {
-    let refuse = |found: io::Error| {
+    read_regular(path, MAX_CARRIED_BYTES).map_err(|found| {
         Diagnostic::of_io(error_code::UNREADABLE, format!("expected a readable file, found: {found}"), &found)
             .in_file(name)
             .hint("give the directory of a Hugging Face checkpoint")
-    };
-    let other = |found: String| refuse(io::Error::new(io::ErrorKind::InvalidInput, found));
-    let metadata = fs::metadata(path).map_err(refuse)?;
-    if !metadata.is_file() {
-        return Err(other("a directory or a special file".into()));
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(other(format!("{} bytes, more than the {MAX_BYTES} that are read", metadata.len())));
-    }
-    fs::read(path).map_err(refuse)
+    })
 }
 
 /// The ids that end a text according to `generation_config.json`, which transformers prefers to `config.json`; empty if
@@ -150,7 +147,7 @@ pub(super) fn read(path: &Path, name: &str) -> Result<Vec<u8>, Diagnostic> {
 pub(super) fn generation_eos(dir: &Path, vocab: u64) -> Result<Vec<u32>, Diagnostic> {
     const NAME: &str = GENERATION_CONFIG_FILE;
     let path = dir.join(NAME);
-    if !path.exists() {
+    if !lies_at(&path) {
         return Ok(vec![]);
     }
     let bytes = read(&path, NAME)?;

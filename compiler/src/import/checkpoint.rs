@@ -7,13 +7,15 @@ use std::{
 };
 
 use samp_ir::Diagnostic;
-use serde::{Deserialize, de::IgnoredAny};
+use samp_runtime::outside_file::{lies_at, read_regular};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{
     download::{refuse_missing_shards, refuse_pointers},
     file_names::{INDEX_FILE, SINGLE_FILE},
     findings::Findings,
-    json::UniqueMap,
+    json::{UniqueMap, shown},
     shard::{FileIdentity, Shard, TensorEntry},
     source_rows::SourceRows,
     tensor_view::TensorView,
@@ -41,7 +43,7 @@ impl Checkpoint {
                 .hint(hint))
         };
         refuse_pointers(dir)?;
-        match (dir.join(SINGLE_FILE).exists(), dir.join(INDEX_FILE).exists()) {
+        match (lies_at(&dir.join(SINGLE_FILE)), lies_at(&dir.join(INDEX_FILE))) {
             (true, true) => {
                 let message =
                     format!("expected one set of weights, found both {SINGLE_FILE} and {INDEX_FILE}");
@@ -181,28 +183,32 @@ fn other_weights(dir: &Path) -> Option<String> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Index {
-    /// Sizes and counts for people; the shards' headers are what counts.
-    #[serde(rename = "metadata", default)]
-    _metadata: Option<IgnoredAny>,
+    #[serde(default)]
+    metadata: Option<Map<String, Value>>,
     weight_map: UniqueMap<String>,
+}
+
+/// Refuses what an index says for people where it cannot be right; the shards' headers are what counts. Some writers make
+/// a float of the size.
+fn check_metadata(metadata: &Map<String, Value>) -> Result<(), String> {
+    let size = metadata.get("total_size").filter(|size| !size.as_f64().is_some_and(|size| size >= 0.0));
+    let refuse = |size| format!("`metadata.total_size`: expected a number of bytes, found {}", shown(size));
+    size.map_or(Ok(()), |size| Err(refuse(size)))
 }
 
 fn read_index(dir: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
     let refuse = |message: String| Diagnostic::bad_input(error_code::INDEX, message).in_file(INDEX_FILE);
     let path = dir.join(INDEX_FILE);
     let unreadable = |e: std::io::Error| refuse(format!("expected a readable index, found: {e}"));
-    let size = fs::metadata(&path).map_err(unreadable)?.len();
-    if size > MAX_INDEX_BYTES {
-        return Err(refuse(format!("expected at most {MAX_INDEX_BYTES} bytes, found {size}")));
-    }
-    parse_index(&fs::read(&path).map_err(unreadable)?)
+    parse_index(&read_regular(&path, MAX_INDEX_BYTES).map_err(unreadable)?)
 }
 
 /// Reads an index: tensor name → shard, each shard a plain file name. Never panics, whatever the bytes.
 pub fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, Diagnostic> {
     let refuse = |message: String| Diagnostic::bad_input(error_code::INDEX, message).in_file(INDEX_FILE);
-    let Index { weight_map: UniqueMap(map), .. } = serde_json::from_slice(bytes)
+    let Index { metadata, weight_map: UniqueMap(map) } = serde_json::from_slice(bytes)
         .map_err(|e| refuse(format!("expected an index with a weight_map, found malformed JSON: {e}")))?;
+    metadata.map_or(Ok(()), |metadata| check_metadata(&metadata)).map_err(refuse)?;
     if map.is_empty() {
         return Err(refuse("expected tensors in weight_map, found none".into()));
     }

@@ -33,7 +33,7 @@ use self::file_names::CONFIG;
 use crate::{error_code, wrong_path::expect_path};
 
 pub use bind::bind;
-pub use carried::{CARRIED_FILES, CarriedFile, check_text};
+pub use carried::{CARRIED_FILES, CarriedFile, MAX_CARRIED_BYTES, check_text};
 pub use checkpoint::{Checkpoint, parse_index};
 pub use config::{IRRELEVANT, ModelConfig, parse_config};
 pub use file_names::{INDEX_FILE, SINGLE_FILE};

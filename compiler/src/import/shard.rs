@@ -13,6 +13,7 @@ use std::{
 use memmap2::Mmap;
 use safetensors::Dtype;
 use samp_ir::Diagnostic;
+use samp_runtime::outside_file::open_regular;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IntoDeserializer, MapAccess, Visitor, value::Error as ValueError},
@@ -71,12 +72,8 @@ impl Shard {
             let message = format!("expected a readable weights file, found: {e}");
             Diagnostic::of_io(error_code::UNREADABLE, message, &e).in_file(name)
         };
-        let metadata = fs::metadata(&path).map_err(unreadable)?;
-        if !metadata.is_file() {
-            let message = "expected a weights file, found a directory or a special file";
-            return Err(Diagnostic::bad_input(error_code::UNREADABLE, message).in_file(name));
-        }
-        let file = fs::File::open(&path).map_err(unreadable)?;
+        let file = open_regular(&path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
         // SAFETY: the map is read-only and private to this process. Whoever shrinks the file while a compile reads it
         // breaks that compile; nothing in this process writes to a checkpoint.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;

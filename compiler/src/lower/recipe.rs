@@ -1,11 +1,14 @@
 //! Recipes as people write them: a built-in name, or a TOML file of patterns and formats.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use samp_abi::{Format, ScaleAxis};
 use samp_ir::Diagnostic;
 use samp_passes::recipe::{Recipe, Rule};
-use samp_runtime::path_kind::{Wanted, expect, nearest};
+use samp_runtime::{
+    outside_file::read_regular_text,
+    path_kind::{Wanted, expect, nearest},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -112,12 +115,9 @@ fn with_path(path: &str, refusal: Diagnostic) -> Diagnostic {
 }
 
 fn read(path: &str) -> Result<String, Diagnostic> {
-    let read = fs::metadata(path).and_then(|m| match m.len() {
-        0..=MAX_BYTES => fs::read_to_string(path),
-        bytes => Err(std::io::Error::other(format!("{bytes} bytes, more than a recipe has"))),
-    });
     let message = |e| format!("expected a readable recipe, found: {e}");
-    read.map_err(|e| Diagnostic::bad_input(error_code::MALFORMED_RECIPE, message(e)).in_file(path))
+    read_regular_text(Path::new(path), MAX_BYTES)
+        .map_err(|e| Diagnostic::bad_input(error_code::MALFORMED_RECIPE, message(e)).in_file(path))
 }
 
 /// Reads a TOML recipe; `file` is its name in messages, which add line and column. Never panics, whatever the text.

@@ -150,6 +150,8 @@ fn refused_text_files() {
             "template of the settings that does not end",
             with("tokenizer_config.json", b"{\"chat_template\": \"{{ bos_token\"}"),
         ),
+        ("special tokens that are a list", with("special_tokens_map.json", b"[]")),
+        ("added tokens that are null", with("added_tokens.json", b"null")),
         ("tokenizer in binary", with("tokenizer.model", b"\xff\xfe")),
         ("damaged template of a processor", with("chat_template.json", b"{")),
         ("template that is no text", with("chat_template.jinja", b"\xff\xfe")),

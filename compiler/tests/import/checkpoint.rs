@@ -182,6 +182,9 @@ fn refused_folders() {
         ("shard with a backslash", index_of("t", "..\\a.safetensors")),
         ("hidden shard", index_of("t", ".safetensors")),
         ("shard of another kind", index_of("t", "a.bin")),
+        ("index with a size below 0", index(r#"{"metadata": {"total_size": -5}, "weight_map": {}}"#)),
+        ("index with a size in words", index(r#"{"metadata": {"total_size": "5"}, "weight_map": {}}"#)),
+        ("index with a list of metadata", index(r#"{"metadata": [], "weight_map": {}}"#)),
     ];
     assert_case("bad_folders", &report(cases));
 }

@@ -5,7 +5,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::shell::quoted;
+use super::{folder::COMMIT_BYTES, shell::quoted};
+use crate::outside_file::read_regular_text;
 
 /// Where a path ends: the deepest folder on it that is there, and the name that is missing in it.
 pub(super) struct Missing {
@@ -107,7 +108,7 @@ fn cached(id: &str) -> Option<PathBuf> {
     let hub = env::var_os("HF_HUB_CACHE").map(PathBuf::from);
     let hub = hub.or_else(|| Some(env::var_os("HF_HOME").map(PathBuf::from).or_else(home)?.join("hub")))?;
     let repository = hub.join(format!("models--{}", id.replace('/', "--")));
-    let commit = fs::read_to_string(repository.join("refs/main")).ok()?;
+    let commit = read_regular_text(&repository.join("refs/main"), COMMIT_BYTES).ok()?;
     Some(repository.join("snapshots").join(commit.trim()))
         .filter(|snapshot| snapshot.join("config.json").exists())
 }

@@ -63,7 +63,7 @@ impl Wanted {
             Wanted::Checkpoint => is_checkpoint(),
             Wanted::PlanOrCheckpoint => is_plan() || is_checkpoint(),
             // A pipe may hold anything.
-            Wanted::File(..) => matches!(found, PathKind::File(_) | PathKind::Special),
+            Wanted::File(..) => matches!(found, PathKind::File(_) | PathKind::Pipe),
         }
     }
 
@@ -101,7 +101,8 @@ fn describe(path: &Path, found: &PathKind) -> String {
         PathKind::LinkLoop => "links that lead in a circle".into(),
         PathKind::BelowFile(file) => format!("{}, which is a file and no folder", file.display()),
         PathKind::Unreadable(error) => format!("that it cannot be looked at: {error}"),
-        PathKind::Special => "a pipe, a socket or a device".into(),
+        PathKind::Pipe => "a pipe".into(),
+        PathKind::Special(noun) => (*noun).into(),
         PathKind::File(kind) => kind.noun().into(),
         PathKind::Folder(kind) => folder(path, kind),
     }
@@ -144,7 +145,7 @@ fn remedy(path: &Path, wanted: Wanted, found: &PathKind) -> String {
         PathKind::Unreadable(_) => "check the permissions of it and of the folders above it".into(),
         PathKind::File(kind) => of_file(path, wanted, *kind).unwrap_or_else(otherwise),
         PathKind::Folder(kind) => of_folder(path, wanted, kind).unwrap_or_else(otherwise),
-        PathKind::BelowFile(_) | PathKind::Special => otherwise(),
+        PathKind::BelowFile(_) | PathKind::Pipe | PathKind::Special(_) => otherwise(),
     }
 }
 

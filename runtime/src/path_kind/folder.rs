@@ -8,10 +8,13 @@ use std::{
 use samp_abi::plan::{GOLDEN_FILE, MANIFEST_FILE};
 
 use super::weight_format::WeightFormat;
+use crate::outside_file::read_regular_text;
 
 /// Names that are looked at in a folder, and folders in it that are looked into.
 const MOST: usize = 10_000;
 const MOST_FOLDERS: usize = 200;
+/// Bytes of the file that names a snapshot's commit.
+pub(super) const COMMIT_BYTES: u64 = 1024;
 
 /// What a folder is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +101,9 @@ fn hub_cache(folder: &Path) -> Option<FolderKind> {
     if !folder.join("refs").is_dir() && !snapshots.is_dir() {
         return None;
     }
-    let main = fs::read_to_string(folder.join("refs/main")).ok().map(|commit| snapshots.join(commit.trim()));
+    let main = read_regular_text(&folder.join("refs/main"), COMMIT_BYTES)
+        .ok()
+        .map(|commit| snapshots.join(commit.trim()));
     let newest = || {
         let commits = names(&snapshots).ok()?.into_iter().map(|commit| snapshots.join(commit));
         commits.max_by_key(|snapshot| snapshot.metadata().and_then(|found| found.modified()).ok())

@@ -15,8 +15,11 @@ mod weight_format;
 
 use std::{
     fs, io,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
+
+use crate::outside_file::{dangling, is_link_loop, noun};
 
 pub use absent::nearest;
 pub use expect::{Wanted, WrongPath, expect, fetch_rest};
@@ -40,8 +43,10 @@ pub enum PathKind {
     Unreadable(io::Error),
     /// A regular file.
     File(FileKind),
-    /// A pipe, a socket or a device.
-    Special,
+    /// A pipe, which may hold anything.
+    Pipe,
+    /// A socket or a device, as people call it.
+    Special(&'static str),
     /// A folder.
     Folder(FolderKind),
 }
@@ -52,7 +57,8 @@ pub fn what_is_there(path: &Path) -> PathKind {
     let looked = match fs::metadata(path) {
         Ok(found) if found.is_dir() => FolderKind::of(path).map(PathKind::Folder),
         Ok(found) if found.is_file() => FileKind::of(path).map(PathKind::File),
-        Ok(_) => Ok(PathKind::Special),
+        Ok(found) if found.file_type().is_fifo() => Ok(PathKind::Pipe),
+        Ok(found) => Ok(PathKind::Special(noun(found.file_type()))),
         Err(error) => Ok(unreached(path, error)),
     };
     looked.unwrap_or_else(PathKind::Unreadable)
@@ -60,9 +66,8 @@ pub fn what_is_there(path: &Path) -> PathKind {
 
 /// Why a path does not lead to anything.
 fn unreached(path: &Path, error: io::Error) -> PathKind {
-    const TOO_MANY_LINKS: [i32; 2] = [40, 62]; // ELOOP, of Linux and of macOS
     match error.kind() {
-        _ if error.raw_os_error().is_some_and(|code| TOO_MANY_LINKS.contains(&code)) => PathKind::LinkLoop,
+        _ if is_link_loop(&error) => PathKind::LinkLoop,
         io::ErrorKind::NotADirectory => {
             let file = path.ancestors().find(|above| above.is_file()).unwrap_or(path);
             PathKind::BelowFile(file.into())
@@ -70,12 +75,6 @@ fn unreached(path: &Path, error: io::Error) -> PathKind {
         io::ErrorKind::NotFound => dangling(path).map_or(PathKind::Nothing, PathKind::DanglingLink),
         _ => PathKind::Unreadable(error),
     }
-}
-
-/// Where the link leads that keeps a path from being found: the path itself, or a folder above it.
-fn dangling(path: &Path) -> Option<PathBuf> {
-    let link = path.ancestors().find(|above| above.symlink_metadata().is_ok())?;
-    if link.exists() { None } else { fs::read_link(link).ok() }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub use unnamed::{named_files, unnamed_entries};
 use crate::path_kind::{Wanted, expect};
 
 /// Manifests larger than this are refused unread; that of a 70B model takes about a megabyte.
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
 /// A plan whose every byte has been checked. Immutable; weights are mapped, not copied.
 #[derive(Debug)]

@@ -4,7 +4,6 @@
 //! [`OpenPlan::verify`]: a plan opens with any signature, or none.
 
 use std::{
-    fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
@@ -12,7 +11,10 @@ use std::{
 use samp_abi::plan::{MANIFEST_FILE, SIGNATURE_FILE, unseal};
 
 use super::{MAX_MANIFEST_BYTES, OpenPlan};
-use crate::error_code;
+use crate::{
+    error_code,
+    outside_file::{lies_at, read_regular, read_regular_text},
+};
 
 /// Files of keys and signatures are four lines at most.
 const MAX_TEXT_BYTES: u64 = 16 << 10;
@@ -56,7 +58,7 @@ impl PublicKey {
     /// # Errors
     /// The file cannot be read, or holds no public key.
     pub fn read(path: &Path) -> Result<PublicKey, PublicKeyError> {
-        let text = read_text(path).map_err(|source| match source.kind() {
+        let text = read_regular_text(path, MAX_TEXT_BYTES).map_err(|source| match source.kind() {
             ErrorKind::InvalidData => PublicKeyError::Malformed(path.into()),
             _ => PublicKeyError::Io { path: path.into(), source },
         })?;
@@ -121,9 +123,10 @@ impl OpenPlan {
     }
 
     fn signature_text(&self) -> Result<String, SignatureError> {
-        read_text(&self.dir.join(SIGNATURE_FILE)).map_err(|source| match source.kind() {
-            ErrorKind::NotFound => SignatureError::Missing,
-            ErrorKind::InvalidData => SignatureError::Malformed,
+        let path = self.dir.join(SIGNATURE_FILE);
+        read_regular_text(&path, MAX_TEXT_BYTES).map_err(|source| match source.kind() {
+            ErrorKind::NotFound if !lies_at(&path) => SignatureError::Missing,
+            ErrorKind::InvalidData | ErrorKind::InvalidInput => SignatureError::Malformed,
             _ => SignatureError::Io { file: SIGNATURE_FILE, source },
         })
     }
@@ -133,7 +136,7 @@ impl OpenPlan {
     /// # Errors
     /// The file is no longer that manifest.
     pub fn manifest_bytes(&self) -> Result<Vec<u8>, SignatureError> {
-        let bytes = read_file(&self.dir.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)
+        let bytes = read_regular(&self.dir.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)
             .map_err(|source| SignatureError::Io { file: MANIFEST_FILE, source })?;
         let found = unseal(&bytes, |bytes| blake3::hash(bytes).to_hex().to_string());
         if found.is_ok_and(|found| found.digest == self.digest()) {
@@ -142,21 +145,4 @@ impl OpenPlan {
             Err(SignatureError::Changed)
         }
     }
-}
-
-fn read_text(path: &Path) -> io::Result<String> {
-    let bytes = read_file(path, MAX_TEXT_BYTES)?;
-    String::from_utf8(bytes).map_err(|_| ErrorKind::InvalidData.into())
-}
-
-/// Reads a regular file of at most `max` bytes; any other is invalid data.
-fn read_file(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let found = fs::metadata(path)?;
-    if !found.is_file() || found.len() > max {
-        return Err(io::Error::new(
-            ErrorKind::InvalidData,
-            format!("expected a file of at most {max} bytes"),
-        ));
-    }
-    fs::read(path)
 }

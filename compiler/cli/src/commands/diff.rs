@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use samp_abi::plan::{MANIFEST_FILE, Plan};
-use samp_compiler::{error_code, wrong_path::expect_path};
-use samp_runtime::Wanted;
-use samp_runtime::error_code::PLAN_MANIFEST_MALFORMED;
+use samp_runtime::{
+    Fault, error_code::PLAN_MANIFEST_MALFORMED, outside_file::read_regular, plan::MAX_MANIFEST_BYTES,
+};
 
 use crate::{
     failure::Failure,
@@ -51,10 +51,21 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if changes.is_empty() { Outcome::Clean } else { Outcome::Findings })
 }
 
+/// The manifest of a plan that is sound: what a damaged one says is no answer. A plan for GPUs of another build is sound
+/// here, since none of it is run.
 fn manifest(dir: &Path) -> anyhow::Result<Plan> {
-    expect_path(dir, Wanted::Plan, error_code::WRONG_PATH)?;
+    let faults = samp_runtime::validate(dir);
+    if let Some(fault) = faults.into_iter().find(|fault| fault.fault != Fault::OtherBuild) {
+        let plan = (!fault.is_wrong_path()).then(|| dir.display().to_string());
+        let error = anyhow::Error::new(fault);
+        return Err(match plan {
+            Some(plan) => error.context(plan),
+            None => error,
+        });
+    }
     let path = dir.join(MANIFEST_FILE);
-    let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let bytes = read_regular(&path, MAX_MANIFEST_BYTES)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
     samp_abi::plan::unseal(&bytes, |b| blake3::hash(b).to_string()).map_err(|why| {
         Failure::new(PLAN_MANIFEST_MALFORMED, why.to_string()).in_file(path.display().to_string()).into()
     })

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::value_parser;
+
 use crate::{
     device_args::DeviceArgs,
     error_code,
@@ -12,7 +14,10 @@ use crate::{
     progress_bar::Bar,
     table::Table,
 };
-use samp_compiler::eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records};
+use samp_compiler::{
+    eval::{Estimate, Evaluation, LanguageModel, Scores, evaluate, read_records},
+    output_file::refuse_inside,
+};
 
 /// Measure a plan on data: perplexity, divergence from a baseline, agreement, choice accuracy
 ///
@@ -25,16 +30,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE", required_unless_present = "ids")]
     data: Option<PathBuf>,
     /// Compare with this plan, or with this checkpoint, unquantized
-    #[arg(long, value_name = "MODEL_OR_PLAN", requires = "data")]
+    #[arg(long, value_name = "MODEL_OR_PLAN", requires = "data", conflicts_with = "ids")]
     against: Option<PathBuf>,
-    /// Use the first N tokens of each text, the start token counted
-    #[arg(long, value_name = "N", requires = "data")]
-    max_tokens: Option<usize>,
+    /// Use the first N tokens of each text, the start token counted; 2 or more, since the first is not predicted
+    #[arg(long, value_name = "N", requires = "data", conflicts_with = "ids", value_parser = value_parser!(u64).range(2..))]
+    max_tokens: Option<u64>,
     /// safetensors file with `input_ids`, i64 [batch, len]
     #[arg(long, value_name = "FILE", requires = "save_logits", conflicts_with = "data")]
     ids: Option<PathBuf>,
     /// Where to write `input_ids` and `logits`, f32 [batch, len, vocab]
-    #[arg(long, value_name = "FILE", requires = "ids")]
+    #[arg(long, value_name = "FILE", requires = "ids", conflicts_with = "data")]
     save_logits: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
@@ -47,6 +52,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut model = PlanModel::open(&args.plan, args.device)?;
     if let (Some(ids), Some(out)) = (&args.ids, &args.save_logits) {
+        refuse_inside(out, &args.plan)?;
         let saved = save_logits(&mut model, ids, out)?;
         if args.json {
             print_json(&saved)?;
@@ -65,8 +71,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             return Err(Failure::new(error_code::VOCABULARY, message).into());
         }
     }
+    let max_tokens = args.max_tokens.map(|tokens| usize::try_from(tokens).unwrap_or(usize::MAX));
     let baseline = baseline.as_mut().map(|b| b as &mut dyn LanguageModel);
-    let evaluation = evaluate(&mut model, baseline, &records, args.max_tokens, &Bar::of_records())?;
+    let evaluation = evaluate(&mut model, baseline, &records, max_tokens, &Bar::of_records())?;
     if args.json {
         print_json(&evaluation)?
     } else {

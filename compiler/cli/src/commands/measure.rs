@@ -11,7 +11,7 @@ use crate::{
 };
 use samp_compiler::{
     compile::{CompileError, MeasureRequest, MeasureTask},
-    output_file::OutputFile,
+    output_file::{OutputFile, refuse_inside},
 };
 
 /// Measure what each format costs each weight; compiles take the result with --profile
@@ -64,6 +64,7 @@ impl FromStr for Layers {
 /// Measures and writes the profile.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     OutputFile::Profile.check(&args.output)?;
+    refuse_inside(&args.output, &args.model)?;
     let data = args.data.request().ok_or(CompileError::NoData)?;
     let quality = args.measure.quality(data.seed, None)?;
     let mut work = args.output.clone().into_os_string();

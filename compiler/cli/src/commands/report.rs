@@ -5,17 +5,14 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::{
-    error_code,
-    failure::Failure,
     identity::IdentityArgs,
     output::{Outcome, print, print_json},
+    plan_certificate,
     report::{Price, ReportInputs, page},
     written::Written,
 };
 use samp_compiler::{
-    certificate::{CERTIFICATE_VERSION, Certificate},
-    emit::CERTIFICATE_FILE,
-    output_file::OutputFile,
+    output_file::{OutputFile, refuse_inside},
     whole_file::write_whole,
 };
 
@@ -41,14 +38,14 @@ pub struct Args {
 
 /// Writes the page.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    args.output.as_deref().map(|page| OutputFile::Page.check(page)).transpose()?;
+    if let Some(page) = &args.output {
+        OutputFile::Page.check(page)?;
+        refuse_inside(page, &args.plan)?;
+    }
     let opened = samp_runtime::open(&args.plan)?;
     args.identity.require(&opened)?;
-    let certificate = opened.file(CERTIFICATE_FILE).ok_or_else(|| {
-        let message = format!("{}: this plan carries no {CERTIFICATE_FILE}", args.plan.display());
-        Failure::new(error_code::CERTIFICATE, message).hint("compile it again")
-    })?;
-    let certificate = certificate_of(certificate)?;
+    let certificate =
+        plan_certificate::read(&opened)?.ok_or_else(|| plan_certificate::missing(&args.plan))?;
     let inputs =
         ReportInputs { plan: opened.manifest(), certificate: &certificate, prices: &args.price_per_hour };
     let html = page(&inputs)?;
@@ -62,23 +59,4 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         None => print(&html)?,
     }
     Ok(Outcome::Clean)
-}
-
-/// Reads a certificate; its version is told first, so that a later one is refused for that reason.
-fn certificate_of(bytes: &[u8]) -> Result<Certificate, Failure> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        schema: samp_abi::plan::Version,
-    }
-    let malformed = |why: serde_json::Error| {
-        Failure::new(error_code::CERTIFICATE, why.to_string()).in_file(CERTIFICATE_FILE)
-    };
-    let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
-    let (expected, found) = (CERTIFICATE_VERSION, head.schema);
-    if found.major != expected.major {
-        let message =
-            format!("{CERTIFICATE_FILE} has schema version {found}, expected {expected} or a compatible one");
-        return Err(Failure::new(error_code::CERTIFICATE, message).hint("compile the plan again"));
-    }
-    serde_json::from_slice(bytes).map_err(malformed)
 }

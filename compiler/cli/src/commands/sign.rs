@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, requires = "plan")]
     force: bool,
     /// Make NAME.key, which signs, and NAME.pub, which verifies; encrypted if SAMP_KEY_PASSWORD is set
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["plan", "key"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["plan", "key", "force"])]
     generate_key: Option<PathBuf>,
     /// Print what was written as JSON
     #[arg(long)]

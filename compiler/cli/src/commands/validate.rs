@@ -19,8 +19,9 @@ use crate::{
     error_code,
     identity::IdentityArgs,
     output::{Outcome, print, print_json, say},
+    plan_certificate,
 };
-use samp_compiler::{compile::device_on_cpu, import::check_text};
+use samp_compiler::{compile::device_on_cpu, emit::CERTIFICATE_FILE, import::check_text};
 
 /// Check a plan completely: every byte, shape, binding and range, its tokenizer, and its golden probe
 ///
@@ -108,12 +109,15 @@ fn findings_of_unsound(dir: &Path, first: samp_runtime::PlanError) -> Vec<Findin
     faults.iter().map(Finding::from).collect()
 }
 
-/// What can be wrong with a plan that opens: its tokenizer, its chat template, its logits.
+/// What can be wrong with a plan that opens: its tokenizer, its chat template, its certificate, its logits.
 fn findings_of_sound(plan: OpenPlan, no_probe: bool) -> anyhow::Result<Vec<Finding>> {
     let mut findings = vec![];
     if let Err(refusal) = check_text(&|name| plan.file(name), plan.manifest().model.vocab_size) {
         let file = refusal.location.file.clone().unwrap_or_default();
         findings.push(Finding::new(error_code::TEXT, &file, refusal.message));
+    }
+    if let Err(refusal) = plan_certificate::read(&plan) {
+        findings.push(Finding::new(refusal.finding.code, CERTIFICATE_FILE, refusal.finding.message));
     }
     if !no_probe && let Some(mismatch) = probe(plan)? {
         findings.push(Finding::new(error_code::GOLDEN_PROBE, "golden.json", mismatch));

@@ -140,7 +140,7 @@ fn files_that_are_no_keys_and_plans_that_are_damaged_are_not_signed() {
     for (key, expected) in [
         (&*public, "expected a secret key in minisign's format"),
         ("/nowhere", "reading /nowhere"),
-        ("/tmp", "expected a file of at most"),
+        ("/tmp", "a folder in place of a regular file"),
     ] {
         let (_, message) = fails(2, sign(key));
         assert!(message.contains(expected), "{message}");

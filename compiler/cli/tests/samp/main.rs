@@ -32,6 +32,8 @@ mod run;
 mod schemas;
 mod set_up;
 mod shapes;
+mod silence;
+mod special_files;
 mod split_members;
 mod synthetic_plans;
 mod unnamed;

@@ -1,16 +1,19 @@
 //! Records as the model sees them in serving: tokens, with the chat template and the token that begins a text.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use rayon::prelude::*;
 use samp_ir::Diagnostic;
 use samp_runtime::{
     AddSpecial, ChatError, ChatTemplate, Message, SpecialTokens, Tokenizer, TokenizerError,
-    tokenizer::TOKENIZER_FILE,
+    outside_file::read_regular, tokenizer::TOKENIZER_FILE,
 };
 
 use super::source_record::{Content, SourceRecord};
-use crate::{error_code, import::CarriedFile};
+use crate::{
+    error_code,
+    import::{CarriedFile, MAX_CARRIED_BYTES},
+};
 
 const MEND: &str = "mend the record, or leave it out";
 
@@ -152,7 +155,7 @@ impl Encoder {
 }
 
 fn read(file: &CarriedFile) -> Result<Vec<u8>, Diagnostic> {
-    fs::read(&file.path).map_err(|e| {
+    read_regular(&file.path, MAX_CARRIED_BYTES).map_err(|e| {
         Diagnostic::bad_input(error_code::TOKENIZER, format!("the file cannot be read: {e}"))
             .in_file(&file.name)
     })

@@ -8,7 +8,7 @@ use ::parquet::{
     record::Row,
 };
 use samp_ir::Diagnostic;
-use samp_runtime::catch_library_panic;
+use samp_runtime::{catch_library_panic, outside_file::open_regular};
 
 use super::source_record::{HINT, Line, SourceRecord};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// Reads the rows of a file. `messages` is a column of JSON texts, or of lists of `role` and `content`.
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
     let file = path.display().to_string();
-    let opened = File::open(path).map_err(|e| {
+    let opened = open_regular(path).map_err(|e| {
         Diagnostic::of_io(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"), &e)
             .in_file(&file)
     })?;

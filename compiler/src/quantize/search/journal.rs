@@ -10,6 +10,7 @@ use std::{
 };
 
 use samp_abi::Format;
+use samp_runtime::outside_file::read_regular_text;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 
 /// File name in the work folder.
 const FILE: &str = "measured.jsonl";
+/// What is larger is no journal.
+const MAX_BYTES: u64 = 1 << 28;
 
 /// The open journal, with what it held.
 pub(super) struct Journal {
@@ -47,7 +50,7 @@ struct Cache {
 /// are let go.
 pub(super) fn open(work: &Path, fingerprint: &str) -> io::Result<Journal> {
     let path = work.join(FILE);
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let text = read_regular_text(&path, MAX_BYTES).unwrap_or_default();
     let mut lines = text.lines();
     let same = lines.next() == Some(fingerprint);
     let entries: Vec<Entry> = if same { lines.map_while(parse).collect() } else { vec![] };

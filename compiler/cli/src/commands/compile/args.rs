@@ -70,8 +70,8 @@ pub struct Args {
     /// Say what would be made and what it takes, then stop; with --calib, what measuring would take, and measure nothing
     #[arg(long, help_heading = INSTEAD)]
     pub(super) dry_run: bool,
-    /// Lower the graph to this phase, print it, then stop
-    #[arg(long, value_name = "PHASE", value_parser = one_of::<Phase>(Phase::ALL.map(Phase::name)), help_heading = INSTEAD)]
+    /// Lower the graph to this phase, print it, then stop; nothing is written
+    #[arg(long, value_name = "PHASE", conflicts_with_all = ["output", "dry_run"], value_parser = one_of::<Phase>(Phase::ALL.map(Phase::name)), help_heading = INSTEAD)]
     pub(super) stop_after: Option<Phase>,
     /// Print the graph after this phase; may be given several times
     #[arg(long, value_name = "PHASE", value_parser = one_of::<Phase>(Phase::ALL.map(Phase::name)), help_heading = INSTEAD)]

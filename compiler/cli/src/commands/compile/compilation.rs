@@ -7,6 +7,7 @@ use samp_abi::TargetName;
 use samp_compiler::{
     compile::{CompileRequest, Loaded, Planned, Precision, refuse_warnings},
     lower::{predict, size::SizeTable},
+    output_file::refuse_inside,
 };
 use samp_ir::Phase;
 
@@ -39,6 +40,7 @@ impl<'a> Compilation<'a> {
         let output = args.output.as_ref().map(place);
         // What only says what would be made does not mind what is there.
         let request = args.request(target, output.clone().filter(|_| !args.only_says()))?;
+        args.kernels.as_ref().map_or(Ok(()), |folder| refuse_inside(folder, &args.model))?;
         Ok(Compilation { args, request, output, kernels: args.kernels.as_ref().map(place) })
     }
 

@@ -1,15 +1,22 @@
 //! Where the prompt comes from.
 
 use std::{
-    io::{IsTerminal, Read},
+    fmt::Display,
+    io::IsTerminal,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use samp_compiler::{error_code::UNREADABLE_DATA, wrong_path::expect_path};
-use samp_runtime::Wanted;
+use samp_runtime::{
+    Wanted,
+    outside_file::{read_at_most, read_regular_or_pipe},
+};
 
 use crate::{error_code, failure::Failure, output::say};
+
+/// More text than any model's context; what is longer is no prompt.
+const MAX_PROMPT_BYTES: u64 = 1 << 26;
 
 /// What is to be continued or answered
 #[derive(clap::Args)]
@@ -66,7 +73,7 @@ impl InputArgs {
         match self.prompt_file.as_deref().filter(|path| *path != Path::new("-")) {
             Some(path) => {
                 expect_path(path, Wanted::File("a file of text", &[".txt"]), UNREADABLE_DATA)?;
-                let bytes = std::fs::read(path)
+                let bytes = read_regular_or_pipe(path, MAX_PROMPT_BYTES)
                     .with_context(|| format!("{}: the prompt file cannot be read", path.display()))?;
                 let not_text = || Failure::new(error_code::PROMPT, "the prompt file is not UTF-8 text");
                 Ok(String::from_utf8(bytes).map_err(|_| not_text().in_file(path.display().to_string()))?)
@@ -75,10 +82,12 @@ impl InputArgs {
                 if std::io::stdin().is_terminal() {
                     say("reading the prompt from stdin; end it with Ctrl-D, or give it with -p or --chat");
                 }
-                let mut text = String::new();
-                let read = std::io::stdin().read_to_string(&mut text);
-                read.map_err(|e| Failure::new(error_code::PROMPT, format!("the prompt on stdin: {e}")))?;
-                Ok(text)
+                let refuse = |why: &dyn Display| {
+                    Failure::new(error_code::PROMPT, format!("the prompt on stdin: {why}"))
+                };
+                let bytes =
+                    read_at_most(std::io::stdin().lock(), MAX_PROMPT_BYTES).map_err(|why| refuse(&why))?;
+                Ok(String::from_utf8(bytes).map_err(|why| refuse(&why))?)
             }
         }
     }

@@ -2,12 +2,14 @@
 
 use std::{
     fmt,
-    io::Write,
+    io::{StdoutLock, Write},
     ops::ControlFlow,
     time::{Duration, Instant},
 };
 
 use samp_runtime::Delta;
+
+use crate::output::stdout;
 
 /// Writes text as it comes, or only takes its times.
 pub struct Stream {
@@ -29,8 +31,8 @@ impl Stream {
         if self.silent {
             return ControlFlow::Continue(());
         }
-        let mut out = std::io::stdout().lock();
-        match out.write_all(delta.text.as_bytes()).and_then(|()| out.flush()) {
+        let write = |mut out: StdoutLock<'_>| out.write_all(delta.text.as_bytes()).and_then(|()| out.flush());
+        match stdout().and_then(write) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.failed = Some(error);

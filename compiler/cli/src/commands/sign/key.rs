@@ -4,11 +4,12 @@ use std::{
     ffi::OsString,
     fmt, fs,
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use minisign::{ErrorKind, KeyPair, PError, SecretKey, SecretKeyBox};
+use samp_runtime::outside_file::read_regular_text;
 use serde::Serialize;
 
 use crate::error_code;
@@ -26,6 +27,12 @@ pub enum SignError {
     /// There is a signature already.
     #[error("{0} exists; pass --force to replace it")]
     Signed(PathBuf),
+    /// What was given names no files.
+    #[error(
+        "--generate-key: expected what the names of both files begin with, such as keys/release, found {0}, which does \
+         not end in a name"
+    )]
+    NoName(PathBuf),
     /// There is a key of that name already.
     #[error("{0} exists and is not replaced: what it signed would have no key; choose another name")]
     KeyExists(PathBuf),
@@ -71,6 +78,7 @@ impl SignError {
     pub fn code(&self) -> &'static str {
         match self {
             SignError::Signed(_) => error_code::SIGNED,
+            SignError::NoName(_) => error_code::USAGE,
             SignError::KeyExists(_) => error_code::KEY_EXISTS,
             SignError::Io { .. } | SignError::Generate(_) => samp_runtime::error_code::KEY_FILE,
             SignError::Malformed { .. } => samp_runtime::error_code::NO_KEY,
@@ -98,6 +106,10 @@ impl fmt::Display for GeneratedKey {
 
 /// Makes `NAME.key`, for its owner alone, and `NAME.pub`. Neither is ever overwritten.
 pub fn generate(name: &Path) -> Result<GeneratedKey, SignError> {
+    // `keys/` would make the hidden files `keys/.key` and `keys/.pub`.
+    if name.file_name().is_none() || name.as_os_str().as_bytes().ends_with(b"/") {
+        return Err(SignError::NoName(name.into()));
+    }
     let with = |ending: &str| {
         let mut path = OsString::from(name);
         path.push(ending);
@@ -143,8 +155,11 @@ fn create(path: &Path, text: &str, mode: u32) -> Result<(), SignError> {
 
 /// Reads a secret key; the password of an encrypted one comes from the environment or from the terminal.
 pub fn read(path: &Path) -> Result<SecretKey, SignError> {
-    let text =
-        read_text(path).map_err(|source| SignError::Io { action: "reading", path: path.into(), source })?;
+    let text = read_regular_text(path, MAX_KEY_BYTES).map_err(|source| SignError::Io {
+        action: "reading",
+        path: path.into(),
+        source,
+    })?;
     let encrypted = text.lines().nth(1).is_some_and(|line| line.starts_with(ENCRYPTED));
     let key = SecretKeyBox::from(text);
     let read = if encrypted {
@@ -156,15 +171,6 @@ pub fn read(path: &Path) -> Result<SecretKey, SignError> {
         ErrorKind::Verify if encrypted => SignError::WrongPassword(path.into()),
         _ => SignError::Malformed { path: path.into(), found },
     })
-}
-
-fn read_text(path: &Path) -> io::Result<String> {
-    let found = fs::metadata(path)?;
-    if !found.is_file() || found.len() > MAX_KEY_BYTES {
-        let expected = format!("expected a file of at most {MAX_KEY_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, expected));
-    }
-    fs::read_to_string(path)
 }
 
 fn password(path: &Path) -> Result<String, SignError> {

@@ -6,7 +6,7 @@ use samp_abi::plan::{MANIFEST_FILE, Plan};
 use samp_runtime::Silent;
 
 use super::finding::Finding;
-use crate::{device_args::DeviceArgs, error_code, failure::Failure, plan_model::PlanModel};
+use crate::{device_args::DeviceArgs, error_code, failure::Failure, plan_certificate, plan_model::PlanModel};
 use samp_compiler::{
     certificate::{Certificate, HeldOut, QualityEvidence, StratumQuality},
     compile::device_on_cpu,
@@ -20,12 +20,7 @@ use samp_compiler::{
 /// is found, too: an unfit file confirms nothing. Strata that the certificate does not know are not judged.
 pub fn check(dir: &Path, data: &Path, model: &Path) -> anyhow::Result<Vec<Finding>> {
     let plan = samp_runtime::open(dir)?;
-    let refuse = |message: String| Failure::new(error_code::CERTIFICATE, message).hint("compile it again");
-    let bytes =
-        plan.file(CERTIFICATE_FILE).ok_or_else(|| refuse(format!("the plan has no {CERTIFICATE_FILE}")))?;
-    let certificate: Certificate = serde_json::from_slice(bytes).map_err(|why| {
-        refuse(format!("{CERTIFICATE_FILE}: expected a certificate of this version of samp, found: {why}"))
-    })?;
+    let certificate = plan_certificate::read(&plan)?.ok_or_else(|| plan_certificate::missing(dir))?;
     let Some(quality) = &certificate.quality else {
         let message =
             format!("{}: its formats follow a recipe, so its certificate promises no quality", dir.display());
