@@ -44,12 +44,21 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As of [`open_regular`], and where there are more bytes.
 pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_at_most(open_at_most(path, most)?, most)
+}
+
+/// Opens a regular file of at most `most` bytes, for a reader of its own.
+///
+/// # Errors
+/// As of [`open_regular`], and where there are more bytes.
+pub fn open_at_most(path: &Path, most: u64) -> io::Result<File> {
     let file = open_regular(path)?;
-    let length = file.metadata()?.len();
-    if length > most {
-        return Err(invalid(format!("{length} bytes, more than the {most} that are read")));
+    match file.metadata()?.len() {
+        length if length > most => {
+            Err(invalid(format!("{length} bytes, more than the {most} that are read")))
+        }
+        _ => Ok(file),
     }
-    read_at_most(file, most)
 }
 
 /// The same, of UTF-8 text; any other is [`ErrorKind::InvalidData`].

@@ -5,10 +5,11 @@ use std::{
     fmt::{Display, Write as _},
     io::{self, IsTerminal, StdoutLock, Write},
     os::fd::BorrowedFd,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use samp_ir::{is_control, printable};
+use samp_ir::{is_control, printable, printable_line};
 
 /// What a command that made its checks came to.
 pub enum Outcome {
@@ -26,6 +27,11 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// Prints a value as indented JSON on stdout.
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(write(&(json_escaped(&serde_json::to_string_pretty(value)?) + "\n"))?)
+}
+
+/// A path within a line: line ends in it are escaped, too, so that it cannot look like a line of its own.
+pub fn in_line(path: &Path) -> String {
+    printable_line(&path.display().to_string()).into_owned()
 }
 
 /// Says a line on stderr. Unlike `eprintln!`, it does not mind that nobody listens.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     identity::IdentityArgs,
-    output::{Outcome, print, print_json},
+    output::{Outcome, in_line, print, print_json},
     progress_bar::Bar,
 };
 use samp_compiler::{
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         print_json(&Report { folder: &args.output, exported })?;
     } else {
-        print(&format!("{}\n", args.output.display()))?;
+        print(&format!("{}\n", in_line(&args.output)))?;
     }
     Ok(Outcome::Clean)
 }

@@ -5,7 +5,7 @@ use std::{ops::Range, path::PathBuf, str::FromStr};
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
     interruption::{self, Work},
-    output::{Outcome, print, print_json, say},
+    output::{Outcome, in_line, print, print_json, say},
     progress_bar::Bar,
     written::Written,
 };
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         print_json(&Written::new(&args.output, &warnings))?;
     } else {
-        print(&format!("{}\n", args.output.display()))?;
+        print(&format!("{}\n", in_line(&args.output)))?;
     }
     Ok(Outcome::Clean)
 }

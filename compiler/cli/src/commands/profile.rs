@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    output::{Outcome, print, print_json},
+    output::{Outcome, in_line, print, print_json},
     written::Written,
 };
 use samp_compiler::{certificate::Profile, output_file::OutputFile};
@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if *json {
         print_json(&Written::new(output, &[]))?;
     } else {
-        print(&format!("{}\n", output.display()))?;
+        print(&format!("{}\n", in_line(output)))?;
     }
     Ok(Outcome::Clean)
 }

@@ -18,7 +18,7 @@ pub use self::key::{GeneratedKey, SignError};
 use crate::{
     error_code,
     failure::Failure,
-    output::{Outcome, print, print_json},
+    output::{Outcome, in_line, print, print_json},
 };
 
 /// Sign a plan, or make the key to sign with
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         print_json(&Report { plan, digest, signature: &signature })?;
     } else {
-        print(&format!("{}: signed\ndigest blake3:{digest}\n", plan.display()))?;
+        print(&format!("{}: signed\ndigest blake3:{digest}\n", in_line(plan)))?;
     }
     Ok(Outcome::Clean)
 }

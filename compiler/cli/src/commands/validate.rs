@@ -18,7 +18,7 @@ use self::{
 use crate::{
     error_code,
     identity::IdentityArgs,
-    output::{Outcome, print, print_json, say},
+    output::{Outcome, in_line, print, print_json, say},
     plan_certificate,
 };
 use samp_compiler::{compile::device_on_cpu, emit::CERTIFICATE_FILE, import::check_text};
@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.strict {
         found.extend(beside.findings());
     } else if let Some(problem) = beside.warning() {
-        say(format_args!("warning: {}: {problem}", args.plan.display()));
+        say(format_args!("warning: {}: {problem}", in_line(&args.plan)));
     }
     let valid = found.is_empty();
     let verdict = if valid { "valid".into() } else { format!("{} findings", found.len()) };
@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         if !args.strict {
             lines.extend(beside.lines());
         }
-        lines.push(format!("{}: {verdict}", args.plan.display()));
+        lines.push(format!("{}: {verdict}", in_line(&args.plan)));
         print(&(lines.join("\n") + "\n"))?;
     }
     Ok(if valid { Outcome::Clean } else { Outcome::Findings })

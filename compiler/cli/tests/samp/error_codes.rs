@@ -14,7 +14,7 @@ const FOLDERS: [&str; 4] = ["compiler", "kernels", "passes", "runtime"];
 const DECLARATIONS: &str = "error_code.rs";
 
 /// Rust sources below `folder`, those of tests and benches left out.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

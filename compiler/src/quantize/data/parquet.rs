@@ -8,18 +8,18 @@ use ::parquet::{
     record::Row,
 };
 use samp_ir::Diagnostic;
-use samp_runtime::{catch_library_panic, outside_file::open_regular};
+use samp_runtime::{catch_library_panic, outside_file::open_at_most};
 
 use super::source_record::{HINT, Line, SourceRecord};
 use crate::{
     error_code,
-    jsonl::{NotARecord, no_record, not_a_record},
+    jsonl::{MAX_DATA_BYTES, NotARecord, no_record, not_a_record},
 };
 
 /// Reads the rows of a file. `messages` is a column of JSON texts, or of lists of `role` and `content`.
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
     let file = path.display().to_string();
-    let opened = open_regular(path).map_err(|e| {
+    let opened = open_at_most(path, MAX_DATA_BYTES).map_err(|e| {
         Diagnostic::of_io(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"), &e)
             .in_file(&file)
     })?;

@@ -10,14 +10,14 @@ use samp_compiler::{
 };
 use samp_runtime::plan::code::CODE_FOLDER;
 
-use crate::estimate::shown;
+use crate::{estimate::shown, output::in_line};
 
 /// The machine code of kernels in a folder.
 pub fn code(folder: &Path, code: &MachineCode) -> String {
     let most = code.report().iter().map(|report| report.registers).max().unwrap_or(0);
     format!(
         "{}: {} kernels, {} in all, at most {most} registers, no spills\n",
-        folder.join(CODE_FOLDER).display(),
+        in_line(&folder.join(CODE_FOLDER)),
         code.0.len(),
         Bytes(code.bytes())
     )
@@ -82,6 +82,6 @@ pub fn compiled(output: &Path, compiled: &Compiled) -> String {
     let digest = &compiled.plan.digest;
     format!(
         "{}: {bytes} in all, {bits} bits per decoder weight{resumed}\ndigest blake3:{digest}\n",
-        output.display()
+        in_line(output)
     )
 }

@@ -12,7 +12,7 @@ use minisign::{ErrorKind, KeyPair, PError, SecretKey, SecretKeyBox};
 use samp_runtime::outside_file::read_regular_text;
 use serde::Serialize;
 
-use crate::error_code;
+use crate::{error_code, output::in_line};
 
 /// Where the password of an encrypted key may stand.
 const PASSWORD: &str = "SAMP_KEY_PASSWORD";
@@ -97,7 +97,7 @@ pub struct GeneratedKey {
 
 impl fmt::Display for GeneratedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (secret, public) = (self.secret_key.display(), self.public_key.display());
+        let (secret, public) = (in_line(&self.secret_key), in_line(&self.public_key));
         let how = if self.encrypted { "encrypted" } else { "not encrypted" };
         writeln!(f, "{secret}: signs plans; {how}, to be kept secret")?;
         writeln!(f, "{public}: verifies them; to be given to others")
@@ -177,6 +177,6 @@ fn password(path: &Path) -> Result<String, SignError> {
     if let Ok(password) = std::env::var(PASSWORD) {
         return Ok(password);
     }
-    let prompt = format!("password of {}: ", path.display());
+    let prompt = format!("password of {}: ", in_line(path));
     rpassword::prompt_password(prompt).map_err(|source| SignError::NoPassword { path: path.into(), source })
 }
