@@ -126,7 +126,8 @@ samp_abi::error_codes! {
          kept, so that a mended samp does not begin anew.",
         "Please report it with the model's config.json and the command line.";
     INTERRUPTED = "E0719", Environment, "The work was asked to stop; it can be continued",
-        "The command was interrupted, by Ctrl-C or a signal. Finished tensors and measurements are kept.",
+        "The command was interrupted, by Ctrl-C (SIGINT; exit code 130) or by SIGTERM (exit code 143). Finished tensors and \
+         measurements are kept, and plans that were done stay.",
         "Run the same command: it continues.";
     IO = "E0720", Environment, "A file of the output could not be read or written",
         "The system refused an operation on a file; the error says which, and the reason.",
@@ -148,9 +149,6 @@ samp_abi::error_codes! {
         "--force would delete them with the old output. Files that file managers make anew, and the signature of an \
          old plan, do not count.",
         "Move them away, or choose another output.";
-    THREADS = "E0727", Environment, "Threads could not be started",
-        "The system refused to start the threads that the work is shared among.",
-        "Raise the limit on processes, or give fewer --threads.";
     UNREADABLE_DATA = "E0801", Input, "A data file cannot be read",
         "The file is not there or the system refused to read it; the error says which.",
         "Correct the path, or see to the file's permissions.";
@@ -169,8 +167,9 @@ samp_abi::error_codes! {
     NOT_FINITE_LOGITS = "E0806", Input, "The logits of a record are not finite",
         "The model overflows on this text: in the checkpoint itself, or in the formats of the plan.",
         "Choose formats with more range; if the checkpoint itself overflows, leave the record out.";
-    LIMIT_OUT_OF_RANGE = "E0901", Input, "A limit of the plan is 0 or does not fit 32 bits",
-        "The context, the number of sequences and the tokens of a step are at least 1 and at most 2^32 − 1.",
+    LIMIT_OUT_OF_RANGE = "E0901", Input, "A limit of the plan is 0 or larger than any plan's",
+        "The context is 1 to 2^31 positions, sequences and the tokens of a step are 1 to 2^24 each. Opening a plan checks the \
+         same.",
         "Give a number between these.";
     OVER_BUDGET = "E0902", Refusal, "The weights of the plan exceed the budget",
         "--budget says how many bytes the weights may take, and in these formats they take more. The table under \
@@ -203,9 +202,6 @@ samp_abi::error_codes! {
     NO_OUTPUT = "E0911", Input, "It was not said where the plan goes",
         "A compile that writes needs a folder to make.",
         "Give -o PLAN.";
-    NO_THREADS = "E0912", Input, "There are no threads to compute with",
-        "--threads is at least 1.",
-        "Give a number from 1 on, or leave --threads out.";
     NO_CALIBRATION_DATA = "E0913", Input, "Measuring needs calibration data",
         "What formats cost is measured on records like those that are served.",
         "Give --calib FILE.";

@@ -94,7 +94,7 @@ pub fn export_plan(plan: &OpenPlan, options: &ExportOptions<'_>) -> Result<Expor
         .map_err(|error| space.explain(error, &out));
     options.progress.end();
     match written {
-        Ok(exported) => staging.publish().map(|()| exported),
+        Ok(exported) => staging.publish().map(|_| exported),
         Err(error) => {
             // Why nothing was exported matters more than what could not be removed.
             let _ = staging.discard();

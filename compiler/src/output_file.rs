@@ -7,7 +7,7 @@ use std::{
 };
 
 use samp_ir::Diagnostic;
-use samp_runtime::path_kind::{FileKind, PathKind, quoted, what_is_there};
+use samp_runtime::path_kind::{FileKind, PathKind, is_too_long, quoted, what_is_there};
 use serde_json::{Map, Value};
 
 use crate::error_code;
@@ -94,6 +94,13 @@ fn check_place(path: &Path) -> Result<(), Diagnostic> {
         ));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if is_too_long(path) {
+        return Err(bad_place(
+            path,
+            "one that is too long for the file system",
+            "give a shorter name".into(),
+        ));
+    }
     if !folder.is_dir() {
         let found = format!("that the folder {} is not there", folder.display());
         return Err(bad_place(path, &found, format!("make it first: mkdir -p {}", quoted(folder))));

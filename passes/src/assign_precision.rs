@@ -18,7 +18,7 @@ use crate::error_code;
 use crate::{
     FormatCost, Selection, Sensitivities,
     assign_recipe::projection_key,
-    assignment::{self, Limit, Resource, Solution, SolveRequest, Unit},
+    assignment::{self, ABSURD, Limit, Resource, Solution, SolveRequest, Unit},
     formulation::{FixedCosts, Formulation, formulate},
     matrix::{is_matrix, matrices},
     recipe::{Recipe, Rule},
@@ -220,7 +220,11 @@ impl Solver<'_> {
 fn refuse(error: assignment::Error) -> Diagnostic {
     let text = error.to_string();
     let mut lines = text.lines();
-    let finding = Diagnostic::bad_input(error_code::INFEASIBLE, lines.next().unwrap_or_default());
+    let code = match error {
+        assignment::Error::Undecided { .. } => error_code::NOT_FOUND,
+        _ => error_code::INFEASIBLE,
+    };
+    let finding = Diagnostic::bad_input(code, lines.next().unwrap_or_default());
     lines.fold(finding, |finding, line| finding.note(line)).hint("widen a limit, or allow more formats")
 }
 
@@ -249,9 +253,16 @@ impl Objective {
 }
 
 impl Constraints {
-    /// Refuses limits that are no numbers, as solving would.
+    /// Refuses limits that are no amounts.
     pub fn check(&self) -> Result<(), Diagnostic> {
-        self.request().limits.iter().try_for_each(Limit::check).map_err(refuse)
+        let limits = self.request().limits;
+        // NaN lies in no range.
+        let wrong = limits.iter().find(|limit| !(0.0..ABSURD).contains(&limit.most));
+        let Some(Limit { resource, most }) = wrong else { return Ok(()) };
+        let message =
+            format!("limit on {resource}: expected a number from 0 up, below {ABSURD:e}, found {most}");
+        Err(Diagnostic::bad_input(error_code::BAD_LIMIT, message)
+            .hint("give a number, or leave the limit out"))
     }
 
     /// What the solver is asked. Certificates list the limits in this order.
@@ -280,5 +291,26 @@ impl Constraints {
             }
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_finite_amounts_from_zero_up() {
+        let bits = |bits| Constraints { bits_per_weight: Some(bits), ..Constraints::default() };
+        for amount in [0.0, 4.8, 1e29] {
+            assert_eq!(bits(amount).check(), Ok(()), "{amount}");
+        }
+        for amount in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e30] {
+            let refused = bits(amount).check().unwrap_err();
+            assert!(refused.code == error_code::BAD_LIMIT, "{refused}");
+            assert!(refused.message.starts_with("limit on bits per weight: expected a number"), "{refused}");
+        }
+        let most = Nanos(f64::NAN);
+        let latency = vec![LatencyLimit { tokens: 1, most }];
+        assert!(Constraints { latency, ..Constraints::default() }.check().is_err());
     }
 }

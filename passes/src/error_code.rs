@@ -28,6 +28,13 @@ samp_abi::error_codes! {
         "The solver proved that no choice of formats keeps all limits at once. The error says which limit lacks how \
          much, and what the least is that each needs.",
         "Widen a limit, or allow more --formats.";
+    BAD_LIMIT = "E0415", Input, "A limit is no amount",
+        "Limits on bytes, bits, losses and times are numbers from 0 up that are finite.",
+        "Give such a number, or leave the limit out.";
+    NOT_FOUND = "E0416", Refusal, "No assignment of formats was found within the constraints, and none excluded",
+        "The solver gave up: the limits are so tight that neither a choice of formats that keeps them nor a proof that there \
+         is none was found.",
+        "Widen a limit a little, or allow more --formats.";
     UNMEASURED = "E0411", Input, "A matrix of the graph was not measured",
         "Formats are chosen by measurements, and the profile has none of this weight, or none in a format that the \
          target can run.",
@@ -52,8 +59,8 @@ samp_abi::error_codes! {
     MIXED_ACTIVATIONS = "E0505", Input, "Weights are stored in both f16 and bf16, of which activations can have only one",
         "Activations are of one type throughout a model, and a weight in f16 or bf16 is exact only beside its own.",
         "Choose the same format for both, or one of 8 bits or less for either.";
-    ADDRESS_OVERFLOW = "E0601", Input, "A tensor of the most tokens does not fit 64-bit addresses",
-        "The size of an activation is its width times --max-num-batched-tokens, and this product is beyond any \
-         machine.",
+    ARENA_TOO_LARGE = "E0601", Input, "The activations of the most tokens are larger than any plan's",
+        "The size of an activation is its width times --max-num-batched-tokens. Those that are in use together may take \
+         2^42 bytes; opening a plan checks the same.",
         "Lower --max-num-batched-tokens.";
 }

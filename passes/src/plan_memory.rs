@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use samp_abi::plan::Limits;
+use samp_abi::plan::{Limits, bounds::MAX_ARENA_BYTES};
 use samp_ir::{AddRmsNormOp, Dataflow, Diagnostic, LiveRange, Module, OpId, ValueId, WeightOp};
 
 use crate::error_code;
@@ -33,6 +33,11 @@ pub fn plan_memory(module: &mut Module, inputs: &MemoryInputs) -> Result<Changed
     let dataflow = Dataflow::new(module);
     let slots = share_slots(module, &dataflow.live_ranges(), inputs.limits.max_tokens)?;
     let placement = place(&slots.lifetimes);
+    if placement.bytes > MAX_ARENA_BYTES {
+        let found =
+            format!("activations of {} tokens take {} bytes", inputs.limits.max_tokens, placement.bytes);
+        return Err(too_large(found));
+    }
     for op in dataflow.order() {
         let results = module.op(op).results();
         let offsets: Vec<u64> = results
@@ -100,14 +105,16 @@ fn weights_bytes(module: &Module) -> u64 {
 fn bytes(module: &Module, value: ValueId, max_tokens: u64) -> Result<u64, Diagnostic> {
     let ty = module.tensor_type(value);
     let row = ty.width().checked_mul(ty.dtype.bytes());
-    row.and_then(|row| row.checked_mul(max_tokens)).ok_or_else(|| {
+    // So bounded, the sum over all values does not overflow.
+    let bytes = row.and_then(|row| row.checked_mul(max_tokens)).filter(|bytes| *bytes <= MAX_ARENA_BYTES);
+    bytes.ok_or_else(|| {
         let op: Option<OpId> = module.defining_op(value).map(|op| op.id());
         let label = op.map_or("an input", |op| module.op(op).label());
-        Diagnostic::bad_input(
-            error_code::ADDRESS_OVERFLOW,
-            format!("{ty} of {max_tokens} tokens does not fit 64-bit addresses"),
-        )
-        .at_op(label)
-        .hint("lower --max-num-batched-tokens")
+        too_large(format!("{ty} of {max_tokens} tokens takes more")).at_op(label)
     })
+}
+
+fn too_large(found: String) -> Diagnostic {
+    let message = format!("expected an arena of at most {MAX_ARENA_BYTES} bytes, found that {found}");
+    Diagnostic::bad_input(error_code::ARENA_TOO_LARGE, message).hint("lower --max-num-batched-tokens")
 }

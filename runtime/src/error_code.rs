@@ -5,6 +5,11 @@ const COPY_AGAIN: &str = "The plan was changed or damaged: copy it again, or com
 const COMPILE_AGAIN: &str =
     "The plan was not made by this samp or was tampered with: compile the model again.";
 
+/// Why an error of this code comes about; `None` of one that the runtime does not give.
+pub fn cause(code: &str) -> Option<samp_abi::Cause> {
+    TABLE.iter().find(|entry| entry.code == code).map(|entry| entry.cause)
+}
+
 samp_abi::error_codes! {
     PLAN_IO = "E1301", Environment, "A file of the plan cannot be read",
         "The system refused to list a folder of the plan, or to open, read or map a file of it; the error says \
@@ -168,9 +173,14 @@ samp_abi::error_codes! {
     GPU_FAILED = "E1416", Environment, "The GPU failed",
         "The driver reported a failure, after which nothing more can be done on the GPU in this process.",
         "Start again; see the system's log if it stays so.";
-    THREADS = "E1417", Environment, "The number of threads cannot be set",
-        "Threads are started once for a process, and were started already, or the system refused to start as many.",
-        "Set the number once, before the first plan is opened, or give fewer.";
+    THREADS = "E1417", Environment, "Threads cannot be started",
+        "The system refused to start the threads that work is shared among, or they were started before with another number: \
+         a process does so once.",
+        "Allow more processes and memory (ulimit -u, ulimit -v), or give fewer threads; set their number before the first plan \
+         is opened.";
+    THREAD_COUNT = "E1418", Input, "The number of threads is 0 or too large",
+        "Work is shared among 1 to 1024 threads.",
+        "Give such a number, or leave it out to have one thread for each core.";
     PROBE_FAILED = "E1420", Bug, "The golden probe failed",
         "The plan carries tokens and the logits that its compiler got for them, and this machine computes others.",
         "Compile the model again here. If the probe fails again, please report it with the output of `samp doctor`.";

@@ -73,7 +73,7 @@ pub use progress::{Progress, Silent};
 pub use sample::{Sampled, Sampler, Sampling, SamplingError};
 pub use sequence_id::SequenceId;
 pub use session::{Generation, Prompt, Session, SessionError, SessionOptions};
-pub use threads::{ThreadsError, set_threads};
+pub use threads::{MAX_THREADS, ThreadsError, check_threads, set_threads, thread_pool};
 pub use tokenizer::{AddSpecial, SpecialTokens, Tokenizer, TokenizerError};
 
 /// The optional features of this build.

@@ -1,6 +1,6 @@
 //! How long work tells what it has done, and asks whether to go on. The libraries themselves print nothing.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::Path};
 
 /// Hears of long work: loading, calibrating, packing. Every method may be called from any thread.
 pub trait Progress: Sync {
@@ -15,6 +15,9 @@ pub trait Progress: Sync {
 
     /// A line worth keeping, such as what an audit found.
     fn note(&self, _text: &str) {}
+
+    /// What was asked for lies at this path, whole.
+    fn published(&self, _output: &Path) {}
 
     /// The stage is done, or stopped.
     fn end(&self) {}

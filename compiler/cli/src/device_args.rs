@@ -1,6 +1,6 @@
-//! The flags of the device that a plan runs on.
+//! The flags of the device that a plan runs on, and of the threads that compute.
 
-use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan};
+use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan, check_threads};
 
 use crate::{named_values::one_of, progress_bar::Bar};
 
@@ -35,6 +35,12 @@ impl DeviceArgs {
         };
         Engine::load(plan.into(), device, options, &bar)
     }
+}
+
+/// A number of threads that work can be shared among.
+pub fn threads(text: &str) -> Result<usize, String> {
+    let count = text.parse().map_err(|error| format!("expected a number: {error}"))?;
+    check_threads(count).map(usize::from).map_err(|error| error.to_string())
 }
 
 fn usual_part() -> f64 {

@@ -20,6 +20,9 @@ use samp_runtime::{
 
 use crate::{commands::SignError, error_code, error_table::find_code, identity::IdentityError};
 
+/// Codes of files that samp keeps for itself where nobody named a path: whatever keeps it from them, it is not the input.
+const OWN_FILES: [&str; 2] = [samp_nvrtc::error_code::CODE_CACHE, samp_compiler::error_code::WORK_FILES];
+
 /// What the command has to say of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -64,6 +67,7 @@ impl Failure {
         };
         if let Some(io) = io
             && failure.cause != Cause::Bug
+            && !OWN_FILES.contains(&failure.finding.code)
         {
             failure.cause = Cause::of_io(io.kind());
         }

@@ -2,11 +2,11 @@
 //! says where and how it goes on.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, Once, PoisonError},
 };
 
-use samp_compiler::error_code::INTERRUPTED;
+use samp_compiler::{emit::stop_publishing, error_code::INTERRUPTED};
 
 use crate::{
     failure::Failure,
@@ -18,8 +18,10 @@ use crate::{
 pub struct Work {
     /// The folders that hold what is unfinished, those that there are when it is asked.
     pub unfinished: Box<dyn Fn() -> Vec<PathBuf> + Send>,
-    /// What was finished before, and stays.
+    /// What is finished, and stays.
     pub finished: Vec<PathBuf>,
+    /// How many are to be finished in all.
+    pub wanted: usize,
     /// Whether stdout gets a JSON document.
     pub json: bool,
 }
@@ -35,9 +37,24 @@ pub fn explain(work: Work) -> anyhow::Result<()> {
     installed
 }
 
+/// Notes an output that is finished now.
+pub fn published(output: &Path) {
+    if let Some(work) = &mut *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) {
+        work.finished.push(output.into());
+    }
+}
+
+/// From now on a signal ends the program without a word: all is done, and only what came of it is left to say.
+pub fn over() {
+    *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 fn end(signal: i32) {
-    if let Some(work) = &*UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) {
-        let failure = failure(&(work.unfinished)(), &work.finished);
+    stop_publishing();
+    // Held to the end, so that the command does not print what came of it as well.
+    let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(work) = &*under_way {
+        let failure = failure(&(work.unfinished)(), &work.finished, work.wanted);
         say_over_bar(&failure);
         // Where stdout cannot be written to, the exit code and stderr are left.
         let _ = if work.json { print_json(&failure.document()) } else { Ok(()) };
@@ -46,9 +63,12 @@ fn end(signal: i32) {
 }
 
 /// What is said of an interruption: where what is finished is kept, and how it goes on.
-fn failure(unfinished: &[PathBuf], finished: &[PathBuf]) -> Failure {
+fn failure(unfinished: &[PathBuf], finished: &[PathBuf], wanted: usize) -> Failure {
+    let all_done = unfinished.is_empty() && finished.len() == wanted;
     let kept = match unfinished {
-        [] => "nothing was begun".into(),
+        [] if all_done => "all was done".into(),
+        [] if finished.is_empty() => "nothing was begun".into(),
+        [] => "nothing else was begun".into(),
         _ => format!("what is finished is kept in {}", listed(unfinished)),
     };
     let command = match finished {
@@ -56,6 +76,7 @@ fn failure(unfinished: &[PathBuf], finished: &[PathBuf]) -> Failure {
         _ => "the same command without the targets that are done",
     };
     let hint = match unfinished {
+        [] if all_done => "nothing is left to do".into(),
         [] => format!("{command} begins anew"),
         [one] => format!("{command} goes on from there; to begin anew, remove {} first", one.display()),
         _ => format!("{command} goes on from there; to begin anew, remove these folders first"),
@@ -77,15 +98,20 @@ mod tests {
     #[test]
     fn an_interruption_says_what_is_kept_and_what_is_done() {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let said = failure(&paths(&["a.partial"]), &[]).to_string();
+        let said = failure(&paths(&["a.partial"]), &[], 1).to_string();
         assert_eq!(
             said,
             "error[E0719]: interrupted; what is finished is kept in a.partial\n  \
              hint: the same command goes on from there; to begin anew, remove a.partial first"
         );
-        let said = failure(&paths(&["a", "b"]), &paths(&["plans/h100"])).to_string();
+        let said = failure(&paths(&["a", "b"]), &paths(&["plans/h100"]), 2).to_string();
         assert!(said.contains("kept in a and b") && said.contains("note: done: plans/h100"), "{said}");
         assert!(said.contains("the same command without the targets that are done"), "{said}");
-        assert!(failure(&[], &[]).to_string().contains("nothing was begun"));
+        assert!(failure(&[], &[], 1).to_string().contains("nothing was begun"));
+        let said = failure(&[], &paths(&["plans/a100"]), 2).to_string();
+        assert!(said.contains("nothing else was begun") && said.contains("without the targets"), "{said}");
+        let said = failure(&[], &paths(&["tiny.plan"]), 1).to_string();
+        assert!(said.contains("all was done") && said.contains("note: done: tiny.plan"), "{said}");
+        assert!(said.contains("nothing is left to do"), "{said}");
     }
 }

@@ -15,6 +15,7 @@ mod failure;
 mod identity;
 mod interruption;
 mod logits_file;
+pub mod memory;
 mod named_values;
 mod output;
 mod plan_certificate;

@@ -3,6 +3,7 @@
 use std::{
     io::IsTerminal,
     ops::ControlFlow,
+    path::Path,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,6 +14,7 @@ use samp_runtime::Progress;
 
 use crate::{
     estimate::{Estimate, shown},
+    interruption,
     output::say,
     progress_lines::ProgressLines,
 };
@@ -117,6 +119,10 @@ impl Progress for Bar {
             Shown::Terminal(bar) => bar.suspend(|| say(text)),
             Shown::Lines(..) => say(text),
         }
+    }
+
+    fn published(&self, output: &Path) {
+        interruption::published(output);
     }
 
     fn end(&self) {

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use samp_abi::TargetName;
 use samp_ir::Diagnostic;
+use samp_runtime::ThreadsError;
 
 use crate::{
     certificate::ProfileWriteError,
@@ -36,9 +37,9 @@ pub enum CompileError {
     /// It was not said where the plan goes.
     #[error("expected -o PLAN")]
     NoOutput,
-    /// There is nothing to compute with.
-    #[error("--threads: expected at least 1, found 0")]
-    NoThreads,
+    /// There are no threads to compute with.
+    #[error("--threads: {0}")]
+    Threads(#[from] ThreadsError),
     /// The formats follow a recipe and are not to be measured.
     #[error("measuring needs calibration data: expected --calib FILE")]
     NoData,
@@ -85,7 +86,7 @@ impl CompileError {
             CompileError::Profile(refusal) => refusal.code(),
             CompileError::NoWeights(_) => error_code::NO_WEIGHTS,
             CompileError::NoOutput => error_code::NO_OUTPUT,
-            CompileError::NoThreads => error_code::NO_THREADS,
+            CompileError::Threads(refusal) => refusal.code(),
             CompileError::NoData => error_code::NO_CALIBRATION_DATA,
             CompileError::NoKernels(_) => error_code::NO_KERNELS,
             CompileError::Folder { .. } => error_code::IO,

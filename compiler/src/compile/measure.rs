@@ -13,9 +13,9 @@ use samp_runtime::Progress;
 use super::{error::CompileError, stages::load_data, strict::refuse_warnings};
 use crate::{
     certificate::Profile,
-    emit::WorkFolder,
+    emit::{Publication, WorkFolder},
     error_code,
-    lower::{LowerOptions, ModelSource, recipe::LoadedRecipe},
+    lower::{LowerOptions, ModelSource, check_limits, recipe::LoadedRecipe},
     quantize::{
         MeasureOptions,
         data::{CalibrationData, DataRequest},
@@ -44,6 +44,13 @@ pub struct MeasureRequest {
     pub strict: bool,
 }
 
+impl MeasureRequest {
+    fn lower_options(&self) -> LowerOptions {
+        let MeasureRequest { max_context, quality, .. } = *self;
+        LowerOptions { max_context, quality, ..LowerOptions::new(TargetName::Cpu, LoadedRecipe::samp()) }
+    }
+}
+
 /// A checkpoint that is ready to be measured.
 pub struct MeasureTask {
     source: ModelSource,
@@ -55,6 +62,7 @@ impl MeasureTask {
     /// Opens the request's checkpoint and reads its data; refuses layers that it does not have.
     pub fn open(request: MeasureRequest) -> Result<MeasureTask, CompileError> {
         let source = ModelSource::open(&request.model)?;
+        check_limits(&source, &request.lower_options())?;
         check_layers(request.layers.as_ref(), source.config().model.layers)?;
         let data = load_data(&source, &request.data, request.max_context)?;
         Ok(MeasureTask { source, data, request })
@@ -70,15 +78,17 @@ impl MeasureTask {
         if self.request.strict {
             refuse_warnings(self.warnings())?;
         }
-        let MeasureRequest { measure, quality, max_context, layers, work, .. } = self.request;
-        let options =
-            LowerOptions { max_context, quality, ..LowerOptions::new(TargetName::Cpu, LoadedRecipe::samp()) };
+        let options = self.request.lower_options();
+        let MeasureRequest { measure, layers, work, .. } = self.request;
         let (source, records) = (self.source, self.data.calibration);
         let work = WorkFolder::open(work, output)?;
         let task = ProfileTask { source, options, records, measure, layers, work: work.path() };
         let profile = task.run(progress)?;
+        let publication = Publication::begin();
         profile.write(output)?;
+        progress.published(output);
         work.remove()?;
+        drop(publication);
         Ok(profile)
     }
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use samp_abi::{Format, TargetName};
 use samp_passes::{Constraints, QuantOptions};
+use samp_runtime::{MAX_THREADS, check_threads};
 
 use super::error::CompileError;
 use crate::{
-    emit::{DEFAULT_BUDGET, PLAN, check_target, unfinished},
+    emit::{DEFAULT_BUDGET, PLAN, check_beside, check_target, unfinished},
     lower::{DEFAULT_MAX_SEQUENCES, LowerOptions, pipeline::default_max_tokens, recipe::LoadedRecipe},
     output_file::refuse_inside,
     quantize::{
@@ -78,7 +79,7 @@ pub struct EmissionRequest {
     pub output: Option<PathBuf>,
     /// Replace a plan that is already there.
     pub force: bool,
-    /// Threads that encode weights; no byte of the plan depends on it. `None` is all.
+    /// Threads that encode weights, at most [`MAX_THREADS`]; no byte of the plan depends on it. `None` is one for each core.
     pub threads: Option<usize>,
     /// Most bytes of tensors in flight.
     pub memory_budget: u64,
@@ -124,10 +125,11 @@ impl CompileRequest {
             check_target(output, PLAN, self.emission.force)?;
             refuse_inside(output, &self.model)?;
         }
-        match &self.precision {
-            Precision::Recipe(_) => Ok(()),
-            Precision::Calibrated(calibration) => Ok(calibration.constraints.check()?),
+        let Precision::Calibrated(calibration) = &self.precision else { return Ok(()) };
+        if let Some(output) = &self.emission.output {
+            check_beside(output, &self.emission.work_folder()?)?;
         }
+        Ok(calibration.constraints.check()?)
     }
 
     pub(super) fn lower_options(&self) -> LowerOptions {
@@ -162,13 +164,17 @@ impl CalibrationRequest {
         }
     }
 
-    /// As the search takes it; the weights' budget is a constraint, too.
+    /// The constraints, of which the weights' budget is one.
+    pub(super) fn constraints_within(&self, weight_budget: Option<u64>) -> Constraints {
+        let weight_bytes = self.constraints.weight_bytes.or(weight_budget.map(|bytes| bytes as f64));
+        Constraints { weight_bytes, ..self.constraints.clone() }
+    }
+
+    /// As the search takes it.
     pub(super) fn search_request(&self, weight_budget: Option<u64>) -> Result<SearchRequest, CompileError> {
         let profile = self.profile.as_deref().map(crate::certificate::Profile::read).transpose()?;
-        let mut constraints = self.constraints.clone();
-        constraints.weight_bytes = constraints.weight_bytes.or(weight_budget.map(|bytes| bytes as f64));
         Ok(SearchRequest {
-            constraints,
+            constraints: self.constraints_within(weight_budget),
             loss_limits: self.loss_limits.clone(),
             measure: self.measure.clone(),
             profile,
@@ -199,9 +205,8 @@ impl EmissionRequest {
     /// Threads that encode weights.
     pub(super) fn threads(&self) -> Result<usize, CompileError> {
         match self.threads {
-            Some(0) => Err(CompileError::NoThreads),
-            Some(threads) => Ok(threads),
-            None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+            Some(threads) => Ok(check_threads(threads)?.get()),
+            None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)),
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     certificate::{Certificate, QualityEvidence},
-    emit::{EmitOptions, EncodedWeights, Forecast, MachineCode, WorkFolder, emit, forecast},
+    emit::{EmitOptions, Emitted, EncodedWeights, Forecast, MachineCode, WorkFolder, emit, forecast},
     error_code,
     lower::{
         LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, check_budget, check_limits, lower_model,
@@ -40,19 +40,21 @@ impl<'a> Loaded<'a> {
     ///
     /// # Errors
     /// Whatever can be refused before any work: an output that is there or has no folder, limits and counts out of range,
-    /// data that cannot be read.
+    /// constraints that no formats keep, data that cannot be read.
     pub fn open(request: &'a CompileRequest) -> Result<Loaded<'a>, CompileError> {
         request.check()?;
         let mut source = ModelSource::open(&request.model)?;
         request.name.as_deref().map_or(Ok(()), |name| source.rename(name))?;
+        let options = request.lower_options();
+        check_limits(&source, &options)?;
         let data = match &request.precision {
             Precision::Recipe(_) => None,
             Precision::Calibrated(calibration) => {
+                let constraints = calibration.constraints_within(request.weight_budget);
+                search::check_reach(&source, &options, &constraints, &calibration.measure.formats)?;
                 Some(load_data(&source, &calibration.data, request.max_context)?)
             }
         };
-        let options = request.lower_options();
-        check_limits(&source, &options)?;
         Ok(Loaded { request, source, options, data })
     }
 
@@ -231,7 +233,7 @@ impl Planned {
             certificate: &Certificate::new(&self.spec, calibrated.map(|c| &c.evidence), &self.warnings)
                 .to_text(),
         };
-        let emitted = emit(&self.spec, &import.checkpoint, &options)?;
+        let Emitted { plan, bytes, resumed, publication } = emit(&self.spec, &import.checkpoint, &options)?;
         let evidence = match self.calibrated {
             Some(Calibrated { work, evidence, .. }) => {
                 work.remove()?;
@@ -239,12 +241,7 @@ impl Planned {
             }
             None => None,
         };
-        Ok(Compiled {
-            plan: emitted.plan,
-            bytes: emitted.bytes,
-            resumed: emitted.resumed,
-            evidence,
-            warnings: self.warnings,
-        })
+        drop(publication);
+        Ok(Compiled { plan, bytes, resumed, evidence, warnings: self.warnings })
     }
 }

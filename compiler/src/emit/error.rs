@@ -2,10 +2,11 @@
 
 use std::{io, path::PathBuf};
 
+use samp_abi::Cause;
 use samp_ir::Diagnostic;
 use samp_kernels::format::EncodeError;
 use samp_nvrtc::NvrtcError;
-use samp_runtime::{EngineError, PlanError, plan::code::NoKernel};
+use samp_runtime::{EngineError, PlanError, ThreadsError, plan::code::NoKernel};
 
 use crate::error_code;
 
@@ -31,8 +32,28 @@ pub enum CodeError {
         faults: Vec<String>,
     },
     /// Threads could not be started.
-    #[error("starting threads: {0}")]
-    Threads(#[from] rayon::ThreadPoolBuildError),
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
+}
+
+impl ProbeError {
+    /// The code of what the machine lacked, where that is why the plan did not run.
+    fn environment(&self) -> Option<&'static str> {
+        let code = match self {
+            ProbeError::Plan(fault) => fault.code(),
+            ProbeError::Engine(refusal) => refusal.code(),
+            ProbeError::Shape | ProbeError::NotFinite => return None,
+        };
+        samp_runtime::error_code::cause(code).filter(|cause| *cause == Cause::Environment).map(|_| code)
+    }
+
+    /// Who has to act.
+    fn blame(&self) -> &'static str {
+        match self.environment() {
+            Some(_) => "the same command goes on from there",
+            None => "this is a bug in samp, please report it",
+        }
+    }
 }
 
 impl CodeError {
@@ -42,7 +63,7 @@ impl CodeError {
             CodeError::NoKernel(_) => samp_passes::error_code::NO_KERNEL_FOR_SHAPE,
             CodeError::Compiler(refusal) => refusal.code(),
             CodeError::Faulty { .. } => error_code::MACHINE_CODE,
-            CodeError::Threads(_) => error_code::THREADS,
+            CodeError::Threads(refusal) => refusal.code(),
         }
     }
 }
@@ -150,11 +171,12 @@ pub enum EmitError {
     /// Import found fault with the checkpoint.
     #[error(transparent)]
     Import(#[from] Diagnostic),
-    /// The probe of the new plan failed.
-    #[error(
-        "the new plan does not run on its probe: {0}; this is a bug in samp, please report it (the packed weights are kept)"
-    )]
+    /// The probe of the new plan failed, or the machine could not run it.
+    #[error("the new plan does not run on its probe: {0}; {blame} (the packed weights are kept)", blame = .0.blame())]
     Probe(#[from] ProbeError),
+    /// Threads could not be started.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
     /// The caller's progress asked to stop.
     #[error("interrupted; the finished tensors are kept, the same command continues from them")]
     Interrupted,
@@ -198,7 +220,8 @@ impl EmitError {
             EmitError::OutlierStatistics(_) => error_code::OUTLIER_STATISTICS,
             EmitError::Encode { .. } => error_code::ENCODE,
             EmitError::Import(finding) => finding.code,
-            EmitError::Probe(_) => error_code::PROBE,
+            EmitError::Probe(failed) => failed.environment().unwrap_or(error_code::PROBE),
+            EmitError::Threads(refusal) => refusal.code(),
             EmitError::Interrupted => error_code::INTERRUPTED,
             EmitError::Io { .. } => error_code::IO,
             EmitError::Plan(_) => error_code::UNOPENABLE_PLAN,
@@ -210,8 +233,8 @@ impl EmitError {
 
     /// Whether the same call, made again, may succeed and continue from what was finished.
     pub fn can_continue(&self) -> bool {
-        use EmitError::{Interrupted, Io, NoSpace, Probe};
-        matches!(self, Interrupted | Probe(_) | NoSpace { begun: true, .. } | Io { .. })
+        use EmitError::{Interrupted, Io, NoSpace, Probe, Threads};
+        matches!(self, Interrupted | Probe(_) | Threads(_) | NoSpace { begun: true, .. } | Io { .. })
     }
 }
 

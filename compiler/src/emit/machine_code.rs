@@ -8,6 +8,7 @@ use samp_nvrtc::{Arch, Cache, Cubin, Nvrtc};
 use samp_runtime::{
     cache_dir::cache_dir,
     plan::code::{CODE_FOLDER, instantiate, sources},
+    thread_pool,
 };
 use serde::Serialize;
 
@@ -53,7 +54,7 @@ impl MachineCode {
                 _ => Ok(CubinFile { path, source, cubin }),
             }
         };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
+        let pool = thread_pool(Some(threads))?;
         let files: Result<Vec<CubinFile>, CodeError> =
             pool.install(|| sources.into_par_iter().map(compile).collect());
         files.map(MachineCode)

@@ -20,6 +20,7 @@ pub(crate) mod manifest;
 mod memory;
 pub(crate) mod output_kind;
 mod pack;
+mod publication;
 pub(crate) mod staging;
 mod weight_files;
 mod work_folder;
@@ -33,8 +34,10 @@ pub use golden::Probe;
 pub use machine_code::{CODE_REPORT, CubinFile, MachineCode};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
 pub(crate) use output_kind::PLAN;
+pub(crate) use publication::Publication;
+pub use publication::stop_publishing;
 pub use staging::check_place;
-pub(crate) use staging::{check_target, unfinished};
+pub(crate) use staging::{check_beside, check_target, unfinished};
 pub(crate) use work_folder::WorkFolder;
 
 use self::{
@@ -52,7 +55,7 @@ use crate::{
     lower::PlanSpec,
 };
 use samp_abi::plan::{GOLDEN_FILE, Plan};
-use samp_runtime::Progress;
+use samp_runtime::{Progress, thread_pool};
 
 /// How to emit.
 pub struct EmitOptions<'a> {
@@ -60,7 +63,7 @@ pub struct EmitOptions<'a> {
     pub out: &'a Path,
     /// Replace a plan that is already there.
     pub force: bool,
-    /// Threads that compute; no byte depends on their number.
+    /// Threads that compute, at least 1; no byte depends on their number.
     pub threads: usize,
     /// Most bytes of tensors in flight, unless a single one takes more.
     pub memory_budget: u64,
@@ -83,6 +86,8 @@ pub struct Emitted {
     pub resumed: usize,
     /// Bytes of all files.
     pub bytes: u64,
+    /// Held until what was kept for the plan is gone.
+    pub(crate) publication: Option<Publication>,
 }
 
 /// What emitting will take, known before any weight is read.
@@ -123,7 +128,11 @@ pub fn emit(
     let written = emission.write(&space).map_err(|error| space.explain(error, &staging.out()));
     options.progress.end();
     match written {
-        Ok(emitted) => staging.publish().map(|()| emitted),
+        Ok(emitted) => {
+            let publication = Some(staging.publish()?);
+            options.progress.published(options.out);
+            Ok(Emitted { publication, ..emitted })
+        }
         Err(error) if error.can_continue() => Err(error),
         Err(error) => {
             // Why nothing was emitted matters more than what could not be removed.
@@ -174,7 +183,7 @@ impl Emission<'_> {
         manifest.add_json(&out, GOLDEN_FILE, &golden)?;
         self.checkpoint.check_unchanged()?;
         let (plan, bytes) = manifest.write(&out)?;
-        Ok(Emitted { plan, resumed: packed.resumed, bytes })
+        Ok(Emitted { plan, resumed: packed.resumed, bytes, publication: None })
     }
 
     /// Makes the weights files and syncs them.
@@ -204,8 +213,7 @@ impl Emission<'_> {
             gate: MemoryGate::new(options.memory_budget),
             progress: options.progress,
         };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).build();
-        let pool = pool.map_err(std::io::Error::other).during("starting threads for", options.out)?;
+        let pool = thread_pool(Some(options.threads))?;
         let packed = packing.run(&pool, workers(options.threads))?;
         options.progress.begin("syncing", 0);
         packing.files.iter().try_for_each(|(path, file)| file.sync_all().during("syncing", path))?;

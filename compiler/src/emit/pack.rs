@@ -87,7 +87,11 @@ impl Packing<'_> {
                 }
             }
         };
-        std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+        std::thread::scope(|scope| {
+            // A worker that the system refuses leaves its share to the others.
+            (1..workers).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, work)));
+            work();
+        });
         if let Some(error) = failure.into_inner().unwrap_or_else(|p| p.into_inner()) {
             return Err(error);
         }

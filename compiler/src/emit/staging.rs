@@ -17,12 +17,13 @@ use std::{
 };
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use samp_runtime::path_kind::quoted;
+use samp_runtime::path_kind::{is_too_long, quoted};
 
 use super::{
     error::{During, EmitError},
     lock::{FolderLock, lock},
     output_kind::OutputKind,
+    publication::Publication,
 };
 
 /// The folder that is being written, locked against other processes.
@@ -104,10 +105,12 @@ impl Staging {
     }
 
     /// Makes the folder the target and removes the rest. All files in it must have been synced. Once it is renamed
-    /// it stands, so nothing after that is an error: what cannot be removed is discarded by the next run.
-    pub(crate) fn publish(self) -> Result<(), EmitError> {
+    /// it stands, so nothing after that is an error: what cannot be removed is discarded by the next run. The publication
+    /// ends when it is dropped.
+    pub(crate) fn publish(self) -> Result<Publication, EmitError> {
         let out = self.out();
         sync_folder(&out)?;
+        let publication = Publication::begin();
         refuse_existing(&self.target, self.kind, self.force)?;
         if self.target.symlink_metadata().is_ok() {
             exchange(&out, &self.target, &self.old()).during("replacing", &self.target)?;
@@ -118,7 +121,7 @@ impl Staging {
         let _ = fs::remove_file(self.journal());
         let _ = sync_folder(parent(&self.target));
         let _ = fs::remove_dir_all(&self.partial);
-        Ok(())
+        Ok(publication)
     }
 
     /// Removes what was written; for work that cannot be continued.
@@ -147,7 +150,21 @@ fn names(target: &Path) -> Result<(PathBuf, PathBuf), EmitError> {
         )));
     }
     let partial = folder.join(format!(".{}.partial", name.to_str().ok_or(bad("its name is not UTF-8"))?));
-    Ok((folder.join(name), partial))
+    let target_in_folder = folder.join(name);
+    check_beside(target, &partial)?;
+    Ok((target_in_folder, partial))
+}
+
+/// Refuses a target whose name leaves no room for that of what lies beside it while it is made.
+pub(crate) fn check_beside(target: &Path, beside: &Path) -> Result<(), EmitError> {
+    if !is_too_long(beside) {
+        return Ok(());
+    }
+    let name = beside.file_name().unwrap_or_default().display();
+    let why = format!(
+        "its name or path is too long for the file system, with {name} beside it; give a shorter one"
+    );
+    Err(EmitError::BadTarget(target.into(), why))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -1,6 +1,9 @@
 //! The dimensions of the model in `config.json`, each within its limit.
 
-use samp_abi::plan::Architecture;
+use samp_abi::plan::{
+    Architecture,
+    bounds::{MAX_COUNT, MAX_INDEX, MAX_WIDTH},
+};
 use samp_ir::Diagnostic;
 
 use super::json::Object;
@@ -13,6 +16,13 @@ const MAX_HEAD_DIM: u64 = 1 << 10;
 const MAX_VOCAB: u64 = 1 << 22;
 /// Positions are 32-bit integers in the graph.
 pub(super) const MAX_POSITIONS: u64 = 1 << 30;
+
+/// What is imported makes plans that open.
+const _: () = {
+    assert!(MAX_HIDDEN <= MAX_WIDTH && MAX_INTERMEDIATE <= MAX_WIDTH);
+    assert!(MAX_LAYERS <= MAX_COUNT && MAX_HEADS <= MAX_COUNT && MAX_HEAD_DIM <= MAX_COUNT);
+    assert!(MAX_VOCAB <= MAX_INDEX && MAX_POSITIONS <= MAX_INDEX);
+};
 
 /// The sizes of the model, each within its limit and with the others.
 pub(super) struct Dimensions {

@@ -230,16 +230,7 @@ fn pipeline_inputs(
     measurements: &Measurements,
     max_context: u64,
 ) -> Result<PipelineInputs, Diagnostic> {
-    for (flag, value) in [
-        ("--max-num-batched-tokens", options.max_tokens),
-        ("--max-num-seqs", options.max_sequences),
-        ("--max-model-len", max_context),
-    ] {
-        if value == 0 || value > u64::from(u32::MAX) {
-            let message = format!("{flag}: expected 1 to {}, found {value}", u32::MAX);
-            return Err(Diagnostic::bad_input(error_code::LIMIT_OUT_OF_RANGE, message));
-        }
-    }
+    let limits = limits(options, max_context)?;
     let recipe = options.recipe.recipe.clone();
     let kv_format = options.kv.or(recipe.kv).unwrap_or_else(|| default_kv_format(options.target));
     let measured = measurements.kv_scales.clone().filter(|_| is_fp8(kv_format));
@@ -249,11 +240,25 @@ fn pipeline_inputs(
         target: options.target,
         recipe,
         model: config.model.clone(),
-        limits: Limits { max_tokens: options.max_tokens, max_sequences: options.max_sequences, max_context },
+        limits,
         kv: KvCache { format: kv_format, page_tokens: KV_PAGE_TOKENS, scales },
         quality: options.quality,
         sensitivities: measurements.sensitivities.clone(),
     })
+}
+
+/// The plan's limits, within the bounds that the runtime opens plans by.
+fn limits(options: &LowerOptions, max_context: u64) -> Result<Limits, Diagnostic> {
+    let LowerOptions { max_tokens, max_sequences, .. } = *options;
+    let limits = Limits { max_tokens, max_sequences, max_context };
+    let Some(wrong) = limits.bounded().into_iter().find(|limit| !limit.holds()) else { return Ok(limits) };
+    let flag = match wrong.name {
+        "max_tokens" => "--max-num-batched-tokens",
+        "max_sequences" => "--max-num-seqs",
+        _ => "--max-model-len",
+    };
+    let message = format!("{flag}: expected 1 to {}, found {}", wrong.most, wrong.value);
+    Err(Diagnostic::bad_input(error_code::LIMIT_OUT_OF_RANGE, message).hint("no plan has other limits"))
 }
 
 fn is_fp8(kv: Format) -> bool {

@@ -43,13 +43,12 @@ pub fn decode_steps(spec: &PlanSpec, sizes: &SizeTable) -> Vec<DecodeStep> {
     let reserved = if gpu { RESERVED_BYTES } else { 0 };
     let step = |sequences| {
         let Nanos(nanos) = spec_time(spec, sequences)?;
+        let caches = (sequences - 1).saturating_mul(sizes.kv_bytes_of_one_sequence);
         Some(DecodeStep {
             sequences,
             milliseconds: nanos / 1e6,
             tokens_per_second: sequences as f64 * 1e9 / nanos,
-            device_bytes: reserved
-                + sizes.least_bytes_to_run
-                + (sequences - 1) * sizes.kv_bytes_of_one_sequence,
+            device_bytes: sizes.least_bytes_to_run.saturating_add(reserved).saturating_add(caches),
         })
     };
     decode_batches(&spec.program, &spec.limits).into_iter().filter_map(step).collect()

@@ -31,6 +31,7 @@ pub use error::Error;
 pub use explain::explain_infeasible;
 pub use infeasibility::{Infeasibility, Relaxation};
 pub use pareto::{Axis, pareto};
+pub(crate) use problem::ABSURD;
 pub use problem::{
     Alternative, Choice, Group, GroupChoice, Limit, Member, Problem, SolveRequest, StopCriteria,
 };

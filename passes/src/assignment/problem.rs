@@ -5,7 +5,7 @@ use samp_abi::Format;
 use super::{Costs, Error, Resource};
 
 /// Numbers from here on are refused: they are sentinels, and sums with them lose every other digit.
-const ABSURD: f64 = 1e30;
+pub(crate) const ABSURD: f64 = 1e30;
 
 /// What a plan spends, and the groups it decides.
 ///
@@ -198,7 +198,7 @@ impl Problem {
 
 impl Limit {
     /// Refuses a limit that is no number.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
         number(self.most, || format!("limit on {}", self.resource))
     }
 }

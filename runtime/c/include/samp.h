@@ -172,7 +172,7 @@ typedef struct {
      */
     const char *device;
     /*
-     * Threads that compute, which belong to the session; 0 is one for each core.
+     * Threads that compute, which belong to the session, at most 1024; 0 is one for each core.
      */
     size_t threads;
     /*

@@ -28,7 +28,7 @@ pub struct samp_options {
      */
     pub device: *const c_char,
     /**
-     * Threads that compute, which belong to the session; 0 is one for each core.
+     * Threads that compute, which belong to the session, at most 1024; 0 is one for each core.
      */
     pub threads: usize,
     /**

@@ -28,7 +28,7 @@ pub(crate) struct Generated {
 
 /// Opens a plan, checks every byte of it, and loads it on a device: by default the one that the plan is for.
 ///
-/// `threads` compute and belong to this model (one for each core); `kv_tokens` are the positions that the KV cache holds over
+/// `threads` compute and belong to this model (at most 1024; one for each core); `kv_tokens` are the positions that the KV cache holds over
 /// all sequences (all that the plan's limits allow); `digest` is the one that the plan must have.
 #[pyfunction]
 #[pyo3(signature = (plan, *, device=None, threads=None, kv_tokens=None, digest=None))]

@@ -100,6 +100,7 @@ fn describe(path: &Path, found: &PathKind) -> String {
         PathKind::DanglingLink(target) => format!("a link to {}, which is not there", target.display()),
         PathKind::LinkLoop => "links that lead in a circle".into(),
         PathKind::BelowFile(file) => format!("{}, which is a file and no folder", file.display()),
+        PathKind::TooLong => "a name or a path that is longer than the file system allows".into(),
         PathKind::Unreadable(error) => format!("that it cannot be looked at: {error}"),
         PathKind::Pipe => "a pipe".into(),
         PathKind::Special(noun) => (*noun).into(),
@@ -145,7 +146,7 @@ fn remedy(path: &Path, wanted: Wanted, found: &PathKind) -> String {
         PathKind::Unreadable(_) => "check the permissions of it and of the folders above it".into(),
         PathKind::File(kind) => of_file(path, wanted, *kind).unwrap_or_else(otherwise),
         PathKind::Folder(kind) => of_folder(path, wanted, kind).unwrap_or_else(otherwise),
-        PathKind::BelowFile(_) | PathKind::Pipe | PathKind::Special(_) => otherwise(),
+        PathKind::BelowFile(_) | PathKind::TooLong | PathKind::Pipe | PathKind::Special(_) => otherwise(),
     }
 }
 

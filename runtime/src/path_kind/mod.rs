@@ -39,6 +39,8 @@ pub enum PathKind {
     LinkLoop,
     /// The path goes on below this file, as if it were a folder.
     BelowFile(PathBuf),
+    /// A name, or the path as a whole, is longer than any that can be there.
+    TooLong,
     /// The system does not let it be looked at.
     Unreadable(io::Error),
     /// A regular file.
@@ -64,6 +66,11 @@ pub fn what_is_there(path: &Path) -> PathKind {
     looked.unwrap_or_else(PathKind::Unreadable)
 }
 
+/// Whether nothing can ever be at a path, for the length of a name in it or of the path itself.
+pub fn is_too_long(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::InvalidFilename)
+}
+
 /// Why a path does not lead to anything.
 fn unreached(path: &Path, error: io::Error) -> PathKind {
     match error.kind() {
@@ -72,6 +79,7 @@ fn unreached(path: &Path, error: io::Error) -> PathKind {
             let file = path.ancestors().find(|above| above.is_file()).unwrap_or(path);
             PathKind::BelowFile(file.into())
         }
+        io::ErrorKind::InvalidFilename => PathKind::TooLong,
         io::ErrorKind::NotFound => dangling(path).map_or(PathKind::Nothing, PathKind::DanglingLink),
         _ => PathKind::Unreadable(error),
     }

@@ -1,6 +1,8 @@
 //! What can be wrong with a plan.
 
-use std::fmt;
+use std::{fmt, io};
+
+use samp_abi::Cause;
 
 use crate::error_code;
 
@@ -67,6 +69,7 @@ impl PlanError {
 #[allow(missing_docs, reason = "each is described by `problem`")]
 pub enum Fault {
     Io,
+    HostMemory,
     NotAPlan,
     LfsPointer,
     FileMissing,
@@ -135,6 +138,12 @@ impl Fault {
             Fault::Io => {
                 ("io", error_code::PLAN_IO, "it cannot be read", "check the path and its permissions")
             }
+            Fault::HostMemory => (
+                "host_memory",
+                error_code::HOST_MEMORY,
+                "this machine refuses the memory for it",
+                "free memory, or allow more of it (ulimit -v)",
+            ),
             Fault::NotAPlan => (
                 "not_a_plan",
                 error_code::NOT_A_PLAN,
@@ -342,6 +351,17 @@ impl Place<'_> {
             found: found.to_string(),
             help: None,
         });
+    }
+
+    /// Reports what the system answered that was asked for a file: of names that lead to none, that it is missing; else what
+    /// the machine lacks.
+    pub fn refused(&mut self, expected: impl fmt::Display, error: &io::Error) {
+        let fault = match (error.kind(), Cause::of_io(error.kind())) {
+            (io::ErrorKind::OutOfMemory, _) => Fault::HostMemory,
+            (_, Cause::Input) => Fault::FileMissing,
+            _ => Fault::Io,
+        };
+        self.wrong(fault, expected, error);
     }
 
     /// Reports a fault unless `holds`; gives `holds` back.

@@ -67,7 +67,7 @@ fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<OpenF
                 return None;
             }
             Err(error) => {
-                place.wrong(Fault::Io, "a file that can be read", error);
+                place.refused("a file that can be read", &error);
                 return None;
             }
         }
@@ -81,7 +81,7 @@ fn open_regular(dir: &Path, path: &str, findings: &mut Findings) -> Option<OpenF
     {
         Ok(opened) => Some(opened),
         Err(error) => {
-            place.wrong(Fault::Io, "a file that can be read", error);
+            place.refused("a file that can be read", &error);
             None
         }
     }
@@ -103,7 +103,7 @@ fn read_at_most(opened: OpenFile, max: u64, place: &mut Place<'_>) -> Option<Vec
     match file.take(max).read_to_end(&mut bytes) {
         Ok(_) => Some(bytes),
         Err(error) => {
-            place.wrong(Fault::Io, "a file that can be read", error);
+            place.refused("a file that can be read", &error);
             None
         }
     }
@@ -152,7 +152,7 @@ pub(super) fn map_weights(dir: &Path, plan: &Plan, findings: &mut Findings) -> V
         match unsafe { Mmap::map(&file) } {
             Ok(mapped) => Some(mapped),
             Err(error) => {
-                place.wrong(Fault::Io, "a file that can be mapped", error);
+                place.refused("a file that can be mapped", &error);
                 None
             }
         }

@@ -2,20 +2,15 @@
 
 use samp_abi::{
     Format,
-    plan::{MANIFEST_FILE, MAX_NAME_CHARS, Plan, is_plain_name},
+    plan::{
+        MANIFEST_FILE, MAX_NAME_CHARS, Plan,
+        bounds::{MAX_COUNT, MAX_INDEX, MAX_WIDTH},
+        is_plain_name,
+    },
 };
 use samp_kernels::{attention::KvGeometry, format::FP8_MAX};
 
 use super::fault::{Fault, Findings, Place};
-
-/// Tokens in a step.
-const MAX_TOKENS: u64 = 1 << 24;
-/// Any width of the model.
-const MAX_WIDTH: u64 = 1 << 28;
-/// Heads, layers, head widths and page sizes.
-const MAX_COUNT: u64 = 1 << 16;
-/// Vocabulary entries and positions.
-const MAX_INDEX: u64 = 1 << 31;
 
 /// Checks model, limits and KV cache. Whether they hold: what comes after may then multiply them.
 pub(super) fn check(plan: &Plan, findings: &mut Findings) -> bool {
@@ -40,7 +35,7 @@ fn check_name(plan: &Plan, place: &mut Place<'_>) {
 }
 
 fn check_ranges(plan: &Plan, place: &mut Place<'_>) {
-    let (model, limits) = (&plan.model, &plan.limits);
+    let model = &plan.model;
     for (what, value, max) in [
         ("hidden_size", model.hidden_size, MAX_WIDTH),
         ("intermediate_size", model.intermediate_size, MAX_WIDTH),
@@ -50,12 +45,12 @@ fn check_ranges(plan: &Plan, place: &mut Place<'_>) {
         ("head_dim", model.head_dim, MAX_COUNT),
         ("vocab_size", model.vocab_size, MAX_INDEX),
         ("sliding_window", model.sliding_window.unwrap_or(1), MAX_INDEX),
-        ("limits.max_tokens", limits.max_tokens, MAX_TOKENS),
-        ("limits.max_sequences", limits.max_sequences, MAX_TOKENS),
-        ("limits.max_context", limits.max_context, MAX_INDEX),
         ("kv.page_tokens", plan.kv.page_tokens, MAX_COUNT),
     ] {
         place.in_range(what, value, max);
+    }
+    for limit in plan.limits.bounded() {
+        place.in_range(&format!("limits.{}", limit.name), limit.value, limit.most);
     }
 }
 

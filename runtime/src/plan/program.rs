@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 
 use samp_abi::{
     ElementType,
-    plan::{Buffer, BufferId, MANIFEST_FILE, Op, PART_ALIGNMENT, Plan, Step},
+    plan::{Buffer, BufferId, MANIFEST_FILE, Op, PART_ALIGNMENT, Plan, Step, bounds::MAX_ARENA_BYTES},
 };
 use samp_kernels::target::Target;
 
 use super::fault::{Fault, Findings};
 
 const MAX_WIDTH: u64 = 1 << 32;
-const MAX_ARENA_BYTES: u64 = 1 << 42;
 
 /// Checks the program apart from its operands' shapes. Needs the model's numbers to hold.
 pub(super) fn check(plan: &Plan, findings: &mut Findings) -> bool {

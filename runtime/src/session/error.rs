@@ -4,7 +4,7 @@ use samp_abi::Cause;
 
 use crate::{
     chat::ChatError, error::EngineError, error_code, generate::GenerateError, plan::PlanError,
-    tokenizer::TokenizerError,
+    threads::ThreadsError, tokenizer::TokenizerError,
 };
 
 /// Why a session could not be opened, or could not do what it was asked.
@@ -24,11 +24,8 @@ pub enum SessionError {
         found: String,
     },
     /// No threads to compute with.
-    #[error("0 threads compute nothing; give 1 or more, or leave it to the number of cores")]
-    NoThreads,
-    /// The system gave no threads.
-    #[error("the threads of the session could not be started: {0}; ask for fewer")]
-    Threads(String),
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
     /// A conversation for a model that has no chat template.
     #[error("this model has no chat template; give its prompt as text")]
     NoChatTemplate,
@@ -60,7 +57,7 @@ impl SessionError {
         match self {
             SessionError::Plan(fault) => fault.code(),
             SessionError::Digest { .. } => error_code::OTHER_PLAN,
-            SessionError::NoThreads | SessionError::Threads(_) => error_code::THREADS,
+            SessionError::Threads(refusal) => refusal.code(),
             SessionError::NoChatTemplate => error_code::NO_TEMPLATE,
             SessionError::Forked | SessionError::Failed => error_code::SESSION_ENDED,
             SessionError::Engine(refusal) => refusal.code(),
@@ -72,10 +69,9 @@ impl SessionError {
 
     /// Who has to act: what the table of codes says of this one, and after a defect samp's makers.
     pub fn cause(&self) -> Cause {
-        let entry = error_code::TABLE.iter().find(|entry| entry.code == self.code());
-        match (self, entry) {
-            (SessionError::Failed, _) | (_, None) => Cause::Bug,
-            (_, Some(entry)) => entry.cause,
+        match self {
+            SessionError::Failed => Cause::Bug,
+            _ => error_code::cause(self.code()).unwrap_or(Cause::Bug),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 pub use error::SessionError;
 pub use generation::Generation;
@@ -25,6 +25,7 @@ use crate::{
     engine::{Engine, EngineOptions},
     error::EngineError,
     plan::OpenPlan,
+    threads::{outside_of_pools, thread_pool},
     tokenizer::{AddSpecial, Tokenizer, TokenizerError},
 };
 
@@ -33,7 +34,7 @@ use crate::{
 pub struct SessionOptions {
     /// Where to execute; `None` is the device that the plan is for.
     pub device: Option<DeviceKind>,
-    /// Threads of the session's own that compute; `None` is one for each core.
+    /// Threads of the session's own that compute, at most [`MAX_THREADS`](crate::MAX_THREADS); `None` is one for each core.
     pub threads: Option<usize>,
     /// The digest that the plan must have, 64 hex digits, with or without `blake3:` before them; `None` takes any.
     pub digest: Option<String>,
@@ -69,9 +70,10 @@ struct Shared {
 impl Session {
     /// Opens the plan in `dir`, checks every byte of it, loads it, and runs its golden probe.
     pub fn open(dir: impl AsRef<Path>, options: SessionOptions) -> Result<Session, SessionError> {
-        let threads = own_threads(options.threads)?;
+        // None is shared with the embedding program, or survives in a forked process without being there.
+        let threads = thread_pool(options.threads)?;
         let dir = dir.as_ref();
-        let (plan, engine) = outside_of_pools(|| threads.install(|| load(dir, &options)))?;
+        let (plan, engine) = outside_of_pools(|| threads.install(|| load(dir, &options)))??;
         let tokenizer = match Tokenizer::from_plan(&plan) {
             Ok(tokenizer) => Ok(Arc::new(tokenizer)),
             // Without one, tokens still go in and come out.
@@ -136,7 +138,7 @@ impl Session {
                 shared.engine.lock().map_err(|_| SessionError::Failed)?;
             let engine = &mut *engine;
             Ok(shared.threads.install(|| work(engine)))
-        })
+        })?
     }
 }
 
@@ -144,19 +146,6 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         to.debug_struct("Session").field("plan", &self.plan().dir()).finish_non_exhaustive()
     }
-}
-
-/// Threads that belong to one session: none is shared with the embedding program, or survives in a forked process without
-/// being there.
-fn own_threads(count: Option<usize>) -> Result<ThreadPool, SessionError> {
-    if count == Some(0) {
-        return Err(SessionError::NoThreads);
-    }
-    ThreadPoolBuilder::new()
-        .num_threads(count.unwrap_or(0))
-        .thread_name(|index| format!("samp-{index}"))
-        .build()
-        .map_err(|error| SessionError::Threads(error.to_string()))
 }
 
 fn load(dir: &Path, options: &SessionOptions) -> Result<(Arc<OpenPlan>, Engine), SessionError> {
@@ -176,14 +165,4 @@ fn load(dir: &Path, options: &SessionOptions) -> Result<(Arc<OpenPlan>, Engine),
 /// The digits of a digest, which may be written as `samp inspect` prints it.
 fn digits(digest: &str) -> String {
     digest.strip_prefix("blake3:").unwrap_or(digest).to_lowercase()
-}
-
-/// Runs `work` on a thread of no pool. A pool's thread takes up other work while it waits for another pool: that work may
-/// want the engine that this thread holds.
-fn outside_of_pools<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    if rayon::current_thread_index().is_none() {
-        return work();
-    }
-    let done = std::thread::scope(|scope| scope.spawn(work).join());
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

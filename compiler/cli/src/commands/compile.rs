@@ -9,7 +9,10 @@ mod targets;
 
 pub use self::{args::Args, report::Document};
 use self::{compilation::Compilation, targets::PlansFolder};
-use crate::output::{Outcome, print_json};
+use crate::{
+    interruption,
+    output::{Outcome, print_json},
+};
 
 /// Compiles for each target and reports, for one after the other. What can be refused of any is refused before the first.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -28,6 +31,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         plans.push(compilation.run(loaded).map_err(|error| compilation.named(error, &done))?);
         done.push(compilation);
     }
+    interruption::over();
     if args.json {
         print_json(&Document { plans })?;
     }

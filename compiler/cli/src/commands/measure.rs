@@ -74,6 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     interruption::explain(Work {
         unfinished: Box::new(move || kept.exists().then(|| kept.clone()).into_iter().collect()),
         finished: vec![],
+        wanted: 1,
         json: args.json,
     })?;
     let task = MeasureTask::open(MeasureRequest {
@@ -89,6 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let warnings: Vec<_> = task.warnings().cloned().collect();
     warnings.iter().for_each(say);
     task.run(&args.output, &Bar::of_stages(args.quiet))?;
+    interruption::over();
     if args.json {
         print_json(&Written::new(&args.output, &warnings))?;
     } else {

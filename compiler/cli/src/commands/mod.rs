@@ -2,7 +2,8 @@
 //! one JSON document on stdout, failures too.
 //!
 //! Exit codes: 0 done; 1 the answer is no: a finding, a budget, an infeasible demand; 2 wrong use or bad input; 3 the
-//! environment: disk, lock, permission, missing library; 4 a bug.
+//! environment: disk, lock, permission, memory, missing library; 4 a bug; 130 and 143 stopped by Ctrl-C (SIGINT) and by
+//! SIGTERM.
 
 mod compile;
 mod completions;
@@ -28,14 +29,16 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use samp_abi::Cause;
+use samp_runtime::{ThreadsError, set_threads};
 
 use self::ending::{guarded, passing_over_pipes, usage};
 pub use self::schemas::output_schemas;
 pub(crate) use self::sign::SignError;
 use crate::{
     failure::Failure,
+    memory,
     output::{Outcome, print, print_json, say},
-    version,
+    signals, version,
 };
 
 /// Compiles Llama checkpoints into mixed-precision plans and runs them.
@@ -65,9 +68,26 @@ enum Command {
     Man(man::Args),
 }
 
+impl Command {
+    /// Starts the threads that it computes on, if it computes: before the work, which has no way to say that the system
+    /// refuses one.
+    fn start_threads(&self) -> Result<(), ThreadsError> {
+        match self {
+            Command::Doctor(_) | Command::Explain(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+            Command::Compile(args) => set_threads(args.threads),
+            Command::Run(args) => set_threads(args.threads),
+            _ => set_threads(None),
+        }
+    }
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    signals::survive_file_size_limit();
     let json = std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    if json {
+        memory::refuse_in_json();
+    }
     match guarded(parse_and_run) {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(Cause::Refusal.exit_code()),
@@ -97,6 +117,7 @@ fn parse_and_run() -> Result<Outcome, Failure> {
 }
 
 fn run(command: Command) -> anyhow::Result<Outcome> {
+    command.start_threads()?;
     match command {
         Command::Compile(args) => compile::run(&args),
         Command::Measure(args) => measure::run(&args),

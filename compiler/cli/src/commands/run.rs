@@ -7,7 +7,6 @@ mod sampling_args;
 mod stream;
 
 use std::{
-    num::NonZeroUsize,
     ops::ControlFlow,
     path::PathBuf,
     time::{Duration, Instant},
@@ -15,7 +14,7 @@ use std::{
 
 use samp_runtime::{
     AddSpecial, CachedSequence, ChatTemplate, Completion, Engine, Finish, GenerationConfig, Message,
-    OpenPlan, Request, Tokenizer, generate, generate_in, set_threads,
+    OpenPlan, Request, Tokenizer, generate, generate_in,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -26,7 +25,7 @@ use self::{
     stream::{Speed, Stream},
 };
 use crate::{
-    device_args::DeviceArgs,
+    device_args::{DeviceArgs, threads},
     error_code,
     failure::Failure,
     identity::IdentityArgs,
@@ -62,9 +61,9 @@ pub struct Args {
     ignore_eos: bool,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Threads of the CPU to compute with [default: one for each core]
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    /// Threads of the CPU to compute with, at most 1024 [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(super) threads: Option<usize>,
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     json: bool,
@@ -112,9 +111,6 @@ impl Times {
 /// Generates and prints.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    if let Some(threads) = args.threads {
-        set_threads(threads)?;
-    }
     if args.json && args.input.is_conversation() {
         let message = "--json prints one document, and a conversation has no end";
         return Err(Failure::new(error_code::USAGE, message).hint("give the message: --chat TEXT").into());

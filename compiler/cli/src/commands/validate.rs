@@ -7,7 +7,8 @@ mod finding;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use samp_runtime::{Engine, EngineError, EngineOptions, OpenPlan};
+use samp_abi::Cause;
+use samp_runtime::{Engine, EngineError, EngineOptions, OpenPlan, PlanError, error_code::cause};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -74,7 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             [identity, findings_of_sound(plan, args.no_probe)?].into_iter().flatten().collect()
         }
         Err(wrong_path) if wrong_path.is_wrong_path() => return Err(wrong_path.into()),
-        Err(first) => findings_of_unsound(&args.plan, first),
+        Err(first) => findings_of_unsound(&args.plan, first)?,
     };
     if let (Some(data), Some(model), true) = (&args.data, &args.against, found.is_empty()) {
         found.extend(certificate::check(&args.plan, data, model)?);
@@ -100,13 +101,18 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if valid { Outcome::Clean } else { Outcome::Findings })
 }
 
-/// All faults of a plan that does not open; `first` is the one that opening it met.
-fn findings_of_unsound(dir: &Path, first: samp_runtime::PlanError) -> Vec<Finding> {
+/// All faults of a plan that does not open; `first` is the one that opening it met. What the machine refuses says nothing about
+/// the plan, and is no finding.
+fn findings_of_unsound(dir: &Path, first: PlanError) -> Result<Vec<Finding>, PlanError> {
     let mut faults = samp_runtime::validate(dir);
     if faults.is_empty() {
         faults.push(first);
     }
-    faults.iter().map(Finding::from).collect()
+    let of_machine = |fault: &PlanError| cause(fault.code()) == Some(Cause::Environment);
+    match faults.iter().find(|fault| of_machine(fault)) {
+        Some(refusal) => Err(refusal.clone()),
+        None => Ok(faults.iter().map(Finding::from).collect()),
+    }
 }
 
 /// What can be wrong with a plan that opens: its tokenizer, its chat template, its certificate, its logits.

@@ -61,10 +61,10 @@ fn what_no_compile_can_do_is_refused_before_anything_is_measured() {
         ("there", &[][..], "E0710"),
         ("none/plan", &[], "E0712"),
         ("file/plan", &[], "E0712"),
-        ("plan", &["--threads", "0"], "--threads: expected at least 1"),
+        ("plan", &["--threads", "0"], "expected 1 to 1024 threads"),
         ("plan", &["--max-num-seqs", "0"], "E0901"),
         ("plan", &["--max-num-batched-tokens", "0"], "E0901"),
-        ("plan", &["--max-bits", "nan"], "found NaN"),
+        ("plan", &["--max-bits", "nan"], "expected a number above 0"),
         ("plan", &["--profile", profile.to_str().unwrap()], "the profile's checkpoint"),
     ] {
         let said = refusal(calibrating(&harness, name, args));
@@ -218,6 +218,32 @@ fn an_interrupted_emission_says_how_it_goes_on_and_goes_on() {
     println!("{caught} of 20 were caught");
     assert!(caught > 0, "every compile had ended before it was interrupted");
     assert_same(&whole, &harness.compile("cut", &[]));
+}
+
+#[test]
+fn an_interruption_finds_a_plan_with_nothing_beside_it_or_none() {
+    let harness = Harness::new();
+    let (plan, partial) = (harness.path("plan"), harness.path(".plan.partial"));
+    let mut caught = 0;
+    for round in 0..60 {
+        let mut command = compiling(&harness, "plan", &["--quiet", "--json"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !plan.exists() {}
+        std::thread::sleep(std::time::Duration::from_micros(20 * (round % 10)));
+        let _ = kill_process(Pid::from_child(&child), Signal::INT);
+        let out = child.wait_with_output().unwrap();
+        let said = text(&out.stderr);
+        assert!(plan.exists() && !partial.exists(), "{said}");
+        if out.status.code() == Some(130) && !said.is_empty() {
+            caught += 1;
+            assert!(said.contains("all was done") && said.contains("nothing is left to do"), "{said}");
+            assert!(said.contains(&format!("done: {}", plan.display())), "{said}");
+            let document: Value = serde_json::from_str(&text(&out.stdout)).unwrap();
+            assert_eq!(document["error"]["code"], "E0719");
+        }
+        fs::remove_dir_all(&plan).unwrap();
+    }
+    println!("{caught} of 60 were caught");
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod identity;
 mod library;
 mod limits;
 mod logits;
+mod machine;
+mod out_of_reach;
 mod outlier_checkpoint;
 mod outliers;
 mod paths;

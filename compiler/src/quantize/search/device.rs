@@ -10,29 +10,29 @@ use samp_passes::{
     recipe::{Recipe, Rule},
 };
 
-use super::{baseline_model::BaselineModel, sensitivities::strata_nats};
+use super::sensitivities::strata_nats;
 use crate::{
     certificate::CacheLoss,
-    lower::{LowerOptions, Measurements, PlanSpec, lower_to_spec, recipe::LoadedRecipe},
+    lower::{LowerOptions, Measurements, ModelSource, PlanSpec, lower_to_spec, recipe::LoadedRecipe},
 };
 
 /// The device beside the weights, for a cache that loses this, in these strata.
 pub(super) fn device(
-    model: &BaselineModel,
+    source: &ModelSource,
+    options: &LowerOptions,
     measurements: &Measurements,
     losses: &[CacheLoss],
     strata: &[String],
 ) -> Result<DeviceMemory, Diagnostic> {
     let lowered = |recipe: Recipe| {
         let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
-        let options = LowerOptions { recipe, ..model.options.clone() };
-        lower_to_spec(&model.source, &options, measurements)
+        lower_to_spec(source, &LowerOptions { recipe, ..options.clone() }, measurements)
     };
     // Activations take the same bytes whatever the weights' formats, so that every plan has the arena of the one in f16,
     // which suits every shape and target, or less than where every fused linear is split.
     let spec = lowered(Recipe::uniform(Format::F16))?;
     // A target that cannot put results together splits no fused linear.
-    let splits = legal_ops(model.options.target).contains(&OpKind::Concat);
+    let splits = legal_ops(options.target).contains(&OpKind::Concat);
     let split = if splits { lowered(split_recipe())?.arena_bytes } else { spec.arena_bytes };
     let cost = |loss: &CacheLoss| KvCost {
         bytes: kv_bytes(&spec, loss.format),

@@ -127,7 +127,7 @@ impl Recorded {
         let measurement =
             CacheMeasurement { model, measurements: &scales, tokens: &self.tokens, journal: &journal };
         let caches = measurement.run(&mut self.programs.original, &formats, progress)?;
-        let device = device(model, &scales, &caches, &known.strata)?;
+        let device = device(&model.source, &model.options, &scales, &caches, &known.strata)?;
         let strata = data.calibration.into_iter().map(|record| record.stratum).collect();
         let calibration = data.fingerprint;
         let warnings = model.source.warnings().iter().cloned().chain(data.warnings).collect();

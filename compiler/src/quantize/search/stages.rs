@@ -5,7 +5,7 @@ use samp_ir::Diagnostic;
 use samp_passes::{
     Decision, assign_precision,
     assignment::{LimitReport, Resource, Solution},
-    error_code::INFEASIBLE,
+    error_code::{INFEASIBLE, NOT_FOUND},
 };
 use samp_runtime::Progress;
 
@@ -130,7 +130,7 @@ impl Audited {
 /// audit found.
 fn without_any(missed: Option<Diagnostic>, error: QuantizeError) -> QuantizeError {
     match (missed, error) {
-        (Some(missed), QuantizeError::Finding(found)) if found.code == INFEASIBLE => {
+        (Some(missed), QuantizeError::Finding(found)) if [INFEASIBLE, NOT_FOUND].contains(&found.code) => {
             missed.note(format!("nothing is predicted to lose little enough: {}", found.message)).into()
         }
         (_, error) => error,

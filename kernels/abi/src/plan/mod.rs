@@ -2,6 +2,7 @@
 //!
 //! A plan is a directory; see `docs/architecture.md` for its files. This module is the manifest.
 
+pub mod bounds;
 mod golden;
 mod manifest;
 mod model;

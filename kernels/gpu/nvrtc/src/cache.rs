@@ -22,6 +22,11 @@ impl Cache {
         Cache { folder: folder.to_owned() }
     }
 
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What was kept of a kernel; needs no compiler. Nothing if it was never compiled into this folder, is damaged, or may
     /// be another user's.
     pub fn find(&self, source: &Source, arch: Arch) -> Option<Cubin> {

@@ -58,11 +58,14 @@ pub enum NvrtcError {
     },
     /// The cache could not be written.
     #[error(
-        "the compiled kernel {kernel} could not be kept in the cache: {source}; free space or choose another folder"
+        "the compiled kernel {kernel} could not be kept in the cache: {source}; see to the cache's folder {}, or name another in SAMP_CACHE",
+        folder.display()
     )]
     Cache {
         /// The kernel that was to be compiled.
         kernel: &'static str,
+        /// The folder of the cache.
+        folder: PathBuf,
         /// What the file system answered.
         source: io::Error,
     },
@@ -156,9 +159,8 @@ impl Nvrtc {
         let texts = Texts::new(source, arch).map_err(|_| NvrtcError::Text { kernel: source.symbol })?;
         let cubin = self.build(source.symbol, arch, &texts)?;
         if let Some(cache) = &self.cache {
-            cache
-                .put(key, &cubin)
-                .map_err(|error| NvrtcError::Cache { kernel: source.symbol, source: error })?;
+            let (kernel, folder) = (source.symbol, cache.folder().into());
+            cache.put(key, &cubin).map_err(|source| NvrtcError::Cache { kernel, folder, source })?;
         }
         Ok(cubin)
     }

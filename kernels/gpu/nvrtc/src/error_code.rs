@@ -15,5 +15,6 @@ samp_abi::error_codes! {
         "Please report it with the command line and the log.";
     CODE_CACHE = "E0513", Environment, "A compiled kernel could not be kept in the cache",
         "Machine code is kept by content, so that it is compiled once; the system refused to write it.",
-        "Free space, or see to the permissions of the cache's folder.";
+        "See to the cache's folder, which the error names: its space, its permissions, or a file in its way. SAMP_CACHE names \
+         another.";
 }

@@ -13,6 +13,7 @@ use samp_ir::Phase;
 use super::constraints::ConstraintArgs;
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
+    device_args::threads,
     named_values::one_of,
 };
 
@@ -61,9 +62,9 @@ pub struct Args {
     /// Refuse what there are warnings of; nothing is written
     #[arg(long)]
     pub(super) strict: bool,
-    /// Threads that encode weights; no byte of the plan depends on it [default: all]
-    #[arg(long, value_name = "N", help_heading = MACHINE)]
-    pub(super) threads: Option<usize>,
+    /// Threads of the CPU to compute with, at most 1024; no byte of the plan depends on it [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads, help_heading = MACHINE)]
+    pub(in crate::commands) threads: Option<usize>,
     /// Memory for tensors in flight
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(DEFAULT_BUDGET), help_heading = MACHINE)]
     pub(super) memory: Bytes,

@@ -70,7 +70,8 @@ impl<'a> Compilation<'a> {
         }
         let emission = self.request.emission.clone();
         let unfinished = Box::new(move || emission.unfinished());
-        interruption::explain(Work { unfinished, finished, json: self.args.json })
+        let wanted = self.args.targets.len();
+        interruption::explain(Work { unfinished, finished, wanted, json: self.args.json })
     }
 
     /// Of several targets, the error of this one, with those that are done.

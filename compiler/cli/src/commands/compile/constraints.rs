@@ -15,7 +15,7 @@ use samp_compiler::{
 #[command(next_help_heading = "Constraints")]
 pub struct ConstraintArgs {
     /// Most bits per weight over the decoder's linears, scales counted
-    #[arg(long, value_name = "BITS", requires = "calib")]
+    #[arg(long, value_name = "BITS", requires = "calib", value_parser = bits)]
     pub max_bits: Option<f64>,
     /// Most bytes on the device, such as 24GB: weights, KV cache and activation arena
     ///
@@ -44,6 +44,11 @@ pub struct ConstraintArgs {
     /// What `samp measure` found; only weights that it lacks are measured
     #[arg(long, value_name = "FILE", requires = "calib")]
     pub profile: Option<PathBuf>,
+}
+
+fn bits(text: &str) -> Result<f64, String> {
+    let bits = text.parse().ok().filter(|bits: &f64| bits.is_finite() && *bits > 0.0);
+    bits.ok_or_else(|| "expected a number above 0, such as 4.8".into())
 }
 
 /// A growth of perplexity, of one stratum or of all.
