@@ -131,7 +131,8 @@ samp_abi::error_codes! {
         "Run the same command: it continues.";
     IO = "E0720", Environment, "A file of the output could not be read or written",
         "The system refused an operation on a file; the error says which, and the reason.",
-        "See to the permissions of the folder and to its disk, or choose another output; then run the same command.";
+        "See to the permissions of the folder, to its disk and to the limit on the size of files (ulimit -f), or choose another \
+         output; then run the same command.";
     UNOPENABLE_PLAN = "E0721", Input, "The plan that is to be exported does not open",
         "A plan is checked completely before it is exported, and this one is damaged or is none.",
         "Ask `samp validate` what is wrong with it; compile it again.";
