@@ -79,6 +79,11 @@ fn agree(module: &Module, projection: &Projection, first: Format, format: Format
     .note("split_linears parts such members first"))
 }
 
+/// The formats that weights of so many input channels can have.
+fn fitting(cols: u64) -> Vec<&'static str> {
+    Format::ALL.into_iter().filter(|f| cols.is_multiple_of(f.column_multiple())).map(Format::name).collect()
+}
+
 /// `format`, if the weight's shape allows it.
 fn storable(module: &Module, weight: OpId, format: Format) -> Result<Format, Diagnostic> {
     let weight: WeightOp = module.view(weight).expect("collected as such");
@@ -87,7 +92,7 @@ fn storable(module: &Module, weight: OpId, format: Format) -> Result<Format, Dia
         let message = format!("{format} needs a multiple of {multiple} input channels, found {cols}");
         return Err(Diagnostic::unsupported(error_code::COLUMN_MULTIPLE, message)
             .at_op(weight.key())
-            .hint("choose a format without blocks (f16, bf16, fp8_e4m3, int8) for this projection"));
+            .hint(format!("formats that divide {cols}: {}", fitting(cols).join(", "))));
     }
     Ok(format)
 }

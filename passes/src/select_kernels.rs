@@ -207,8 +207,23 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
         );
         Diagnostic::unsupported(error_code::NO_LAYOUT, message)
             .at_op(weight.label())
-            .hint("choose another format for it")
+            .hint(format!("formats with kernels for it there: {}", formats_with_kernels(users, selection)))
     })
+}
+
+/// The formats in which all users of a weight find a kernel for every bucket, in one layout.
+fn formats_with_kernels(users: &[&Need], selection: &Selection) -> String {
+    let serves = |need: &Need, format: Format, layout: Layout, tokens: u64| {
+        let shape = OpShape { tokens, format: Some(format), ..need.shape };
+        !ranked(need.kind, &shape, Some(layout), selection.target).is_empty()
+    };
+    let fits = |format: &Format| {
+        Layout::ALL.into_iter().any(|layout| {
+            users.iter().all(|need| selection.buckets.iter().all(|&t| serves(need, *format, layout, t)))
+        })
+    };
+    let names: Vec<&str> = Format::ALL.into_iter().filter(fits).map(Format::name).collect();
+    if names.is_empty() { "none; choose another target".into() } else { names.join(", ") }
 }
 
 /// One kernel for all steps, as it costs little beside them.

@@ -38,6 +38,18 @@ pub fn shown(duration: Duration) -> String {
     }
 }
 
+/// A duration that is an estimate, in one unit and two figures: `40 s`, `30 min`, `2.1 h`.
+pub fn roughly(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        ..9.5 => format!("{} s", seconds.ceil()),
+        ..57.5 => format!("{} s", (seconds / 5.0).round() * 5.0),
+        ..3570.0 => format!("{} min", (seconds / 60.0).round()),
+        ..34_200.0 => format!("{:.1} h", seconds / 3600.0),
+        _ => format!("{:.0} h", seconds / 3600.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +77,16 @@ mod tests {
         assert_eq!(
             times,
             ["0 s", "59 s", "1 min 0 s", "3 min 5 s", "59 min 59 s", "1 h 0 min", "2 h 7 min", "100 h 0 min"]
+        );
+    }
+
+    #[test]
+    fn estimates_are_shown_in_two_figures() {
+        let times = [0.2, 7.1, 9.6, 42.0, 58.0, 95.0, 1813.0, 3575.0, 7620.0, 360_000.0];
+        let times = times.map(|s| roughly(Duration::from_secs_f64(s)));
+        assert_eq!(
+            times,
+            ["1 s", "8 s", "10 s", "40 s", "1 min", "2 min", "30 min", "1.0 h", "2.1 h", "100 h"]
         );
     }
 }

@@ -33,7 +33,10 @@ impl fmt::Display for Infeasibility {
         let impossible: Vec<&Relaxation> = self.relaxations.iter().filter(|r| r.least > r.most).collect();
         for r in &impossible {
             let (least, limit) = (r.resource.unit().show(r.least), r.resource.unit().show(r.most));
-            write!(f, "{}: every plan needs at least {least}, the limit is {limit}. ", r.resource)?;
+            // Rounded, the two may read the same.
+            let needs = if least == limit { "a little more than the limit of" } else { "at least" };
+            write!(f, "{}: every plan needs {needs} {least}", r.resource)?;
+            f.write_str(&if least == limit { ". ".into() } else { format!(", the limit is {limit}. ") })?;
         }
         if impossible.is_empty() {
             let all: Vec<String> = self

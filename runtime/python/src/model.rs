@@ -56,7 +56,7 @@ impl Model {
     /// each time; the same seed gives the same text.
     #[pyo3(signature = (
         prompt, *, max_tokens=128, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0,
-        stop=vec![], ignore_eos=false, stream=false
+        stop=None, ignore_eos=false, stream=false
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn generate<'py>(
@@ -70,14 +70,21 @@ impl Model {
         min_p: f32,
         repetition_penalty: f32,
         seed: u64,
-        stop: Vec<String>,
+        stop: Option<Vec<String>>,
         ignore_eos: bool,
         stream: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let sampling =
             Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed, top_logprobs: 0 };
         let prompt = self.encode(py, prompt)?;
-        let request = Request { prompt, sampling, max_tokens, stop, ignore_eos, ..Request::default() };
+        let request = Request {
+            prompt,
+            sampling,
+            max_tokens,
+            stop: stop.unwrap_or_default(),
+            ignore_eos,
+            ..Request::default()
+        };
         if stream {
             let generation = py.detach(|| self.0.stream(request)).map_err(|error| raised(py, &error))?;
             return Stream::new(generation).into_bound_py_any(py);

@@ -261,11 +261,14 @@ fn every_command_has_a_manual_page() {
     let pages = folder.path().join("man1");
     let written = ok(samp(["man", pages.to_str().unwrap()]));
     for page in ["samp.1", "samp-compile.1", "samp-profile-merge.1", "samp-man.1"] {
-        assert!(written.lines().any(|line| line == page), "{written}");
+        assert!(written.lines().any(|line| line == pages.join(page).to_str().unwrap()), "{written}");
     }
     let page = std::fs::read_to_string(pages.join("samp-compile.1")).unwrap();
     assert!(page.starts_with(".ie") || page.starts_with(".TH"), "{page}");
     assert!(page.contains("samp\\-compile") && page.contains("\\-\\-max\\-bits"), "{page}");
+    assert!(page.contains(".SH EXAMPLES\n.nf\n\\&  ") && !page.contains("EXTRA"), "{page}");
+    let whole = std::fs::read_to_string(pages.join("samp.1")).unwrap();
+    assert!(!whole.contains("samp\\-help") && whole.contains("\n\\&commit "), "{whole}");
 }
 
 #[test]

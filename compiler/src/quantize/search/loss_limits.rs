@@ -99,9 +99,12 @@ impl LossLimits {
         let missed = self.limited(found).any(|(_, limit, quality)| quality.perplexity_ratio.ln() > limit);
         let code = if missed { error_code::MISSED_LIMITS } else { error_code::TOO_FEW_TO_PROMISE };
         let message = format!(
-            "--max-loss {self} cannot be shown to hold: after {} attempts the perplexity grows by {:.3} % overall, {} \
+            "--max-loss {self} cannot be shown to hold: after {} the perplexity grows by {:.3} % overall, {} \
              (one-sided 95 %)",
-            rounds.len(),
+            match rounds.len() {
+                1 => "one attempt".into(),
+                attempts => format!("{attempts} attempts"),
+            },
             percent(found.overall.perplexity_ratio),
             at_most(&found.overall),
         );
@@ -131,7 +134,10 @@ fn described(name: &str, limit: f64, quality: &StratumQuality) -> String {
         None => "; no number of them would show it".into(),
     };
     let (bound, allowed) = (at_most(quality), percentage(limit.exp_m1()));
-    format!("{name}: {grown:.3} %, {bound} of {allowed}, {} records{needed}", quality.records)
+    format!(
+        "{name}: {grown:.3} %, {bound}, where {allowed} is allowed, by {} records{needed}",
+        quality.records
+    )
 }
 
 fn percent(ratio: f64) -> f64 {

@@ -68,7 +68,7 @@ class Model:
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         seed: int = 0,
-        stop: Sequence[str] = (),
+        stop: Sequence[str] | None = None,
         ignore_eos: bool = False,
         stream: Literal[False] = False,
     ) -> Generated: ...
@@ -84,7 +84,7 @@ class Model:
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         seed: int = 0,
-        stop: Sequence[str] = (),
+        stop: Sequence[str] | None = None,
         ignore_eos: bool = False,
         stream: Literal[True],
     ) -> Stream: ...

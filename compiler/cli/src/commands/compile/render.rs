@@ -10,7 +10,7 @@ use samp_compiler::{
 };
 use samp_runtime::plan::code::CODE_FOLDER;
 
-use crate::{estimate::shown, output::in_line};
+use crate::{estimate::roughly, output::in_line};
 
 /// The machine code of kernels in a folder.
 pub fn code(folder: &Path, code: &MachineCode) -> String {
@@ -42,14 +42,15 @@ pub fn calibration(forecast: &CalibrationForecast) -> String {
          tokens             {} behind output errors, {} predictions behind divergences, {} to round under, {} held out\n\
          peak memory        about {}, beside the mapped weights\n\
          work folder        up to about {}, removed in the end\n\
-         time               about {} on this machine, an estimate: {:.1e} operations, {:.1e} a second\n",
+         time               about {} on this machine, as busy as it is now: an estimate, good within a factor of two, \
+         of {:.1e} operations at {:.1e} a second\n",
         tokens.output_errors,
         tokens.divergences,
         tokens.rounding,
         tokens.held_out,
         Bytes(forecast.memory_bytes),
         Bytes(forecast.work_bytes),
-        shown(Duration::from_secs_f64(forecast.seconds.min(1e15))),
+        roughly(Duration::from_secs_f64(forecast.seconds.min(1e15))),
         forecast.operations,
         forecast.operations_per_second,
     )
