@@ -205,9 +205,11 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
             labels.join(", "),
             selection.target
         );
-        Diagnostic::unsupported(error_code::NO_LAYOUT, message)
-            .at_op(weight.label())
-            .hint(format!("formats with kernels for it there: {}", formats_with_kernels(users, selection)))
+        Diagnostic::unsupported(error_code::NO_LAYOUT, message).at_op(weight.label()).hint(format!(
+            "formats with kernels for it on {}: {}",
+            selection.target,
+            formats_with_kernels(users, selection)
+        ))
     })
 }
 

@@ -112,9 +112,9 @@ fn a_refusal_tells_plans_that_lose_too_much_from_records_that_are_too_few() {
     };
     let few = refused(quality(4, 0.002, Some(0.04)));
     assert_eq!(few.code, error_code::TOO_FEW_TO_PROMISE);
-    assert!(
-        few.notes[0].starts_with("overall: 0.200 %, at most 4.000 % of 1 %, 4 records; it would take about")
-    );
+    let expected =
+        "overall: 0.200 %, at most 4.000 %, where 1 % is allowed, by 4 records; it would take about";
+    assert!(few.notes[0].starts_with(expected), "{:?}", few.notes);
     let missed = refused(quality(4, 0.02, Some(0.04)));
     assert_eq!(missed.code, error_code::MISSED_LIMITS);
     assert!(missed.notes[0].ends_with("no number of them would show it"), "{:?}", missed.notes);
