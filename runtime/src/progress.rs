@@ -16,6 +16,9 @@ pub trait Progress: Sync {
     /// A line worth keeping, such as what an audit found.
     fn note(&self, _text: &str) {}
 
+    /// Something to know before the work goes on, such as that earlier work is of no use to it.
+    fn warn(&self, _text: &str) {}
+
     /// What was asked for lies at this path, whole.
     fn published(&self, _output: &Path) {}
 

@@ -6,7 +6,11 @@ use std::{
     sync::{Mutex, Once, PoisonError},
 };
 
-use samp_compiler::{emit::stop_publishing, error_code::INTERRUPTED};
+use samp_abi::Cause;
+use samp_compiler::{
+    emit::stop_publishing,
+    error_code::{INTERRUPTED, LOCKED, STRICT},
+};
 
 use crate::{
     failure::Failure,
@@ -62,6 +66,21 @@ fn end(signal: i32) {
     std::process::exit(signals::exit_code(signal));
 }
 
+/// The failure of a compile or a measurement, with what is kept of it and how that is gone on from.
+pub fn with_what_is_kept(failure: Failure, unfinished: &[PathBuf]) -> Failure {
+    // What another process works on is not this one's to speak of.
+    if unfinished.is_empty() || failure.finding.code == LOCKED {
+        return failure;
+    }
+    let command = match failure.cause {
+        _ if failure.finding.code == STRICT => "the same command without --strict goes on from there",
+        Cause::Refusal => "the same command with wider limits goes on from there",
+        _ => "the same command goes on from there",
+    };
+    let note = format!("what is finished is kept in {}; {command}", listed(unfinished));
+    failure.note(note)
+}
+
 /// What is said of an interruption: where what is finished is kept, and how it goes on.
 fn failure(unfinished: &[PathBuf], finished: &[PathBuf], wanted: usize) -> Failure {
     let all_done = unfinished.is_empty() && finished.len() == wanted;
@@ -113,5 +132,23 @@ mod tests {
         let said = failure(&[], &paths(&["tiny.plan"]), 1).to_string();
         assert!(said.contains("all was done") && said.contains("note: done: tiny.plan"), "{said}");
         assert!(said.contains("nothing is left to do"), "{said}");
+    }
+
+    #[test]
+    fn a_failure_says_what_is_kept_and_how_it_goes_on() {
+        let said = |code, unfinished: &[PathBuf]| {
+            with_what_is_kept(Failure::new(code, "no"), unfinished).finding.notes.join("\n")
+        };
+        let kept = [PathBuf::from("a.partial")];
+        assert_eq!(
+            said(samp_passes::error_code::INFEASIBLE, &kept),
+            "what is finished is kept in a.partial; the same command with wider limits goes on from there"
+        );
+        assert!(said(STRICT, &kept).ends_with("the same command without --strict goes on from there"));
+        assert!(
+            said(samp_compiler::error_code::IO, &kept).ends_with("; the same command goes on from there")
+        );
+        assert_eq!(said(samp_passes::error_code::INFEASIBLE, &[]), "");
+        assert_eq!(said(LOCKED, &kept), "", "another process is at work there");
     }
 }

@@ -125,6 +125,14 @@ impl Progress for Bar {
         interruption::published(output);
     }
 
+    /// Warnings are no progress: they are said with `quiet`, too.
+    fn warn(&self, text: &str) {
+        match &self.0 {
+            Shown::Nothing => say(text),
+            _ => self.note(text),
+        }
+    }
+
     fn end(&self) {
         match &self.0 {
             Shown::Nothing => {}

@@ -58,10 +58,10 @@ mod tests {
         drop(first);
         assert!(!work.exists(), "nothing was in it");
         let second = WorkFolder::open(work.clone(), output).unwrap();
-        fs::write(work.join("measured.jsonl"), "something").unwrap();
+        fs::write(work.join("measured-0.jsonl"), "something").unwrap();
         drop(second);
         let third = WorkFolder::open(work.clone(), output).unwrap();
-        assert!(work.join("measured.jsonl").exists(), "what was measured is kept");
+        assert!(work.join("measured-0.jsonl").exists(), "what was measured is kept");
         third.remove().unwrap();
         assert!(!work.exists());
     }

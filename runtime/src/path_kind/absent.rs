@@ -49,6 +49,7 @@ impl Missing {
         let meant = |name: &String| {
             let path = self.folder.join(name);
             (hidden || !name.starts_with('.'))
+                && !name.ends_with(".partial")
                 && (self.rest.as_os_str().is_empty() || path.join(&self.rest).exists())
         };
         let name = nearest(&self.name, names.filter(meant))?;
@@ -113,11 +114,13 @@ fn cached(id: &str) -> Option<PathBuf> {
         .filter(|snapshot| snapshot.join("config.json").exists())
 }
 
-/// Whether a compile into this path was begun and not finished.
-pub(super) fn begun(path: &Path) -> bool {
-    let partial =
-        path.file_name().map(|name| path.with_file_name(format!(".{}.partial", name.to_string_lossy())));
-    partial.is_some_and(|partial| partial.join("journal").exists())
+/// What lies beside a path of a compile into it that was begun and not finished: packed weights, or measurements.
+pub(super) fn begun(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy();
+    let packed = path.with_file_name(format!(".{name}.partial"));
+    let measured = path.with_file_name(format!("{name}.calibration.partial"));
+    let is_begun = |folder: &PathBuf| folder.join("journal").exists() || *folder == measured;
+    [packed, measured.clone()].into_iter().filter(|folder| folder.is_dir()).find(is_begun)
 }
 
 #[cfg(test)]

@@ -153,11 +153,15 @@ fn remedy(path: &Path, wanted: Wanted, found: &PathKind) -> String {
 fn absent(path: &Path, wanted: Wanted) -> String {
     let near = Missing::on(path).and_then(|missing| missing.near());
     let is_file = matches!(wanted, Wanted::File(..));
+    let is_plan = matches!(wanted, Wanted::Plan | Wanted::PlanOrCheckpoint);
+    if let Some(unfinished) = begun(path).filter(|_| is_plan) {
+        return format!(
+            "the compile that makes it was not finished: the same samp compile command goes on from {}",
+            quoted(&unfinished)
+        );
+    }
     match (near, hub_id(path).filter(|_| !is_file)) {
         (Some(near), _) => format!("did you mean {}?", quoted(&near)),
-        _ if wanted == Wanted::Plan && begun(path) => {
-            "a compile into it was begun: the same samp compile command finishes it".into()
-        }
         (None, Some(id)) => fetch(&id),
         _ if path.starts_with("~") => {
             "the shell did not put your home in place of ~: leave out the quotes".into()

@@ -213,8 +213,18 @@ fn names_that_are_not_there_say_where_they_were_looked_for_and_what_is_near() {
 
 #[test]
 fn a_plan_that_was_begun_can_be_finished() {
-    let (_, hint) = refused(&[".new.partial/journal"], "new", Plan);
-    assert!(hint.contains("the same samp compile command finishes it"), "{hint}");
+    let goes_on = |from: &str| {
+        format!(
+            "the compile that makes it was not finished: the same samp compile command goes on from DIR/{from}"
+        )
+    };
+    assert_eq!(refused(&[".new.partial/journal"], "new", Plan).1, goes_on(".new.partial"));
+    // A name that is nearly so, and the folder itself, are not what is meant.
+    let files = ["tiny.calibration.partial/measured-0.jsonl", "tiny2/plan.json"];
+    for wanted in [Plan, PlanOrCheckpoint] {
+        assert_eq!(refused(&files, "tiny", wanted).1, goes_on("tiny.calibration.partial"));
+    }
+    assert_eq!(refused(&files[..1], "tiny", Checkpoint).1, Checkpoint.explained());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{ops::Range, path::PathBuf, str::FromStr};
 
 use crate::{
     calibration_args::{DataArgs, MeasureArgs},
+    failure::Failure,
     interruption::{self, Work},
     output::{Outcome, in_line, print, print_json, say},
     progress_bar::Bar,
@@ -70,9 +71,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut work = args.output.clone().into_os_string();
     work.push(".partial");
     let work = PathBuf::from(work);
-    let kept = work.clone();
+    let unfinished = {
+        let work = work.clone();
+        move || -> Vec<PathBuf> { work.exists().then(|| work.clone()).into_iter().collect() }
+    };
     interruption::explain(Work {
-        unfinished: Box::new(move || kept.exists().then(|| kept.clone()).into_iter().collect()),
+        unfinished: Box::new(unfinished.clone()),
         finished: vec![],
         wanted: 1,
         json: args.json,
@@ -89,7 +93,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     })?;
     let warnings: Vec<_> = task.warnings().cloned().collect();
     warnings.iter().for_each(say);
-    task.run(&args.output, &Bar::of_stages(args.quiet))?;
+    task.run(&args.output, &Bar::of_stages(args.quiet))
+        .map_err(|error| interruption::with_what_is_kept(Failure::of(&error.into()), &unfinished()))?;
     interruption::over();
     if args.json {
         print_json(&Written::new(&args.output, &warnings))?;

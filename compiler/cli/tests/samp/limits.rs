@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Harness, assert_same, fails, ok, output, samp, text},
-    routing::{certificate, with_words},
+    routing::{certificate, journal, with_words},
 };
 
 /// A small checkpoint whose KV cache at the limits (786 KB in f32) outweighs its weights (149 KB in f16).
@@ -91,7 +91,7 @@ fn what_a_cache_loses_is_measured_once() {
     ok(small.compiling("whole", &args));
     let (_, error) = fails(1, small.compiling("cut", &[&args[..], &["--max-loss", "0.0000001%"]].concat()));
     assert!(error.contains("E0410") || error.contains("E1102"), "{error}");
-    let journal = small.harness.path("cut.calibration.partial/measured.jsonl");
+    let journal = journal(&small.harness.path("cut.calibration.partial")).unwrap();
     let noted = std::fs::read_to_string(&journal).unwrap();
     assert_eq!(noted.matches("\"cache\"").count(), 2, "{noted}");
     std::fs::write(&journal, &noted[..noted.len() - 40]).unwrap();

@@ -15,6 +15,7 @@ mod glossary;
 mod gpu;
 mod harness;
 mod identity;
+mod kept;
 mod library;
 mod limits;
 mod logits;

@@ -161,6 +161,12 @@ fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
     );
 }
 
+/// The journal in a work folder with one measurement.
+pub fn journal(work: &Path) -> Option<PathBuf> {
+    let mut paths = fs::read_dir(work).ok()?.flatten().map(|entry| entry.path());
+    paths.find(|path| path.extension().is_some_and(|ending| ending == "jsonl"))
+}
+
 #[test]
 fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
     let harness = Harness::new();
@@ -168,9 +174,10 @@ fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
         ["--max-bits", "5", "--formats", "nf4,int6,f16", "--quality", "fold,equalize,rotate,correct,gptq"];
     ok(routing(&harness, "whole", &data(), &args));
     let mut child = routing(&harness, "killed", &data(), &args).spawn().unwrap();
-    let journal = harness.path("killed.calibration.partial/measured.jsonl");
-    let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
-    while lines() < 4 {
+    let work = harness.path("killed.calibration.partial");
+    let noted = || journal(&work).and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+    let lines = || noted().lines().count();
+    while lines() < 5 {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -187,7 +194,7 @@ fn a_compile_killed_while_it_measures_continues_to_the_same_plan() {
     assert!(out.status.success(), "{said}");
     let before = said.lines().find_map(|line| line.strip_suffix(" of 26 weights were measured before"));
     let before: usize = before.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{said}"));
-    assert!(before >= measured - 2, "{said}");
+    assert!(before >= measured - 3, "{said}");
     assert!(said.contains(&format!("measuring {} weights\n", 26 - before)), "{said}");
     assert_same(&harness.path("whole"), &harness.path("killed"));
 }

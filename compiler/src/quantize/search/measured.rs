@@ -86,7 +86,7 @@ impl SearchTask {
         let tokens = CalibrationTokens::new(&data.calibration, pass, page, &request.measure);
         let profiling =
             Profiling { model: &model, records: &data.calibration, options: &request.measure, layers: None };
-        let begun = profiling.begin(work.path(), &tokens, request.profile.as_ref())?;
+        let begun = profiling.begin(work.path(), &tokens, request.profile.as_ref(), progress)?;
         progress.begin("loading the unquantized weights", 0);
         let original = model.forward(&model.spec, work.path())?;
         let rounded = Forward::new(&model.spec, original.weights().clone())?;

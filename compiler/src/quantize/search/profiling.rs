@@ -9,7 +9,7 @@ use samp_runtime::Progress;
 
 use super::{
     baseline_model::BaselineModel,
-    journal::{self, Journal},
+    journal::{self, Conditions, Journal},
 };
 use crate::{
     certificate::{PROFILE_VERSION, Profile, WeightProfile, layer_of},
@@ -44,7 +44,7 @@ impl ProfileTask<'_> {
     /// Measures.
     pub(crate) fn run(self, progress: &dyn Progress) -> Result<Profile, QuantizeError> {
         let model = BaselineModel::new(self.source, self.options, &[&self.records])?;
-        model.warnings.iter().for_each(|warning| progress.note(&warning.to_string()));
+        model.warnings.iter().for_each(|warning| progress.warn(&warning.to_string()));
         let (pass, page) = (model.pass_tokens(), model.page_tokens());
         let tokens = CalibrationTokens::new(&self.records, pass, page, &self.measure);
         let profiling = Profiling {
@@ -53,7 +53,7 @@ impl ProfileTask<'_> {
             options: &self.measure,
             layers: self.layers.clone(),
         };
-        let begun = profiling.begin(self.work, &tokens, None)?;
+        let begun = profiling.begin(self.work, &tokens, None, progress)?;
         progress.begin("loading the unquantized weights", 0);
         let mut forward = model.forward(&model.spec, self.work)?;
         Ok(profiling.run(begun, &mut forward, &tokens, progress)?.profile)
@@ -99,7 +99,8 @@ pub(super) struct Profiled {
 }
 
 impl Profiling<'_> {
-    /// Opens the journal in the folder `work`, and takes over what that and `before` have, before the model is run.
+    /// Opens the journal in the folder `work`, and takes over what that and `before` have, before the model is run. What
+    /// was measured otherwise, and is set aside, is warned of.
     ///
     /// # Errors
     /// `before` is of another model or was measured otherwise.
@@ -108,10 +109,14 @@ impl Profiling<'_> {
         work: &Path,
         tokens: &CalibrationTokens,
         before: Option<&Profile>,
+        progress: &dyn Progress,
     ) -> Result<Begun, QuantizeError> {
         let profile = self.unmeasured(tokens);
         let reused = before.map_or(Ok(None), |before| profile.check_reuse(before))?;
-        let mut journal = journal::open(work, &profile.fingerprint).map_err(QuantizeError::Journal)?;
+        let conditions = self.named_conditions(&profile);
+        let set_aside = |said: &str| progress.warn(said);
+        let mut journal = journal::open(work, &profile.fingerprint, &conditions, &set_aside)
+            .map_err(QuantizeError::Journal)?;
         let mut known = std::mem::take(&mut journal.weights);
         let earlier = before.map_or(&[][..], |before| &before.weights);
         known.extend(earlier.iter().map(|weight| (weight.key.clone(), weight.clone())));
@@ -163,6 +168,19 @@ impl Profiling<'_> {
             divergence_tokens: tokens.for_divergence().iter().map(|b| b.outputs() as u64).sum(),
             weights: vec![],
         }
+    }
+
+    /// What the measurement depends on, by the names of the options that people know.
+    fn named_conditions(&self, profile: &Profile) -> Conditions {
+        let formats = self.options.formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let conditions = [
+            ("checkpoint", profile.model.clone()),
+            ("calibration data", profile.data.clone().unwrap_or_default()),
+            ("--formats", formats),
+            ("--quality", format!("{:?}", self.model.options.quality)),
+            ("--sensitivity", format!("{:?}", self.options.mode)),
+        ];
+        conditions.map(|(name, value)| (name.into(), value)).into()
     }
 
     /// Whether the weight of this name is measured.

@@ -17,7 +17,8 @@ use super::{
     report::{Cost, Decisions, Explained, Graph, Report, audited},
 };
 use crate::{
-    failure,
+    commands::ending::is_closed_pipe,
+    failure::{self, Failure},
     interruption::{self, Work},
     output::{print, say},
     progress_bar::Bar,
@@ -53,7 +54,18 @@ impl<'a> Compilation<'a> {
         opened.map_err(|error| self.named(error.into(), &[]))
     }
 
+    /// Makes what is asked for. An error says what is kept for the next attempt.
     pub(super) fn run(&self, loaded: Loaded<'_>) -> anyhow::Result<Report<'_>> {
+        self.make(loaded).map_err(|error| match is_closed_pipe(&error) {
+            true => error,
+            false => {
+                let kept = self.request.emission.unfinished();
+                interruption::with_what_is_kept(Failure::of(&error), &kept).into()
+            }
+        })
+    }
+
+    fn make(&self, loaded: Loaded<'_>) -> anyhow::Result<Report<'_>> {
         match self.request.precision {
             Precision::Calibrated(_) if self.args.stop_after.is_none() && self.args.dry_run => {
                 self.forecast_calibration(loaded)
