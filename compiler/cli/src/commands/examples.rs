@@ -109,7 +109,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             example("A page", "samp report llama.plan -o llama.html"),
             example(
                 "With the price of tokens",
-                "samp report llama.plan --price-per-hour h100=3 -o llama.html",
+                "samp report llama.plan --price-per-hour spot=3 -o llama.html",
             ),
         ],
     ),

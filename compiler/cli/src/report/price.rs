@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use samp_abi::TargetName;
+
 use super::figures::amount;
 
 /// What a machine costs.
@@ -67,6 +69,14 @@ fn number_and_currency(price: &str) -> Option<(f64, Option<Currency>)> {
 }
 
 impl Price {
+    /// The target that the price is named after, where that is another than the plan's.
+    pub fn other_target(&self, plan: TargetName) -> Option<TargetName> {
+        let name = self.name.as_deref()?.to_lowercase();
+        let words = name.split(|c: char| !c.is_alphanumeric());
+        let named: Vec<TargetName> = words.filter_map(|word| word.parse().ok()).collect();
+        if named.contains(&plan) { None } else { named.first().copied() }
+    }
+
     /// The head of its column.
     pub(super) fn heading(&self) -> String {
         let unit = match &self.currency {
@@ -107,6 +117,23 @@ mod tests {
             ["", "x", "-1", "0", "nan", "inf", "=2", "a=", "$", "3,20 EUR", "1e3", "$2 USD", "2 3", "$-2"]
         {
             assert!(price(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_of_another_target() {
+        let [cpu, h100] = ["cpu", "h100"].map(|name| name.parse().unwrap());
+        for (name, on_cpu, on_h100) in [
+            ("h100=1", Some(h100), None),
+            ("H100 spot=1", Some(h100), None),
+            ("cpu=1", None, Some(cpu)),
+            ("h100 with its cpu=1", None, None),
+            ("spot=1", None, None),
+            ("gh1000=1", None, None),
+            ("1", None, None),
+        ] {
+            let price = price(name).unwrap();
+            assert_eq!([price.other_target(cpu), price.other_target(h100)], [on_cpu, on_h100], "{name}");
         }
     }
 

@@ -25,7 +25,7 @@ fn measurements_outlive_a_refusal_and_other_options_and_that_is_said() {
     let kept =
         format!("what is finished is kept in {work}; the same command with wider limits goes on from there");
     assert!(refused.contains(&format!("note: {kept}")), "{refused}");
-    let json = [&formats[..], &["--max-bits", "1", "--json"]].concat();
+    let json = [&formats[..], &refusing, &["--json"]].concat();
     let document: serde_json::Value =
         serde_json::from_str(&fails(1, calibrating(&small, "plan", &json)).0).unwrap();
     assert!(document["error"]["notes"].as_array().unwrap().contains(&kept.into()), "{document}");

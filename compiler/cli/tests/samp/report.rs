@@ -206,13 +206,22 @@ fn the_title_names_the_model() {
 #[test]
 fn prices_are_in_the_currency_that_was_given() {
     let harness = Harness::new();
-    let mut command = samp(["report", "--price-per-hour", "h100=3.20 EUR", "--price-per-hour", "$3.20"]);
-    command.arg(harness.compile("plan", &[]));
-    let page = ok(command);
-    assert!(page.contains(">h100: EUR per million tokens, at 3.20 EUR an hour</th>"));
+    let plan = harness.compile("plan", &[]);
+    let mut command = samp(["report", "--price-per-hour", "spot=3.20 EUR", "--price-per-hour", "$3.20"]);
+    let page = ok({
+        command.arg(&plan);
+        command
+    });
+    assert!(page.contains(">spot: EUR per million tokens, at 3.20 EUR an hour</th>"));
     assert!(page.contains(">$ per million tokens, at $3.20 an hour</th>"));
     assert!(page.contains(" EUR</td>") && page.contains("<td class=\"n\">$"));
     assert!(!page.contains("A price without a currency"));
+    // The times are those of the plan's own target.
+    let mut command = samp(["report", "--price-per-hour", "h100=3.20 EUR"]);
+    command.arg(&plan);
+    let (page, refused) = fails(2, command);
+    assert!(page.is_empty() && refused.contains("expected what cpu costs"), "{page}{refused}");
+    assert!(refused.contains("found the price of h100"), "{refused}");
 }
 
 #[test]
