@@ -179,7 +179,8 @@ samp_abi::error_codes! {
     UNCALIBRATED_KV = "E0903", Input, "The KV cache is in fp8 with scale 1, since nothing was calibrated (warning)",
         "Scales of an fp8 cache are measured on calibration data. Without it they are 1, and keys or values beyond \
          448 saturate.",
-        "Measure the plan with `samp eval` before relying on it, calibrate with --calib, or keep f16.";
+        "Measure the plan with `samp eval` before relying on it, calibrate with --calib, or keep f16 with \
+         --kv-cache-dtype f16.";
     TIGHT_BUDGET = "E0904", Input, "The weights fit the budget, but not even one sequence beside them would (warning)",
         "--budget is one of weights. If it is all the memory there is, the arena and the KV cache of one sequence \
          at its longest do not fit beside them.",

@@ -271,5 +271,8 @@ fn uncalibrated_kv() -> Diagnostic {
         "keys and values are kept in fp8 with scale 1, since nothing was calibrated",
     )
     .warning()
-    .hint("measure the plan with `samp eval` before relying on it, or keep f16")
+    .hint(
+        "measure the plan with `samp eval` before relying on it, calibrate with --calib, or keep f16 with --kv-cache-dtype \
+         f16",
+    )
 }

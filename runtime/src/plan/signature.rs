@@ -19,6 +19,11 @@ use crate::{
 /// Files of keys and signatures are four lines at most.
 const MAX_TEXT_BYTES: u64 = 16 << 10;
 
+/// What the base64 of every key and signature begins with: the bytes `Ed`.
+const SECRET: &str = "RW";
+/// Digits of the base64 of a public key; a secret one has more.
+const PUBLIC_DIGITS: usize = 56;
+
 /// A key that signatures are verified with, as `samp sign --generate-key` and `minisign -G` write it (`.pub`).
 #[derive(Clone, Debug)]
 pub struct PublicKey(minisign_verify::PublicKey);
@@ -40,6 +45,9 @@ pub enum PublicKeyError {
          something else; give the .pub file"
     )]
     Malformed(PathBuf),
+    /// It is the half of a key that nobody else is to have.
+    #[error("{0}: expected a public key, found a secret key; give the .pub file that was made with it")]
+    Secret(PathBuf),
 }
 
 impl PublicKeyError {
@@ -47,7 +55,7 @@ impl PublicKeyError {
     pub fn code(&self) -> &'static str {
         match self {
             PublicKeyError::Io { .. } => error_code::KEY_FILE,
-            PublicKeyError::Malformed(_) => error_code::NO_KEY,
+            PublicKeyError::Malformed(_) | PublicKeyError::Secret(_) => error_code::NO_KEY,
         }
     }
 }
@@ -62,8 +70,17 @@ impl PublicKey {
             ErrorKind::InvalidData => PublicKeyError::Malformed(path.into()),
             _ => PublicKeyError::Io { path: path.into(), source },
         })?;
-        let key = minisign_verify::PublicKey::decode(&text);
-        key.map(PublicKey).map_err(|_| PublicKeyError::Malformed(path.into()))
+        PublicKey::decode(&text).ok_or_else(|| match text.lines().nth(1) {
+            Some(line) if line.starts_with(SECRET) && line.len() > PUBLIC_DIGITS => {
+                PublicKeyError::Secret(path.into())
+            }
+            _ => PublicKeyError::Malformed(path.into()),
+        })
+    }
+
+    /// The key that the text of a file is, if it is one.
+    pub fn decode(text: &str) -> Option<PublicKey> {
+        minisign_verify::PublicKey::decode(text).ok().map(PublicKey)
     }
 }
 
@@ -71,7 +88,10 @@ impl PublicKey {
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureError {
     /// There is no signature.
-    #[error("{SIGNATURE_FILE}: expected a signature of the plan, found none; sign it with `samp sign`")]
+    #[error(
+        "{SIGNATURE_FILE}: expected a signature of the plan, found none; ask whoever made the plan for it, or sign \
+             the plan with `samp sign` if that is you"
+    )]
     Missing,
     /// The signature, or the manifest, cannot be read.
     #[error("{file}: it cannot be read: {source}")]

@@ -1,11 +1,11 @@
 //! `samp doctor`: what this machine has and lacks, each with its remedy.
 
-use std::fmt::Display;
+use std::{fmt::Display, fs};
 
 use samp_abi::TargetName;
 use samp_kernels::simd::Width;
-use samp_nvrtc::Nvrtc;
-use samp_runtime::device::gpu::driver::nvidia::Cuda;
+use samp_nvrtc::{Nvrtc, NvrtcError};
+use samp_runtime::device::gpu::driver::{DriverError, nvidia::Cuda};
 use serde::Serialize;
 
 use crate::output::{Outcome, print, print_json};
@@ -29,18 +29,31 @@ pub struct Check {
     found: String,
     /// What does not work as it is, and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<&'static str>,
+    remedy: Option<String>,
 }
 
 impl Check {
-    /// What was found, or why it was not and what to do about it; `without` says what does not work then.
-    fn new(name: &'static str, found: Result<String, impl Display>, without: &'static str) -> Check {
-        match found {
-            Ok(found) => Check { name, status: Status::Ok, found, remedy: None },
-            Err(why) => {
-                Check { name, status: Status::Lacking, found: why.to_string(), remedy: Some(without) }
+    /// What was found, or why it was not; `without` says what does not work then, and the last part of the error, which
+    /// `remedy` gives, what to do about it.
+    fn new<E: Display>(
+        name: &'static str,
+        found: Result<String, E>,
+        remedy: impl Fn(&E) -> Option<&'static str>,
+        without: &'static str,
+    ) -> Check {
+        let error = match found {
+            Ok(found) => return Check { name, status: Status::Ok, found, remedy: None },
+            Err(error) => error,
+        };
+        let said = error.to_string();
+        let (found, remedy) = match remedy(&error) {
+            Some(remedy) => {
+                let found = said.strip_suffix(remedy).and_then(|said| said.strip_suffix("; "));
+                (found.unwrap_or(&said).to_owned(), format!("{without}: {remedy}"))
             }
-        }
+            None => (said, without.to_owned()),
+        };
+        Check { name, status: Status::Lacking, found, remedy: Some(remedy) }
     }
 
     fn render(&self) -> String {
@@ -49,7 +62,7 @@ impl Check {
             Status::Lacking => "lacking",
             Status::Missing => "MISSING",
         };
-        let remedy = self.remedy.map_or(String::new(), |remedy| format!("{:26}{remedy}\n", ""));
+        let remedy = self.remedy.as_ref().map_or(String::new(), |remedy| format!("{:26}{remedy}\n", ""));
         format!("{mark:<8} {:<16} {}\n{remedy}", self.name, self.found)
     }
 }
@@ -86,7 +99,7 @@ fn vector_unit() -> Check {
         status: if portable { Status::Lacking } else { Status::Ok },
         found: format!("{width:?}"),
         remedy: portable
-            .then_some("kernels run, with the same results, but slowly: use a CPU with AVX2 and FMA"),
+            .then(|| "kernels run, with the same results, but slowly: use a CPU with AVX2 and FMA".into()),
     }
 }
 
@@ -98,8 +111,22 @@ fn threads() -> Check {
 fn memory() -> Check {
     let info = rustix::system::sysinfo();
     let total = Bytes(info.totalram as u64 * u64::from(info.mem_unit));
-    let free = Bytes(info.freeram as u64 * u64::from(info.mem_unit));
-    Check { name: "memory", status: Status::Ok, found: format!("{total}, {free} unused"), remedy: None }
+    let unused = info.freeram as u64 * u64::from(info.mem_unit);
+    // What holds copies of files counts as used in `freeram`, and is given to whoever asks.
+    let available = fs::read_to_string("/proc/meminfo").ok().and_then(|info| available(&info));
+    let available = Bytes(available.unwrap_or(unused));
+    Check {
+        name: "memory",
+        status: Status::Ok,
+        found: format!("{total}, {available} available"),
+        remedy: None,
+    }
+}
+
+/// The bytes that Linux estimates to be available.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
 fn disk() -> Check {
@@ -117,13 +144,14 @@ fn gpu() -> Check {
     Check::new(
         "GPU",
         found,
+        DriverError::remedy,
         "plans for GPUs can be made here, and run under --device emulate, but not on a GPU",
     )
 }
 
 fn nvrtc() -> Check {
     let found = Nvrtc::find().map(|nvrtc| nvrtc.library().display().to_string());
-    Check::new("NVRTC 13.0", found, "plans for GPUs cannot be made here")
+    Check::new("NVRTC 13.0", found, NvrtcError::remedy, "plans for GPUs cannot be made here")
 }
 
 fn mlir_opt() -> Check {
@@ -134,6 +162,33 @@ fn mlir_opt() -> Check {
         name: "mlir-opt-22",
         status: if absent { Status::Lacking } else { Status::Ok },
         found: found.map_or("not found".into(), |p| p.display().to_string()),
-        remedy: absent.then_some("only samp's own tests use it: apt-get install mlir-22-tools"),
+        remedy: absent.then(|| "only samp's own tests use it: apt-get install mlir-22-tools".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_holds_copies_of_files_is_available() {
+        let meminfo =
+            "MemTotal:       24691236 kB\nMemFree:         2420552 kB\nMemAvailable:   22949484 kB\n";
+        assert_eq!(available(meminfo), Some(22_949_484 * 1024));
+        assert_eq!(available("MemTotal: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn what_is_lacking_and_its_remedy_are_said_apart() {
+        let lacking =
+            Check::new("GPU", Err("no GPU: no driver; install it"), |_| Some("install it"), "none runs");
+        assert_eq!(
+            (lacking.found.as_str(), lacking.remedy.as_deref()),
+            ("no GPU: no driver", Some("none runs: install it"))
+        );
+        let lacking = Check::new("GPU", Err("no GPU"), |_| None, "none runs");
+        assert_eq!((lacking.found.as_str(), lacking.remedy.as_deref()), ("no GPU", Some("none runs")));
+        let found: Check = Check::new("GPU", Ok::<_, String>("one".into()), |_| None, "none runs");
+        assert!(found.status == Status::Ok && found.remedy.is_none());
     }
 }

@@ -67,10 +67,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     let signature = plan.join(SIGNATURE_FILE);
     let opened = samp_runtime::open(plan)?;
+    let key = key::read(key)?;
     if !args.force && signature.symlink_metadata().is_ok() {
         return Err(SignError::Signed(signature).into());
     }
-    let text = signed(&opened, &key::read(key)?)?;
+    let text = signed(&opened, &key)?;
     write(&signature, &text, args.force)?;
     let digest = opened.digest();
     if args.json {

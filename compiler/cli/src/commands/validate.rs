@@ -86,7 +86,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         say(format_args!("warning: {}: {problem}", in_line(&args.plan)));
     }
     let valid = found.is_empty();
-    let verdict = if valid { "valid".into() } else { format!("{} findings", found.len()) };
+    let verdict = match found.len() {
+        0 => "valid".into(),
+        1 => "1 finding".into(),
+        several => format!("{several} findings"),
+    };
     let (mut lines, findings): (Vec<String>, Vec<Entry>) =
         found.into_iter().map(|f| (f.line, f.json)).unzip();
     if args.json {

@@ -249,7 +249,14 @@ fn doctor_and_completions_answer() {
     let mut without = samp(["doctor"]);
     without.env("SAMP_NVRTC", "/nowhere");
     let said = ok(without);
-    assert!(said.contains("plans for GPUs cannot be made here") && said.contains("SAMP_NVRTC"), "{said}");
+    assert!(said.contains("plans for GPUs cannot be made here: run `make setup`"), "{said}");
+    assert!(
+        said.contains("set SAMP_NVRTC") && check("memory")["found"].as_str().unwrap().ends_with(" available")
+    );
+    let gpu = check("GPU");
+    let lacking = gpu["status"] == "lacking";
+    assert!(!lacking || gpu["remedy"].as_str().unwrap().contains("on a GPU: "), "{gpu}");
+    assert!(!gpu["found"].as_str().unwrap().contains(';'), "what to do is the remedy: {gpu}");
     for shell in ["bash", "zsh", "fish"] {
         assert!(ok(samp(["completions", shell])).contains("samp"));
     }

@@ -76,10 +76,12 @@ fn a_signed_plan_is_told_from_any_other() {
     let validate = |key: &str| on(&plan, &["validate", "--no-probe", "--key", key]);
     let problem = |key: &str| {
         let (shown, message) = fails(1, validate(key));
-        assert!(shown.ends_with("1 findings\n") && message.is_empty(), "{shown}{message}");
+        assert!(shown.ends_with("1 finding\n") && message.is_empty(), "{shown}{message}");
         shown.lines().next().unwrap().to_owned()
     };
-    assert!(problem(&public).contains("expected a signature of the plan, found none"));
+    let missing = problem(&public);
+    let found = "error[E1403]: plan.json.minisig: expected a signature of the plan, found none";
+    assert!(missing.starts_with(found) && missing.contains("ask whoever made the plan"), "{missing}");
     let said = ok(on(&plan, &["sign", "--key", &secret]));
     assert_eq!(said, format!("{}: signed\ndigest blake3:{}\n", plan.display(), manifest(&plan).digest));
     ok(validate(&public));
@@ -93,6 +95,11 @@ fn a_signed_plan_is_told_from_any_other() {
     let before = fs::read(&signature).unwrap();
     let (_, message) = fails(2, on(&plan, &["sign", "--key", &secret]));
     assert!(message.contains("pass --force"), "{message}");
+    for more in [&[][..], &["--force"]] {
+        let (_, message) = fails(2, on(&plan, &[&["sign", "--key", &public], more].concat()));
+        let found = "release.pub: expected a secret key, found a public key";
+        assert!(message.starts_with("error[E1407]") && message.contains(found), "{message}");
+    }
     assert_eq!(fs::read(&signature).unwrap(), before);
     ok(on(&plan, &["sign", "--force", "--json", "--key", &secret]));
     ok(validate(&public));
@@ -137,8 +144,11 @@ fn files_that_are_no_keys_and_plans_that_are_damaged_are_not_signed() {
     let plan = harness.compile("plan", &FAST);
     let [secret, public] = key(&harness, "release");
     let sign = |key: &str| on(&plan, &["sign", "--key", key]);
+    let other = harness.path("other");
+    fs::write(&other, "a comment\nno key\n").unwrap();
     for (key, expected) in [
-        (&*public, "expected a secret key in minisign's format"),
+        (&*public, "release.pub: expected a secret key, found a public key"),
+        (other.to_str().unwrap(), "expected a secret key in minisign's format"),
         ("/nowhere", "reading /nowhere"),
         ("/tmp", "a folder in place of a regular file"),
     ] {
@@ -146,7 +156,7 @@ fn files_that_are_no_keys_and_plans_that_are_damaged_are_not_signed() {
         assert!(message.contains(expected), "{message}");
     }
     let (_, message) = fails(2, on(&plan, &["validate", "--no-probe", "--key", &secret]));
-    assert!(message.contains("expected a public key in minisign's format"), "{message}");
+    assert!(message.contains("release.key: expected a public key, found a secret key"), "{message}");
     let golden = plan.join("golden.json");
     fs::write(&golden, fs::read_to_string(&golden).unwrap().replace("1", "2")).unwrap();
     fails(2, sign(&secret));

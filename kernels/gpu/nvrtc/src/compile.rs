@@ -72,6 +72,11 @@ pub enum NvrtcError {
 }
 
 impl NvrtcError {
+    /// What to do, which is the last part of the error's text; `None` where it has no such part.
+    pub fn remedy(&self) -> Option<&'static str> {
+        matches!(self, NvrtcError::Absent { .. } | NvrtcError::Unusable { .. }).then_some(REMEDY)
+    }
+
     /// Stable code for people, `E051` and a digit.
     pub fn code(&self) -> &'static str {
         match self {

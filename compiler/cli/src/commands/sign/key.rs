@@ -9,7 +9,7 @@ use std::{
 };
 
 use minisign::{ErrorKind, KeyPair, PError, SecretKey, SecretKeyBox};
-use samp_runtime::outside_file::read_regular_text;
+use samp_runtime::{PublicKey, outside_file::read_regular_text};
 use serde::Serialize;
 
 use crate::{error_code, output::in_line};
@@ -46,6 +46,12 @@ pub enum SignError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The file is the other half of a key.
+    #[error(
+        "{0}: expected a secret key, found a public key, which verifies and signs nothing; give the .key file that was \
+         made with it"
+    )]
+    Public(PathBuf),
     /// The file is no secret key.
     #[error(
         "{path}: expected a secret key in minisign's format, found something else ({found}); give the .key file that \
@@ -81,7 +87,7 @@ impl SignError {
             SignError::NoName(_) => error_code::USAGE,
             SignError::KeyExists(_) => error_code::KEY_EXISTS,
             SignError::Io { .. } | SignError::Generate(_) => samp_runtime::error_code::KEY_FILE,
-            SignError::Malformed { .. } => samp_runtime::error_code::NO_KEY,
+            SignError::Malformed { .. } | SignError::Public(_) => samp_runtime::error_code::NO_KEY,
             SignError::WrongPassword(_) | SignError::NoPassword { .. } => error_code::KEY_PASSWORD,
         }
     }
@@ -160,6 +166,9 @@ pub fn read(path: &Path) -> Result<SecretKey, SignError> {
         path: path.into(),
         source,
     })?;
+    if PublicKey::decode(&text).is_some() {
+        return Err(SignError::Public(path.into()));
+    }
     let encrypted = text.lines().nth(1).is_some_and(|line| line.starts_with(ENCRYPTED));
     let key = SecretKeyBox::from(text);
     let read = if encrypted {

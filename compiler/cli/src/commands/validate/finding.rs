@@ -28,7 +28,7 @@ pub struct Entry {
 impl Finding {
     /// A finding that this command makes itself.
     pub fn new(code: &'static str, file: &str, problem: String) -> Finding {
-        let line = format!("{}: {problem}", file.escape_debug());
+        let line = format!("error[{code}]: {}: {problem}", file.escape_debug());
         let finding = failure::Finding::from(&Diagnostic::bad_input(code, problem).in_file(file));
         Finding { line, json: Entry { finding, fault: None } }
     }
@@ -45,7 +45,10 @@ impl Entry {
 impl From<&PlanError> for Finding {
     fn from(fault: &PlanError) -> Finding {
         let finding = failure::Finding::from(&failure::of_fault(fault));
-        Finding { line: fault.to_string(), json: Entry { finding, fault: Some(fault.fault.name()) } }
+        Finding {
+            line: format!("error[{}]: {fault}", fault.code()),
+            json: Entry { finding, fault: Some(fault.fault.name()) },
+        }
     }
 }
 

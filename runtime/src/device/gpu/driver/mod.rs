@@ -67,6 +67,14 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// What to do, which is the last part of the error's text; `None` where it has no such part.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            DriverError::Absent { remedy, .. } | DriverError::Memory { remedy, .. } => Some(remedy),
+            _ => None,
+        }
+    }
+
     /// Stable code for people, `E14` and two digits.
     pub fn code(&self) -> &'static str {
         match self {
