@@ -47,6 +47,12 @@ impl<'a, D: Decode> Weight<'a, D> {
         Weight { codes: weight.part_as(Component::Values), decoder, cols: weight.cols }
     }
 
+    /// The codes of a whole block of columns.
+    #[inline(always)]
+    pub(super) fn block_codes(&self, tile: usize, block: usize) -> &'a [D::Codes] {
+        self.codes(tile, block * BLOCK, BLOCK)
+    }
+
     /// The codes of `columns` columns from `first` on in a tile.
     #[inline(always)]
     pub(super) fn codes(&self, tile: usize, first: usize, columns: usize) -> &'a [D::Codes] {
@@ -99,7 +105,7 @@ plain!(/// int8.
 /// int4: codes through a table, less the zero point, times an f16 scale per group.
 #[derive(Clone, Copy)]
 pub(super) struct Int4<'a> {
-    table: &'static [f32; LANES],
+    pub(super) table: &'static [f32; LANES],
     scales: &'a [[u16; LANES]],
     /// Empty for symmetric codes.
     zero_points: &'a [[u8; LANES]],
@@ -122,6 +128,12 @@ impl<'a> Int4<'a> {
             groups: weight.cols / group,
             blocks_per_group: group / BLOCK,
         }
+    }
+}
+
+impl Int4<'_> {
+    pub(super) fn has_zero_points(&self) -> bool {
+        !self.zero_points.is_empty()
     }
 }
 
@@ -211,7 +223,7 @@ runs!(/// int6.
 /// nf4 and fp4: codes through the format's table, times the double-quantized absmax of the block.
 #[derive(Clone, Copy)]
 pub(super) struct Float4<'a> {
-    table: &'static [f32; LANES],
+    pub(super) table: &'static [f32; LANES],
     codes: &'a [[u8; LANES]],
     group_scales: &'a [f32],
     offset: f32,

@@ -44,6 +44,11 @@ impl<'a> Epilogue<'a> {
         }
     }
 
+    /// For sums of integers that are values times `unit`.
+    pub(super) fn in_units_of(self, unit: f32) -> Epilogue<'a> {
+        Epilogue { unit: self.unit / unit, ..self }
+    }
+
     /// Gathers what tile `tile` needs.
     #[inline(always)]
     fn tile<L: Lanes>(&self, l: L, tile: usize) -> TileEpilogue {

@@ -5,6 +5,7 @@ pub mod cuda;
 mod decode;
 mod direct;
 mod epilogue;
+pub mod integer;
 pub(crate) mod mma_fragments;
 mod panel;
 pub mod reference;

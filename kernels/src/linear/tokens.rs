@@ -17,7 +17,11 @@ pub(super) struct PackedTokens {
 impl PackedTokens {
     /// Packs `x` of `[tokens, cols]` in blocks of as many tokens as the width has registers for.
     pub(super) fn new(x: &[f32], cols: usize, width: Width) -> PackedTokens {
-        let sizes: &[usize] = if width == Width::Avx512 { &[12, 8, 4, 2, 1] } else { &[6, 4, 2, 1] };
+        let sizes: &[usize] = if matches!(width, Width::Avx512 | Width::Avx512Vnni) {
+            &[12, 8, 4, 2, 1]
+        } else {
+            &[6, 4, 2, 1]
+        };
         let tokens = x.len() / cols;
         let mut packed = PackedTokens { tokens, blocks: vec![], cols, values: vec![0.0; x.len()] };
         let (mut from, mut to, mut parts) = (x, &mut packed.values[..], vec![]);

@@ -1,7 +1,8 @@
-//! Sixteen f32 lanes, or eight of f64, in two AVX2 registers.
+//! Sixteen f32 lanes, or eight of f64, or sixteen pairs of words, in two AVX2 registers.
 
 use super::{
     f64x8::{F64_LANES, F64x8},
+    integer::{IntegerJob, IntegerLanes},
     lanes::{Job, LANES, Lanes},
 };
 use std::arch::x86_64::*;
@@ -16,10 +17,16 @@ pub(super) fn run<J: Job>(job: J) -> J::Output {
     job.run(Avx2(()))
 }
 
+/// Runs a job over integers with these instructions.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn run_integer<J: IntegerJob>(job: J) -> J::Output {
+    job.run(Avx2(()))
+}
+
 macro_rules! intrinsics {
     ($body:expr) => {
-        // SAFETY: a value of `Avx2` exists only inside `run`, which requires the instructions; loads and stores
-        // go through references to arrays of the full size, at offsets of at most half of it.
+        // SAFETY: a value of `Avx2` exists only inside functions that require the instructions; loads and stores go
+        // through references to arrays of the full size, at offsets of at most half of it.
         unsafe { $body }
     };
 }
@@ -178,6 +185,89 @@ impl F64x8 for Avx2 {
     fn mul_add_f64(self, a: Self::D, b: Self::D, c: Self::D) -> Self::D {
         intrinsics!([_mm256_fmadd_pd(a[0], b[0], c[0]), _mm256_fmadd_pd(a[1], b[1], c[1])])
     }
+}
+
+impl IntegerLanes for Avx2 {
+    type Sums = [__m256i; 2];
+    type Words = [__m256i; 2];
+    /// The low bytes of the table's words, and the high ones.
+    type WordTable = [__m256i; 2];
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::Sums {
+        intrinsics!([_mm256_set1_epi32(x); 2])
+    }
+
+    #[inline(always)]
+    fn word_table(self, table: &[i16; LANES]) -> Self::WordTable {
+        let [low, high] = [0, 1].map(|byte| table.map(|word| word.to_le_bytes()[byte]));
+        intrinsics!([
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(low.as_ptr().cast())),
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(high.as_ptr().cast())),
+        ])
+    }
+
+    #[inline(always)]
+    fn lookup_words(self, table: Self::WordTable, codes: &[u8; LANES]) -> Self::Words {
+        intrinsics!({
+            // In each word of the first half row by row: the high nibble below, the low one above.
+            let codes = _mm_loadu_si128(codes.as_ptr().cast());
+            let (first, second) = (_mm_srli_epi16::<4>(codes), codes);
+            let nibbles =
+                _mm256_set_m128i(_mm_unpackhi_epi8(first, second), _mm_unpacklo_epi8(first, second));
+            let nibbles = _mm256_and_si256(nibbles, _mm256_set1_epi8(15));
+            let (low, high) =
+                (_mm256_shuffle_epi8(table[0], nibbles), _mm256_shuffle_epi8(table[1], nibbles));
+            in_row_order(self, _mm256_unpacklo_epi8(low, high), _mm256_unpackhi_epi8(low, high))
+        })
+    }
+
+    #[inline(always)]
+    fn pair_bytes(self, of: &[[u8; LANES]; 2]) -> Self::Words {
+        intrinsics!({
+            let first = _mm256_cvtepi8_epi16(_mm_loadu_si128(of[0].as_ptr().cast()));
+            let second = _mm256_cvtepi8_epi16(_mm_loadu_si128(of[1].as_ptr().cast()));
+            let (even, odd) = (_mm256_unpacklo_epi16(first, second), _mm256_unpackhi_epi16(first, second));
+            in_row_order(self, even, odd)
+        })
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &[[i16; 2]; LANES]) -> Self::Words {
+        let from = from.as_ptr().cast::<__m256i>();
+        intrinsics!([_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))])
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: Self::Words, to: &mut [[i16; 2]; LANES]) {
+        let to = to.as_mut_ptr().cast::<__m256i>();
+        intrinsics!({
+            _mm256_storeu_si256(to, words[0]);
+            _mm256_storeu_si256(to.add(1), words[1]);
+        })
+    }
+
+    #[inline(always)]
+    fn add_dots(self, sums: Self::Sums, words: Self::Words, x: [i16; 2]) -> Self::Sums {
+        intrinsics!({
+            let x = _mm256_set1_epi32(bytemuck::cast(x));
+            [
+                _mm256_add_epi32(sums[0], _mm256_madd_epi16(words[0], x)),
+                _mm256_add_epi32(sums[1], _mm256_madd_epi16(words[1], x)),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn sums_to_f32(self, sums: Self::Sums) -> Pair {
+        intrinsics!([_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])])
+    }
+}
+
+/// Rows 0 to 3 and 8 to 11 in the one, the others in the other, put in order.
+#[inline(always)]
+fn in_row_order(_: Avx2, even: __m256i, odd: __m256i) -> [__m256i; 2] {
+    intrinsics!([_mm256_permute2x128_si256::<0x20>(even, odd), _mm256_permute2x128_si256::<0x31>(even, odd)])
 }
 
 /// The two halves of 16 bytes, each in the low half of a register.

@@ -8,12 +8,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bytes;
 mod f64x8;
+mod integer;
 mod lanes;
 mod portable;
 
 pub use lanes::LANES;
 
+pub(crate) use bytes::{ByteJob, ByteLanes};
+pub(crate) use integer::{IntegerJob, IntegerLanes};
 pub(crate) use lanes::{FP8_UNIT, Job, Lanes, exp, largest, sum};
 
 use std::sync::OnceLock;
@@ -27,11 +31,13 @@ pub enum Width {
     Avx2,
     /// AVX-512 F, BW and VL.
     Avx512,
+    /// The same, VNNI and VBMI, which integers make use of.
+    Avx512Vnni,
 }
 
 impl Width {
     /// Every width, narrowest first.
-    pub const ALL: [Width; 3] = [Width::Portable, Width::Avx2, Width::Avx512];
+    pub const ALL: [Width; 4] = [Width::Portable, Width::Avx2, Width::Avx512, Width::Avx512Vnni];
 
     /// Whether this machine can run it.
     pub fn available(self) -> bool {
@@ -50,8 +56,14 @@ impl Width {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")
             }
+            #[cfg(target_arch = "x86_64")]
+            Width::Avx512Vnni => {
+                Width::Avx512.available()
+                    && is_x86_feature_detected!("avx512vnni")
+                    && is_x86_feature_detected!("avx512vbmi")
+            }
             #[cfg(not(target_arch = "x86_64"))]
-            Width::Avx2 | Width::Avx512 => false,
+            Width::Avx2 | Width::Avx512 | Width::Avx512Vnni => false,
         }
     }
 
@@ -68,11 +80,40 @@ pub(crate) fn run<J: Job>(width: Width, job: J) -> J::Output {
     match width {
         // SAFETY: availability was asserted.
         #[cfg(target_arch = "x86_64")]
-        Width::Avx512 => unsafe { avx512::run(job) },
+        Width::Avx512 | Width::Avx512Vnni => unsafe { avx512::run(job) },
         // SAFETY: availability was asserted.
         #[cfg(target_arch = "x86_64")]
         Width::Avx2 => unsafe { avx2::run(job) },
         _ => job.run(portable::Portable),
+    }
+}
+
+/// Runs a job over integers at `width`. Panics if this machine has not the instructions.
+pub(crate) fn run_integer<J: IntegerJob>(width: Width, job: J) -> J::Output {
+    assert!(width.available(), "this machine cannot run {width:?}");
+    match width {
+        // SAFETY: availability was asserted.
+        #[cfg(target_arch = "x86_64")]
+        Width::Avx512Vnni => unsafe { avx512::run_integer_vnni(job) },
+        // SAFETY: availability was asserted.
+        #[cfg(target_arch = "x86_64")]
+        Width::Avx512 => unsafe { avx512::run_integer(job) },
+        // SAFETY: availability was asserted.
+        #[cfg(target_arch = "x86_64")]
+        Width::Avx2 => unsafe { avx2::run_integer(job) },
+        _ => job.run(portable::Portable),
+    }
+}
+
+/// Runs a job over bytes at `width`, or gives it back where that width has no products of bytes. Panics if this machine
+/// has not the instructions.
+pub(crate) fn run_bytes<J: ByteJob>(width: Width, job: J) -> Result<J::Output, J> {
+    assert!(width.available(), "this machine cannot run {width:?}");
+    match width {
+        // SAFETY: availability was asserted.
+        #[cfg(target_arch = "x86_64")]
+        Width::Avx512Vnni => Ok(unsafe { avx512::run_bytes(job) }),
+        _ => Err(job),
     }
 }
 

@@ -1,7 +1,8 @@
-//! Sixteen f32 lanes, or eight of f64, in plain Rust.
+//! Sixteen f32 lanes, or eight of f64, or sixteen pairs of words, in plain Rust.
 
 use super::{
     f64x8::{F64_LANES, F64x8},
+    integer::IntegerLanes,
     lanes::{LANES, Lanes, fp8_as_f16},
 };
 use half::{bf16, f16};
@@ -135,5 +136,53 @@ impl F64x8 for Portable {
     #[inline(always)]
     fn mul_add_f64(self, a: Self::D, b: Self::D, c: Self::D) -> Self::D {
         from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+}
+
+impl IntegerLanes for Portable {
+    type Sums = [i32; LANES];
+    type Words = [[i16; 2]; LANES];
+    type WordTable = [i16; LANES];
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::Sums {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn word_table(self, table: &[i16; LANES]) -> Self::WordTable {
+        *table
+    }
+
+    #[inline(always)]
+    fn lookup_words(self, table: Self::WordTable, codes: &[u8; LANES]) -> Self::Words {
+        codes.map(|code| [code >> 4, code & 15].map(|nibble| table[usize::from(nibble)]))
+    }
+
+    #[inline(always)]
+    fn pair_bytes(self, of: &[[u8; LANES]; 2]) -> Self::Words {
+        from_fn(|row| of.map(|bytes| i16::from(bytes[row] as i8)))
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &[[i16; 2]; LANES]) -> Self::Words {
+        *from
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: Self::Words, to: &mut [[i16; 2]; LANES]) {
+        *to = words;
+    }
+
+    #[inline(always)]
+    fn add_dots(self, sums: Self::Sums, words: Self::Words, x: [i16; 2]) -> Self::Sums {
+        let dot =
+            |words: [i16; 2]| i32::from(words[0]) * i32::from(x[0]) + i32::from(words[1]) * i32::from(x[1]);
+        from_fn(|row| sums[row] + dot(words[row]))
+    }
+
+    #[inline(always)]
+    fn sums_to_f32(self, sums: Self::Sums) -> [f32; LANES] {
+        sums.map(|sum| sum as f32)
     }
 }
