@@ -133,9 +133,6 @@ samp_abi::error_codes! {
         "The system refused an operation on a file; the error says which, and the reason.",
         "See to the permissions of the folder, to its disk and to the limit on the size of files (ulimit -f), or choose another \
          output; then run the same command.";
-    UNOPENABLE_PLAN = "E0721", Input, "The plan that is to be exported does not open",
-        "A plan is checked completely before it is exported, and this one is damaged or is none.",
-        "Ask `samp validate` what is wrong with it; compile it again.";
     NOT_EXPORTABLE = "E0722", Input, "The plan that is to be exported lacks something",
         "An export needs the model's config and names of tensors in the plan, which plans of older versions lack.",
         "Compile the model again.";

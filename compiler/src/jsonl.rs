@@ -1,10 +1,14 @@
 //! Data files: UTF-8 text with a JSON record on each line. What is another kind of file is refused by its first bytes.
 
-use std::path::Path;
+use std::{
+    io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use samp_ir::Diagnostic;
 use samp_runtime::{
-    outside_file::read_regular_or_pipe,
+    outside_file::{read_at_most, read_regular_or_pipe},
     path_kind::{FileKind, PathKind, Wanted, quoted},
 };
 
@@ -12,6 +16,9 @@ use crate::{error_code, wrong_path::expect_path};
 
 /// What a path to data is to lead to.
 const DATA: Wanted = Wanted::File("a file of records", &[".jsonl", ".json", ".txt", ".parquet"]);
+
+/// The path that stands for stdin.
+const STDIN: &str = "-";
 
 /// Files of data are held in memory whole; larger ones are refused.
 pub const MAX_DATA_BYTES: u64 = 1 << 30;
@@ -66,12 +73,16 @@ fn records_of(path: &Path, kind: FileKind) -> String {
     }
 }
 
-/// Reads a whole file of UTF-8 text, without its byte order mark if it has one. Files of other kinds are refused, unless
+/// Reads a whole file of UTF-8 text, or stdin for `-`, without its byte order mark if it has one. Files of other kinds are refused, unless
 /// `accepted`.
 pub fn read_text(path: &Path, accepted: &[FileKind]) -> Result<String, Diagnostic> {
-    expect_data(path, accepted)?;
+    let from_stdin = path == Path::new(STDIN);
+    if !from_stdin {
+        expect_data(path, accepted)?;
+    }
     let file = path.display().to_string();
-    let bytes = read_regular_or_pipe(path, MAX_DATA_BYTES).map_err(|e| {
+    let bytes = if from_stdin { stdin() } else { read_regular_or_pipe(path, MAX_DATA_BYTES) };
+    let bytes = bytes.map_err(|e| {
         Diagnostic::of_io(error_code::UNREADABLE_DATA, format!("the data file cannot be read: {e}"), &e)
             .in_file(&file)
     })?;
@@ -84,6 +95,16 @@ pub fn read_text(path: &Path, accepted: &[FileKind]) -> Result<String, Diagnosti
         text.remove(0);
     }
     Ok(text)
+}
+
+/// All that comes through stdin. It comes once, and is the same for everyone who asks, as a file's text would be.
+fn stdin() -> io::Result<Vec<u8>> {
+    static READ: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = &*read {
+        return Ok(bytes.clone());
+    }
+    Ok(read.insert(read_at_most(io::stdin().lock(), MAX_DATA_BYTES)?).clone())
 }
 
 /// Makes a record of each line. Empty lines are passed over; everything else must be a record. `parse` is given the number

@@ -25,7 +25,8 @@ pub struct DataArgs {
     /// JSON lines, each with `text`, or with `messages` (`role` and `content` each) for the checkpoint's chat template, and
     /// optionally with `stratum` (a part of the data that is reported by itself) and `weight` (how likely the record is
     /// drawn within its stratum, relative to the others). A file named .txt holds documents that end at blank lines. A
-    /// file named .parquet holds the same keys as columns, where samp was built with the feature `parquet`.
+    /// file named .parquet holds the same keys as columns, where samp was built with the feature `parquet`. - is JSON
+    /// lines on stdin.
     #[arg(long, value_name = "FILE")]
     pub calib: Option<PathBuf>,
     /// Records that the finished plan is audited on [default: an eighth of each stratum of --calib, which is then not calibrated on]

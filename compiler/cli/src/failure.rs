@@ -144,7 +144,10 @@ fn finding<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Diagnostic> {
 
 /// The fault of a plan that an error carries.
 fn fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PlanError> {
-    error.downcast_ref::<PlanError>()
+    match error.downcast_ref::<EmitError>() {
+        Some(EmitError::Plan(fault)) => Some(fault),
+        _ => error.downcast_ref::<PlanError>(),
+    }
 }
 
 /// A fault of a plan as a diagnostic.

@@ -17,6 +17,7 @@ mod interruption;
 mod logits_file;
 pub mod memory;
 mod named_values;
+mod numbers;
 mod output;
 mod plan_certificate;
 mod plan_model;

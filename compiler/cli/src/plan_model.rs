@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use samp_runtime::{
-    AddSpecial, Engine, Logits, Outputs, SequenceId, Tokenizer,
+    AddSpecial, ChatError, ChatTemplate, Engine, Logits, Message, Outputs, SequenceId, Tokenizer,
     path_kind::{FolderKind, PathKind, Wanted},
 };
 
@@ -19,6 +19,8 @@ use samp_compiler::{
 pub struct PlanModel {
     engine: Engine,
     tokenizer: Option<Tokenizer>,
+    /// One that cannot be used matters only to conversations.
+    template: Result<Option<ChatTemplate>, ChatError>,
     sequence: SequenceId,
     /// What [`LanguageModel::logits`] last gave.
     logits: Option<Logits>,
@@ -32,10 +34,11 @@ impl PlanModel {
         let plan = samp_runtime::open(dir)?;
         let tokenizer =
             plan.file("tokenizer.json").is_some().then(|| Tokenizer::from_plan(&plan)).transpose()?;
+        let template = ChatTemplate::from_plan(&plan);
         let kv_tokens = plan.manifest().limits.max_context;
         let mut engine = device.load(plan, kv_tokens)?;
         let sequence = engine.create()?;
-        Ok(PlanModel { engine, tokenizer, sequence, logits: None, _temporary: None })
+        Ok(PlanModel { engine, tokenizer, template, sequence, logits: None, _temporary: None })
     }
 
     /// Opens a plan, or compiles a checkpoint without quantization into a temporary one for contexts of up to
@@ -71,6 +74,12 @@ impl LanguageModel for PlanModel {
     fn tokenize(&self, text: &str) -> Result<Vec<u32>, EvalError> {
         let tokenizer = self.tokenizer.as_ref().ok_or(EvalError::NoTokenizer)?;
         Ok(tokenizer.encode(text, AddSpecial::Yes)?)
+    }
+
+    fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>, EvalError> {
+        let tokenizer = self.tokenizer.as_ref().ok_or(EvalError::NoTokenizer)?;
+        let template = self.template.as_ref().map_err(|unusable| EvalError::Chat(unusable.clone()))?;
+        Ok(template.as_ref().ok_or(EvalError::NoChatTemplate)?.record_tokens(tokenizer, messages)?)
     }
 
     fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError> {

@@ -224,7 +224,7 @@ impl EmitError {
             EmitError::Threads(refusal) => refusal.code(),
             EmitError::Interrupted => error_code::INTERRUPTED,
             EmitError::Io { .. } => error_code::IO,
-            EmitError::Plan(_) => error_code::UNOPENABLE_PLAN,
+            EmitError::Plan(fault) => fault.code(),
             EmitError::NotExportable { .. } => error_code::NOT_EXPORTABLE,
             EmitError::Code(refusal) => refusal.code(),
             EmitError::NotRounded(_) => error_code::NOT_ROUNDED,

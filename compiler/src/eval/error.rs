@@ -1,6 +1,9 @@
 //! Why an evaluation stopped.
 
-use samp_runtime::{EngineError, TokenizerError, error_code::NO_TOKENIZER};
+use samp_runtime::{
+    ChatError, EngineError, TokenizerError,
+    error_code::{NO_TEMPLATE, NO_TOKENIZER},
+};
 
 use crate::error_code;
 
@@ -8,10 +11,10 @@ use crate::error_code;
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// A record could not be measured.
-    #[error("the record in line {line} of the data")]
+    #[error("record {number} of the data (its line, row or document)")]
     Record {
-        /// Its line, from 1.
-        line: usize,
+        /// Its line, row or document, from 1.
+        number: usize,
         /// Why.
         source: Box<EvalError>,
     },
@@ -33,6 +36,12 @@ pub enum EvalError {
     /// The plan cannot turn text into tokens.
     #[error("this plan carries no tokenizer.json; evaluate it with --ids")]
     NoTokenizer,
+    /// The plan cannot write conversations.
+    #[error("`messages` need a chat template, and this model has none; give the conversations as `text`")]
+    NoChatTemplate,
+    /// The chat template cannot be used, or refuses a conversation.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
     /// The tokenizer refuses a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -48,6 +57,8 @@ impl EvalError {
             EvalError::Record { source, .. } => source.code(),
             EvalError::NotFinite { .. } => error_code::NOT_FINITE_LOGITS,
             EvalError::NoTokenizer => NO_TOKENIZER,
+            EvalError::NoChatTemplate => NO_TEMPLATE,
+            EvalError::Chat(refusal) => refusal.code(),
             EvalError::Tokenizer(refusal) => refusal.code(),
             EvalError::Engine(refusal) => refusal.code(),
         }

@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use samp_runtime::Progress;
+use samp_runtime::{Message, Progress};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ pub trait LanguageModel {
     fn max_context(&self) -> usize;
     /// Tokens of a text, with whatever starts a text in serving.
     fn tokenize(&self, text: &str) -> Result<Vec<u32>, EvalError>;
+    /// Tokens of a conversation, as the model's chat template writes it.
+    fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>, EvalError>;
     /// Logits `[tokens.len(), vocab_size]` after each position, kept until the next call.
     fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError>;
 }
@@ -66,7 +68,7 @@ pub struct Scores {
 }
 
 /// Evaluates `model` on `records`, each text cut to its first `max_tokens` tokens and to what both models take, against
-/// `baseline` where given. Errors name the record's line.
+/// `baseline` where given. Errors name the record's number.
 pub fn evaluate(
     model: &mut dyn LanguageModel,
     mut baseline: Option<&mut dyn LanguageModel>,
@@ -81,7 +83,12 @@ pub fn evaluate(
     let max_tokens = max_tokens.unwrap_or(usize::MAX).min(context);
     for record in records {
         let measured = match &record.task {
-            Task::Text(text) => measure_text(model, &mut baseline, text, max_tokens),
+            Task::Text(text) => model
+                .tokenize(text)
+                .and_then(|tokens| measure_tokens(model, &mut baseline, tokens, max_tokens)),
+            Task::Chat(messages) => model
+                .conversation(messages)
+                .and_then(|tokens| measure_tokens(model, &mut baseline, tokens, max_tokens)),
             Task::Choice { prompt, choices, answer } => {
                 answer_choice(model, prompt, choices).map(|answered| {
                     answered.map_or(RecordScore::Skipped, |index| RecordScore::Choice(index == *answer))
@@ -89,7 +96,7 @@ pub fn evaluate(
             }
         };
         let measured =
-            measured.map_err(|source| EvalError::Record { line: record.line, source: source.into() })?;
+            measured.map_err(|source| EvalError::Record { number: record.number, source: source.into() })?;
         overall.add(&measured);
         strata.entry(record.stratum.clone()).or_default().add(&measured);
         // There is nothing to continue from, so that a wish to stop is passed over.
@@ -124,13 +131,12 @@ struct BaselineComparison {
     agreements: f64,
 }
 
-fn measure_text(
+fn measure_tokens(
     model: &mut dyn LanguageModel,
     baseline: &mut Option<&mut dyn LanguageModel>,
-    text: &str,
+    mut tokens: Vec<u32>,
     max_tokens: usize,
 ) -> Result<RecordScore, EvalError> {
-    let mut tokens = model.tokenize(text)?;
     let truncated = tokens.len() > max_tokens;
     tokens.truncate(max_tokens);
     if tokens.len() < 2 {

@@ -1,21 +1,25 @@
-//! Evaluation data: JSON lines, each a text or a multiple-choice question.
+//! Evaluation data: the texts and conversations that calibration reads, and multiple-choice questions.
 
 use std::path::Path;
 
 use samp_ir::Diagnostic;
-use serde::Deserialize;
+use samp_runtime::Message;
+use serde::{Deserialize, de::IgnoredAny};
 
 pub use crate::jsonl::NO_STRATUM;
-use crate::jsonl::{NotARecord, parse_lines, read_text};
+use crate::{
+    jsonl::NotARecord,
+    quantize::data::{self, Content, SourceRecord},
+};
 
-const HINT: &str =
-    "each line is an object with `text`, or with `prompt`, `choices` and `answer`; `stratum` is optional";
+const HINT: &str = "each line is an object with `text`, with `messages`, or with `prompt`, `choices` and `answer`; `stratum` \
+                    is optional";
 
-/// One line of an evaluation file.
+/// One record of an evaluation file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// Its line in the file, counted from 1.
-    pub line: usize,
+    /// Its line, row or document in the file, counted from 1.
+    pub number: usize,
     /// The part of the data that it is reported under.
     pub stratum: String,
     /// What is judged.
@@ -27,6 +31,8 @@ pub struct Record {
 pub enum Task {
     /// Predict each next token of a text.
     Text(String),
+    /// Predict each next token of a conversation, as the chat template writes it.
+    Chat(Vec<Message>),
     /// Choose the continuation of a prompt.
     Choice {
         /// Text before the continuation.
@@ -38,39 +44,58 @@ pub enum Task {
     },
 }
 
+impl From<SourceRecord> for Record {
+    fn from(SourceRecord { content, stratum, number, .. }: SourceRecord) -> Record {
+        let task = match content {
+            Content::Text(text) => Task::Text(text),
+            Content::Chat(messages) => Task::Chat(messages),
+        };
+        Record { number, stratum, task }
+    }
+}
+
+/// What makes a line a question, and what a question does not have.
 #[derive(Deserialize)]
 struct Line {
-    text: Option<String>,
+    text: Option<IgnoredAny>,
+    messages: Option<IgnoredAny>,
     prompt: Option<String>,
     choices: Option<Vec<String>>,
     answer: Option<usize>,
     stratum: Option<String>,
 }
 
-/// Reads a file of JSON lines. Empty lines are passed over; everything else must be a record.
+/// Reads a file of records: those that calibration reads, in each form of file that it reads, and questions in JSON lines.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, Diagnostic> {
-    parse_lines(&path.display().to_string(), &read_text(path, &[])?, HINT, parse_line)
+    data::read_with(path, HINT, parse_line, Record::from)
 }
 
 fn parse_line(number: usize, text: &str) -> Result<Record, NotARecord> {
     let line: Line = serde_json::from_str(text).map_err(|e| NotARecord::malformed(&e))?;
-    let task = match line {
-        Line { text: Some(text), prompt: None, choices: None, answer: None, .. } => Task::Text(text),
-        Line { text: None, prompt: Some(prompt), choices: Some(choices), answer: Some(answer), .. } => {
+    match line {
+        Line { prompt: None, choices: None, answer: None, .. } => Ok(data::parse_line(number, text)?.into()),
+        Line {
+            text: None,
+            messages: None,
+            prompt: Some(prompt),
+            choices: Some(choices),
+            answer: Some(answer),
+            stratum,
+        } => {
             if answer >= choices.len() {
                 let choices = choices.len();
                 let fault =
                     format!("expected `answer` below {choices} (the number of choices), found {answer}");
                 return Err(NotARecord(fault));
             }
-            Task::Choice { prompt, choices, answer }
+            let stratum = stratum.unwrap_or_else(|| NO_STRATUM.into());
+            Ok(Record { number, stratum, task: Task::Choice { prompt, choices, answer } })
         }
         _ => {
-            let fault = "expected either `text`, or `prompt` with `choices` and `answer`";
-            return Err(NotARecord(fault.into()));
+            let fault = "expected either `text`, or `messages`, or `prompt` with `choices` and `answer`";
+            Err(NotARecord(fault.into()))
         }
-    };
-    Ok(Record { line: number, stratum: line.stratum.unwrap_or_else(|| NO_STRATUM.into()), task })
+    }
 }
 
 #[cfg(test)]
@@ -78,9 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_texts_or_choices() {
+    fn lines_are_texts_conversations_or_choices() {
         let text = parse_line(7, r#"{"text": "a", "stratum": "code", "source": "x"}"#).unwrap();
-        assert_eq!(text, Record { line: 7, stratum: "code".into(), task: Task::Text("a".into()) });
+        assert_eq!(text, Record { number: 7, stratum: "code".into(), task: Task::Text("a".into()) });
         let choice = parse_line(7, r#"{"prompt": "a", "choices": ["b", "c"], "answer": 1}"#).unwrap();
         assert_eq!(choice.stratum, NO_STRATUM);
         assert!(
@@ -89,6 +114,12 @@ mod tests {
                 .0
                 .contains("below 1")
         );
+        let chat = parse_line(7, r#"{"messages": [{"role": "user", "content": "b"}]}"#).unwrap();
+        let messages = vec![Message { role: "user".into(), content: "b".into() }];
+        assert_eq!(chat, Record { number: 7, stratum: NO_STRATUM.into(), task: Task::Chat(messages) });
+        let mixed = parse_line(7, r#"{"messages": [], "prompt": "a", "choices": ["b"], "answer": 0}"#);
+        assert!(mixed.unwrap_err().0.contains("either `text`, or `messages`"));
+        assert!(parse_line(7, r#"{"prompt": "a"}"#).is_err());
         assert!(parse_line(7, r#"{"stratum": "code"}"#).is_err());
         assert!(parse_line(7, "[").is_err());
     }

@@ -30,6 +30,10 @@ impl LanguageModel for Bytes {
         Ok([0].into_iter().chain(text.bytes().map(u32::from)).collect())
     }
 
+    fn conversation(&self, messages: &[samp_runtime::Message]) -> Result<Vec<u32>, EvalError> {
+        self.tokenize(&messages.iter().map(|message| message.content.as_str()).collect::<String>())
+    }
+
     fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError> {
         assert!(tokens.len() <= self.context, "{} tokens for a context of {}", tokens.len(), self.context);
         let value = |token: u32, j: u32| {
@@ -47,13 +51,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn text(line: usize, text: &str) -> Record {
-    Record { line, stratum: NO_STRATUM.into(), task: Task::Text(text.into()) }
+    Record { number: line, stratum: NO_STRATUM.into(), task: Task::Text(text.into()) }
 }
 
 fn question(prompt: &str, choices: &[&str]) -> Record {
     let choices = choices.iter().map(|&choice| choice.into()).collect();
     Record {
-        line: 1,
+        number: 1,
         stratum: NO_STRATUM.into(),
         task: Task::Choice { prompt: prompt.into(), choices, answer: 0 },
     }
@@ -93,7 +97,9 @@ fn logits_that_are_not_finite_are_errors_that_name_the_record() {
         let error = evaluate(&mut broken(), None, &records, None, &Silent).unwrap_err();
         let said = chain(&error);
         assert!(
-            said.starts_with("the record in line 5 of the data: expected finite logits of the plan"),
+            said.starts_with(
+                "record 5 of the data (its line, row or document): expected finite logits of the plan"
+            ),
             "{said}"
         );
         assert!(said.contains("after position 3"), "{said}");

@@ -26,6 +26,12 @@ impl ChatTemplate {
         let conversation = render(self, special, messages, add_generation_prompt)?;
         Ok(tokenizer.encode_untrusted(&conversation.text, &conversation.from_messages)?)
     }
+
+    /// The same of a conversation as data has it: up to where the assistant's answer begins, unless it ends with one.
+    pub fn record_tokens(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, ChatError> {
+        let answered = messages.last().is_some_and(|message| message.role == "assistant");
+        self.tokens(tokenizer, messages, !answered)
+    }
 }
 
 /// A conversation as text.

@@ -1,11 +1,14 @@
 //! `samp doctor`: what this machine has and lacks, each with its remedy.
 
-use std::{fmt::Display, fs};
+use std::{fmt::Display, path::Path};
 
 use samp_abi::TargetName;
 use samp_kernels::simd::Width;
 use samp_nvrtc::{Nvrtc, NvrtcError};
-use samp_runtime::device::gpu::driver::{DriverError, nvidia::Cuda};
+use samp_runtime::{
+    device::gpu::driver::{DriverError, nvidia::Cuda},
+    outside_file::read_regular_text,
+};
 use serde::Serialize;
 
 use crate::output::{Outcome, print, print_json};
@@ -113,7 +116,9 @@ fn memory() -> Check {
     let total = Bytes(info.totalram as u64 * u64::from(info.mem_unit));
     let unused = info.freeram as u64 * u64::from(info.mem_unit);
     // What holds copies of files counts as used in `freeram`, and is given to whoever asks.
-    let available = fs::read_to_string("/proc/meminfo").ok().and_then(|info| available(&info));
+    let available = read_regular_text(Path::new("/proc/meminfo"), MAX_MEMINFO_BYTES)
+        .ok()
+        .and_then(|info| available(&info));
     let available = Bytes(available.unwrap_or(unused));
     Check {
         name: "memory",
@@ -122,6 +127,9 @@ fn memory() -> Check {
         remedy: None,
     }
 }
+
+/// A page or so of lines.
+const MAX_MEMINFO_BYTES: u64 = 1 << 16;
 
 /// The bytes that Linux estimates to be available.
 fn available(meminfo: &str) -> Option<u64> {

@@ -1,12 +1,13 @@
 //! How a command ends: any error, a wrong command line and a panic as one failure.
 
 use std::{
+    error::Error,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Mutex,
 };
 
-use crate::{error_code, failure::Failure, output::Outcome};
+use crate::{error_code, failure::Failure, numbers, output::Outcome};
 
 /// What the last panic said, and where.
 static LAST_PANIC: Mutex<Option<(String, String)>> = Mutex::new(None);
@@ -54,8 +55,13 @@ pub fn usage(wrong: &clap::Error) -> Failure {
         return Failure::new(error_code::USAGE, "expected a command, found none")
             .hint("`samp --help` lists the commands");
     };
-    let (said, usage) = text.split_once("\n\nUsage: ").unwrap_or((text, ""));
-    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = match wrong.source().and_then(|why| Some((why.to_string(), numbers::expected(why)?))) {
+        Some((refusal, expected)) => text.replacen(&refusal, expected, 1),
+        None => text.to_owned(),
+    };
+    let (said, usage) = text.split_once("\n\nUsage: ").unwrap_or((&text, ""));
+    let mut lines =
+        said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains("try '--help'"));
     let failure = Failure::new(error_code::USAGE, lines.next().unwrap_or_default());
     let failure = lines.fold(failure, |failure, line| failure.note(line));
     match usage.lines().next() {

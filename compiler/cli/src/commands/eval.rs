@@ -26,7 +26,10 @@ use samp_compiler::{
 pub struct Args {
     /// The plan directory
     plan: PathBuf,
-    /// JSON lines with `text`, or `prompt`, `choices` and `answer`; `stratum` is optional
+    /// Records as of `samp compile --calib`, or JSON lines with `prompt`, `choices` and `answer`; - is stdin
+    ///
+    /// JSON lines have `text` or `messages` each, and optionally `stratum`. A file named .txt holds documents that end at
+    /// blank lines.
     #[arg(long, value_name = "FILE", required_unless_present = "ids")]
     data: Option<PathBuf>,
     /// Compare with this plan, or with this checkpoint, unquantized

@@ -37,6 +37,7 @@ pub(crate) use self::sign::SignError;
 use crate::{
     failure::Failure,
     memory,
+    numbers::with_negative_numbers,
     output::{Outcome, print, print_json, say},
     signals, version,
 };
@@ -102,7 +103,7 @@ pub fn main() -> ExitCode {
 
 /// The command line, with examples in the help.
 fn command_line() -> clap::Command {
-    examples::with_examples(Cli::command())
+    examples::with_examples(with_negative_numbers(Cli::command()))
 }
 
 /// What the command line asks for, done.

@@ -38,7 +38,7 @@ pub struct Args {
     /// Measure the losses that the certificate bounds again, on --data against --against
     #[arg(long, requires_all = ["data", "against"])]
     certificate: bool,
-    /// JSON lines to measure on, as for `samp eval`
+    /// Records to measure on, as for `samp eval`; - is stdin
     #[arg(long, value_name = "FILE", requires = "certificate")]
     data: Option<PathBuf>,
     /// The unquantized checkpoint

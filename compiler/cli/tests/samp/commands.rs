@@ -299,11 +299,28 @@ fn wrong_usage_and_wrong_input_exit_with_2_and_say_what_to_do() {
         (&["compile", "/nowhere", "-o", "x"], "error["),
         (&["compile", "--recipe", "best", "/nowhere", "-o", "x"], "error["),
         (&["eval", "/nowhere"], "--data"),
+        (&["run", "x", "--temperature", "hot"], "'--temperature <X>': expected a number, such as"),
+        (
+            &["run", "x", "-n", "-1"],
+            "invalid value '-1' for '--max-tokens <N>': expected a whole number of 0 or more",
+        ),
+        (&["run", "x", "--seed", "-1"], "expected a whole number of 0 or more"),
+        (&["run", "x", "--top-k", "99999999999999999999"], "expected a smaller number"),
+        (
+            &["compile", "x", "-o", "y", "--calib", "z", "--max-bits", "abc"],
+            "expected a number above 0, such as 4.8",
+        ),
     ] {
         let (_, message) = fails(2, samp(args));
         assert!(message.contains(expected), "{args:?}: {message}");
     }
-    harness.compile("plan", &[]);
+    let plan = harness.compile("plan", &[]);
+    for option in ["--temperature", "--top-p", "--min-p"] {
+        let mut command = samp(["run", "-p", "The", option, "-1"]);
+        command.arg(&plan);
+        let (_, message) = fails(2, command);
+        assert!(message.starts_with("error[E1443]"), "a number below 0 is a value: {message}");
+    }
     let (_, message) = fails(2, harness.compiling("plan", &[]));
     assert!(message.starts_with("error[E0710]: ") && message.contains("--force"), "{message}");
     let (_, message) = fails(2, harness.compiling("plan", &["--recipe", "uniform:fp3"]));

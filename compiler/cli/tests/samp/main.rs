@@ -7,6 +7,7 @@ mod commands;
 mod conditions;
 mod endings;
 mod error_codes;
+mod eval_data;
 mod examples;
 mod export;
 mod faults;

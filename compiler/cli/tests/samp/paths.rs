@@ -135,6 +135,29 @@ fn a_baseline_is_a_plan_or_a_checkpoint() {
     }
 }
 
+/// Whichever command is given it, and in whichever place.
+#[test]
+fn a_path_that_leads_to_no_plan_has_one_code() {
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:f16"]).display().to_string();
+    let none = harness.path("none").display().to_string();
+    let data = root_data();
+    for args in [
+        &["run", "-p", "a", &none][..],
+        &["eval", "--data", &data, &none],
+        &["validate", &none],
+        &["sign", "--key", &data, &none],
+        &["inspect", &none],
+        &["diff", &plan, &none],
+        &["diff", &none, &plan],
+        &["report", &none],
+        &["export", "-o", "x", &none],
+    ] {
+        let message = refused(samp(args));
+        assert!(message.starts_with("error[E1338]: expected a plan's folder"), "{args:?}: {message}");
+    }
+}
+
 #[test]
 fn data_of_other_kinds_says_what_makes_records_of_it() {
     let harness = Harness::new();

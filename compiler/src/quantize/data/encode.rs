@@ -138,8 +138,7 @@ impl Encoder {
             Diagnostic::bad_input(error_code::NO_CHAT_TEMPLATE, message)
                 .hint("give the conversations as `text`, or add chat_template.jinja to the checkpoint")
         })?;
-        let answered = messages.last().is_some_and(|message| message.role == "assistant");
-        template.tokens(&self.tokenizer, messages, !answered).map_err(|e| match e {
+        template.record_tokens(&self.tokenizer, messages).map_err(|e| match e {
             ChatError::Tokenizer(e) => Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).hint(MEND),
             other => unusable(&other).hint(MEND),
         })

@@ -35,6 +35,8 @@ use self::{
 use crate::{certificate::Fingerprint, error_code, import::CarriedFile};
 
 pub(crate) use encode::TokenRecord;
+pub(crate) use records::{parse_line, read_with};
+pub(crate) use source_record::{Content, SourceRecord};
 
 /// Most calibration tokens unless told otherwise.
 pub const DEFAULT_TOKENS: usize = 131_072;

@@ -14,18 +14,33 @@ use crate::jsonl::{NO_STRATUM, NotARecord, expect_data, no_record, parse_lines, 
 /// Reads the records of a file: `.txt` is plain text, whose documents end at blank lines; `.parquet` has columns named
 /// as the keys of a line; everything else is JSON lines.
 pub(super) fn read(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
+    read_with(path, HINT, parse_line, |record| record)
+}
+
+/// The same for records that may be more than texts and conversations: `line` makes one of a line of JSON, which `hint`
+/// describes, and `of` one of a text or a conversation.
+pub(crate) fn read_with<T>(
+    path: &Path,
+    hint: &str,
+    line: impl Fn(usize, &str) -> Result<T, NotARecord>,
+    of: impl Fn(SourceRecord) -> T,
+) -> Result<Vec<T>, Diagnostic> {
     let file = path.display().to_string();
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("txt") => documents(&file, &read_text(path, &[FileKind::JsonArray])?),
+    let records = match path.extension().and_then(|e| e.to_str()) {
+        Some("txt") => documents(&file, &read_text(path, &[FileKind::JsonArray])?)?,
         Some("parquet") => {
             expect_data(path, &[FileKind::Parquet])?;
-            read_parquet(path)
+            read_parquet(path)?
         }
-        _ => parse_lines(&file, &read_text(path, &[])?, HINT, |number, line| {
-            let line: Line = serde_json::from_str(line).map_err(|e| NotARecord::malformed(&e))?;
-            line.record(number)
-        }),
-    }
+        _ => return parse_lines(&file, &read_text(path, &[])?, hint, line),
+    };
+    Ok(records.into_iter().map(of).collect())
+}
+
+/// The text or the conversation on a line of JSON.
+pub(crate) fn parse_line(number: usize, line: &str) -> Result<SourceRecord, NotARecord> {
+    let line: Line = serde_json::from_str(line).map_err(|e| NotARecord::malformed(&e))?;
+    line.record(number)
 }
 
 #[cfg(not(feature = "parquet"))]

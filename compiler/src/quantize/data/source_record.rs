@@ -11,7 +11,7 @@ pub(super) const HINT: &str = "each record has `text`, or `messages` with a `rol
 
 /// A record as it stands in a file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct SourceRecord {
+pub(crate) struct SourceRecord {
     /// Text or conversation.
     pub content: Content,
     /// The part of the data that it belongs to.
@@ -24,7 +24,7 @@ pub(super) struct SourceRecord {
 
 /// What a record holds.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// Text as it is.
     Text(String),
     /// A conversation, for the chat template.

@@ -121,13 +121,13 @@ fn said_of(journal: &Path, conditions: &Conditions) -> Option<String> {
     let differing: Vec<&str> = conditions.iter().filter(differs).map(|(name, _)| name.as_str()).collect();
     let why = match differing.as_slice() {
         [] => "other limits of sequences and steps".into(),
-        names => format!("another {}", names.join(" and another ")),
+        names => format!("other {}", names.join(" and other ")),
     };
     (weights > 0).then(|| {
         let (many, are) = if weights == 1 { ("weight", "is") } else { ("weights", "are") };
         format!(
-            "warning: {weights} {many} measured before with {why} {are} set aside, and everything is measured anew; the \
-             earlier options go on from {}",
+            "warning: {weights} {many} measured before with {why} {are} set aside, and everything is measured anew; until \
+             that is done the earlier options go on from {}",
             journal.display()
         )
     })
@@ -230,10 +230,7 @@ mod tests {
         let (other, said) = opened(dir.path(), "g", "b");
         assert!(other.weights.is_empty() && other.cache(Format::F16, None).is_none());
         let [said] = &said[..] else { panic!("{said:?}") };
-        assert!(
-            said.starts_with("warning: 1 weight measured before with another calibration data"),
-            "{said}"
-        );
+        assert!(said.starts_with("warning: 1 weight measured before with other calibration data"), "{said}");
         assert!(said.contains("set aside") && said.contains("measured-f.jsonl"), "{said}");
         let (_, said) = opened(dir.path(), "h", "a");
         assert!(said[0].contains("other limits of sequences and steps"), "{said:?}");

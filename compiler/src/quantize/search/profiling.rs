@@ -174,7 +174,7 @@ impl Profiling<'_> {
     fn named_conditions(&self, profile: &Profile) -> Conditions {
         let formats = self.options.formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let conditions = [
-            ("checkpoint", profile.model.clone()),
+            ("weights of the checkpoint", profile.model.clone()),
             ("calibration data", profile.data.clone().unwrap_or_default()),
             ("--formats", formats),
             ("--quality", format!("{:?}", self.model.options.quality)),
