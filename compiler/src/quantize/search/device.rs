@@ -24,16 +24,16 @@ pub(super) fn device(
     losses: &[CacheLoss],
     strata: &[String],
 ) -> Result<DeviceMemory, Diagnostic> {
-    let lowered = |recipe: Recipe| {
-        let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
-        lower_to_spec(source, &LowerOptions { recipe, ..options.clone() }, measurements)
-    };
     // Activations take the same bytes whatever the weights' formats, so that every plan has the arena of the one in f16,
     // which suits every shape and target, or less than where every fused linear is split.
-    let spec = lowered(Recipe::uniform(Format::F16))?;
+    let spec = lower_to_spec(source, &in_f16(options), measurements)?;
     // A target that cannot put results together splits no fused linear.
     let splits = legal_ops(options.target).contains(&OpKind::Concat);
-    let split = if splits { lowered(split_recipe())?.arena_bytes } else { spec.arena_bytes };
+    let split = if splits {
+        lower_to_spec(source, &with_recipe(options, split_recipe()), measurements)?.arena_bytes
+    } else {
+        spec.arena_bytes
+    };
     let cost = |loss: &CacheLoss| KvCost {
         bytes: kv_bytes(&spec, loss.format),
         loss: FormatCost {
@@ -44,6 +44,16 @@ pub(super) fn device(
     };
     let kv = losses.iter().map(cost).collect();
     Ok(DeviceMemory { arena_bytes: spec.arena_bytes, split_arena_bytes: split, kv })
+}
+
+/// Options by which every weight is in f16, which suits every shape and target.
+pub(super) fn in_f16(options: &LowerOptions) -> LowerOptions {
+    with_recipe(options, Recipe::uniform(Format::F16))
+}
+
+fn with_recipe(options: &LowerOptions, recipe: Recipe) -> LowerOptions {
+    let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
+    LowerOptions { recipe, ..options.clone() }
 }
 
 /// A recipe by which the members of every fused linear differ, so that each is split.

@@ -7,7 +7,10 @@ use samp_passes::{
     error_code::NOT_FOUND, matrices, projection_key,
 };
 
-use super::{cache_losses::kv_formats, device::device};
+use super::{
+    cache_losses::kv_formats,
+    device::{device, in_f16},
+};
 use crate::{
     certificate::{CacheLoss, Divergence, tried_formats},
     lower::{
@@ -31,7 +34,8 @@ pub(crate) fn check_reach(
     };
     let caches: Vec<CacheLoss> = kv_formats(options, constraints).into_iter().map(lossless).collect();
     let memory = device(source, options, &nothing, &caches, &[])?;
-    let spec = lower_to_spec(source, options, &nothing)?;
+    // Of the plan only the fused tensors' sources count, and f16 suits every shape: no recipe is asked for.
+    let spec = lower_to_spec(source, &in_f16(options), &nothing)?;
     let known = lossless_everywhere(&matrices(&module), &spec, formats);
     match assign_precision(&module, &known, constraints, &memory, &selection(source, options)?) {
         Err(refusal) if refusal.code != NOT_FOUND => Err(refusal),
