@@ -21,7 +21,7 @@ const MAX_TEXT_BYTES: u64 = 16 << 10;
 
 /// What the base64 of every key and signature begins with: the bytes `Ed`.
 const SECRET: &str = "RW";
-/// Digits of the base64 of a public key; a secret one has more.
+/// Digits of the base64 of a public key. A secret one has almost four times as many: what has a few too many is no key.
 const PUBLIC_DIGITS: usize = 56;
 
 /// A key that signatures are verified with, as `samp sign --generate-key` and `minisign -G` write it (`.pub`).
@@ -71,7 +71,7 @@ impl PublicKey {
             _ => PublicKeyError::Io { path: path.into(), source },
         })?;
         PublicKey::decode(&text).ok_or_else(|| match text.lines().nth(1) {
-            Some(line) if line.starts_with(SECRET) && line.len() > PUBLIC_DIGITS => {
+            Some(line) if line.starts_with(SECRET) && line.len() > 2 * PUBLIC_DIGITS => {
                 PublicKeyError::Secret(path.into())
             }
             _ => PublicKeyError::Malformed(path.into()),
