@@ -1,4 +1,4 @@
-//! Speed of the CPU linear kernels: `cargo bench -p samp-kernels --bench linear [FORMAT…]`.
+//! Speed of the CPU linear kernels: `cargo bench -p samp-kernels --bench linear [FORMAT…] [TOKENS…]`.
 //!
 //! Medians of repeated calls on all threads. Weight bandwidth (GB/s of encoded bytes) is compared with reading memory
 //! by the same threads in the same run; arithmetic (GFLOP/s, a multiply–add counted as two) is not.
@@ -15,10 +15,13 @@ use std::{hint::black_box, time::Instant};
 const ROWS: usize = 4096;
 const COLS: usize = 14336;
 const COLD_BYTES: f64 = 400e6;
-const TOKENS: [usize; 6] = [1, 2, 4, 8, 16, 240];
+const TOKENS: [usize; 10] = [1, 2, 4, 6, 8, 12, 16, 24, 48, 240];
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let tokens: Vec<usize> = wanted.iter().filter_map(|a| a.parse().ok()).collect();
+    let tokens = if tokens.is_empty() { &TOKENS[..] } else { &tokens };
+    let formats: Vec<&String> = wanted.iter().filter(|a| a.parse::<usize>().is_err()).collect();
     let ceiling = read_bandwidth();
     println!(
         "{} threads, {:?}; reading memory: {ceiling:.1} GB/s",
@@ -31,17 +34,17 @@ fn main() {
         "format", "variant", "tokens", "us", "GB/s", "of read", "GFLOP/s"
     );
     for format in Format::ALL {
-        if wanted.is_empty() || wanted.iter().any(|w| w == format.name()) {
-            bench(format, ceiling);
+        if formats.is_empty() || formats.iter().any(|wanted| *wanted == format.name()) {
+            bench(format, tokens, ceiling);
         }
     }
 }
 
-fn bench(format: Format, ceiling: f64) {
+fn bench(format: Format, tokens: &[usize], ceiling: f64) {
     let bytes = Layout::Rows16.bytes(format, ROWS as u64, COLS as u64) as f64;
     // As many copies as no cache holds.
     let weights = vec![filled(format); (COLD_BYTES / bytes).ceil() as usize];
-    for tokens in TOKENS {
+    for &tokens in tokens {
         let x: Vec<f32> = (0..tokens * COLS).map(|i| (i % 97) as f32 / 97.0 - 0.5).collect();
         let mut out = vec![0.0; tokens * ROWS];
         type Run = fn(Width, Variant, LinearArgs<'_>);

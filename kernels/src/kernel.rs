@@ -90,6 +90,8 @@ pub struct Kernel {
     pub entry: Entry,
     /// The CUDA kernel that it stands for; `None` for a kernel of the host.
     pub cuda: Option<CudaKernel>,
+    /// Whether it rounds inputs to fewer bits than they are stored in, for speed; an exact plan has none of these.
+    pub rounds_inputs: bool,
 }
 
 impl Kernel {

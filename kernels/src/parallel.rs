@@ -9,6 +9,11 @@ const WORTH_SHARING: usize = 1 << 18;
 /// What a cheap operation on one element counts for: memory moves slower than a multiply–add.
 const ELEMENT_WORK: usize = 8;
 
+/// Whether so many multiply–adds are worth waking another thread.
+pub(crate) fn is_worth_sharing(work: usize) -> bool {
+    work >= WORTH_SHARING
+}
+
 /// Calls `task` for `0..tasks` over the threads of the current pool, or here where `work` (multiply–adds of all tasks
 /// together) is small. Each thread makes itself a `scratch` to work in.
 pub(crate) fn for_each_with<S>(
@@ -17,7 +22,7 @@ pub(crate) fn for_each_with<S>(
     scratch: impl Fn() -> S + Sync + Send,
     task: impl Fn(&mut S, usize) + Sync + Send,
 ) {
-    if work < WORTH_SHARING {
+    if !is_worth_sharing(work) {
         let mut scratch = scratch();
         (0..tasks).for_each(|index| task(&mut scratch, index));
     } else {
@@ -33,7 +38,7 @@ pub(crate) fn for_each_row_with<S>(
     scratch: impl Fn() -> S + Sync + Send,
     task: impl Fn(&mut S, usize, &mut [f32]) + Sync + Send,
 ) {
-    if work < WORTH_SHARING {
+    if !is_worth_sharing(work) {
         let mut scratch = scratch();
         out.chunks_exact_mut(width).enumerate().for_each(|(row, out)| task(&mut scratch, row, out));
     } else {
@@ -54,7 +59,7 @@ pub(crate) fn for_each_row_pair(
     width: usize,
     task: impl Fn(usize, &mut [f32], &mut [f32]) + Sync + Send,
 ) {
-    if a.len() * ELEMENT_WORK < WORTH_SHARING {
+    if !is_worth_sharing(a.len() * ELEMENT_WORK) {
         let rows = a.chunks_exact_mut(width).zip(b.chunks_exact_mut(width));
         rows.enumerate().for_each(|(row, (a, b))| task(row, a, b));
     } else {

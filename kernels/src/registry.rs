@@ -1,6 +1,6 @@
 //! The kernel registry: one row for each kernel, in the order in which ties are broken.
 //!
-//! A kernel that reads a packed weight is called `OP_FORMAT_LAYOUT_VARIANT`, as in `linear_nf4_rows16_direct`; any
+//! A kernel that reads a packed weight is called `OP_FORMAT_LAYOUT_VARIANT`, as in `linear_nf4_rows16_integer`; any
 //! other `OP_VARIANT`, as in `rms_norm_cpu`. The variant of a kernel of GPUs ends in the tokens that it computes at a time,
 //! where that is one of its constants, as in `linear_nf4_fragments_mma16`.
 

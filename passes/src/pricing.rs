@@ -1,11 +1,7 @@
 //! What each format costs a matrix of the assignment problem, fused or with its members split.
 
 use samp_abi::{ElementType, Format, plan::OpKind};
-use samp_kernels::{
-    kernel::OpShape,
-    target::Target,
-    timing::{cheapest, predicted_time},
-};
+use samp_kernels::kernel::OpShape;
 
 use crate::{
     FormatCost, MemberSensitivity, Selection, WeightSensitivity,
@@ -90,8 +86,7 @@ impl Pricing<'_> {
 
     /// The nanoseconds that the fastest kernel takes by prediction; `None` if the target has none.
     fn time(&self, kind: OpKind, shape: OpShape) -> Option<f64> {
-        let target = Target::of(self.selection.target);
-        Some(predicted_time(cheapest(target, kind, shape)?, &shape, target).0)
+        self.selection.candidates(kind, shape).map(|(_, time)| time.0).min_by(f64::total_cmp)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Before: `%y = samp.linear(%x, %w)`, `%w = samp.weight {format = "nf4"}`
 //!
-//! After, on a CPU: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_rows16_direct", …]}`,
+//! After, on a CPU: `%y = samp.linear(%x, %w) {kernels = ["1,2,4:linear_nf4_rows16_integer", …]}`,
 //! `%w = samp.weight {format = "nf4", layout = "rows16"}`
 //!
 //! On the module: `samp.sampler`, the kernel that chooses tokens by the logits.
@@ -37,6 +37,22 @@ pub struct Selection {
     pub kv: Format,
     /// Positions that attention is assumed to read, for cost.
     pub context: u64,
+    /// Whether no kernel may round its inputs.
+    pub exact: bool,
+}
+
+impl Selection {
+    /// The kernels that may compute `op` of this shape, in the registry's order, with their predicted times.
+    pub(crate) fn candidates(
+        &self,
+        op: OpKind,
+        shape: OpShape,
+    ) -> impl Iterator<Item = (&'static Kernel, Nanos)> {
+        let target = Target::of(self.target);
+        let admits = |kernel: &&Kernel| !(self.exact && kernel.rounds_inputs);
+        let candidates = registry::candidates(target, op, shape).filter(admits);
+        candidates.map(move |kernel| (kernel, predicted_time(kernel, &shape, target)))
+    }
 }
 
 /// One decision with what lost, for `--explain`.
@@ -104,8 +120,7 @@ pub fn other_ops_time(
         .ops()
         .filter_map(|op| Need::from_op(op, activations, selection))
         .filter(|need| need.weight.is_none());
-    let time =
-        |need: Need| need.ranked(tokens, None, selection.target).first().map_or(0.0, |(_, time)| time.0);
+    let time = |need: Need| need.ranked(tokens, None, selection).first().map_or(0.0, |(_, time)| time.0);
     Nanos(needs.map(time).sum())
 }
 
@@ -155,9 +170,9 @@ impl Need {
         &self,
         tokens: u64,
         layout: Option<Layout>,
-        target: TargetName,
+        selection: &Selection,
     ) -> Vec<(&'static Kernel, Nanos)> {
-        ranked(self.kind, &OpShape { tokens, ..self.shape }, layout, target)
+        ranked(self.kind, &OpShape { tokens, ..self.shape }, layout, selection)
     }
 }
 
@@ -171,12 +186,10 @@ fn ranked(
     kind: OpKind,
     shape: &OpShape,
     layout: Option<Layout>,
-    target: TargetName,
+    selection: &Selection,
 ) -> Vec<(&'static Kernel, Nanos)> {
-    let fits = |k: &&Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
-    let target = Target::of(target);
-    let candidates = registry::candidates(target, kind, *shape).filter(fits);
-    let mut ranked: Vec<_> = candidates.map(|k| (k, predicted_time(k, shape, target))).collect();
+    let fits = |k: &Kernel| k.layout.is_none() || layout.is_none() || k.layout == layout;
+    let mut ranked: Vec<_> = selection.candidates(kind, *shape).filter(|(kernel, _)| fits(kernel)).collect();
     ranked.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
     ranked
 }
@@ -188,8 +201,8 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
         let mut total = 0.0;
         for need in users {
             for &tokens in &selection.buckets {
-                let best = need.ranked(tokens, None, selection.target).first()?.1;
-                let here = need.ranked(tokens, Some(layout), selection.target).first()?.1;
+                let best = need.ranked(tokens, None, selection).first()?.1;
+                let here = need.ranked(tokens, Some(layout), selection).first()?.1;
                 total += here.0 / best.0;
             }
         }
@@ -217,7 +230,7 @@ fn choose_layout(weight: OpRef<'_>, users: &[&Need], selection: &Selection) -> R
 fn formats_with_kernels(users: &[&Need], selection: &Selection) -> String {
     let serves = |need: &Need, format: Format, layout: Layout, tokens: u64| {
         let shape = OpShape { tokens, format: Some(format), ..need.shape };
-        !ranked(need.kind, &shape, Some(layout), selection.target).is_empty()
+        !ranked(need.kind, &shape, Some(layout), selection).is_empty()
     };
     let fits = |format: &Format| {
         Layout::ALL.into_iter().any(|layout| {
@@ -231,11 +244,10 @@ fn formats_with_kernels(users: &[&Need], selection: &Selection) -> String {
 /// One kernel for all steps, as it costs little beside them.
 fn choose_sampler(vocab: u64, selection: &Selection) -> Result<Explanation, Diagnostic> {
     let max_tokens = selection.buckets.last().copied().unwrap_or(1);
-    let candidates: Vec<_> =
-        ranked(OpKind::Sample, &OpShape::sample(max_tokens, vocab), None, selection.target)
-            .into_iter()
-            .map(|(kernel, time)| KernelCandidate { kernel: kernel.name, time })
-            .collect();
+    let candidates: Vec<_> = ranked(OpKind::Sample, &OpShape::sample(max_tokens, vocab), None, selection)
+        .into_iter()
+        .map(|(kernel, time)| KernelCandidate { kernel: kernel.name, time })
+        .collect();
     if candidates.is_empty() {
         let message = format!("target {} cannot choose among {vocab} tokens", selection.target);
         return Err(
@@ -252,7 +264,7 @@ fn choose_kernels(
     selection: &Selection,
 ) -> Result<Vec<Explanation>, Diagnostic> {
     let choose = |&max_tokens: &u64| {
-        let ranked = need.ranked(max_tokens, layout, selection.target);
+        let ranked = need.ranked(max_tokens, layout, selection);
         if ranked.is_empty() {
             let message = format!("target {} has no kernel for {:?}", selection.target, need.shape);
             return Err(Diagnostic::unsupported(error_code::NO_KERNEL_FOR_SHAPE, message)

@@ -120,7 +120,8 @@ fn decided(module: &Module, most: f64) -> Result<Decision, Diagnostic> {
     };
     let known = Sensitivities { weights: matrices.enumerate().map(weight).collect(), strata: vec![] };
     let constraints = Constraints { device_bytes: Some(most), ..Constraints::default() };
-    let selection = Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64 };
+    let selection =
+        Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64, exact: false };
     assign_precision(module, &known, &constraints, &device(), &selection)
 }
 
@@ -232,6 +233,7 @@ fn select_kernels_cases() {
             buckets: (2..case.command.len()).map(|i| case.word(i)).collect(),
             kv: Format::F32,
             context: 1024,
+            exact: false,
         };
         let (_, explanations) = select_kernels(module, &selection)?;
         let sorted = |candidates: &[KernelCandidate]| candidates.is_sorted_by(|a, b| a.time.0 <= b.time.0);

@@ -38,6 +38,8 @@ pub struct CompileRequest {
     pub max_sequences: u64,
     /// Most tokens of one step; `None` is what suits the target.
     pub max_tokens: Option<u64>,
+    /// Whether no kernel may round its inputs to fewer bits than they are stored in.
+    pub exact: bool,
     /// Most bytes of all weights: a plan with more is refused, one that does not run beside them is warned of.
     pub weight_budget: Option<u64>,
     /// Where the plan goes, and how.
@@ -100,6 +102,7 @@ impl CompileRequest {
             max_context: None,
             max_sequences: DEFAULT_MAX_SEQUENCES,
             max_tokens: None,
+            exact: false,
             weight_budget: None,
             emission: EmissionRequest::default(),
         }
@@ -145,6 +148,7 @@ impl CompileRequest {
             max_sequences: self.max_sequences,
             max_tokens: self.max_tokens.unwrap_or(default_max_tokens(self.target)),
             quality,
+            exact: self.exact,
         }
     }
 }

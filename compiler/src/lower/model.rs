@@ -44,6 +44,8 @@ pub struct LowerOptions {
     pub max_tokens: u64,
     /// Which quality passes run.
     pub quality: QuantOptions,
+    /// Whether no kernel may round its inputs to fewer bits than they are stored in.
+    pub exact: bool,
 }
 
 impl LowerOptions {
@@ -57,6 +59,7 @@ impl LowerOptions {
             max_sequences: DEFAULT_MAX_SEQUENCES,
             max_tokens: default_max_tokens(target),
             quality: QuantOptions::NONE,
+            exact: false,
         }
     }
 }
@@ -243,6 +246,7 @@ fn pipeline_inputs(
         limits,
         kv: KvCache { format: kv_format, page_tokens: KV_PAGE_TOKENS, scales },
         quality: options.quality,
+        exact: options.exact,
         sensitivities: measurements.sensitivities.clone(),
     })
 }

@@ -27,6 +27,8 @@ pub(super) struct PipelineInputs {
     pub kv: KvCache,
     /// What is done for quality.
     pub quality: QuantOptions,
+    /// Whether no kernel may round its inputs.
+    pub exact: bool,
     /// What was measured, to be put on the graph.
     pub sensitivities: Option<Sensitivities>,
 }
@@ -42,7 +44,8 @@ impl PipelineInputs {
     /// What kernels are chosen by.
     pub(super) fn selection(&self) -> Selection {
         let context = typical_context(&self.limits);
-        Selection { target: self.target, buckets: self.buckets(), kv: self.kv.format, context }
+        let (target, kv, exact) = (self.target, self.kv.format, self.exact);
+        Selection { target, buckets: self.buckets(), kv, context, exact }
     }
 }
 

@@ -88,7 +88,14 @@ pub fn selection(plan: &Plan) -> Selection {
         buckets: plan.program.buckets.clone(),
         kv: plan.kv.format,
         context: typical_context(&plan.limits),
+        exact: is_exact(&plan.program),
     }
+}
+
+/// Whether no kernel of a program rounds its inputs.
+fn is_exact(program: &Program) -> bool {
+    let kernels = program.steps.iter().flat_map(|step| &step.kernels);
+    kernels.filter_map(|choice| registry::find(&choice.kernel)).all(|kernel| !kernel.rounds_inputs)
 }
 
 /// Numbers of sequences that a plan decodes at once: its token buckets up to the most it keeps alive.

@@ -36,6 +36,7 @@ const CPU: Kernel = Kernel {
     tolerance: Tolerance { absolute: 1e-5, relative: 1e-5 },
     entry: Entry::PagedAttention { run: paged_attention, reference: reference::paged_attention },
     cuda: None,
+    rounds_inputs: false,
 };
 
 /// Most tokens of a step that are taken for one of each sequence.

@@ -29,6 +29,7 @@ const ADD_CPU: Kernel = Kernel {
     tolerance: EXACT,
     entry: Entry::Add { run: add, reference: reference::add },
     cuda: None,
+    rounds_inputs: false,
 };
 
 /// The same of GPUs.

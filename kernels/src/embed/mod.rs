@@ -30,6 +30,7 @@ const CPU: Kernel = Kernel {
     tolerance: Tolerance { absolute: 0.0, relative: 0.0 },
     entry: Entry::Embed { run: embed, reference: reference::embed },
     cuda: None,
+    rounds_inputs: false,
 };
 
 /// Looks up in tables of the formats that linears read too, in their layout or in rows.

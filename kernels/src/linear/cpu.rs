@@ -7,14 +7,14 @@
 use super::{
     decode::{Bf16, Decode, F16, F32, Float4, Fp8, Int4, Int5, Int6, Int8, Weight},
     direct::Direct,
-    epilogue::{Epilogue, Write},
-    panel::{Decoded, MAX_TASK_TILES, PANEL_TILES, Panel},
+    epilogue::Epilogue,
+    panel::{Decoded, Panel},
+    tiles::{for_each_tiles, for_each_tokens},
     tokens::PackedTokens,
 };
 use crate::{
     args::LinearArgs,
-    parallel::{Scatter, for_each_with},
-    simd::{self, LANES, Width},
+    simd::{self, Width},
 };
 use samp_abi::{Format, Layout};
 
@@ -64,40 +64,20 @@ pub fn run_at(width: Width, variant: Variant, args: LinearArgs<'_>) {
 /// Tokens that are taken at a time, which bounds the memory for packed inputs and sums.
 const MAX_TOKENS: usize = 240;
 
-/// What a thread works in.
-#[derive(Default)]
-struct Scratch {
-    /// Sums `[tiles, tokens]` before the last steps.
-    totals: Vec<[f32; LANES]>,
-    decoded: Decoded,
-}
-
 fn run<D: Decode>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
-    let epilogue = &Epilogue::new(&args);
-    let out = &Scatter::new(args.out);
-    let cols = weight.cols;
-    let all_tiles = args.weight.rows.div_ceil(LANES);
-    // A few tasks for each thread; how tiles are shared out changes no result.
-    let per_task = all_tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(PANEL_TILES);
-    let per_task = per_task.min(MAX_TASK_TILES);
-    for (first_token, x) in (0..).step_by(MAX_TOKENS).zip(args.x.chunks(MAX_TOKENS * cols)) {
-        let packed = (variant == Variant::Panel).then(|| PackedTokens::new(x, cols, width));
-        let work = all_tiles * LANES * x.len();
-        for_each_with(
-            all_tiles.div_ceil(per_task),
-            work,
-            Scratch::default,
-            |Scratch { totals, decoded }, task| {
-                let tiles = task * per_task..all_tiles.min((task + 1) * per_task);
-                totals.clear();
-                totals.resize(tiles.len().next_multiple_of(PANEL_TILES) * (x.len() / cols), [0.0; LANES]);
-                match &packed {
-                    None => simd::run(width, Direct { weight, x, tiles: tiles.clone(), totals }),
-                    Some(x) => Panel { weight, x, tiles: tiles.clone(), totals, scratch: decoded }.run(width),
-                }
-                simd::run(width, Write { epilogue, tiles, totals, x, cols, out, first_token });
-            },
-        );
-    }
+    for_each_tokens(args, MAX_TOKENS, |args| {
+        let (x, epilogue) = (args.x, Epilogue::new(&args));
+        match variant {
+            Variant::Direct => for_each_tiles(width, args, epilogue, |(): &mut (), tiles, totals| {
+                simd::run(width, Direct { weight, x, tiles, totals });
+            }),
+            Variant::Panel => {
+                let x = &PackedTokens::new(x, weight.cols, width);
+                for_each_tiles(width, args, epilogue, |scratch: &mut Decoded, tiles, totals| {
+                    Panel { weight, x, tiles, totals, scratch }.run(width);
+                });
+            }
+        }
+    });
 }

@@ -47,12 +47,6 @@ impl<'a, D: Decode> Weight<'a, D> {
         Weight { codes: weight.part_as(Component::Values), decoder, cols: weight.cols }
     }
 
-    /// The codes of a whole block of columns.
-    #[inline(always)]
-    pub(super) fn block_codes(&self, tile: usize, block: usize) -> &'a [D::Codes] {
-        self.codes(tile, block * BLOCK, BLOCK)
-    }
-
     /// The codes of `columns` columns from `first` on in a tile.
     #[inline(always)]
     pub(super) fn codes(&self, tile: usize, first: usize, columns: usize) -> &'a [D::Codes] {

@@ -102,8 +102,6 @@ pub(super) struct Write<'a> {
     pub(super) x: &'a [f32],
     pub(super) cols: usize,
     pub(super) out: &'a Scatter<'a>,
-    /// Row of `out` for the first token.
-    pub(super) first_token: usize,
 }
 
 impl Job for Write<'_> {
@@ -111,7 +109,7 @@ impl Job for Write<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Write { epilogue, tiles, totals, x, cols, out, first_token } = self;
+        let Write { epilogue, tiles, totals, x, cols, out } = self;
         let tokens = x.len() / cols;
         let tiles: Vec<TileEpilogue> = tiles.map(|tile| epilogue.tile(l, tile)).collect();
         for (token, x) in x.chunks_exact(cols).enumerate() {
@@ -122,7 +120,7 @@ impl Job for Write<'_> {
                 }
                 let mut row = [0.0; LANES];
                 l.store(l.add(value, l.load(&tile.bias)), &mut row);
-                let at = (first_token + token) * epilogue.rows + tile.first_row;
+                let at = token * epilogue.rows + tile.first_row;
                 // SAFETY: each tile is given to one thread, which alone writes the tile's rows.
                 unsafe { out.write(at, &row[..tile.rows]) }
             }

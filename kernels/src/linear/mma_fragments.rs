@@ -48,6 +48,7 @@ macro_rules! mma_fragments {
             tolerance: SIXTEEN_BITS,
             entry: Entry::Linear { run: reference::linear, reference: reference::linear },
             cuda: Some(CudaKernel::Linear(LinearKind::$kind, $tokens)),
+            rounds_inputs: false,
         }
     };
 }

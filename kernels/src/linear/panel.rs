@@ -2,6 +2,7 @@
 
 use super::{
     decode::{BLOCK, Decode, Weight},
+    tiles::{MAX_TASK_TILES, PANEL_TILES},
     tokens::PackedTokens,
 };
 use crate::simd::{self, Job, LANES, Lanes, Width};
@@ -9,10 +10,6 @@ use std::{array::from_fn, ops::Range};
 
 /// Columns of a panel: with the tokens it meets it stays in the first-level cache.
 const PANEL_COLUMNS: usize = 128;
-/// Tiles of a panel, side by side so that each input that is read meets several vectors of weights.
-pub(super) const PANEL_TILES: usize = 2;
-/// Tiles of a task; they share a pass over the tokens' columns, which stay in the second-level cache.
-pub(super) const MAX_TASK_TILES: usize = 8;
 
 /// The sums of some tiles for all packed tokens.
 pub(super) struct Panel<'a, D: Decode> {

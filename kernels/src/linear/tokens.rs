@@ -17,7 +17,7 @@ pub(super) struct PackedTokens {
 impl PackedTokens {
     /// Packs `x` of `[tokens, cols]` in blocks of as many tokens as the width has registers for.
     pub(super) fn new(x: &[f32], cols: usize, width: Width) -> PackedTokens {
-        let sizes: &[usize] = if matches!(width, Width::Avx512 | Width::Avx512Vnni) {
+        let sizes: &[usize] = if matches!(width, Width::Avx512 | Width::Avx512Vnni | Width::Amx) {
             &[12, 8, 4, 2, 1]
         } else {
             &[6, 4, 2, 1]

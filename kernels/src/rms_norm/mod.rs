@@ -29,6 +29,7 @@ const RMS_NORM_CPU: Kernel = Kernel {
     tolerance: TOLERANCE,
     entry: Entry::RmsNorm { run: rms_norm, reference: reference::rms_norm },
     cuda: None,
+    rounds_inputs: false,
 };
 
 const ADD_RMS_NORM_CPU: Kernel = Kernel {

@@ -31,6 +31,7 @@ const CPU: Kernel = Kernel {
     tolerance: Tolerance { absolute: 5e-7, relative: 1e-6 },
     entry: Entry::RopeAppend { run: rope_append, reference: reference::rope_append },
     cuda: None,
+    rounds_inputs: false,
 };
 
 const CUDA: Kernel = Kernel {

@@ -29,6 +29,7 @@ pub const KERNELS: &[Kernel] = &[
         tolerance: LOGPROB,
         entry: Entry::Sample { run: reference::sample, reference: reference::sample },
         cuda: None,
+        rounds_inputs: false,
     },
     Kernel {
         name: "sample_cuda",
@@ -40,6 +41,7 @@ pub const KERNELS: &[Kernel] = &[
         tolerance: LOGPROB,
         entry: Entry::Sample { run: reference::sample, reference: reference::sample },
         cuda: Some(CudaKernel::Sample),
+        rounds_inputs: false,
     },
 ];
 

@@ -289,11 +289,26 @@ impl ByteLanes for Avx512<true> {
     }
 
     #[inline(always)]
-    fn load_rows(self, from: &[[u8; LANES]; 4]) -> __m512i {
+    fn load_rows(self, from: [&[u8; LANES]; 4]) -> __m512i {
         intrinsics!({
-            let columns = _mm512_loadu_si512(from.as_ptr().cast());
+            let row = |i: usize| _mm_loadu_si128(from[i].as_ptr().cast());
+            let [low, high] = [0, 2].map(|i| _mm256_set_m128i(row(i + 1), row(i)));
+            let columns = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
             _mm512_permutexvar_epi8(_mm512_loadu_si512(TRANSPOSED.as_ptr().cast()), columns)
         })
+    }
+
+    #[inline(always)]
+    fn permute_bytes(self, from: &[u8; 4 * LANES], order: &[u8; 4 * LANES]) -> __m512i {
+        intrinsics!({
+            let order = _mm512_loadu_si512(order.as_ptr().cast());
+            _mm512_permutexvar_epi8(order, _mm512_loadu_si512(from.as_ptr().cast()))
+        })
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, bytes: __m512i, to: &mut [u8; 4 * LANES]) {
+        intrinsics!(_mm512_storeu_si512(to.as_mut_ptr().cast(), bytes))
     }
 
     #[inline(always)]
@@ -310,13 +325,36 @@ impl ByteLanes for Avx512<true> {
     }
 
     #[inline(always)]
+    fn where_bits(self, bytes: __m512i, bits: [u8; 4], value: u8) -> __m512i {
+        intrinsics!({
+            let has = _mm512_test_epi8_mask(bytes, _mm512_set1_epi32(bytemuck::cast(bits)));
+            _mm512_maskz_set1_epi8(has, value as i8)
+        })
+    }
+
+    #[inline(always)]
+    fn or_bytes(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsics!(_mm512_or_si512(a, b))
+    }
+
+    #[inline(always)]
     fn lookup_bytes(self, table: __m512i, nibbles: __m512i) -> __m512i {
         intrinsics!(_mm512_shuffle_epi8(table, nibbles))
     }
 
     #[inline(always)]
+    fn load_sums(self, from: &[i32; LANES]) -> __m512i {
+        intrinsics!(_mm512_loadu_si512(from.as_ptr().cast()))
+    }
+
+    #[inline(always)]
     fn add_byte_dots(self, sums: __m512i, bytes: __m512i, x: [i8; 4]) -> __m512i {
         intrinsics!(_mm512_dpbusd_epi32(sums, bytes, _mm512_set1_epi32(bytemuck::cast(x))))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, line: &[u8; 64]) {
+        intrinsics!(_mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()))
     }
 
     #[inline(always)]

@@ -5,6 +5,8 @@
 //! so that the width never changes a bit of a result.
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -33,11 +35,13 @@ pub enum Width {
     Avx512,
     /// The same, VNNI and VBMI, which integers make use of.
     Avx512Vnni,
+    /// The same and matrix units of bytes (AMX), which linears over many tokens make use of.
+    Amx,
 }
 
 impl Width {
     /// Every width, narrowest first.
-    pub const ALL: [Width; 4] = [Width::Portable, Width::Avx2, Width::Avx512, Width::Avx512Vnni];
+    pub const ALL: [Width; 5] = [Width::Portable, Width::Avx2, Width::Avx512, Width::Avx512Vnni, Width::Amx];
 
     /// Whether this machine can run it.
     pub fn available(self) -> bool {
@@ -62,9 +66,16 @@ impl Width {
                     && is_x86_feature_detected!("avx512vnni")
                     && is_x86_feature_detected!("avx512vbmi")
             }
+            #[cfg(target_arch = "x86_64")]
+            Width::Amx => Width::Avx512Vnni.available() && amx::available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Width::Avx2 | Width::Avx512 | Width::Avx512Vnni => false,
+            Width::Avx2 | Width::Avx512 | Width::Avx512Vnni | Width::Amx => false,
         }
+    }
+
+    /// Whether it has products of bytes that add up in 32 bits.
+    pub fn multiplies_bytes(self) -> bool {
+        matches!(self, Width::Avx512Vnni | Width::Amx)
     }
 
     /// The widest that this machine can run, found once.
@@ -80,7 +91,7 @@ pub(crate) fn run<J: Job>(width: Width, job: J) -> J::Output {
     match width {
         // SAFETY: availability was asserted.
         #[cfg(target_arch = "x86_64")]
-        Width::Avx512 | Width::Avx512Vnni => unsafe { avx512::run(job) },
+        Width::Avx512 | Width::Avx512Vnni | Width::Amx => unsafe { avx512::run(job) },
         // SAFETY: availability was asserted.
         #[cfg(target_arch = "x86_64")]
         Width::Avx2 => unsafe { avx2::run(job) },
@@ -94,7 +105,7 @@ pub(crate) fn run_integer<J: IntegerJob>(width: Width, job: J) -> J::Output {
     match width {
         // SAFETY: availability was asserted.
         #[cfg(target_arch = "x86_64")]
-        Width::Avx512Vnni => unsafe { avx512::run_integer_vnni(job) },
+        Width::Avx512Vnni | Width::Amx => unsafe { avx512::run_integer_vnni(job) },
         // SAFETY: availability was asserted.
         #[cfg(target_arch = "x86_64")]
         Width::Avx512 => unsafe { avx512::run_integer(job) },
@@ -105,15 +116,14 @@ pub(crate) fn run_integer<J: IntegerJob>(width: Width, job: J) -> J::Output {
     }
 }
 
-/// Runs a job over bytes at `width`, or gives it back where that width has no products of bytes. Panics if this machine
-/// has not the instructions.
-pub(crate) fn run_bytes<J: ByteJob>(width: Width, job: J) -> Result<J::Output, J> {
+/// Runs a job over bytes at `width`. Panics unless [`Width::multiplies_bytes`] and this machine has the instructions.
+pub(crate) fn run_bytes<J: ByteJob>(width: Width, job: J) -> J::Output {
     assert!(width.available(), "this machine cannot run {width:?}");
     match width {
         // SAFETY: availability was asserted.
         #[cfg(target_arch = "x86_64")]
-        Width::Avx512Vnni => Ok(unsafe { avx512::run_bytes(job) }),
-        _ => Err(job),
+        Width::Avx512Vnni | Width::Amx => unsafe { avx512::run_bytes(job) },
+        _ => panic!("{width:?} has no products of bytes"),
     }
 }
 

@@ -163,24 +163,6 @@ fn no_tokens_and_no_rows_are_no_work() {
     }
 }
 
-/// Inputs of order one are off by at most half of a step, a 16,256th of the block's largest, and levels of nf4 by half of
-/// a 2,047th: a sum of many such errors is some times their root mean square.
-#[test]
-fn integers_are_close_to_the_reference() {
-    for format in Format::ALL.into_iter().filter(|format| integer::takes(*format)) {
-        let absolute = if format == Format::Nf4 { 2e-3 } else { 4e-4 };
-        for cols in columns(format) {
-            for (rows, tokens) in [(1, 1), (16, 2), (17, 5), (40, 13), (130, 4)] {
-                let case = Case::new(format, rows, cols, tokens);
-                let found = case.run(|args| integer::run_at(Width::detect(), Variant::Direct, args));
-                let what = format!("{format} {rows} x {cols}, {tokens} tokens");
-                let tolerance = Tolerance { absolute, relative: 1e-4 };
-                assert_close(&found, &case.run(reference::linear), tolerance, &what);
-            }
-        }
-    }
-}
-
 /// The largest sum that a block can have does not overflow: every code and input at its largest.
 #[test]
 fn the_largest_sums_of_integers_are_right() {

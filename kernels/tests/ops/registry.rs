@@ -5,7 +5,7 @@ use samp_kernels::{
     elementwise::cuda::{Concat, ElementwiseRows},
     instantiate::{LaunchOp, LaunchSpec, Matrix},
     kernel::{CudaKernel, Entry, Kernel, OpShape},
-    linear::cuda::Linear,
+    linear::{cuda::Linear, integer},
     registry::{candidates, find, kernels},
     rms_norm::cuda::Norm,
     target::Target,
@@ -91,8 +91,10 @@ fn entries_are_of_their_operation() {
             Entry::Sample { .. } => OpKind::Sample,
         };
         assert_eq!(op, kernel.op, "{}", kernel.name);
-        // What GPUs compute is rounded to 16 bits, or by rows that say so to fp8, which has 3 bits behind its first.
+        // What GPUs compute is rounded to 16 bits, or by rows that say so to fp8, which has 3 bits behind its first. Integer
+        // kernels of the host round inputs to 15 bits and levels of nf4 to 12.
         let (absolute, relative) = match kernel.cuda {
+            None if kernel.rounds_inputs => (2e-3, 1e-4),
             None => (1e-5, 1e-5),
             Some(_) if kernel.name.ends_with("_fp8cuda") => (1e-3, 1.01 / 16.0),
             Some(_) => (1e-3, 1e-3),
@@ -103,18 +105,30 @@ fn entries_are_of_their_operation() {
 }
 
 #[test]
-fn few_tokens_are_computed_directly_and_many_by_panel() {
+fn few_tokens_are_computed_directly_many_by_panel_and_codes_of_integers_in_integers() {
     let chosen = |format, tokens| {
         cheapest(Target::of(TargetName::Cpu), OpKind::Linear, linear_shape(TargetName::Cpu, format, tokens))
     };
     for format in Format::ALL {
         let ends_with = |k: Option<&Kernel>, end| k.is_some_and(|k| k.name.ends_with(end));
+        let [few, many] = if integer::takes(format) { ["_integer"; 2] } else { ["_direct", "_panel"] };
         for tokens in [1, 2, 4, 8] {
-            assert!(ends_with(chosen(format, tokens), "_direct"), "{format} {tokens}");
+            assert!(ends_with(chosen(format, tokens), few), "{format} {tokens}");
         }
         for tokens in [32, 64, 512] {
-            assert!(ends_with(chosen(format, tokens), "_panel"), "{format} {tokens}");
+            assert!(ends_with(chosen(format, tokens), many), "{format} {tokens}");
         }
+    }
+}
+
+#[test]
+fn every_operation_has_a_kernel_that_rounds_no_inputs() {
+    for (op, format) in OPS.into_iter().flat_map(|op| Format::ALL.map(|format| (op, format))) {
+        let shape = linear_shape(TargetName::Cpu, format, 1);
+        let all = || candidates(Target::of(TargetName::Cpu), op, shape);
+        assert!(all().count() == 0 || all().any(|kernel| !kernel.rounds_inputs), "{op} {format}");
+        let rounds = all().any(|kernel| kernel.rounds_inputs);
+        assert_eq!(rounds, op == OpKind::Linear && integer::takes(format), "{op} {format}");
     }
 }
 

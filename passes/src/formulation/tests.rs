@@ -23,7 +23,7 @@ fn known(keys: [&str; 2]) -> Sensitivities {
 }
 
 fn selection() -> Selection {
-    Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64 }
+    Selection { target: TargetName::Cpu, buckets: vec![1], kv: Format::F32, context: 64, exact: false }
 }
 
 #[test]

@@ -8,7 +8,6 @@ use samp_runtime::path_kind::FileKind;
 #[cfg(feature = "parquet")]
 use super::parquet::read_parquet;
 use super::source_record::{Content, HINT, Line, SourceRecord};
-use crate::error_code;
 use crate::jsonl::{NO_STRATUM, NotARecord, expect_data, no_record, parse_lines, read_text};
 
 /// Reads the records of a file: `.txt` is plain text, whose documents end at blank lines; `.parquet` has columns named
@@ -50,7 +49,7 @@ fn read_parquet(path: &Path) -> Result<Vec<SourceRecord>, Diagnostic> {
 
 #[cfg(any(test, not(feature = "parquet")))]
 fn built_without_parquet(path: &Path) -> Diagnostic {
-    Diagnostic::unsupported(error_code::PARQUET, "this samp was built without parquet")
+    Diagnostic::unsupported(crate::error_code::PARQUET, "this samp was built without parquet")
         .in_file(path.display().to_string())
         .hint("build it with --features parquet, or write the records as JSON lines")
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::decode::{BLOCK, Weight},
-    activations::{Activations, Block},
+    activations::{Activations, Factors, Words},
     decode::DecodeWords,
 };
 use crate::simd::{IntegerJob, IntegerLanes, LANES};
@@ -71,17 +71,17 @@ fn totals<L: IntegerLanes, D: DecodeWords, const T: usize, const R: usize>(
         let first = index * BLOCK;
         let columns = BLOCK.min(weight.cols - first);
         let codes = |columns| tiles.map(|tile| weight.codes(tile, first, columns));
-        let x = x.block::<T>(index, token);
+        let (words, factors) = (x.words::<T>(index, token), x.factors::<T>(index, token));
         // A whole block has its own copy of the loop, in which every length is a constant.
         let sums = if columns == BLOCK {
-            block_sums::<L, D, T, R>(l, table, codes(BLOCK), x)
+            block_sums::<L, D, T, R>(l, table, codes(BLOCK), words)
         } else {
-            block_sums::<L, D, T, R>(l, table, codes(columns), x)
+            block_sums::<L, D, T, R>(l, table, codes(columns), words)
         };
         for r in 0..R {
             let (scale, block) = weight.decoder.block(l, &mut states[r], index);
             for t in 0..T {
-                totals[t][r] = add_block::<L, D>(l, totals[t][r], sums[t][r], (scale, &block), &x[t]);
+                totals[t][r] = add_block::<L, D>(l, totals[t][r], sums[t][r], (scale, &block), &factors[t]);
             }
         }
     }
@@ -95,12 +95,12 @@ pub(super) fn add_block<L: IntegerLanes, D: DecodeWords>(
     total: L::F,
     sums: L::Sums,
     (scale, block): (L::F, &D::Block<L>),
-    x: &Block,
+    x: &Factors,
 ) -> L::F {
     let mut sum = l.sums_to_f32(sums);
     if let Some(zero_point) = D::zero_point::<L>(block) {
-        // Exact: each of the two is below 2²⁴.
-        sum = l.sub(sum, l.mul(zero_point, l.splat(x.sum as f32)));
+        // Exact: both parts of the difference are below 2²⁴.
+        sum = l.mul_add(zero_point, l.splat(-x.sum), sum);
     }
     l.mul_add(sum, l.mul(scale, l.splat(x.scale)), total)
 }
@@ -111,7 +111,7 @@ fn block_sums<L: IntegerLanes, D: DecodeWords, const T: usize, const R: usize>(
     l: L,
     table: D::Table<L>,
     codes: [&[D::Codes]; R],
-    x: &[Block; T],
+    x: &[Words; T],
 ) -> [[L::Sums; R]; T] {
     let mut sums = [[l.splat_i32(0); R]; T];
     let whole = codes[0].len() / D::CODES;
@@ -120,7 +120,7 @@ fn block_sums<L: IntegerLanes, D: DecodeWords, const T: usize, const R: usize>(
             let words = D::words(l, table, &codes[r][step * D::CODES..][..D::CODES]);
             for (pair, words) in words.into_iter().enumerate() {
                 for t in 0..T {
-                    let x = x[t].pairs[step * (<D as DecodeWords>::COLUMNS / 2) + pair];
+                    let x = x[t].0[step * (<D as DecodeWords>::COLUMNS / 2) + pair];
                     sums[t][r] = l.add_dots(sums[t][r], words, x);
                 }
             }
@@ -131,7 +131,7 @@ fn block_sums<L: IntegerLanes, D: DecodeWords, const T: usize, const R: usize>(
         for r in 0..R {
             let words = l.pair_bytes(&last_column::<D>(&codes[r][whole * D::CODES]));
             for t in 0..T {
-                sums[t][r] = l.add_dots(sums[t][r], words, x[t].pairs[whole]);
+                sums[t][r] = l.add_dots(sums[t][r], words, x[t].0[whole]);
             }
         }
     }

@@ -8,24 +8,25 @@ mod activations;
 mod bytes;
 mod decode;
 mod direct;
+#[cfg(target_arch = "x86_64")]
+mod matrix;
 mod panel;
 
 use super::{
-    decode::{Float4, Int4, Int5, Int6, Int8, Weight},
-    epilogue::{Epilogue, Write},
+    decode::{BLOCK, Float4, Int4, Int5, Int6, Int8, Weight},
+    epilogue::Epilogue,
+    tiles::{for_each_tiles, for_each_tokens},
 };
 use crate::{
     args::LinearArgs,
-    parallel::{Scatter, for_each_with},
-    simd::{self, LANES, Width},
+    simd::{self, Width},
 };
 use activations::Activations;
 use bytes::{Bytes, DecodeBytes, DirectBytes};
 use decode::DecodeWords;
 use direct::Direct;
-use panel::{Decoded, PANEL_TILES, Panel};
+use panel::{Decoded, Panel};
 use samp_abi::{Format, Layout};
-use std::ops::Range;
 
 use super::cpu::Variant;
 
@@ -42,14 +43,16 @@ pub const fn takes(format: Format) -> bool {
     )
 }
 
-/// [`Variant::Direct`] at the machine's width.
-pub fn direct(args: LinearArgs<'_>) {
-    run_at(Width::detect(), Variant::Direct, args);
+/// Computes a linear in integers in the way that is fastest here, since none changes a bit.
+pub fn linear(args: LinearArgs<'_>) {
+    let (width, tokens) = (Width::detect(), args.x.len() / args.weight.cols.max(1));
+    let variant = if tokens <= few_tokens(width) { Variant::Direct } else { Variant::Panel };
+    run_at(width, variant, args);
 }
 
-/// [`Variant::Panel`] at the machine's width.
-pub fn panel(args: LinearArgs<'_>) {
-    run_at(Width::detect(), Variant::Panel, args);
+/// The most tokens that are faster over weights decoded in registers, as `cargo bench --bench linear` measures.
+fn few_tokens(width: Width) -> usize {
+    if width == Width::Amx { 4 } else { 8 }
 }
 
 /// Computes a linear in integers at a given width; the weight must be in [`Layout::Rows16`] and of a format that
@@ -66,8 +69,8 @@ pub fn run_at(width: Width, variant: Variant, args: LinearArgs<'_>) {
         Format::Int4 { group, zero_point } => {
             run_in_bytes(width, variant, args, Int4::new(&weight, group, zero_point))
         }
-        Format::Int5 { .. } => run(width, variant, args, Int5::new(&weight)),
-        Format::Int6 { .. } => run(width, variant, args, Int6::new(&weight)),
+        Format::Int5 { .. } => run_in_bytes(width, variant, args, Int5::new(&weight)),
+        Format::Int6 { .. } => run_in_bytes(width, variant, args, Int6::new(&weight)),
         Format::Nf4 | Format::Fp4 => run_in_bytes(width, variant, args, Float4::new(&weight)),
         other => panic!("{other} has no codes that are integers"),
     }
@@ -76,74 +79,52 @@ pub fn run_at(width: Width, variant: Variant, args: LinearArgs<'_>) {
 /// Tokens that are taken at a time, which bounds the memory for inputs and sums.
 const MAX_TOKENS: usize = 256;
 
-/// What a thread works in.
-#[derive(Default)]
-struct Scratch {
-    /// Sums `[tiles, tokens]` before the last steps.
-    totals: Vec<[f32; LANES]>,
-    decoded: Decoded,
+/// With bytes where the machine multiplies them: for one token, and in matrix units for many.
+fn run_in_bytes<D: DecodeBytes>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
+    let cols = args.weight.cols;
+    let one_token = args.x.len() <= cols;
+    match variant {
+        _ if !width.multiplies_bytes() || !cols.is_multiple_of(BLOCK) => run(width, variant, args, decoder),
+        Variant::Direct if one_token => run_one_token(width, args, decoder),
+        #[cfg(target_arch = "x86_64")]
+        Variant::Panel if width == Width::Amx => run_in_tiles(args, decoder),
+        _ => run(width, variant, args, decoder),
+    }
 }
 
-/// The same with bytes where the machine has them, for one token over whole blocks.
-fn run_in_bytes<D: DecodeBytes<Codes = [u8; LANES]>>(
-    width: Width,
-    variant: Variant,
-    args: LinearArgs<'_>,
-    decoder: D,
-) {
-    let whole = args.weight.cols.is_multiple_of(super::decode::BLOCK);
-    if variant == Variant::Panel || args.x.len() > args.weight.cols || !whole || width != Width::Avx512Vnni {
-        return run(width, variant, args, decoder);
-    }
+/// One token in products of bytes.
+fn run_one_token<D: DecodeBytes>(width: Width, args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
     let rounded = Activations::new(width, args.x, weight.cols);
     let x = &Bytes::new(&rounded, D::EVEN_FIRST);
-    for_each_tiles(width, args, decoder, |Scratch { totals, .. }, tiles| {
-        let job = DirectBytes { weight, x, tiles, totals };
-        assert!(simd::run_bytes(width, job).is_ok(), "this width has products of bytes");
+    let epilogue = Epilogue::new(&args).in_units_of(decoder.unit());
+    for_each_tiles(width, args, epilogue, |(): &mut (), tiles, totals| {
+        simd::run_bytes(width, DirectBytes { weight, x, tiles, totals });
     });
 }
 
-fn run<D: DecodeWords>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
+/// Many tokens in matrix units.
+#[cfg(target_arch = "x86_64")]
+fn run_in_tiles<D: DecodeBytes>(args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
-    let (rows, cols) = (args.weight.rows, weight.cols);
-    let outs = args.out.chunks_mut(MAX_TOKENS * rows);
-    for (x, out) in args.x.chunks(MAX_TOKENS * cols).zip(outs) {
-        let rounded = &Activations::new(width, x, cols);
-        let args = LinearArgs { x, out, ..args };
-        for_each_tiles(width, args, decoder, |Scratch { totals, decoded }, tiles| match variant {
-            Variant::Direct => simd::run_integer(width, Direct { weight, x: rounded, tiles, totals }),
-            Variant::Panel => Panel { weight, x: rounded, tiles, totals, scratch: decoded }.run(width),
+    for_each_tokens(args, MAX_TOKENS, |args| {
+        let x = &matrix::TokenTiles::new(Width::Amx, args.x, weight.cols, decoder);
+        let epilogue = Epilogue::new(&args).in_units_of(decoder.unit());
+        for_each_tiles(Width::Amx, args, epilogue, |scratch: &mut matrix::Scratch, tiles, totals| {
+            simd::run_bytes(Width::Amx, matrix::Matrix { weight, x, tiles, totals, scratch });
         });
-    }
+    });
 }
 
-/// Shares tiles out over threads: `sum` fills the sums of some of them, `[tiles, tokens]`, and the last steps follow.
-fn for_each_tiles<D: DecodeWords>(
-    width: Width,
-    args: LinearArgs<'_>,
-    decoder: D,
-    sum: impl Fn(&mut Scratch, Range<usize>) + Sync + Send,
-) {
-    let epilogue = &Epilogue::new(&args).in_units_of(decoder.unit());
-    let (x, cols) = (args.x, args.weight.cols);
-    let out = &Scatter::new(args.out);
-    let all_tiles = args.weight.rows.div_ceil(LANES);
-    // A few tasks for each thread; how tiles are shared out changes no result.
-    let per_task = all_tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(PANEL_TILES);
-    let per_task = per_task.min(panel::MAX_TASK_TILES);
-    for_each_with(
-        all_tiles.div_ceil(per_task),
-        all_tiles * LANES * x.len(),
-        Scratch::default,
-        |scratch, task| {
-            let tiles = task * per_task..all_tiles.min((task + 1) * per_task);
-            scratch.totals.clear();
-            let totals = tiles.len().next_multiple_of(PANEL_TILES) * (x.len() / cols);
-            scratch.totals.resize(totals, [0.0; LANES]);
-            sum(scratch, tiles.clone());
-            let totals = &scratch.totals;
-            simd::run(width, Write { epilogue, tiles, totals, x, cols, out, first_token: 0 });
-        },
-    );
+/// In pairs of words.
+fn run<D: DecodeWords>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
+    let weight = &Weight::new(&args.weight, decoder);
+    for_each_tokens(args, MAX_TOKENS, |args| {
+        let x = &Activations::new(width, args.x, weight.cols);
+        let epilogue = Epilogue::new(&args).in_units_of(decoder.unit());
+        for_each_tiles(width, args, epilogue, |scratch: &mut Decoded, tiles, totals| match variant {
+            Variant::Direct => simd::run_integer(width, Direct { weight, x, tiles, totals }),
+            Variant::Panel => Panel { weight, x, tiles, totals, scratch }.run(width),
+        });
+    });
 }

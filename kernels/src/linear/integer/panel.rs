@@ -1,18 +1,16 @@
 //! Many tokens: weights become words once, in a panel that then meets blocks of tokens in registers.
 
 use super::{
-    super::decode::{BLOCK, Decode, Weight},
-    activations::{Activations, Block, PAIRS},
+    super::{
+        decode::{BLOCK, Decode, Weight},
+        tiles::{MAX_TASK_TILES, PANEL_TILES},
+    },
+    activations::{Activations, PAIRS},
     decode::DecodeWords,
     direct::add_block,
 };
 use crate::simd::{self, IntegerJob, IntegerLanes, LANES, Width};
 use std::{array::from_fn, ops::Range};
-
-/// Tiles of a panel, side by side so that each input that is read meets several vectors of weights.
-pub(super) const PANEL_TILES: usize = 2;
-/// Tiles of a task.
-pub(super) const MAX_TASK_TILES: usize = 8;
 
 /// The sums of some tiles for all tokens.
 pub(super) struct Panel<'a, D: DecodeWords> {
@@ -138,7 +136,7 @@ impl<L: IntegerLanes, D: DecodeWords> Multiply<'_, L, D> {
     #[inline(always)]
     fn tiles<const T: usize, const R: usize>(&mut self, token: usize, first: usize) {
         let l = self.l;
-        let x: &[Block; T] = self.x.block(self.index, token);
+        let (x, factors) = (self.x.words::<T>(self.index, token), self.x.factors::<T>(self.index, token));
         let words: [&[[[i16; 2]; LANES]; PAIRS]; R] = from_fn(|r| &self.decoded.words[first + r]);
         let mut sums = [[l.splat_i32(0); R]; T];
         for (pair, first_words) in words[0].iter().enumerate() {
@@ -148,14 +146,14 @@ impl<L: IntegerLanes, D: DecodeWords> Multiply<'_, L, D> {
             }
             for t in 0..T {
                 for r in 0..R {
-                    sums[t][r] = l.add_dots(sums[t][r], loaded[r], x[t].pairs[pair]);
+                    sums[t][r] = l.add_dots(sums[t][r], loaded[r], x[t].0[pair]);
                 }
             }
         }
         for (r, (scale, block)) in self.scales[first..][..R].iter().enumerate() {
             let totals = &mut self.totals[(first + r) * self.x.tokens + token..][..T];
             for (t, total) in totals.iter_mut().enumerate() {
-                let added = add_block::<L, D>(l, l.load(total), sums[t][r], (*scale, block), &x[t]);
+                let added = add_block::<L, D>(l, l.load(total), sums[t][r], (*scale, block), &factors[t]);
                 l.store(added, total);
             }
         }

@@ -38,6 +38,9 @@ pub struct Args {
     /// What the plan calls the checkpoint [default: its folder's name, or ORG/NAME of a hub's cache]
     #[arg(long)]
     pub(super) name: Option<String>,
+    /// Take only kernels that round no inputs; the CPU's integer kernels, several times faster, round those of linears to 15 bits
+    #[arg(long)]
+    pub(super) exact: bool,
     /// Replace the plan if it exists
     #[arg(long)]
     pub(super) force: bool,
@@ -164,6 +167,7 @@ impl Args {
             kv: self.kv_cache_dtype.0.or(recipe_kv),
             max_context: self.max_model_len,
             max_sequences,
+            exact: self.exact,
             max_tokens: Some(max_tokens),
             weight_budget: self.budget.map(|bytes| bytes.0),
             emission: EmissionRequest {
