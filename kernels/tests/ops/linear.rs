@@ -1,7 +1,7 @@
 use crate::{
     Numbers, assert_close, bits, host_kernels, poisoned, registry::linear_shape, widths, with_threads,
 };
-use samp_abi::{Format, Layout, TargetName, plan::OpKind};
+use samp_abi::{Component, Format, Layout, TargetName, plan::OpKind};
 use samp_kernels::{
     encoded::Encoded,
     format::{RowSource, encode},
@@ -179,6 +179,24 @@ fn the_largest_sums_of_integers_are_right() {
                 assert_close(&found, &expected, tolerance, &format!("{format} {what}"));
             }
         }
+    }
+}
+
+/// Outlier columns are there because their inputs are large; the others keep their own steps.
+#[test]
+fn inputs_of_outlier_columns_do_not_make_the_steps_of_others_coarse() {
+    let format = Format::Int8 { outliers: true };
+    let mut case = Case::new(format, 40, 192, 5);
+    let columns: Vec<u32> = case.weight.view().part_as(Component::OutlierColumns).to_vec();
+    for x in case.x.chunks_exact_mut(192) {
+        columns.iter().for_each(|&column| x[column as usize] *= 1e4);
+    }
+    let expected = case.run(reference::linear);
+    let largest = expected.iter().fold(0.0_f32, |largest, y| largest.max(y.abs()));
+    for (what, found) in case.run_all(integer::run_at) {
+        // The sums of the large ones are rounded to f32.
+        let tolerance = Tolerance { absolute: 4e-4 + 1e-6 * f64::from(largest), relative: 0.0 };
+        assert_close(&found, &expected, tolerance, &what);
     }
 }
 

@@ -73,6 +73,11 @@ fn columns_kept_apart_lose_less_than_int8_at_little_more() {
     let logits = |plan, device| saved_logits(&outliers.harness, plan, device, &tiny_llama());
     let ours = logits(&kept, "cpu");
     let difference = largest_difference(&ours, &logits(&kept, "reference"));
+    println!("cpu and reference differ by {difference:.2e}");
+    assert!(difference < 1e-2, "cpu and reference differ by {difference}");
+    let exact = outliers.plan("exact", &["--quality", "nearest", "--formats", "int8_outliers", "--exact"]);
+    let ours = logits(&exact, "cpu");
+    let difference = largest_difference(&ours, &logits(&exact, "reference"));
     assert!(difference < 1e-4, "cpu and reference differ by {difference}");
     let exported = outliers.harness.path("hf");
     ok(samp(["export".as_ref(), kept.as_os_str(), "-o".as_ref(), exported.as_os_str()]));

@@ -26,7 +26,8 @@ use bytes::{Bytes, DecodeBytes, DirectBytes};
 use decode::DecodeWords;
 use direct::Direct;
 use panel::{Decoded, Panel};
-use samp_abi::{Format, Layout};
+use samp_abi::{Component, Format, Layout};
+use std::borrow::Cow;
 
 use super::cpu::Variant;
 
@@ -92,10 +93,23 @@ fn run_in_bytes<D: DecodeBytes>(width: Width, variant: Variant, args: LinearArgs
     }
 }
 
+/// What is rounded: the inputs, without those of outlier columns, whose codes are zero and whose magnitudes would make the
+/// steps of their neighbours coarse.
+fn inputs<'a>(args: &LinearArgs<'a>) -> Cow<'a, [f32]> {
+    let outliers: &[u32] = args.weight.part_as(Component::OutlierColumns);
+    let mut inputs = Cow::Borrowed(args.x);
+    if !outliers.is_empty() {
+        for x in inputs.to_mut().chunks_exact_mut(args.weight.cols) {
+            outliers.iter().for_each(|&column| x[column as usize] = 0.0);
+        }
+    }
+    inputs
+}
+
 /// One token in products of bytes.
 fn run_one_token<D: DecodeBytes>(width: Width, args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
-    let rounded = Activations::new(width, args.x, weight.cols);
+    let rounded = Activations::new(width, &inputs(&args), weight.cols);
     let x = &Bytes::new(&rounded, D::EVEN_FIRST);
     let epilogue = Epilogue::new(&args).in_units_of(decoder.unit());
     for_each_tiles(width, args, epilogue, |(): &mut (), tiles, totals| {
@@ -108,7 +122,7 @@ fn run_one_token<D: DecodeBytes>(width: Width, args: LinearArgs<'_>, decoder: D)
 fn run_in_tiles<D: DecodeBytes>(args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
     for_each_tokens(args, MAX_TOKENS, |args| {
-        let x = &matrix::TokenTiles::new(Width::Amx, args.x, weight.cols, decoder);
+        let x = &matrix::TokenTiles::new(Width::Amx, &inputs(&args), weight.cols, decoder);
         let epilogue = Epilogue::new(&args).in_units_of(decoder.unit());
         for_each_tiles(Width::Amx, args, epilogue, |scratch: &mut matrix::Scratch, tiles, totals| {
             simd::run_bytes(Width::Amx, matrix::Matrix { weight, x, tiles, totals, scratch });
@@ -120,7 +134,7 @@ fn run_in_tiles<D: DecodeBytes>(args: LinearArgs<'_>, decoder: D) {
 fn run<D: DecodeWords>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
     for_each_tokens(args, MAX_TOKENS, |args| {
-        let x = &Activations::new(width, args.x, weight.cols);
+        let x = &Activations::new(width, &inputs(&args), weight.cols);
         let epilogue = Epilogue::new(&args).in_units_of(decoder.unit());
         for_each_tiles(width, args, epilogue, |scratch: &mut Decoded, tiles, totals| match variant {
             Variant::Direct => simd::run_integer(width, Direct { weight, x, tiles, totals }),
