@@ -29,7 +29,7 @@
 //! With [`Precision::Calibrated`] measurements on data decide the formats. The modules, each of which uses those before it:
 //! [`import`] reads a checkpoint; [`lower`] runs the passes and gives the specification of a plan; [`certificate`] is what
 //! is known of a plan's precision; [`emit`] writes plans; [`quantize`] measures, searches and rounds; [`mod@compile`] runs
-//! them as stages. [`mod@eval`] and [`export`] take finished plans; [`statistics`] is what
+//! them as stages. [`mod@eval`] and [`export`] take finished plans; [`synthesis`] makes random checkpoints; [`statistics`] is what
 //! records say of a mean.
 //!
 //! Never: a decision about precision, kernels or memory outside a pass; a number of the hardware; a printed line.
@@ -38,6 +38,7 @@
 #![warn(unreachable_pub)]
 
 pub mod certificate;
+mod checkpoint_files;
 pub mod compile;
 pub mod emit;
 pub mod error_code;
@@ -50,6 +51,7 @@ pub mod output_file;
 pub mod quantize;
 pub mod schema;
 pub mod statistics;
+pub mod synthesis;
 pub mod whole_file;
 pub mod wrong_path;
 

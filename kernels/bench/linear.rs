@@ -3,14 +3,14 @@
 //! Medians of repeated calls on all threads. Weight bandwidth (GB/s of encoded bytes) is compared with reading memory
 //! by the same threads in the same run; arithmetic (GFLOP/s, a multiply–add counted as two) is not.
 
-use rayon::prelude::*;
 use samp_abi::{Component, ElementType, Format, Layout};
 use samp_kernels::{
     encoded::Encoded,
     linear::{LinearArgs, Variant, integer, run_at},
+    peak::read_rate,
     simd::Width,
 };
-use std::{hint::black_box, time::Instant};
+use std::time::Instant;
 
 const ROWS: usize = 4096;
 const COLS: usize = 14336;
@@ -22,7 +22,7 @@ fn main() {
     let tokens: Vec<usize> = wanted.iter().filter_map(|a| a.parse().ok()).collect();
     let tokens = if tokens.is_empty() { &TOKENS[..] } else { &tokens };
     let formats: Vec<&String> = wanted.iter().filter(|a| a.parse::<usize>().is_err()).collect();
-    let ceiling = read_bandwidth();
+    let ceiling = read_rate(&vec![1.0; 256 << 20]) / 1e9;
     println!(
         "{} threads, {:?}; reading memory: {ceiling:.1} GB/s",
         rayon::current_num_threads(),
@@ -104,15 +104,4 @@ fn median(mut call: impl FnMut()) -> f64 {
     }
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
-}
-
-/// Bytes per second, in GB, that all threads read from memory.
-fn read_bandwidth() -> f64 {
-    let words = vec![1u64; 64 << 20];
-    let seconds = median(|| {
-        let sum: u64 =
-            words.par_chunks(1 << 16).map(|c| c.iter().fold(0u64, |s, w| s.wrapping_add(*w))).sum();
-        black_box(sum);
-    });
-    8.0 * words.len() as f64 / seconds / 1e9
 }

@@ -22,6 +22,7 @@ pub mod layout;
 pub mod linear;
 pub mod measured;
 mod parallel;
+pub mod peak;
 pub mod quantize;
 pub mod random;
 pub mod registry;

@@ -4,6 +4,8 @@
 //! ragged batches of sequences; [`Tokenizer`], [`ChatTemplate`], [`Sampler`] and [`generate()`] turn text into tokens
 //! and back, and [`GenerationConfig`] says how the model's makers want it sampled.
 //!
+//! [`bench`](bench::bench()) measures all of it.
+//!
 //! [`Session`] puts these together for a program that embeds samp and shares a plan between threads.
 //!
 //! Never: MLIR or LLVM, the compiler, a network, or a decision about precision, fusion, kernels or memory: those
@@ -27,6 +29,7 @@
 //! ```
 
 pub mod batch;
+pub mod bench;
 pub mod cache_dir;
 mod cached_sequence;
 pub mod chat;
@@ -43,6 +46,7 @@ mod library_panic;
 pub mod outside_file;
 pub mod path_kind;
 pub mod plan;
+pub mod proc;
 pub mod progress;
 pub mod sample;
 mod sequence_id;

@@ -21,6 +21,16 @@ impl DeviceArgs {
         DeviceArgs { device: Some(device), gpu_memory_utilization: usual_part() }
     }
 
+    /// The device that was asked for.
+    pub fn kind(&self) -> Option<DeviceKind> {
+        self.device
+    }
+
+    /// Part of a GPU's memory that may be used in all.
+    pub fn gpu_memory_utilization(&self) -> f64 {
+        self.gpu_memory_utilization
+    }
+
     /// An engine with a cache for so many positions, on the device that was asked for or else the one that the plan is for. A bar shows how a GPU takes the weights.
     pub fn load(&self, plan: OpenPlan, kv_tokens: u64) -> Result<Engine, EngineError> {
         let bar = Bar::of_bytes(false);

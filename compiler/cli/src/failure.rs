@@ -15,7 +15,7 @@ use samp_ir::{Diagnostic, Location, Severity};
 use samp_nvrtc::NvrtcError;
 use samp_runtime::{
     ChatError, DeviceError, EngineError, GenerateError, OutOfPages, PlanError, PublicKeyError, SamplingError,
-    SessionError, SignatureError, ThreadsError, TokenizerError,
+    SessionError, SignatureError, ThreadsError, TokenizerError, bench::BenchError,
 };
 
 use crate::{commands::SignError, error_code, error_table::find_code, identity::IdentityError};
@@ -171,6 +171,7 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
         CodeError,
         ProfileWriteError,
         EvalError,
+        BenchError,
         QualityPassError,
         NvrtcError,
         EngineError,

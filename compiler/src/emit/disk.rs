@@ -34,14 +34,15 @@ impl DiskSpace {
         Err(EmitError::NoSpace { path: self.target.clone(), needed, free, begun })
     }
 
-    /// Turns the error of a full disk into one that says what is missing; others pass unchanged.
-    pub(crate) fn explain(&self, error: EmitError, folder: &Path) -> EmitError {
+    /// Turns the error of a full disk into one that says what is missing; others pass unchanged. `begun` says whether a later
+    /// run goes on from what lies in `folder`.
+    pub(crate) fn explain(&self, error: EmitError, folder: &Path, begun: bool) -> EmitError {
         match error {
             EmitError::Io { ref source, .. } if is_full(source) => EmitError::NoSpace {
                 path: self.target.clone(),
                 needed: (self.bytes + MARGIN).saturating_sub(allocated(folder).unwrap_or(0)),
                 free: free(folder).unwrap_or(0),
-                begun: true,
+                begun,
             },
             other => other,
         }

@@ -125,7 +125,7 @@ pub fn emit(
     let space = DiskSpace { target: options.out.into(), bytes };
     let staging = Staging::open(options.out, PLAN, options.force)?;
     let emission = Emission { spec, checkpoint, options, code: &code, placed: &placed, staging: &staging };
-    let written = emission.write(&space).map_err(|error| space.explain(error, &staging.out()));
+    let written = emission.write(&space).map_err(|error| space.explain(error, &staging.out(), true));
     options.progress.end();
     match written {
         Ok(emitted) => {

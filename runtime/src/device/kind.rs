@@ -23,3 +23,10 @@ samp_abi::named_enum! {
         #[cfg(feature = "cuda")] (DeviceKind::Cuda) => "cuda",
     }
 }
+
+impl DeviceKind {
+    /// Whether it computes by functions of the host's kernels, in the host's memory.
+    pub fn is_host(self) -> bool {
+        matches!(self, DeviceKind::Cpu | DeviceKind::Reference)
+    }
+}

@@ -1,5 +1,6 @@
 //! The runtime over small plans that the tests make themselves: what it refuses, and what it computes.
 
+mod bench;
 mod chat;
 mod engine;
 mod faults;

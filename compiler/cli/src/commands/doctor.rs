@@ -1,13 +1,13 @@
 //! `samp doctor`: what this machine has and lacks, each with its remedy.
 
-use std::{fmt::Display, path::Path};
+use std::fmt::Display;
 
 use samp_abi::TargetName;
 use samp_kernels::simd::Width;
 use samp_nvrtc::{Nvrtc, NvrtcError};
 use samp_runtime::{
     device::gpu::driver::{DriverError, nvidia::Cuda},
-    outside_file::read_regular_text,
+    proc::available_memory,
 };
 use serde::Serialize;
 
@@ -116,25 +116,13 @@ fn memory() -> Check {
     let total = Bytes(info.totalram as u64 * u64::from(info.mem_unit));
     let unused = info.freeram as u64 * u64::from(info.mem_unit);
     // What holds copies of files counts as used in `freeram`, and is given to whoever asks.
-    let available = read_regular_text(Path::new("/proc/meminfo"), MAX_MEMINFO_BYTES)
-        .ok()
-        .and_then(|info| available(&info));
-    let available = Bytes(available.unwrap_or(unused));
+    let available = Bytes(available_memory().unwrap_or(unused));
     Check {
         name: "memory",
         status: Status::Ok,
         found: format!("{total}, {available} available"),
         remedy: None,
     }
-}
-
-/// A page or so of lines.
-const MAX_MEMINFO_BYTES: u64 = 1 << 16;
-
-/// The bytes that Linux estimates to be available.
-fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
 fn disk() -> Check {
@@ -177,14 +165,6 @@ fn mlir_opt() -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_that_holds_copies_of_files_is_available() {
-        let meminfo =
-            "MemTotal:       24691236 kB\nMemFree:         2420552 kB\nMemAvailable:   22949484 kB\n";
-        assert_eq!(available(meminfo), Some(22_949_484 * 1024));
-        assert_eq!(available("MemTotal: 1 kB\n"), None);
-    }
 
     #[test]
     fn what_is_lacking_and_its_remedy_are_said_apart() {

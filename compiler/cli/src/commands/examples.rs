@@ -117,6 +117,26 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "samp export",
         &[example("Weights as the plan computes with them", "samp export llama.plan -o Llama-exported")],
     ),
+    (
+        "samp bench",
+        &[
+            example("Prompt, generation, 1, 4 and 16 sequences", "samp bench llama.plan"),
+            example(
+                "On one thread, as data for a script",
+                "samp bench llama.plan --threads 1 --sequences 1 --json",
+            ),
+        ],
+    ),
+    (
+        "samp synth",
+        &[
+            example(
+                "A model's size without the model",
+                "samp synth --shape llama-3.2-1b Llama-3.2-1B-random",
+            ),
+            example("Four of its layers", "samp synth --shape llama-3-8b --layers 4 four-layers"),
+        ],
+    ),
     ("samp doctor", &[example("What this machine lacks", "samp doctor")]),
     (
         "samp explain",

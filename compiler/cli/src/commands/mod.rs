@@ -5,6 +5,7 @@
 //! environment: disk, lock, permission, memory, missing library; 4 a bug; 130 and 143 stopped by Ctrl-C (SIGINT) and by
 //! SIGTERM.
 
+mod bench;
 mod compile;
 mod completions;
 mod diff;
@@ -22,6 +23,7 @@ mod report;
 mod run;
 mod schemas;
 mod sign;
+mod synth;
 mod validate;
 
 use std::process::ExitCode;
@@ -63,6 +65,8 @@ enum Command {
     Diff(diff::Args),
     Report(report::Args),
     Export(export::Args),
+    Bench(bench::Args),
+    Synth(synth::Args),
     Doctor(doctor::Args),
     Explain(explain::Args),
     Completions(completions::Args),
@@ -77,6 +81,7 @@ impl Command {
             Command::Doctor(_) | Command::Explain(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
             Command::Compile(args) => set_threads(args.threads),
             Command::Run(args) => set_threads(args.threads),
+            Command::Bench(args) => set_threads(args.threads),
             _ => set_threads(None),
         }
     }
@@ -131,6 +136,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Diff(args) => diff::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Synth(args) => synth::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Completions(args) => completions::run(&args, command_line()),

@@ -2,9 +2,10 @@
 
 use schemars::{JsonSchema, schema_for};
 
-use super::{compile, diff, doctor, explain, export, inspect, run, sign, validate};
+use super::{compile, diff, doctor, explain, export, inspect, run, sign, synth, validate};
 use crate::{failure::ErrorDocument, logits_file::SavedLogits, written::Written};
 use samp_compiler::eval::Evaluation;
+use samp_runtime::bench::BenchReport;
 
 /// What `samp eval --json` prints: scores, or with `--ids` the file of logits.
 #[derive(JsonSchema)]
@@ -30,6 +31,7 @@ pub fn output_schemas() -> Vec<(&'static str, String)> {
         serde_json::to_string_pretty(&schema).expect("a schema is plain JSON") + "\n"
     };
     [
+        ("bench", schema_for!(BenchReport)),
         ("compile", schema_for!(compile::Document)),
         ("diff", schema_for!(Vec<diff::Change>)),
         ("doctor", schema_for!(Vec<doctor::Check>)),
@@ -40,6 +42,7 @@ pub fn output_schemas() -> Vec<(&'static str, String)> {
         ("inspect", schema_for!(inspect::Summary)),
         ("run", schema_for!(run::Report)),
         ("sign", schema_for!(Signed)),
+        ("synth", schema_for!(synth::Report)),
         ("validate", schema_for!(validate::Report)),
         ("written", schema_for!(Written)),
     ]

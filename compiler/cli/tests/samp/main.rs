@@ -1,5 +1,6 @@
 //! The `samp` command end to end, on the shipped checkpoint: what its pages promise.
 
+mod bench;
 mod calibration;
 mod checkpoints;
 mod code;

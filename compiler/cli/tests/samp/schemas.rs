@@ -42,12 +42,16 @@ fn what_commands_print_follows_its_published_schema() {
     let secret = at("key.key");
     let measuring =
         ["--calib-tokens", "200", "--record-tokens", "48", "--layers", "0..1", "--formats", "nf4"];
+    let synthetic = at("synthetic");
+    let few = ["--prompt", "8", "--generate", "2", "--sequences", "1,2", "--repeat", "1"];
     let commands: &[(&str, i32, &[&str])] = &[
         ("compile", 0, &["compile", &model, "-o", &plan]),
         ("compile", 0, &["compile", &model, "--dry-run", "--explain", "--target", "cpu,h100"]),
         ("compile", 0, &["compile", &model, "--stop-after", "typed"]),
         ("compile", 0, &["compile", &model, "--dry-run", "--calib", &data]),
         ("compile", 0, &["compile", &model, "--recipe", "uniform:nf4", "-o", &other]),
+        ("bench", 0, &[&["bench", &plan], &few[..]].concat()),
+        ("bench", 0, &[&["bench", &plan, "--device", "reference"], &few[..]].concat()),
         ("diff", 1, &["diff", &plan, &other]),
         ("doctor", 0, &["doctor"]),
         ("eval", 0, &["eval", &plan, "--data", &data, "--max-tokens", "16"]),
@@ -57,6 +61,7 @@ fn what_commands_print_follows_its_published_schema() {
         ("run", 0, &["run", &plan, "-p", "The", "-n", "2"]),
         ("sign", 0, &["sign", "--generate-key", &key]),
         ("sign", 0, &["sign", &plan, "--key", &secret]),
+        ("synth", 0, &["synth", "--shape", "tiny", "--layers", "1", &synthetic]),
         ("validate", 0, &["validate", &plan]),
         ("validate", 1, &["validate", &plan, "--digest", &"0".repeat(64)]),
         ("written", 0, &["report", &plan, "-o", &page]),
@@ -67,6 +72,9 @@ fn what_commands_print_follows_its_published_schema() {
         ("error", 2, &["measure", &model, "-o", &profile]),
         ("error", 2, &["profile", "merge", "/nowhere", "-o", &merged]),
         ("error", 2, &["run", "/nowhere"]),
+        ("error", 2, &["bench", "/nowhere"]),
+        ("error", 2, &["bench", &plan, "--prompt", "1000000000"]),
+        ("error", 2, &["synth", "--shape", "tiny", &synthetic]),
         ("error", 2, &["run", &plan, "--temperature", "-1", "-p", "x"]),
         ("error", 2, &["eval", "/nowhere", "--data", &data]),
         ("error", 2, &["validate", "/nowhere"]),

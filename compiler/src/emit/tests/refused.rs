@@ -101,7 +101,7 @@ fn a_full_disk_is_named_with_what_is_missing() {
     assert!(needed > 1 << 60 && free > 0 && free < 1 << 60);
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     let error = EmitError::Io { action: "writing", path: "x".into(), source: full };
-    let explained = space.explain(error, folder.path());
+    let explained = space.explain(error, folder.path(), true);
     assert!(matches!(explained, EmitError::NoSpace { .. }) && explained.can_continue(), "{explained}");
 }
 
