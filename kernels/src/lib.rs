@@ -21,7 +21,7 @@ mod kv_cache;
 pub mod layout;
 pub mod linear;
 pub mod measured;
-mod parallel;
+pub mod parallel;
 pub mod peak;
 pub mod quantize;
 pub mod random;

@@ -174,13 +174,16 @@ samp_abi::error_codes! {
         "The driver reported a failure, after which nothing more can be done on the GPU in this process.",
         "Start again; see the system's log if it stays so.";
     THREADS = "E1417", Environment, "Threads cannot be started",
-        "The system refused to start the threads that work is shared among, or they were started before with another number: \
-         a process does so once.",
+        "The system refused to start the threads that work is shared among, or to bind them to CPUs, or they were started before \
+         with another number: a process does so once.",
         "Allow more processes and memory (ulimit -u, ulimit -v), or give fewer threads; set their number before the first plan \
          is opened.";
     THREAD_COUNT = "E1418", Input, "The number of threads is 0 or too large",
         "Work is shared among 1 to 1024 threads.",
         "Give such a number, or leave it out to have one thread for each core.";
+    CPU_AFFINITY = "E1419", Input, "The CPUs to compute on cannot be used",
+        "The list names no CPUs, or one that the process may not use.",
+        "Give numbers and ranges such as 0-3,8 of CPUs that `taskset -cp $$` shows, or leave it out.";
     PROBE_FAILED = "E1420", Bug, "The golden probe failed",
         "The plan carries tokens and the logits that its compiler got for them, and this machine computes others.",
         "Compile the model again here. If the probe fails again, please report it with the output of `samp doctor`.";

@@ -17,8 +17,9 @@
 //!   [`Generation`] takes the engine for itself, so that those of several threads advance in turns.
 //! - **Many sequences:** an [`Engine`] is `Send`, used by one thread at a time, and decodes one token of each sequence in a
 //!   step that reads the weights once: [`Completion::pending`] is what to append, [`Completion::accept`] takes the logits.
-//! - **Threads:** a session computes on threads of its own ([`SessionOptions::threads`]), an engine on those of the rayon
-//!   pool that calls it. Results depend on neither. After `fork` a child opens the plan anew.
+//! - **Threads:** a session computes on threads of its own ([`SessionOptions::threads`]). An engine on the CPU computes on the
+//!   thread that calls it and on others of its own, together as many as the rayon pool has in which it is made. Results
+//!   depend on neither. After `fork` a child opens the plan anew.
 //! - **Memory:** weights are mapped read-only from the plan's files and shared by all who open it (a GPU has its own copy);
 //!   the KV cache is bounded by [`EngineOptions::kv_tokens`], and host memory is taken only as positions are filled.
 //!
@@ -28,6 +29,7 @@
 #![doc = include_str!("../examples/generate.rs")]
 //! ```
 
+mod affinity;
 pub mod batch;
 pub mod bench;
 pub mod cache_dir;
@@ -55,6 +57,7 @@ mod stop_texts;
 mod threads;
 pub mod tokenizer;
 
+pub use affinity::{AffinityError, CpuList, set_affinity};
 pub use batch::{Chunk, Logits, Outputs};
 pub use cached_sequence::CachedSequence;
 pub use chat::{ChatError, ChatTemplate, Message};

@@ -8,8 +8,12 @@ use std::{
 };
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use samp_kernels::parallel::Pool;
 
-use crate::error_code;
+use crate::{
+    affinity::{AffinityError, bind_thread},
+    error_code,
+};
 
 /// The most threads that work is shared among: more than one machine has cores, and as many as it can start.
 pub const MAX_THREADS: usize = 1024;
@@ -30,6 +34,9 @@ pub enum ThreadsError {
         "a thread cannot be started: {0}; allow more processes and memory (ulimit -u, ulimit -v), or ask for fewer threads"
     )]
     Refused(#[from] io::Error),
+    /// They are not bound to the CPUs that were asked for.
+    #[error(transparent)]
+    Affinity(#[from] AffinityError),
 }
 
 impl ThreadsError {
@@ -38,6 +45,7 @@ impl ThreadsError {
         match self {
             ThreadsError::Count(_) => error_code::THREAD_COUNT,
             ThreadsError::Started | ThreadsError::Refused(_) => error_code::THREADS,
+            ThreadsError::Affinity(refusal) => refusal.code(),
         }
     }
 }
@@ -67,6 +75,12 @@ pub fn set_threads(count: Option<usize>) -> Result<(), ThreadsError> {
 pub fn thread_pool(count: Option<usize>) -> Result<ThreadPool, ThreadsError> {
     let pool = ThreadPoolBuilder::new().num_threads(number(count)?);
     Ok(pool.thread_name(|index| format!("samp-{index}")).build()?)
+}
+
+/// Threads that wait for one engine's work, as many as the rayon pool has that calls.
+pub(crate) fn compute_pool() -> Result<Pool, ThreadsError> {
+    let threads = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
+    Ok(Pool::new(threads, bind_thread)?)
 }
 
 fn number(count: Option<usize>) -> Result<usize, ThreadsError> {

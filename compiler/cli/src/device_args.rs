@@ -1,6 +1,9 @@
 //! The flags of the device that a plan runs on, and of the threads that compute.
 
-use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan, check_threads};
+use samp_runtime::{
+    CpuList, DeviceKind, Engine, EngineError, EngineOptions, OpenPlan, ThreadsError, check_threads,
+    set_affinity, set_threads,
+};
 
 use crate::{named_values::one_of, progress_bar::Bar};
 
@@ -44,6 +47,27 @@ impl DeviceArgs {
             None => DeviceKind::for_target(plan.manifest().target)?,
         };
         Engine::load(plan.into(), device, options, &bar)
+    }
+}
+
+/// The threads that compute, and the CPUs that they compute on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ThreadArgs {
+    /// Threads of the CPU to compute with, at most 1024 [default: one for each core, or for each of --cpu-affinity]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    threads: Option<usize>,
+    /// CPUs to compute on, each thread on one of them: 0-3,8 [default: all that the process may use, for any thread]
+    #[arg(long, value_name = "LIST")]
+    cpu_affinity: Option<CpuList>,
+}
+
+impl ThreadArgs {
+    /// Starts the threads of this process: before all work, and once.
+    pub fn start(&self) -> Result<(), ThreadsError> {
+        if let Some(cpus) = &self.cpu_affinity {
+            set_affinity(cpus.clone())?;
+        }
+        set_threads(self.threads)
     }
 }
 

@@ -108,7 +108,9 @@ fn the_same_request_gives_the_same_bytes_and_another_seed_others() {
 fn fewer_layers_and_smaller_files_change_no_value() {
     let fixture = Fixture::new();
     fixture.make("whole", |request| request).unwrap();
-    let one = |request| SynthesisRequest { layers: Some(1), max_file_bytes: 1 << 17, ..request };
+    fn one(request: SynthesisRequest<'_>) -> SynthesisRequest<'_> {
+        SynthesisRequest { layers: Some(1), max_file_bytes: 1 << 17, ..request }
+    }
     assert_eq!(fixture.make("one", one).unwrap().layers, 1);
     let [whole, one] = ["whole", "one"].map(|name| import(&fixture.path(name)).unwrap().checkpoint);
     assert!(one.files().count() > 2 && whole.files().count() == 1);
@@ -122,7 +124,9 @@ fn fewer_layers_and_smaller_files_change_no_value() {
 #[test]
 fn what_is_there_is_replaced_by_its_like_alone_and_on_demand() {
     let fixture = Fixture::new();
-    let force = |request| SynthesisRequest { force: true, ..request };
+    fn force(request: SynthesisRequest<'_>) -> SynthesisRequest<'_> {
+        SynthesisRequest { force: true, ..request }
+    }
     fixture.make("model", |request| request).unwrap();
     assert!(matches!(fixture.make("model", |request| request), Err(EmitError::Exists(_))));
     fixture.make("model", force).unwrap();

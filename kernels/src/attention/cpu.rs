@@ -8,7 +8,7 @@
 use crate::{
     args::{AttentionArgs, first_visible},
     kv_cache::{KvGeometry, SequenceSlice},
-    parallel::{Scatter, for_each_with},
+    parallel::{ELEMENT_WORK, Scatter, for_each_with},
     simd::{self, FP8_UNIT, Job, LANES, Lanes, Width},
 };
 use samp_abi::Format;
@@ -30,7 +30,8 @@ pub fn paged_attention_at(width: Width, args: AttentionArgs<'_>) {
     let AttentionArgs { q, heads, window, sequences, kv, pool, out } = args;
     let (runs, queries, out) = (runs(sequences), heads / kv.kv_heads, &Scatter::new(out));
     let context = sequences.iter().map(|s| s.start + s.tokens).max().unwrap_or(0);
-    let work = tokens * heads * kv.head_dim * context;
+    // A key and a value are decoded for few queries, so that each product costs as much as a move.
+    let work = tokens * heads * kv.head_dim * context * ELEMENT_WORK;
     let scratch = || Scratch::new(kv.head_dim, TOKENS * queries);
     for_each_with(runs.len() * kv.kv_heads, work, scratch, |scratch, task| {
         let (run, head) = (runs[task / kv.kv_heads], task % kv.kv_heads);

@@ -3,7 +3,7 @@
 use super::epilogue::{Epilogue, Write};
 use crate::{
     args::LinearArgs,
-    parallel::{Scatter, for_each_with},
+    parallel::{self, Scatter, for_each_with},
     simd::{self, LANES, Width},
 };
 use bytemuck::{Pod, Zeroable};
@@ -40,7 +40,7 @@ pub(super) fn for_each_tiles<S: Default>(
     let out = &Scatter::new(args.out);
     let all_tiles = args.weight.rows.div_ceil(LANES);
     // A few tasks for each thread; how tiles are shared out changes no result.
-    let per_task = all_tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(PANEL_TILES);
+    let per_task = all_tiles.div_ceil(4 * parallel::threads()).next_multiple_of(PANEL_TILES);
     let per_task = per_task.min(MAX_TASK_TILES);
     for_each_with(
         all_tiles.div_ceil(per_task),

@@ -1,7 +1,9 @@
 //! Inputs in the order in which the panel kernel reads them.
 
-use crate::simd::Width;
-use rayon::prelude::*;
+use crate::{
+    parallel::{ELEMENT_WORK, for_each_of},
+    simd::Width,
+};
 use std::ops::Range;
 
 /// Blocks of tokens, and in a block column by column: `[block][column][token of the block]`.
@@ -34,7 +36,7 @@ impl PackedTokens {
             parts.push((rows, columns.chunks_exact_mut(block)));
             packed.blocks.push(block);
         }
-        parts.into_par_iter().for_each(|(rows, columns)| {
+        for_each_of(&mut parts, x.len() * ELEMENT_WORK, |_, (rows, columns)| {
             for (c, column) in columns.enumerate() {
                 for (value, row) in column.iter_mut().zip(rows.chunks_exact(cols)) {
                     *value = row[c];

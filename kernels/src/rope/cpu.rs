@@ -4,10 +4,9 @@ use crate::{
     args::RopeAppendArgs,
     format::f32_to_fp8,
     kv_cache::{KvGeometry, SequenceSlice},
-    parallel::for_each_row,
+    parallel::{ELEMENT_WORK, for_each_of, for_each_row},
 };
 use half::{f16, slice::HalfFloatSliceExt};
-use rayon::prelude::*;
 use samp_abi::Format;
 use std::ops::Range;
 
@@ -24,9 +23,10 @@ pub fn rope_append(args: RopeAppendArgs<'_>) {
             rotate(x, &rotations[token * width..][..width], out);
         }
     });
-    pages(sequences, &kv, pool).into_par_iter().for_each(|page| {
+    let work = tokens * 2 * kv.kv_heads * width * ELEMENT_WORK;
+    for_each_of(&mut pages(sequences, &kv, pool), work, |_, page| {
         let mut rotated = vec![0.0; width];
-        for (slot, token) in page.slots.zip(page.first_token..) {
+        for (slot, token) in page.slots.clone().zip(page.first_token..) {
             let keys_values = &qkv[token * row + heads * width..][..2 * kv.kv_heads * width];
             for (index, x) in keys_values.chunks_exact(width).enumerate() {
                 let (which, head) = (index / kv.kv_heads, index % kv.kv_heads);

@@ -8,10 +8,12 @@ mod rows;
 
 use samp_kernels::{
     kernel::{Kernel, Tolerance},
+    parallel::Pool,
     random::SplitMix64,
     registry::kernels,
     simd::Width,
 };
+use std::num::NonZeroUsize;
 
 /// Kernels with a host function of their own; those of GPUs are compared under the emulator.
 pub(crate) fn host_kernels() -> impl Iterator<Item = &'static Kernel> {
@@ -66,9 +68,11 @@ pub(crate) fn widths() -> impl Iterator<Item = Width> {
     Width::ALL.into_iter().filter(|w| w.available())
 }
 
-/// Runs `task` with pools of one, two and five threads.
+/// Runs `task` with pools of one, two and five threads: rayon's, and those that wait for it.
 pub(crate) fn with_threads(task: impl Fn(usize) + Sync) {
     for threads in [1, 2, 5] {
+        let count = NonZeroUsize::new(threads).expect("above 0");
+        Pool::new(count, |_| ()).expect("threads can be started").install(|| task(threads));
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started");
         pool.install(|| task(threads));

@@ -140,8 +140,8 @@ impl<'a> Starter<'a> {
     /// `None` where the files stayed in memory: the system reads them from there, however they are dropped (tmpfs), or another
     /// process maps them.
     fn start_cold(&self) -> Result<Option<Cold>, BenchError> {
-        let Some(read) = self.files.from_storage(|| self.files.read())? else { return Ok(None) };
-        let start = self.files.from_storage(|| self.start())?;
+        let Some(read) = self.files.with_storage(|| self.files.read())? else { return Ok(None) };
+        let start = self.files.with_storage(|| self.start())?;
         Ok(start.map(|start| Cold { start, read }))
     }
 }
@@ -177,7 +177,7 @@ impl PlanFiles {
     }
 
     /// Does `work` with the files out of memory; `None` if it read less than half of them from storage. A start need not read all.
-    fn from_storage<T>(&self, work: impl FnOnce() -> Result<T, BenchError>) -> Result<Option<T>, BenchError> {
+    fn with_storage<T>(&self, work: impl FnOnce() -> Result<T, BenchError>) -> Result<Option<T>, BenchError> {
         for (_, file) in &self.files {
             // What was not written out yet would stay. Both are wishes: what comes of them is seen below.
             let _ = file.sync_data();

@@ -3,7 +3,7 @@
 use samp_abi::TargetName;
 
 use super::{gpu::DriverError, kind::DeviceKind};
-use crate::error_code;
+use crate::{error_code, threads::ThreadsError};
 
 /// Why a device cannot serve a plan.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,9 @@ pub enum DeviceError {
     /// The GPU refused.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// No threads to compute with.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
     /// Memory was refused.
     #[error("the {what} needs {bytes} bytes, which this machine refuses: {source}; {remedy}")]
     Memory {
@@ -89,6 +92,7 @@ impl DeviceError {
             }
             DeviceError::Kernel { .. } => error_code::NO_SUCH_KERNEL,
             DeviceError::Driver(refusal) => refusal.code(),
+            DeviceError::Threads(refusal) => refusal.code(),
             DeviceError::Memory { .. } => error_code::HOST_MEMORY,
         }
     }

@@ -12,6 +12,7 @@ mod kind;
 mod open;
 mod replay;
 mod step;
+mod threaded;
 
 pub use buffers::BufferView;
 pub use error::DeviceError;

@@ -10,7 +10,7 @@ use super::gpu::{Driver, DriverError, Room, driver::nvidia::Cuda};
 use super::gpu::{GpuDevice, StoredPlan};
 use super::{
     bind::KernelImpl, error::DeviceError, executable::Executable, host::HostDevice, kind::DeviceKind,
-    step::Device,
+    step::Device, threaded::Threaded,
 };
 use crate::{plan::OpenPlan, progress::Progress};
 
@@ -104,7 +104,11 @@ impl OpenDevice {
         Ok(match self.0 {
             Opened::Host(kernels) => {
                 let _ = progress;
-                Box::new(HostDevice::load(Executable::from_plan(&plan), plan, kv_pages, kernels)?)
+                let host = HostDevice::load(Executable::from_plan(&plan), plan, kv_pages, kernels)?;
+                match kernels {
+                    KernelImpl::Optimized => Box::new(Threaded::new(host)?),
+                    KernelImpl::Reference => Box::new(host),
+                }
             }
             #[cfg(feature = "emulate")]
             Opened::Emulate(driver) => {

@@ -10,7 +10,7 @@ use samp_abi::{
 use samp_kernels::sample::{SampleRequest, SampledToken};
 use samp_runtime::{
     Batch, BufferView, Chunk, Device, DeviceError, DeviceKind, Engine, EngineError, EngineOptions, Observer,
-    Outputs, Sampler, Sampling, SequenceId, Silent, open,
+    Outputs, Sampler, Sampling, SequenceId, Silent, open, set_affinity,
 };
 
 use crate::support::{FP8, KV_FP8, Recipe, SAMP, VOCAB, make};
@@ -133,6 +133,38 @@ fn threads_do_not_change_a_bit() {
         pool.install(|| alone(&mut plan.engine(DeviceKind::Cpu, None), &text(30, 2)))
     };
     assert_eq!(run(1), run(3));
+}
+
+/// The engine's own threads by name, with the CPUs that the system lets each use.
+#[cfg(target_os = "linux")]
+fn own_threads() -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let read = |path: std::path::PathBuf| {
+        let name = std::fs::read_to_string(path.join("comm")).ok()?.trim().to_owned();
+        let status = std::fs::read_to_string(path.join("status")).ok()?;
+        let cpus = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.trim().to_owned();
+        name.starts_with("samp-cpu-").then_some((name, cpus))
+    };
+    let mut threads: Vec<_> = tasks.filter_map(read).collect();
+    threads.sort();
+    threads
+}
+
+/// Each is bound to the next CPU of the list, and from its end to the first again.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_engines_threads_are_bound_to_the_cpus_that_were_set() {
+    let plan = make(SAMP);
+    let cpus: Vec<usize> =
+        (0..1024).filter(|cpu| set_affinity(cpu.to_string().parse().unwrap()).is_ok()).collect();
+    let [cpu] = cpus[..] else { panic!("CPUs are set once, not {cpus:?}") };
+    let again = set_affinity(cpu.to_string().parse().unwrap()).unwrap_err();
+    assert_eq!(again.code(), "E1417", "{again}");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let mut engine = pool.install(|| plan.engine(DeviceKind::Cpu, None));
+    alone(&mut engine, &text(30, 2));
+    let expected = [1, 2].map(|index| (format!("samp-cpu-{index}"), cpu.to_string()));
+    assert_eq!(own_threads(), expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::value_parser;
 
 use crate::{
-    device_args::DeviceArgs,
+    device_args::{DeviceArgs, ThreadArgs},
     error_code,
     failure::Failure,
     logits_file::save_logits,
@@ -46,6 +46,8 @@ pub struct Args {
     save_logits: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    pub(super) threads: ThreadArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,

@@ -80,7 +80,8 @@ impl Command {
         match self {
             Command::Doctor(_) | Command::Explain(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
             Command::Compile(args) => set_threads(args.threads),
-            Command::Run(args) => set_threads(args.threads),
+            Command::Run(args) => args.threads.start(),
+            Command::Eval(args) => args.threads.start(),
             Command::Bench(args) => set_threads(args.threads),
             _ => set_threads(None),
         }

@@ -25,7 +25,7 @@ use self::{
     stream::{Speed, Stream},
 };
 use crate::{
-    device_args::{DeviceArgs, threads},
+    device_args::{DeviceArgs, ThreadArgs},
     error_code,
     failure::Failure,
     identity::IdentityArgs,
@@ -61,9 +61,8 @@ pub struct Args {
     ignore_eos: bool,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Threads of the CPU to compute with, at most 1024 [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub(super) threads: Option<usize>,
+    #[command(flatten)]
+    pub(super) threads: ThreadArgs,
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     json: bool,

@@ -133,6 +133,26 @@ fn any_number_of_threads_gives_the_same_and_none_is_refused() {
     assert!(refused.contains("--threads") && !refused.contains("/nowhere"), "{refused}");
 }
 
+#[test]
+fn a_run_on_some_cpus_gives_the_same_and_takes_only_cpus_that_it_may_use() {
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &[]);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let first = allowed.split(['-', ',']).next().unwrap();
+    let with = |args: &[&str]| report(&plan, &[&["-p", "The file is", "-n", "8"], args].concat()).0;
+    let free = with(&[]);
+    for args in [&["--cpu-affinity", allowed][..], &["--cpu-affinity", first, "--threads", "3"]] {
+        assert_eq!(with(args), free, "{args:?}");
+    }
+    let (_, refused) = fails(2, samp(["run", "/nowhere", "--threads", "1", "--cpu-affinity", "1023"]));
+    assert!(refused.contains("E1419") && refused.contains(allowed) && refused.contains("1023"), "{refused}");
+    for list in ["", "3-1", "0,0", "all"] {
+        let (_, refused) = fails(2, samp(["eval", "/nowhere", "--data", "x", "--cpu-affinity", list]));
+        assert!(refused.contains("--cpu-affinity") && refused.contains("0-3,8"), "{refused}");
+    }
+}
+
 /// No GPU is seen by the command here, whatever the machine has.
 #[test]
 fn a_plan_runs_on_what_it_is_for_unless_told_otherwise() {

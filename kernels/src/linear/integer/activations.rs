@@ -2,10 +2,9 @@
 
 use super::super::decode::BLOCK;
 use crate::{
-    parallel::is_worth_sharing,
+    parallel::for_each_of,
     simd::{self, Job, LANES, Lanes, Width},
 };
-use rayon::prelude::*;
 
 /// The largest magnitude of a rounded input: 127 · 128, so that its two halves of 7 bits fit signed bytes, and 64
 /// products with words of 11 bits do not overflow 32 bits.
@@ -15,7 +14,7 @@ pub(super) const LARGEST: i32 = 127 * 128;
 const SMALLEST: f32 = 1e-30;
 
 /// What rounding a value counts for.
-const ROUNDING_WORK: usize = 8;
+pub(super) const ROUNDING_WORK: usize = 8;
 
 /// Pairs of columns of a block.
 pub(super) const PAIRS: usize = BLOCK / 2;
@@ -48,16 +47,15 @@ impl Activations {
     /// magnitude, ties to even.
     pub(super) fn new(width: Width, x: &[f32], cols: usize) -> Activations {
         let (tokens, blocks) = (x.len() / cols, cols.div_ceil(BLOCK));
-        let round = |index: usize| {
+        let mut words = vec![Words([[0; 2]; PAIRS]); blocks * tokens];
+        let mut factors = vec![Factors::default(); blocks * tokens];
+        let mut of_blocks: Vec<_> = words.chunks_mut(tokens).zip(factors.chunks_mut(tokens)).collect();
+        for_each_of(&mut of_blocks, x.len() * ROUNDING_WORK, |index, (words, factors)| {
             let columns = index * BLOCK..cols.min((index + 1) * BLOCK);
-            let rows = x.chunks_exact(cols);
-            rows.map(move |row| simd::run(width, Round(&row[columns.clone()])))
-        };
-        let (words, factors) = if is_worth_sharing(x.len() * ROUNDING_WORK) {
-            (0..blocks).into_par_iter().flat_map_iter(round).unzip()
-        } else {
-            (0..blocks).flat_map(round).unzip()
-        };
+            for ((row, words), factors) in x.chunks_exact(cols).zip(&mut **words).zip(&mut **factors) {
+                (*words, *factors) = simd::run(width, Round(&row[columns.clone()]));
+            }
+        });
         Activations { tokens, blocks, words, factors }
     }
 

@@ -5,15 +5,17 @@ use super::{
         decode::{BLOCK, Decode, Weight},
         tiles::{MAX_TASK_TILES, PANEL_TILES},
     },
-    activations::{Factors, round},
+    activations::{Factors, ROUNDING_WORK, round},
     bytes::{DecodeBytes, correction, place, split, sum_of_words},
     direct::add_block,
 };
-use crate::simd::{
-    self, ByteJob, ByteLanes, LANES, Width,
-    amx::{TILE_ROWS, Tile, TileSums, Tiles},
+use crate::{
+    parallel::for_each_of,
+    simd::{
+        self, ByteJob, ByteLanes, LANES, Width,
+        amx::{TILE_ROWS, Tile, TileSums, Tiles},
+    },
 };
-use rayon::prelude::*;
 use std::{array::from_fn, ops::Range};
 
 /// Rounded inputs in bytes.
@@ -41,12 +43,15 @@ impl TokenTiles {
         let offset = decoder.offset();
         let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
         let per_block = tokens.div_ceil(TILE_ROWS);
-        let tile = |index: usize| {
+        let mut tiles = vec![[Tile::ZERO; 2]; blocks * per_block];
+        let mut factors = vec![[TokenFactors::default(); TILE_ROWS]; blocks * per_block];
+        let mut each: Vec<_> = tiles.iter_mut().zip(&mut factors).collect();
+        for_each_of(&mut each, x.len() * ROUNDING_WORK, |index, (tiles, factors)| {
             let first = index % per_block * TILE_ROWS;
             let x = &x[first * cols..tokens.min(first + TILE_ROWS) * cols];
-            simd::run_bytes(width, RoundTile { x, cols, block: index / per_block, order: &order, offset })
-        };
-        let (tiles, factors) = (0..blocks * per_block).into_par_iter().map(tile).unzip();
+            let block = index / per_block;
+            simd::run_bytes(width, RoundTile { x, cols, block, order: &order, offset, tiles, factors });
+        });
         TokenTiles { tokens, blocks, tiles, factors }
     }
 
@@ -70,15 +75,16 @@ struct RoundTile<'a> {
     /// The column of each byte.
     order: &'a [u8; BLOCK],
     offset: i32,
+    /// Results, zero on entry.
+    tiles: &'a mut [Tile; 2],
+    factors: &'a mut [TokenFactors; TILE_ROWS],
 }
 
 impl ByteJob for RoundTile<'_> {
-    type Output = ([Tile; 2], [TokenFactors; TILE_ROWS]);
+    type Output = ();
 
     #[inline(always)]
-    fn run<L: ByteLanes>(self, l: L) -> Self::Output {
-        let mut tiles = [Tile::ZERO; 2];
-        let mut factors = [TokenFactors::default(); TILE_ROWS];
+    fn run<L: ByteLanes>(self, l: L) {
         for (row, x) in self.x.chunks_exact(self.cols).enumerate() {
             let (words, of_block) = round(l, &x[self.block * BLOCK..][..BLOCK]);
             let words: [i16; BLOCK] = bytemuck::cast(words.0);
@@ -88,12 +94,12 @@ impl ByteJob for RoundTile<'_> {
                 bytes[0][column] = low as u8;
                 bytes[1][column] = high as u8;
             }
-            for (tile, bytes) in tiles.iter_mut().zip(&bytes) {
+            for (tile, bytes) in self.tiles.iter_mut().zip(&bytes) {
                 l.store_bytes(l.permute_bytes(bytes, self.order), &mut tile.0[row]);
             }
-            factors[row] = TokenFactors { factors: of_block, correction: correction(self.offset, &of_block) };
+            let correction = correction(self.offset, &of_block);
+            self.factors[row] = TokenFactors { factors: of_block, correction };
         }
-        (tiles, factors)
     }
 }
 
