@@ -1,6 +1,6 @@
 //! Whom a thread shares its work with.
 
-use super::pool::Shared;
+use super::jobs::Jobs;
 use std::{cell::RefCell, sync::Arc};
 
 /// Work below this many multiply–adds, some ten microseconds, is not worth waking one of rayon's threads.
@@ -15,7 +15,7 @@ pub(super) enum Current {
     /// The threads of rayon's pool that it is of, or of rayon's global one.
     Rayon,
     /// The threads of a pool that waits for it.
-    Pool(Arc<Shared>),
+    Pool(Arc<Jobs>),
     /// Nobody: what it does is part of a work that is shared.
     Alone,
 }

@@ -1,6 +1,7 @@
 //! Sharing a kernel's work out over threads: those of a [`Pool`] that was installed, or rayon's.
 
 mod current;
+mod jobs;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ pub(crate) use current::{is_worth_sharing, threads};
 pub use pool::Pool;
 
 use current::{Current, current, with_current};
-use pool::Apart;
+use jobs::Apart;
 
 /// What a cheap operation on one element counts for: memory moves slower than a multiply–add.
 pub(crate) const ELEMENT_WORK: usize = 8;
