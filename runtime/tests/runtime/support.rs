@@ -286,7 +286,9 @@ impl Builder {
             }
         };
         let choose = |&max_tokens: &u64| {
-            let kernel = candidates(Target::of(TargetName::Cpu), op.kind(), shape(max_tokens)).next();
+            // Of the exact ones, so that both devices give the same.
+            let mut candidates = candidates(Target::of(TargetName::Cpu), op.kind(), shape(max_tokens));
+            let kernel = candidates.find(|kernel| !kernel.rounds_inputs);
             KernelChoice { max_tokens, kernel: kernel.expect("a kernel for the step").name.into() }
         };
         let kernels = self.plan.program.buckets.iter().map(choose).collect();

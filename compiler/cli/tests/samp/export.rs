@@ -64,7 +64,7 @@ fn transformers_gives_the_logits_of_the_plan() {
     let mut judged = vec![];
     for (index, (model, recipe, context)) in EXPORTED.into_iter().enumerate() {
         let model = root().join("testdata").join(model);
-        let mut args = vec!["--force", "--recipe", recipe];
+        let mut args = vec!["--force", "--exact", "--recipe", recipe];
         args.extend(context.into_iter().flat_map(|context| ["--max-model-len", context]));
         ok(harness.compiling_model(&model, "plan", &args));
         let (plan, exported) = (harness.path("plan"), harness.path(&format!("{index}.hf")));

@@ -128,7 +128,7 @@ pub fn certificate(plan: &Path) -> Value {
 #[test]
 fn a_routed_plan_keeps_its_limits_and_is_the_same_each_time() {
     let harness = Harness::new();
-    let args = ["--max-bits", "4.8", "--formats", "nf4,int6,f16"];
+    let args = ["--max-bits", "4.8", "--formats", "nf4,int6,f16", "--exact"];
     ok(routing(&harness, "one", &data(), &args));
     ok(routing(&harness, "two", &data(), &[&args[..], &["--threads", "1"]].concat()));
     assert_same(&harness.path("one"), &harness.path("two"));
@@ -206,7 +206,8 @@ fn a_rotated_plan_is_valid_seeded_and_exported_right() {
     let harness = Harness::new();
     let outliers = harness.path("outliers");
     write_outlier_checkpoint(&outliers);
-    let passes = ["--quality", "fold,rotate,correct,gptq", "--max-bits", "4.13", "--formats", "nf4,f16"];
+    let passes =
+        ["--quality", "fold,rotate,correct,gptq", "--max-bits", "4.13", "--formats", "nf4,f16", "--exact"];
     let compile = |name: &str, model: &Path, args: &[&str]| {
         let mut command = harness.compiling_model(model, name, &[&passes[..], args].concat());
         command.args(["--calib-tokens", "2000", "--calib"]).arg(data());

@@ -52,7 +52,7 @@ pub fn joined(plan: &Plan) -> Vec<&str> {
     joins.map(|step| step.label.as_str()).collect()
 }
 
-/// Whether the plan computes on both devices what its exported weights compute unquantized and joined.
+/// Whether the plan, an exact one, computes on both devices what its exported weights compute unquantized and joined.
 pub fn computes_what_it_exports(harness: &Harness, plan: &Path, model: &Path) {
     let exported = harness.path("exported");
     ok(samp(["export".as_ref(), "--force".as_ref(), plan.as_os_str(), "-o".as_ref(), exported.as_os_str()]));
@@ -71,7 +71,7 @@ pub fn computes_what_it_exports(harness: &Harness, plan: &Path, model: &Path) {
 fn compiled(harness: &Harness, model: &Path) -> std::path::PathBuf {
     let recipe = harness.path("split.toml");
     fs::write(&recipe, RECIPE).unwrap();
-    ok(harness.compiling_model(model, "plan", &["--force", "--recipe", recipe.to_str().unwrap()]));
+    ok(harness.compiling_model(model, "plan", &["--force", "--exact", "--recipe", recipe.to_str().unwrap()]));
     harness.path("plan")
 }
 
@@ -102,7 +102,7 @@ fn members_of_a_fused_linear_have_formats_of_their_own() {
 #[test]
 fn a_routed_plan_parts_members_where_that_pays() {
     let harness = Harness::new();
-    let args = ["--max-bits", "4.7", "--formats", "nf4,int6,f16"];
+    let args = ["--max-bits", "4.7", "--formats", "nf4,int6,f16", "--exact"];
     let said = ok(routing(&harness, "one", &data(), &[&args[..], &["--explain", "--json"]].concat()));
     ok(routing(&harness, "two", &data(), &[&args[..], &["--threads", "1"]].concat()));
     assert_same(&harness.path("one"), &harness.path("two"));
