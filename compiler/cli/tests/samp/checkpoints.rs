@@ -201,9 +201,8 @@ fn quantized_plans_are_valid_and_alike_on_both_devices_or_refused() {
             }
             let rounding = compile(&harness, &model, recipe);
             let exact = compile_exactly(&harness, &model, recipe);
-            // Relative to the largest logit, kernels that round inputs keep the tolerance of one linear whose outputs are of
-            // order one.
-            for (plan, absolute, relative) in [(exact, 1e-3, 0.0), (rounding, 0.0, 2e-3)] {
+            // Kernels that round inputs differ by no more than a golden probe allows, relative to the largest logit.
+            for (plan, absolute, relative) in [(exact, 1e-3, 0.0), (rounding, 0.0, 4e-3)] {
                 validate(&plan);
                 let [cpu, plain] = ["cpu", "reference"].map(|d| saved_logits(&harness, &plan, d, &model));
                 let largest = plain.iter().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
