@@ -63,6 +63,20 @@ samp_abi::error_codes! {
         "Some checkpoints hold tensors that the model does not use, such as stored rotary frequencies or a head \
          that is tied to the embedding.",
         "Nothing has to be done, if leaving them out is right.";
+    UNTIED_HEAD = "E0322", Input, "The head is tied by config.json and has values of its own (warning)",
+        "tie_word_embeddings says that the head is the embedding, and the checkpoint holds both, with different values. \
+         transformers then uses both, and so does the plan.",
+        "Set tie_word_embeddings to false in config.json, or remove the tensor that is not meant.";
+    ASSUMED = "E0323", Input, "A key of config.json is missing, and transformers' default is taken (warning)",
+        "transformers' class of the model has a default for the key; the model may have been trained with another.",
+        "Add the key to config.json, with the value that the model was trained with.";
+    IGNORED_KEY = "E0324", Input, "A key of config.json says something that the model does not do (warning)",
+        "transformers passes the key, or the value, over, and so does samp.",
+        "Nothing has to be done, if the model was trained without it; remove the key to be rid of the warning.";
+    REMOTE_CODE = "E0325", Input, "The checkpoint names code of its own, which is not run (warning)",
+        "auto_map names Python files beside the weights. The model is built as transformers' own class of its model type \
+         is, which transformers does, too, unless it is told to trust such code.",
+        "Compare a few answers with transformers', if the code may compute something else.";
     CARRIED = "E0330", Input, "A file that text needs is missing or damaged",
         "The tokenizer, its configuration or the chat template is carried into the plan; it is not there (a \
          warning: the plan takes token ids only), or it cannot be used.",
@@ -250,6 +264,10 @@ samp_abi::error_codes! {
         "The tokens of a stratum of the calibration are distributed otherwise than those of --traffic; the error \
          shows the tokens that differ most.",
         "Calibrate on records drawn from the traffic.";
+    UNKNOWN_KEYS = "E1017", Input, "Records have keys that nothing reads (warning)",
+        "A record is `text`, or `messages` with `tools`, `documents` and `chat_template_kwargs`; `stratum`, `weight` and \
+         notes such as `source` may stand beside them. Whatever else there is says nothing to the model.",
+        "Rename the key if it was meant for one of these, or leave it out.";
     PROFILE = "E1101", Input, "A profile is not what was expected",
         "The file cannot be read as a profile, is of another version, or was measured on another checkpoint, with \
          other passes or in parts that do not belong together.",

@@ -6,33 +6,44 @@
 //!
 //! Encode a conversation by [`ChatTemplate::tokens`]: special tokens are the template's alone, whatever messages spell.
 
+mod cycler;
+mod date;
+mod dialect;
+mod environment;
+mod filters;
+mod json;
+mod message;
+mod methods;
+mod named_tokens;
 mod origins;
 
 use std::collections::BTreeMap;
 
-use minijinja::{
-    Environment, Error, ErrorKind, UndefinedBehavior, Value, context, filters,
-    syntax::SyntaxConfig,
-    value::{Kwargs, StringInput},
-};
-use serde::{Deserialize, Serialize};
+use minijinja::{Environment, Error, ErrorKind, Value};
+use serde_json::Map;
 
+pub use self::{
+    date::{Date, NoDate},
+    message::{Conversation, Message, NoMessage},
+};
+pub use minijinja::{Value as TemplateValue, value::ValueKind};
+
+use self::named_tokens::{SPECIAL_TOKENS_FILE, named_tokens};
 use crate::{
     library_panic::catch_library_panic,
     plan::OpenPlan,
-    tokenizer::{TOKENIZER_CONFIG_FILE, TokenText, TokenizerError},
+    tokenizer::{TOKENIZER_CONFIG_FILE, TokenizerError},
 };
 
 /// File of the template inside a plan; older checkpoints keep it in the tokenizer's settings.
 pub const CHAT_TEMPLATE_FILE: &str = "chat_template.jinja";
 
-/// Instructions that one rendering may take: a long conversation needs some ten thousand.
-const FUEL: u64 = 10_000_000;
 /// Bytes that a rendered conversation may have: more than any model's context.
 const MAX_BYTES: usize = 64 << 20;
-/// Spaces that the filter `indent` may add to a line.
-const MAX_INDENT: usize = 1024;
 const LIBRARY: &str = "minijinja";
+/// The template for conversations, and the one for those with tools where there is another.
+const DEFAULT: &str = "default";
+const TOOL_USE: &str = "tool_use";
 
 /// Why a conversation cannot be rendered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,21 +75,18 @@ impl ChatError {
     }
 }
 
-/// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant`, or what else the template knows.
-    pub role: String,
-    /// What is said, as text.
-    pub content: String,
-}
-
 /// A compiled chat template.
 pub struct ChatTemplate {
-    source: String,
+    sources: TemplateSources,
     environment: Environment<'static>,
     /// `bos_token` and its like, by name.
     tokens: BTreeMap<String, String>,
+}
+
+/// The texts of a model's templates.
+struct TemplateSources {
+    default: String,
+    tool_use: Option<String>,
 }
 
 impl ChatTemplate {
@@ -93,72 +101,106 @@ impl ChatTemplate {
     ) -> Result<Option<ChatTemplate>, ChatError> {
         let wrong =
             |file, reason: &dyn std::fmt::Display| ChatError::Template { file, reason: reason.to_string() };
-        let settings: BTreeMap<String, serde_json::Value> = match file(TOKENIZER_CONFIG_FILE) {
-            Some(bytes) => serde_json::from_slice(bytes).map_err(|e| wrong(TOKENIZER_CONFIG_FILE, &e))?,
-            None => BTreeMap::new(),
+        let object = |name: &'static str| -> Result<Map<String, serde_json::Value>, ChatError> {
+            let parsed = file(name).map(|bytes| serde_json::from_slice(bytes).map_err(|e| wrong(name, &e)));
+            Ok(parsed.transpose()?.unwrap_or_default())
         };
-        let (name, source) = match file(CHAT_TEMPLATE_FILE) {
+        let settings = object(TOKENIZER_CONFIG_FILE)?;
+        let (name, sources) = match file(CHAT_TEMPLATE_FILE) {
             Some(bytes) => {
                 let text = std::str::from_utf8(bytes).map_err(|e| wrong(CHAT_TEMPLATE_FILE, &e))?;
-                (CHAT_TEMPLATE_FILE, Some(text.to_owned()))
+                let sources = TemplateSources { default: text.to_owned(), tool_use: None };
+                (CHAT_TEMPLATE_FILE, Some(sources))
             }
-            None => (TOKENIZER_CONFIG_FILE, settings.get("chat_template").and_then(default_template)),
+            None => {
+                (TOKENIZER_CONFIG_FILE, settings.get("chat_template").and_then(TemplateSources::in_settings))
+            }
         };
-        let Some(source) = source else { return Ok(None) };
-        let tokens = settings.into_iter().filter_map(|(name, value)| {
-            let token: TokenText = serde_json::from_value(value).ok().filter(|_| name.ends_with("_token"))?;
-            Some((name, token.text().to_owned()))
-        });
-        ChatTemplate::new(source, tokens.collect()).map(Some).map_err(|e| wrong(name, &e))
+        let Some(sources) = sources else { return Ok(None) };
+        let tokens = named_tokens(&settings, &object(SPECIAL_TOKENS_FILE)?);
+        ChatTemplate::compile(sources, tokens, Date::default()).map(Some).map_err(|e| wrong(name, &e))
     }
 
     /// Compiles a template. `tokens` are the named special tokens that it may use, such as `bos_token`.
     pub fn new(source: String, tokens: BTreeMap<String, String>) -> Result<ChatTemplate, Error> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
-        environment.set_syntax(syntax);
-        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.set_fuel(Some(FUEL));
-        environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_filter("tojson", tojson);
-        environment.add_filter("indent", indent);
-        // There is no `strftime_now`: the same conversation gives the same tokens every day. Templates that know
-        // of it ask whether it is defined, and have a fixed date otherwise.
-        catch_library_panic(LIBRARY, || environment.add_template_owned("chat", source.clone()))
-            .map_err(|e| invalid(e.to_string()))?;
-        Ok(ChatTemplate { source, environment, tokens })
+        let sources = TemplateSources { default: source, tool_use: None };
+        ChatTemplate::compile(sources, tokens, Date::default())
     }
 
-    /// The template's own text.
+    /// The same template on another day: what `strftime_now` says, the same one on every day unless this is called.
+    pub fn at(self, date: Date) -> Result<ChatTemplate, Error> {
+        ChatTemplate::compile(self.sources, self.tokens, date)
+    }
+
+    fn compile(
+        sources: TemplateSources,
+        tokens: BTreeMap<String, String>,
+        date: Date,
+    ) -> Result<ChatTemplate, Error> {
+        let mut environment = environment::environment(date)?;
+        let named = [(DEFAULT, Some(&sources.default)), (TOOL_USE, sources.tool_use.as_ref())];
+        for (name, source) in named.into_iter().filter_map(|(name, source)| Some((name, source?))) {
+            let translated = dialect::translate(source);
+            catch_library_panic(LIBRARY, || environment.add_template_owned(name, translated))
+                .map_err(|e| Error::new(ErrorKind::SyntaxError, e.to_string()))?;
+        }
+        Ok(ChatTemplate { sources, environment, tokens })
+    }
+
+    /// The template's own text; where a model has several, that of the one without tools.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.sources.default
     }
 
     /// The text of a conversation, for people: encoded as a whole, the special tokens that messages spell would be taken
     /// for the template's own (see [`ChatTemplate::tokens`]).
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
-        let turn = |m: &Message| Value::from_pairs([("role", &m.role), ("content", &m.content)]);
-        let given = context! {
-            messages => messages.iter().map(turn).collect::<Vec<_>>(),
-            add_generation_prompt,
-            tools => Value::from(()),
-            documents => Value::from(()),
-            ..Value::from_pairs(&self.tokens)
+    pub fn render(
+        &self,
+        conversation: &Conversation,
+        add_generation_prompt: bool,
+    ) -> Result<String, ChatError> {
+        let mut given: BTreeMap<&str, Value> =
+            self.tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str()))).collect();
+        given.extend(conversation.variables.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        let messages = conversation.messages.iter().map(Message::to_value).collect::<Vec<_>>();
+        given.insert("messages", Value::from(messages));
+        given.insert("add_generation_prompt", Value::from(add_generation_prompt));
+        given.insert("tools", Value::from(conversation.tools.clone()));
+        given.insert("documents", Value::from(conversation.documents.clone()));
+        let name = match &self.sources.tool_use {
+            Some(_) if conversation.tools.is_some() => TOOL_USE,
+            _ => DEFAULT,
         };
         let mut text = Bounded(vec![]);
         catch_library_panic(LIBRARY, || {
-            self.environment.get_template("chat")?.render_captured_to(given, &mut text).map(drop)
+            let template = self.environment.get_template(name)?;
+            template.render_captured_to(Value::from_pairs(given), &mut text).map(drop)
         })
         .map_err(|e| ChatError::Refused(e.to_string()))?;
         String::from_utf8(text.0).map_err(|e| ChatError::Refused(e.to_string()))
     }
 }
 
-fn invalid(reason: String) -> Error {
-    Error::new(ErrorKind::SyntaxError, reason)
+impl TemplateSources {
+    /// The templates of the settings: a text, or several by name, one of which is the default.
+    fn in_settings(value: &serde_json::Value) -> Option<TemplateSources> {
+        if let Some(text) = value.as_str() {
+            return Some(TemplateSources { default: text.to_owned(), tool_use: None });
+        }
+        let named = |name: &str| {
+            let in_list = |list: &Vec<serde_json::Value>| {
+                list.iter().find(|template| template["name"] == name).map(|found| found["template"].clone())
+            };
+            let found = value.as_array().and_then(in_list).or_else(|| value.get(name).cloned())?;
+            found.as_str().map(str::to_owned)
+        };
+        Some(TemplateSources { default: named(DEFAULT)?, tool_use: named(TOOL_USE) })
+    }
+
+    /// Every text of them.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.default), self.tool_use.as_ref()].into_iter().flatten().map(String::as_str)
+    }
 }
 
 /// Takes so many bytes and no more.
@@ -178,83 +220,6 @@ impl std::io::Write for Bounded {
     }
 }
 
-/// The template of the settings: a text, or the one named `default` among several.
-fn default_template(value: &serde_json::Value) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        name: String,
-        template: String,
-    }
-    if let Some(text) = value.as_str() {
-        return Some(text.to_owned());
-    }
-    let all: Vec<Named> = serde_json::from_value(value.clone()).ok()?;
-    all.into_iter().find(|t| t.name == "default").map(|t| t.template)
-}
-
-/// Jinja's own filter, up to a width that makes sense.
-fn indent(
-    text: StringInput<'_>,
-    width: Option<usize>,
-    first: Option<bool>,
-    blank: Option<bool>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    let widest = width.max(kwargs.peek("width").ok());
-    if widest.is_some_and(|width| width > MAX_INDENT) {
-        let message = format!("indent: expected at most {MAX_INDENT} spaces, found {}", widest.unwrap_or(0));
-        return Err(Error::new(ErrorKind::InvalidOperation, message));
-    }
-    filters::indent(text, width, first, blank, kwargs)
-}
-
-/// JSON as Python's `json.dumps` writes it, with nothing escaped for HTML.
-fn tojson(value: Value, kwargs: Kwargs) -> Result<Value, Error> {
-    let wrong = |e: serde_json::Error| Error::new(ErrorKind::InvalidOperation, e.to_string());
-    let indent: Option<usize> = kwargs.get("indent")?;
-    let _: Option<bool> = kwargs.get("ensure_ascii")?;
-    kwargs.assert_all_used()?;
-    let mut text = vec![];
-    match indent {
-        Some(width) => {
-            let spaces = " ".repeat(width.min(16));
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            value
-                .serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))
-                .map_err(wrong)?;
-        }
-        None => {
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Spaced)).map_err(wrong)?;
-        }
-    }
-    Ok(Value::from_safe_string(String::from_utf8_lossy(&text).into_owned()))
-}
-
-/// `", "` and `": "` between elements.
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        to: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { to.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        to: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { to.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, to: &mut W) -> std::io::Result<()> {
-        to.write_all(b": ")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,8 +229,12 @@ mod tests {
         ChatTemplate::new(source.to_owned(), tokens).unwrap()
     }
 
+    fn render(template: &ChatTemplate, messages: &[Message]) -> Result<String, ChatError> {
+        template.render(&messages.into(), false)
+    }
+
     fn say(role: &str, content: &str) -> Message {
-        Message { role: role.into(), content: content.into() }
+        Message::new(role, content)
     }
 
     #[test]
@@ -274,7 +243,9 @@ mod tests {
             "{{ bos_token }}{% for m in messages %}\n{{ m['role'].upper() }}: {{ m['content'] | trim }}\n\
              {% endfor %}\n{% if add_generation_prompt %}A:{% endif %}",
         );
-        let text = chat.render(&[say("user", " {{ bos_token }} "), say("assistant", "no")], true).unwrap();
+        let text = chat
+            .render(&vec![say("user", " {{ bos_token }} "), say("assistant", "no")].into(), true)
+            .unwrap();
         // What users write is text and never a template.
         assert_eq!(text, "<s>USER: {{ bos_token }}\nASSISTANT: no\nA:");
     }
@@ -282,7 +253,7 @@ mod tests {
     #[test]
     fn json_is_written_as_python_writes_it() {
         let chat = template("{{ messages | tojson }}{{ {'a': [1, '<é>']} | tojson(indent=2) }}");
-        let text = chat.render(&[say("user", "a<b'")], false).unwrap();
+        let text = render(&chat, &[say("user", "a<b'")]).unwrap();
         let expected =
             "[{\"role\": \"user\", \"content\": \"a<b'\"}]{\n  \"a\": [\n    1,\n    \"<é>\"\n  ]\n}";
         assert_eq!(text, expected);
@@ -290,21 +261,32 @@ mod tests {
 
     #[test]
     fn refusals_and_loops_are_errors() {
-        let refused =
-            template("{{ raise_exception('roles must alternate') }}").render(&[], false).unwrap_err();
+        let refused = render(&template("{{ raise_exception('roles must alternate') }}"), &[]).unwrap_err();
         assert!(refused.to_string().contains("roles must alternate"), "{refused}");
         let endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
-        assert!(matches!(template(endless).render(&[], false), Err(ChatError::Refused(_))));
-        assert!(matches!(template("{{ nothing.field }}").render(&[], false), Err(ChatError::Refused(_))));
+        assert!(matches!(render(&template(endless), &[]), Err(ChatError::Refused(_))));
+        assert!(matches!(render(&template("{{ nothing.field }}"), &[]), Err(ChatError::Refused(_))));
         let long = "{% for a in range(99999) %}{{ 'x' * 999 }}{% endfor %}";
-        assert!(matches!(template(long).render(&[], false), Err(ChatError::Refused(_))));
+        assert!(matches!(render(&template(long), &[]), Err(ChatError::Refused(_))));
         for wide in ["{{ 'a\nb' | indent(999999999999) }}", "{{ 'a\nb' | indent(width=999999999999) }}"] {
-            assert!(matches!(template(wide).render(&[], false), Err(ChatError::Refused(_))));
+            assert!(matches!(render(&template(wide), &[]), Err(ChatError::Refused(_))));
         }
-        assert_eq!(template("{{ 'a\nb' | indent(2) }}").render(&[], false).unwrap(), "a\n  b");
-        assert_eq!(
-            template("{{ nothing }}{{ strftime_now is defined }}").render(&[], false).unwrap(),
-            "False"
-        );
+        assert_eq!(render(&template("{{ 'a\nb' | indent(2) }}"), &[]).unwrap(), "a\n  b");
+        let dated = template("{{ nothing }}{{ strftime_now('%d %b %Y') }}");
+        assert_eq!(render(&dated, &[]).unwrap(), "26 Jul 2024");
+        let later = dated.at("2031-01-02".parse().unwrap()).unwrap();
+        assert_eq!(render(&later, &[]).unwrap(), "02 Jan 2031");
+    }
+
+    #[test]
+    fn tools_take_the_template_that_is_for_them() {
+        let settings = br#"{"chat_template": [
+            {"name": "tool_use", "template": "{{ tools | length }} tools"}, {"name": "default", "template": "none"}]}"#;
+        let file = |name: &str| (name == TOKENIZER_CONFIG_FILE).then_some(&settings[..]);
+        let chat = ChatTemplate::from_files(&file).unwrap().unwrap();
+        let mut conversation = Conversation::from(vec![say("user", "a")]);
+        assert_eq!(chat.render(&conversation, false).unwrap(), "none");
+        conversation.tools = Some(serde_json::from_str("[{}]").unwrap());
+        assert_eq!(chat.render(&conversation, false).unwrap(), "1 tools");
     }
 }

@@ -60,7 +60,7 @@ pub mod tokenizer;
 pub use affinity::{AffinityError, CpuList, set_affinity};
 pub use batch::{Chunk, Logits, Outputs};
 pub use cached_sequence::CachedSequence;
-pub use chat::{ChatError, ChatTemplate, Message};
+pub use chat::{ChatError, ChatTemplate, Conversation, Message, TemplateValue};
 pub use detokenize::Detokenizer;
 pub use device::{
     Batch, BufferView, Device, DeviceError, DeviceKind, Executable, Observer, OpenDevice, Replay, Weights,

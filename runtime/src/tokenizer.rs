@@ -9,8 +9,6 @@ use std::{
     sync::OnceLock,
 };
 
-use serde::Deserialize;
-
 pub use self::error::{TOKENIZER_FILE, TokenizerError};
 use self::{error::LIBRARY, renamed::RenamedTokenizer};
 pub(crate) use self::{renamed::PRIVATE_USE, special::SpecialVocabulary};
@@ -45,22 +43,6 @@ pub struct Tokenizer {
     vocabulary: SpecialVocabulary,
     /// Made when a text first spells a special token that it may not name.
     renamed: OnceLock<RenamedTokenizer>,
-}
-
-/// A token as a string or as an object with its content.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum TokenText {
-    Plain(String),
-    Added { content: String },
-}
-
-impl TokenText {
-    pub fn text(&self) -> &str {
-        match self {
-            TokenText::Plain(text) | TokenText::Added { content: text } => text,
-        }
-    }
 }
 
 impl Tokenizer {

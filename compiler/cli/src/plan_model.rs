@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use samp_runtime::{
-    AddSpecial, ChatError, ChatTemplate, Engine, Logits, Message, Outputs, SequenceId, Tokenizer,
+    AddSpecial, ChatError, ChatTemplate, Conversation, Engine, Logits, Outputs, SequenceId, Tokenizer,
     path_kind::{FolderKind, PathKind, Wanted},
 };
 
@@ -76,10 +76,10 @@ impl LanguageModel for PlanModel {
         Ok(tokenizer.encode(text, AddSpecial::Yes)?)
     }
 
-    fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>, EvalError> {
+    fn conversation(&self, conversation: &Conversation) -> Result<Vec<u32>, EvalError> {
         let tokenizer = self.tokenizer.as_ref().ok_or(EvalError::NoTokenizer)?;
         let template = self.template.as_ref().map_err(|unusable| EvalError::Chat(unusable.clone()))?;
-        Ok(template.as_ref().ok_or(EvalError::NoChatTemplate)?.record_tokens(tokenizer, messages)?)
+        Ok(template.as_ref().ok_or(EvalError::NoChatTemplate)?.record_tokens(tokenizer, conversation)?)
     }
 
     fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError> {

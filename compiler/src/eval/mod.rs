@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use samp_runtime::{Message, Progress};
+use samp_runtime::{Conversation, Progress};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ pub trait LanguageModel {
     /// Tokens of a text, with whatever starts a text in serving.
     fn tokenize(&self, text: &str) -> Result<Vec<u32>, EvalError>;
     /// Tokens of a conversation, as the model's chat template writes it.
-    fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>, EvalError>;
+    fn conversation(&self, conversation: &Conversation) -> Result<Vec<u32>, EvalError>;
     /// Logits `[tokens.len(), vocab_size]` after each position, kept until the next call.
     fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError>;
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use samp_ir::Diagnostic;
-use samp_runtime::Message;
+use samp_runtime::Conversation;
 use serde::{Deserialize, de::IgnoredAny};
 
 pub use crate::jsonl::NO_STRATUM;
@@ -32,7 +32,7 @@ pub enum Task {
     /// Predict each next token of a text.
     Text(String),
     /// Predict each next token of a conversation, as the chat template writes it.
-    Chat(Vec<Message>),
+    Chat(Conversation),
     /// Choose the continuation of a prompt.
     Choice {
         /// Text before the continuation.
@@ -48,7 +48,7 @@ impl From<SourceRecord> for Record {
     fn from(SourceRecord { content, stratum, number, .. }: SourceRecord) -> Record {
         let task = match content {
             Content::Text(text) => Task::Text(text),
-            Content::Chat(messages) => Task::Chat(messages),
+            Content::Chat(conversation) => Task::Chat(conversation),
         };
         Record { number, stratum, task }
     }
@@ -115,7 +115,7 @@ mod tests {
                 .contains("below 1")
         );
         let chat = parse_line(7, r#"{"messages": [{"role": "user", "content": "b"}]}"#).unwrap();
-        let messages = vec![Message { role: "user".into(), content: "b".into() }];
+        let messages = vec![samp_runtime::Message::new("user", "b")].into();
         assert_eq!(chat, Record { number: 7, stratum: NO_STRATUM.into(), task: Task::Chat(messages) });
         let mixed = parse_line(7, r#"{"messages": [], "prompt": "a", "choices": ["b"], "answer": 0}"#);
         assert!(mixed.unwrap_err().0.contains("either `text`, or `messages`"));

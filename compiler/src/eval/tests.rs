@@ -30,8 +30,8 @@ impl LanguageModel for Bytes {
         Ok([0].into_iter().chain(text.bytes().map(u32::from)).collect())
     }
 
-    fn conversation(&self, messages: &[samp_runtime::Message]) -> Result<Vec<u32>, EvalError> {
-        self.tokenize(&messages.iter().map(|message| message.content.as_str()).collect::<String>())
+    fn conversation(&self, conversation: &samp_runtime::Conversation) -> Result<Vec<u32>, EvalError> {
+        self.tokenize(&conversation.messages.iter().filter_map(|message| message.text()).collect::<String>())
     }
 
     fn logits(&mut self, tokens: &[u32]) -> Result<&[f32], EvalError> {

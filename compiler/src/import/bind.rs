@@ -7,15 +7,25 @@ use super::{
     config::ModelConfig,
     file_names::CONFIG,
     findings::Findings,
-    parameter::{Parameter, parameters},
+    parameter::{EMBEDDING, HEAD, Parameter, parameters},
     prefix::renamed,
     source_rows::is_float,
     tensor_view::TensorView,
 };
 use crate::error_code;
 
-/// Bytes of two mapped tensors that are resident while they are compared, in each.
-const COMPARED_AT_ONCE: usize = 16 << 20;
+/// Modules and buffers of the rotary embedding, as versions of transformers and Meta's code have called them. Their values
+/// follow from `config.json`; in whichever module of whichever layer they lie, transformers passes them over.
+const ROTARY: [&str; 8] = [
+    "rotary_emb",
+    "rotary_pos_emb",
+    "rotary_embedding",
+    "rope",
+    "inv_freq",
+    "original_inv_freq",
+    "freqs_cis",
+    "rotary",
+];
 
 /// Binds every parameter to its tensor. All faults come in one diagnostic; tensors that are rightly left out come as
 /// warnings.
@@ -83,13 +93,10 @@ const UNKNOWN: &str = "expected no such tensors in this architecture, found them
 const OTHER_HEAD: &str = "expected the tensor that it is tied to, found another";
 
 fn unbound(config: &ModelConfig, checkpoint: &Checkpoint, name: &str) -> Unbound {
-    let layer =
-        name.strip_prefix("model.layers.").and_then(|n| n.strip_suffix(".self_attn.rotary_emb.inv_freq"));
-    let is_layer = |layer: &str| layer.parse::<u64>().is_ok_and(|n| n < config.model.layers);
-    if layer.is_some_and(is_layer) {
+    if name.split('.').any(|part| ROTARY.contains(&part)) {
         return Unbound::LeftOut("rotary frequencies are computed from config.json");
     }
-    if let ("lm_head.weight", true) = (name, config.model.tied_embeddings) {
+    if (name, config.model.tied_embeddings) == (HEAD, true) {
         return tied_head(checkpoint);
     }
     let found = checkpoint.tensor(name).map(|t| format!("{:?} {:?}", t.dtype, t.shape)).unwrap_or_default();
@@ -97,46 +104,26 @@ fn unbound(config: &ModelConfig, checkpoint: &Checkpoint, name: &str) -> Unbound
     Unbound::Fault { cause: UNKNOWN, message }
 }
 
-/// A head may be stored beside the embedding that it is tied to only if they are one and the same.
+/// A head that is left out, since the embedding has its values; `adopt_layout` unties one that has others.
 fn tied_head(checkpoint: &Checkpoint) -> Unbound {
-    let fault = |message: String| Unbound::Fault { cause: OTHER_HEAD, message };
-    let tensors = (checkpoint.tensor("lm_head.weight"), checkpoint.tensor("model.embed_tokens.weight"));
-    let (Some(head), Some(embedding)) = tensors else {
-        return fault("expected model.embed_tokens.weight beside it, found none".into());
-    };
-    if (head.dtype, head.shape) != (embedding.dtype, embedding.shape) {
-        return fault(format!(
-            "expected {:?} {:?} as model.embed_tokens.weight, which it is tied to, found {:?} {:?}",
-            embedding.dtype, embedding.shape, head.dtype, head.shape
-        ));
+    let shape = |name: &str| checkpoint.tensor(name).map(|tensor| tensor.shape.to_vec());
+    match (shape(HEAD), shape(EMBEDDING)) {
+        (Some(head), Some(embedding)) if head != embedding => Unbound::Fault {
+            cause: OTHER_HEAD,
+            message: format!("expected {embedding:?} as {EMBEDDING}, which it is tied to, found {head:?}"),
+        },
+        _ => Unbound::LeftOut("equal to model.embed_tokens.weight, which it is tied to"),
     }
-    let mut release = || [head.name, embedding.name].into_iter().for_each(|name| checkpoint.release(name));
-    match first_difference(head.bytes, embedding.bytes, &mut release) {
-        None => Unbound::LeftOut("equal to model.embed_tokens.weight, which it is tied to"),
-        Some(at) => fault(format!(
-            "expected the bytes of model.embed_tokens.weight, which it is tied to, found others from byte {at} on"
-        )),
-    }
-}
-
-/// Where two arrays of the same length first differ. Memory behind them is given back piece by piece by `release`.
-fn first_difference(a: &[u8], b: &[u8], release: &mut dyn FnMut()) -> Option<usize> {
-    let pieces = a.chunks(COMPARED_AT_ONCE).zip(b.chunks(COMPARED_AT_ONCE)).enumerate();
-    pieces.into_iter().find_map(|(index, (a, b))| {
-        let found = (a != b).then(|| a.iter().zip(b).position(|(a, b)| a != b)).flatten();
-        release();
-        found.map(|at| index * COMPARED_AT_ONCE + at)
-    })
 }
 
 fn with_hint(diagnostic: Diagnostic, config: &ModelConfig, checkpoint: &Checkpoint) -> Diagnostic {
     let has = |name: &str| checkpoint.tensor(name).is_some();
     let tied = config.model.tied_embeddings;
-    if !tied && !has("lm_head.weight") && has("model.embed_tokens.weight") {
+    if !tied && !has(HEAD) && has(EMBEDDING) {
         return diagnostic
             .hint("if the head is the embedding, config.json has to say so: tie_word_embeddings");
     }
-    if tied && has("lm_head.weight") {
+    if tied && has(HEAD) && has(EMBEDDING) {
         return diagnostic.hint("if the head has weights of its own, tie_word_embeddings has to be false");
     }
     if !config.attention_bias && has("model.layers.0.self_attn.q_proj.bias") {
@@ -158,24 +145,4 @@ fn warnings(left_out: &[(&str, &str)]) -> Vec<Diagnostic> {
         Diagnostic::bad_input(error_code::UNREAD_TENSORS, message).warning().at_tensor(names[0])
     };
     reasons.iter().map(warning).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arrays_are_compared_and_released_in_pieces() {
-        let a = vec![7; 2 * COMPARED_AT_ONCE + 5];
-        let mut b = a.clone();
-        let compare = |b: &[u8]| {
-            let mut released = 0;
-            (first_difference(&a, b, &mut || released += 1), released)
-        };
-        assert_eq!(compare(&b), (None, 3));
-        for (at, released) in [(2 * COMPARED_AT_ONCE + 4, 3), (COMPARED_AT_ONCE, 2), (3, 1)] {
-            b[at] = 0;
-            assert_eq!(compare(&b), (Some(at), released));
-        }
-    }
 }

@@ -15,7 +15,7 @@ use samp_runtime::{
 use serde_json::Value;
 
 use super::{
-    config::token_ids,
+    config::eos_token_ids,
     json::{Object, shown},
 };
 use crate::error_code;
@@ -144,12 +144,19 @@ pub(super) fn read(path: &Path, name: &str) -> Result<Vec<u8>, Diagnostic> {
 
 /// The ids that end a text according to `generation_config.json`, which transformers prefers to `config.json`; empty if
 /// it names none.
-pub(super) fn generation_eos(dir: &Path, vocab: u64) -> Result<Vec<u32>, Diagnostic> {
+pub(super) fn generation_eos(
+    dir: &Path,
+    vocab: u64,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Vec<u32>, Diagnostic> {
     const NAME: &str = GENERATION_CONFIG_FILE;
     let path = dir.join(NAME);
     if !lies_at(&path) {
         return Ok(vec![]);
     }
     let bytes = read(&path, NAME)?;
-    token_ids(&mut Object::parse(&bytes, NAME)?, "eos_token_id", vocab)
+    let mut found = vec![];
+    let ids = eos_token_ids(&mut Object::parse(&bytes, NAME)?, vocab, &mut found)?;
+    warnings.extend(found.into_iter().map(|warning| warning.in_file(NAME)));
+    Ok(ids)
 }

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use samp_abi::plan::is_plain_name;
 use samp_ir::Diagnostic;
 use samp_runtime::outside_file::{lies_at, read_regular};
 use serde::Deserialize;
@@ -23,13 +24,22 @@ use super::{
 use crate::error_code;
 
 const MAX_INDEX_BYTES: u64 = 100_000_000;
+/// How the name of a file of weights ends.
+const SUFFIX: &str = ".safetensors";
 
 /// All weights of a checkpoint, memory-mapped. Every tensor lies whole inside its file, and no name occurs twice.
 #[derive(Debug)]
 pub struct Checkpoint {
     shards: Vec<Shard>,
-    /// Tensor name → index of its shard.
-    tensors: BTreeMap<String, usize>,
+    tensors: BTreeMap<String, Place>,
+}
+
+/// Where a tensor lies.
+#[derive(Debug)]
+struct Place {
+    shard: usize,
+    /// What the shard calls it, which is what the checkpoint does unless it was [renamed](Checkpoint::rename).
+    stored: String,
 }
 
 impl Checkpoint {
@@ -53,7 +63,7 @@ impl Checkpoint {
             }
             (true, false) => {
                 let shard = Shard::open(dir, SINGLE_FILE)?;
-                let tensors = shard.entries.keys().map(|name| (name.clone(), 0)).collect();
+                let tensors = shard.entries.keys().map(|name| (name.clone(), Place::new(0, name))).collect();
                 Ok(Checkpoint { shards: vec![shard], tensors })
             }
             (false, true) => Checkpoint::open_sharded(dir),
@@ -78,7 +88,7 @@ impl Checkpoint {
             for tensor in shard.entries.keys() {
                 match index.get(tensor) {
                     Some(stated) if stated == file => {
-                        tensors.insert(tensor.clone(), number);
+                        tensors.insert(tensor.clone(), Place::new(number, tensor));
                     }
                     stated => {
                         let expected = stated.map_or("in the index", String::as_str);
@@ -104,9 +114,18 @@ impl Checkpoint {
     }
 
     fn entry(&self, name: &str) -> Option<(&str, &Shard, &TensorEntry)> {
-        let (name, &shard) = self.tensors.get_key_value(name)?;
-        let shard = &self.shards[shard];
-        Some((name, shard, shard.entries.get(name)?))
+        let (name, place) = self.tensors.get_key_value(name)?;
+        let shard = &self.shards[place.shard];
+        Some((name, shard, shard.entries.get(&place.stored)?))
+    }
+
+    /// Calls a tensor by another name from here on. Nothing happens where there is none, or where the new name is taken.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if !self.tensors.contains_key(to)
+            && let Some(place) = self.tensors.remove(from)
+        {
+            self.tensors.insert(to.to_owned(), place);
+        }
     }
 
     /// The tensor of this name.
@@ -173,11 +192,17 @@ impl Checkpoint {
     }
 }
 
+impl Place {
+    fn new(shard: usize, stored: &str) -> Place {
+        Place { shard, stored: stored.to_owned() }
+    }
+}
+
 /// A file of weights under a name that nothing leads to.
 fn other_weights(dir: &Path) -> Option<String> {
     let names =
         fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.ends_with(".safetensors")).min()
+    names.filter(|name| name.ends_with(SUFFIX)).min()
 }
 
 #[derive(Deserialize)]
@@ -213,8 +238,11 @@ pub fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>, Diagnostic>
         return Err(refuse("expected tensors in weight_map, found none".into()));
     }
     for (tensor, file) in &map {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if !file.chars().all(plain) || file.starts_with('.') || !file.ends_with(".safetensors") {
+        if !is_plain_name(file)
+            || file.contains(['/', '\\'])
+            || file.starts_with('.')
+            || !file.ends_with(SUFFIX)
+        {
             let message =
                 format!("expected the plain name of a .safetensors file beside the index, found {file:?}");
             return Err(refuse(message).at_tensor(tensor));

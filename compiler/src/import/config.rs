@@ -1,15 +1,17 @@
-//! `config.json` of LlamaForCausalLM and MistralForCausalLM, read so that no key goes unseen: each is used, known
-//! not to touch the mathematics ([`IRRELEVANT`]), or refused.
+//! `config.json`, read so that no key goes unseen: each is used, known not to touch the mathematics (`irrelevant.rs`), or
+//! refused. Where a key is missing or out of place and transformers goes on, so does samp, and says so.
 
 use samp_abi::{
     ElementType,
-    plan::{Architecture, Model, Rope},
+    plan::{Model, Rope},
 };
 use samp_ir::Diagnostic;
 use serde_json::Value;
 
 use super::{
-    dimensions::{MAX_POSITIONS, dimensions, required},
+    dimensions::{MAX_POSITIONS, dimensions},
+    family::{Family, Window, family},
+    irrelevant::is_irrelevant,
     json::{Object, shown},
     rope::{RopeConfig, RopeScaling},
     rope_config::rope_config,
@@ -18,37 +20,6 @@ use crate::error_code;
 
 /// A file of more bytes than this is no `config.json`.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
-/// Keys that cannot change a logit, with the reason.
-pub const IRRELEVANT: &[(&str, &str)] = &[
-    ("_attn_implementation", "which code transformers runs, not what it computes"),
-    ("_attn_implementation_autoset", "which code transformers runs, not what it computes"),
-    ("_commit_hash", "origin"),
-    ("_from_model_config", "origin"),
-    ("_name_or_path", "origin"),
-    ("attention_dropout", "training only"),
-    ("do_sample", "sampling, not the model"),
-    ("id2label", "classification only"),
-    ("initializer_range", "training only"),
-    ("is_llama_config", "origin"),
-    ("label2id", "classification only"),
-    ("max_length", "sampling, not the model"),
-    ("max_sequence_length", "never read by transformers' Llama; max_position_embeddings is"),
-    ("output_attentions", "what transformers returns"),
-    ("output_hidden_states", "what transformers returns"),
-    ("pad_token_id", "padding of batches; samp's batches are ragged"),
-    ("problem_type", "classification only"),
-    ("return_dict", "what transformers returns"),
-    ("temperature", "sampling, not the model"),
-    ("tokenizer_class", "the tokenizer's own files say it"),
-    ("top_k", "sampling, not the model"),
-    ("top_p", "sampling, not the model"),
-    ("transformers.js_config", "which code another runtime runs, not what it computes"),
-    ("transformers_version", "origin"),
-    ("unsloth_fixed", "origin"),
-    ("unsloth_version", "origin"),
-    ("use_cache", "which code transformers runs, not what it computes"),
-];
-
 /// What `config.json` says: the model's shape and the facts that import needs beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
@@ -67,6 +38,8 @@ pub struct ModelConfig {
     pub dtype: Option<ElementType>,
     /// Positions that the model was trained for.
     pub max_position_embeddings: u64,
+    /// What was assumed and what was passed over.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl ModelConfig {
@@ -101,19 +74,17 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
         return Err(Diagnostic::bad_input(error_code::JSON, message).in_file(file));
     }
     let mut keys = Object::parse(bytes, file)?;
-    let architecture = architecture(&mut keys)?;
+    let mut warnings = vec![];
     refuse_quantized(&mut keys)?;
+    let family = family(&mut keys, &mut warnings)?;
     check_fixed(&mut keys)?;
-    let sizes = dimensions(&mut keys, architecture)?;
-    let max_position_embeddings = required(&mut keys, "max_position_embeddings", MAX_POSITIONS)?;
-    let rope = rope_config(&mut keys, sizes.head_dim)?;
-    let rms_norm_eps =
-        keys.number("rms_norm_eps", "a number above 0 and below 1", |x| x > 0.0 && x < 1.0)?.ok_or_else(
-            || keys.missing("rms_norm_eps", "the number that every norm adds to the mean square"),
-        )?;
+    let sizes = dimensions(&mut keys, family)?;
+    let max_position_embeddings =
+        keys.integer("max_position_embeddings", 1..=MAX_POSITIONS)?.unwrap_or(family.max_positions);
+    let rope = rope_config(&mut keys, sizes.head_dim, max_position_embeddings, &mut warnings)?;
     let config = ModelConfig {
         model: Model {
-            architecture,
+            architecture: family.architecture,
             hidden_size: sizes.hidden,
             intermediate_size: sizes.intermediate,
             layers: sizes.layers,
@@ -128,46 +99,21 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
                     max_position_embeddings,
                 ),
             },
-            sliding_window: sliding_window(&mut keys, architecture, sizes.layers)?,
+            sliding_window: sliding_window(&mut keys, family, sizes.layers, &mut warnings)?,
             tied_embeddings: keys.flag("tie_word_embeddings")?.unwrap_or(false),
-            bos_token_id: token_ids(&mut keys, "bos_token_id", sizes.vocab)?.first().copied(),
-            eos_token_ids: token_ids(&mut keys, "eos_token_id", sizes.vocab)?,
+            bos_token_id: bos_token_id(&mut keys, sizes.vocab)?,
+            eos_token_ids: eos_token_ids(&mut keys, sizes.vocab, &mut warnings)?,
         },
         rope,
-        rms_norm_eps,
-        attention_bias: bias(&mut keys, "attention_bias", architecture)?,
-        mlp_bias: bias(&mut keys, "mlp_bias", architecture)?,
+        rms_norm_eps: rms_norm_eps(&mut keys, family, &mut warnings)?,
+        attention_bias: bias(&mut keys, "attention_bias", family)?,
+        mlp_bias: bias(&mut keys, "mlp_bias", family)?,
         dtype: dtype(&mut keys)?,
         max_position_embeddings,
+        warnings: warnings.into_iter().map(|warning| warning.in_file(file)).collect(),
     };
-    keys.finish(|key| IRRELEVANT.iter().any(|(known, _)| *known == key))?;
+    keys.finish(is_irrelevant)?;
     Ok(config)
-}
-
-fn architecture(keys: &mut Object<'_>) -> Result<Architecture, Diagnostic> {
-    const EXPECTED: &str = "[\"LlamaForCausalLM\"] or [\"MistralForCausalLM\"]";
-    let Some(value) = keys.take("architectures") else {
-        return Err(keys.missing("architectures", EXPECTED));
-    };
-    let (architecture, model_type) = match value.as_array().map(Vec::as_slice) {
-        Some([Value::String(name)]) if name == "LlamaForCausalLM" => {
-            (Architecture::LlamaForCausalLM, "llama")
-        }
-        Some([Value::String(name)]) if name == "MistralForCausalLM" => {
-            (Architecture::MistralForCausalLM, "mistral")
-        }
-        Some([Value::String(_)]) => {
-            return Err(keys.unsupported("architectures", EXPECTED, &value));
-        }
-        _ => return Err(keys.wrong("architectures", EXPECTED, &value)),
-    };
-    match keys.text("model_type")? {
-        Some(found) if found != model_type => {
-            let expected = format!("\"{model_type}\", as `architectures` says");
-            Err(keys.wrong("model_type", &expected, &found.into()))
-        }
-        _ => Ok(architecture),
-    }
 }
 
 fn refuse_quantized(keys: &mut Object<'_>) -> Result<(), Diagnostic> {
@@ -177,49 +123,74 @@ fn refuse_quantized(keys: &mut Object<'_>) -> Result<(), Diagnostic> {
             return Err(finding.hint("compile the checkpoint that this one was quantized from"));
         }
     }
-    match keys.take("auto_map") {
-        Some(value) => Err(keys.unsupported("auto_map", "a model without code of its own", &value)),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-/// Keys that may only say what the two architectures are anyway.
+/// Keys that may only say what the architectures are anyway.
 fn check_fixed(keys: &mut Object<'_>) -> Result<(), Diagnostic> {
-    let fixed: [(&str, Value); 6] = [
-        ("hidden_act", "silu".into()),
-        ("pretraining_tp", 1.into()),
-        ("partial_rotary_factor", 1.0.into()),
-        ("add_cross_attention", false.into()),
-        ("is_encoder_decoder", false.into()),
-        ("rope_interleaved", false.into()),
+    // transformers knows SiLU by both names.
+    let fixed: [(&str, &[Value]); 6] = [
+        ("hidden_act", &["silu".into(), "swish".into()]),
+        ("partial_rotary_factor", &[1.0.into()]),
+        ("add_cross_attention", &[false.into()]),
+        ("is_encoder_decoder", &[false.into()]),
+        ("rope_interleaved", &[false.into()]),
+        ("pruned_heads", &[Value::Object(Default::default())]),
     ];
     for (key, expected) in fixed {
-        match keys.take(key) {
-            Some(found)
-                if found != expected && found.as_f64().is_none_or(|x| Some(x) != expected.as_f64()) =>
-            {
-                return Err(keys.unsupported(key, &shown(&expected), &found));
-            }
-            _ => {}
+        let Some(found) = keys.take(key) else { continue };
+        let is = |value: &Value| found == *value || found.is_number() && found.as_f64() == value.as_f64();
+        if !expected.iter().any(is) {
+            return Err(keys.unsupported(key, &shown(&expected[0]), &found));
         }
     }
     Ok(())
 }
 
+fn rms_norm_eps(
+    keys: &mut Object<'_>,
+    family: &Family,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<f64, Diagnostic> {
+    const KEY: &str = "rms_norm_eps";
+    let stated = keys.number(KEY, "a number above 0 and below 1", |x| x > 0.0 && x < 1.0)?;
+    Ok(stated.unwrap_or_else(|| {
+        warnings.push(assumed(KEY, family.rms_norm_eps));
+        family.rms_norm_eps
+    }))
+}
+
+/// A warning that a key is missing and that transformers' default stands in.
+fn assumed(key: &str, value: impl std::fmt::Display) -> Diagnostic {
+    let message = format!("`{key}` is missing: transformers' default of {value} is taken");
+    Diagnostic::bad_input(error_code::ASSUMED, message).warning()
+}
+
 fn sliding_window(
     keys: &mut Object<'_>,
-    architecture: Architecture,
+    family: &Family,
     layers: u64,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<Option<u64>, Diagnostic> {
     const KEY: &str = "sliding_window";
-    let mistral = architecture == Architecture::MistralForCausalLM;
-    if mistral && keys.peek(KEY).is_none() {
-        return Err(keys.missing(KEY, "the window in positions, or null for full attention"));
-    }
-    let window = keys.integer(KEY, 1..=MAX_POSITIONS)?;
-    if let (false, Some(window)) = (mistral, window) {
-        return Err(keys.unsupported(KEY, "null, because Llama attends to every position", &window.into()));
-    }
+    let is_null = keys.peek(KEY).is_some_and(Value::is_null);
+    let stated = keys.integer(KEY, 1..=MAX_POSITIONS)?;
+    let window = match (family.window, stated) {
+        (Window::Ignored, Some(window)) => {
+            let message = format!(
+                "`{KEY}` = {window}: expected none, because the architecture attends to every position"
+            );
+            let warning = Diagnostic::bad_input(error_code::IGNORED_KEY, message).warning();
+            warnings.push(warning.note("it is passed over, as transformers does"));
+            None
+        }
+        (Window::Ignored, None) => None,
+        (Window::Everywhere(Some(default)), None) if !is_null => {
+            warnings.push(assumed(KEY, default));
+            Some(default)
+        }
+        (Window::Everywhere(_), window) => window,
+    };
     let Some(types) = keys.take("layer_types") else { return Ok(window) };
     let kind = if window.is_some() { "sliding_attention" } else { "full_attention" };
     let uniform = |list: &Vec<Value>| list.len() as u64 == layers && list.iter().all(|t| t == kind);
@@ -230,46 +201,65 @@ fn sliding_window(
     Err(keys.unsupported("layer_types", &expected, &types))
 }
 
-/// One token id or several; none if the key is absent or null.
-pub(super) fn token_ids(keys: &mut Object<'_>, key: &str, vocab: u64) -> Result<Vec<u32>, Diagnostic> {
-    let Some(value) = keys.take(key) else { return Ok(vec![]) };
-    let listed = match &value {
-        Value::Array(list) if key != "bos_token_id" => list.as_slice(),
-        single => std::slice::from_ref(single),
-    };
+fn bos_token_id(keys: &mut Object<'_>, vocab: u64) -> Result<Option<u32>, Diagnostic> {
+    let id = keys.integer("bos_token_id", 0..=u64::from(u32::MAX))?;
+    Ok(id.filter(|id| *id < vocab).map(|id| id as u32))
+}
+
+/// The tokens that end a text: one id or several, none if the key is absent or null. What is beyond the vocabulary ends
+/// none, which is said.
+pub(super) fn eos_token_ids(
+    keys: &mut Object<'_>,
+    vocab: u64,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Vec<u32>, Diagnostic> {
+    const KEY: &str = "eos_token_id";
+    let Some(value) = keys.take(KEY) else { return Ok(vec![]) };
+    let listed = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
     let mut ids = Vec::new();
     for item in listed {
-        match item.as_u64() {
-            Some(id) if id < vocab && !ids.contains(&(id as u32)) => ids.push(id as u32),
-            Some(id) if id < vocab => {}
-            _ => return Err(keys.wrong(key, &format!("token ids below vocab_size = {vocab}"), &value)),
+        match item.as_i64() {
+            Some(id) if (0..vocab as i64).contains(&id) => {
+                if !ids.contains(&(id as u32)) {
+                    ids.push(id as u32);
+                }
+            }
+            Some(id) => {
+                let message = format!("`{KEY}`: expected token ids below vocab_size = {vocab}, found {id}");
+                let warning = Diagnostic::bad_input(error_code::IGNORED_KEY, message).warning();
+                warnings.push(warning.note("no token has this id, so that it ends no text"));
+            }
+            None => return Err(keys.wrong(KEY, "token ids", &value)),
         }
     }
     Ok(ids)
 }
 
-fn bias(keys: &mut Object<'_>, key: &str, architecture: Architecture) -> Result<bool, Diagnostic> {
+fn bias(keys: &mut Object<'_>, key: &str, family: &Family) -> Result<bool, Diagnostic> {
     let biased = keys.flag(key)?.unwrap_or(false);
-    if biased && architecture == Architecture::MistralForCausalLM {
-        return Err(keys.unsupported(key, "false, because Mistral has no biases", &true.into()));
+    if biased && !family.biases {
+        return Err(keys.unsupported(
+            key,
+            "false, because the architecture has no such biases",
+            &true.into(),
+        ));
     }
     Ok(biased)
 }
 
+/// The element type that the config states, of two that differ the one that transformers prefers.
 fn dtype(keys: &mut Object<'_>) -> Result<Option<ElementType>, Diagnostic> {
     let mut dtype = None;
     for key in ["dtype", "torch_dtype"] {
         let Some(name) = keys.text(key)? else { continue };
-        let found = match name.as_str() {
-            "float32" => ElementType::F32,
-            "float16" => ElementType::F16,
-            "bfloat16" => ElementType::Bf16,
+        let found = match name.strip_prefix("torch.").unwrap_or(&name) {
+            "float32" | "float" | "fp32" | "f32" => Some(ElementType::F32),
+            "float16" | "half" | "fp16" | "f16" => Some(ElementType::F16),
+            "bfloat16" | "bf16" => Some(ElementType::Bf16),
+            "auto" | "float64" | "double" => None,
             _ => return Err(keys.unsupported(key, "\"float32\", \"float16\" or \"bfloat16\"", &name.into())),
         };
-        if dtype.is_some_and(|earlier| earlier != found) {
-            return Err(keys.wrong(key, "the same as `dtype`", &name.into()));
-        }
-        dtype = Some(found);
+        dtype = dtype.or(found);
     }
     Ok(dtype)
 }

@@ -1,12 +1,9 @@
 //! The dimensions of the model in `config.json`, each within its limit.
 
-use samp_abi::plan::{
-    Architecture,
-    bounds::{MAX_COUNT, MAX_INDEX, MAX_WIDTH},
-};
+use samp_abi::plan::bounds::{MAX_COUNT, MAX_INDEX, MAX_WIDTH};
 use samp_ir::Diagnostic;
 
-use super::json::Object;
+use super::{family::Family, json::Object};
 
 const MAX_HIDDEN: u64 = 1 << 17;
 const MAX_INTERMEDIATE: u64 = 1 << 20;
@@ -35,10 +32,7 @@ pub(super) struct Dimensions {
     pub(super) vocab: u64,
 }
 
-pub(super) fn dimensions(
-    keys: &mut Object<'_>,
-    architecture: Architecture,
-) -> Result<Dimensions, Diagnostic> {
+pub(super) fn dimensions(keys: &mut Object<'_>, family: &Family) -> Result<Dimensions, Diagnostic> {
     let hidden = required(keys, "hidden_size", MAX_HIDDEN)?;
     let heads = required(keys, "num_attention_heads", MAX_HEADS)?;
     Ok(Dimensions {
@@ -46,7 +40,7 @@ pub(super) fn dimensions(
         intermediate: required(keys, "intermediate_size", MAX_INTERMEDIATE)?,
         layers: required(keys, "num_hidden_layers", MAX_LAYERS)?,
         heads,
-        kv_heads: kv_heads(keys, heads, architecture)?,
+        kv_heads: kv_heads(keys, heads, family)?,
         head_dim: head_dim(keys, hidden, heads)?,
         vocab: required(keys, "vocab_size", MAX_VOCAB)?,
     })
@@ -57,13 +51,12 @@ pub(super) fn required(keys: &mut Object<'_>, key: &str, max: u64) -> Result<u64
     keys.integer(key, 1..=max)?.ok_or_else(|| keys.missing(key, &format!("an integer from 1 to {max}")))
 }
 
-fn kv_heads(keys: &mut Object<'_>, heads: u64, architecture: Architecture) -> Result<u64, Diagnostic> {
+/// The class's own default where the key is absent, as many as heads where it is null.
+fn kv_heads(keys: &mut Object<'_>, heads: u64, family: &Family) -> Result<u64, Diagnostic> {
     const KEY: &str = "num_key_value_heads";
-    // transformers takes 8 for Mistral where the key is absent, and as many as heads where it is null.
-    if architecture == Architecture::MistralForCausalLM && keys.peek(KEY).is_none() {
-        return Err(keys.missing(KEY, "the number of key/value heads, or null for as many as heads"));
-    }
-    let kv_heads = keys.integer(KEY, 1..=heads)?.unwrap_or(heads);
+    let absent = keys.peek(KEY).is_none();
+    let default = family.kv_heads.filter(|_| absent).unwrap_or(heads);
+    let kv_heads = keys.integer(KEY, 1..=heads)?.unwrap_or(default);
     if !heads.is_multiple_of(kv_heads) {
         let expected = format!("a divisor of num_attention_heads = {heads}");
         return Err(keys.wrong(KEY, &expected, &kv_heads.into()));

@@ -35,6 +35,11 @@ impl<'a> Object<'a> {
         self.entries.get(key)
     }
 
+    /// Whether nothing is left in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The value of `key`; none if the key is absent or null.
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
         self.entries.remove(key).filter(|v| !v.is_null())
@@ -114,12 +119,12 @@ impl<'a> Object<'a> {
         .in_file(self.file)
     }
 
-    /// Refuses every key that was not taken and is not among `ignorable`.
+    /// Refuses every key that was not taken, is not among `ignorable`, and says something: null does not.
     pub(super) fn finish(self, ignorable: impl Fn(&str) -> bool) -> Result<(), Diagnostic> {
         let unread: Vec<String> = self
             .entries
             .iter()
-            .filter(|(key, _)| !ignorable(key))
+            .filter(|(key, value)| !ignorable(key) && !value.is_null())
             .map(|(key, value)| format!("`{}{key}` = {}", self.prefix, shown(value)))
             .collect();
         if unread.is_empty() {

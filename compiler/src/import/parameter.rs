@@ -2,6 +2,11 @@
 
 use super::config::ModelConfig;
 
+/// The embedding's table in the checkpoint.
+pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+/// The head's weight in the checkpoint.
+pub(super) const HEAD: &str = "lm_head.weight";
+
 /// A tensor of the architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {

@@ -7,9 +7,9 @@ use super::{checkpoint::Checkpoint, parameter::Parameter};
 use crate::error_code;
 
 /// What the architecture calls for first in every layer.
-const ANCHOR: &str = "layers.0.input_layernorm.weight";
+pub(super) const ANCHOR: &str = "layers.0.input_layernorm.weight";
 /// What transformers writes before the names of the decoder's tensors.
-const DECODER: &str = "model.";
+pub(super) const DECODER: &str = "model.";
 
 /// Where a prefix comes from.
 struct Origin {

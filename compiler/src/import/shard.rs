@@ -245,7 +245,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         let mut metadata = None;
         while let Some(key) = entries.next_key::<String>()? {
             if key == "__metadata__" {
-                if metadata.replace(entries.next_value::<UniqueMap<String>>()?).is_some() {
+                if metadata.replace(entries.next_value::<Option<UniqueMap<String>>>()?).is_some() {
                     return Err(A::Error::custom("key `__metadata__` appears twice"));
                 }
             } else {

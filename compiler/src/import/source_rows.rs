@@ -80,7 +80,7 @@ pub(super) fn is_float(dtype: Dtype) -> bool {
 }
 
 /// Little-endian values as f32, each exactly.
-fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
+pub(super) fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     match dtype {
         Dtype::F32 => {
             for (x, raw) in out.iter_mut().zip(bytes.as_chunks().0) {

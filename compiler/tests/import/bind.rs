@@ -88,9 +88,17 @@ fn refused_tensors() {
             }),
         ),
         (
-            "rotary frequencies of no layer",
+            "rotary buffers wherever they lie",
             import_after(|t| {
-                t.add("model.layers.7.self_attn.rotary_emb.inv_freq", &[8]);
+                for name in [
+                    "model.rotary_emb.inv_freq",
+                    "rope.freqs",
+                    "model.layers.7.self_attn.rotary_emb.inv_freq",
+                ] {
+                    t.add(name, &[8]);
+                }
+                t.add("model.layers.0.self_attn.rotary_emb.cos_cached", &[1, 1, 256, 16]);
+                t.add("model.rotary_emb.original_inv_freq", &[8]);
             }),
         ),
         (
@@ -108,6 +116,25 @@ fn refused_tensors() {
                 t.tensors.insert("lm_head.weight".into(), table);
             }),
         ),
+        (
+            "tied, with an equal head of another type",
+            import_after(|t| {
+                tied(t);
+                let mut head = t.tensors["model.embed_tokens.weight"].clone();
+                let wide = |half: &[u8; 2]| [0, 0, half[0], half[1]];
+                head.bytes = head.bytes.as_chunks().0.iter().flat_map(wide).collect();
+                head.dtype = "F32".into();
+                t.tensors.insert("lm_head.weight".into(), head);
+            }),
+        ),
+        (
+            "tied, with the head alone",
+            import_after(|t| {
+                tied(t);
+                let table = t.tensors.remove("model.embed_tokens.weight").unwrap();
+                t.tensors.insert("lm_head.weight".into(), table);
+            }),
+        ),
         ("tied, with another head", import_after(tied)),
         (
             "tied, with a head of another shape",
@@ -118,6 +145,40 @@ fn refused_tensors() {
         ),
     ];
     assert_case("bad_tensors", &report(cases));
+}
+
+/// Of a head that is stored alone, or without the decoder's prefix, every parameter is found under its usual name.
+#[test]
+fn other_layouts_have_the_usual_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tiny = TinyCheckpoint::new();
+    tiny.set("tie_word_embeddings", json!(true));
+    let head = tiny.tensors.remove("lm_head.weight").unwrap();
+    let bare = tiny.tensors.iter().map(|(name, tensor)| (name.replace("model.", ""), tensor.clone()));
+    tiny.tensors = bare.filter(|(name, _)| name != "embed_tokens.weight").collect();
+    tiny.tensors.insert("lm_head.weight".into(), head.clone());
+    tiny.write(dir.path());
+    let imported = import(dir.path()).unwrap();
+    let table = imported.checkpoint.tensor("model.embed_tokens.weight").unwrap();
+    assert!(imported.config.model.tied_embeddings && table.bytes == head.bytes);
+    for parameter in parameters(&imported.config) {
+        let tensor = imported.checkpoint.tensor(&parameter.source).unwrap();
+        assert_eq!((tensor.name, tensor.shape), (parameter.source.as_str(), &parameter.shape[..]));
+    }
+    assert!(imported.checkpoint.tensor("lm_head.weight").is_none());
+    assert!(!imported.checkpoint.content_blake3().is_empty());
+}
+
+/// Tied by its config, and with two sets of values: transformers uses both.
+#[test]
+fn a_tied_head_with_values_of_its_own_is_untied() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tiny = TinyCheckpoint::new();
+    tiny.set("tie_word_embeddings", json!(true));
+    tiny.write(dir.path());
+    let imported = import(dir.path()).unwrap();
+    assert!(!imported.config.model.tied_embeddings);
+    assert_eq!(imported.warnings[0].code, "E0322");
 }
 
 #[test]

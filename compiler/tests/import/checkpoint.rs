@@ -71,6 +71,10 @@ fn refused_files() {
         ("header is a list", header("[]")),
         ("header is no JSON", header("{\"t\"")),
         ("header is no UTF-8", file(&[&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat())),
+        (
+            "metadata that is null",
+            header(r#"{"__metadata__": null, "t": {"dtype": "U8", "shape": [64], "data_offsets": [0, 64]}}"#),
+        ),
         ("metadata of numbers", header(r#"{"__metadata__": {"a": 1}}"#)),
         ("no tensors", header("{}")),
         ("entry without offsets", header(r#"{"t": {"dtype": "U8", "shape": [64]}}"#)),
@@ -177,6 +181,18 @@ fn refused_folders() {
             "index with a tensor twice",
             index(r#"{"weight_map": {"t": "a.safetensors", "t": "b.safetensors"}}"#),
         ),
+        (
+            "shards of odd names",
+            open_after(|tiny, dir| {
+                tiny.write_sharded(dir);
+                let (index, odd) =
+                    (dir.join("model.safetensors.index.json"), "model (1)+a=b, größer.safetensors");
+                let text = fs::read_to_string(&index).unwrap().replace("b.safetensors", odd);
+                fs::write(&index, text).unwrap();
+                fs::rename(dir.join("b.safetensors"), dir.join(odd)).unwrap();
+            }),
+        ),
+        ("shard with a line break", index_of("t", "a\nb.safetensors")),
         ("shard above the folder", index_of("t", "../a.safetensors")),
         ("shard by absolute path", index_of("t", "/etc/a.safetensors")),
         ("shard with a backslash", index_of("t", "..\\a.safetensors")),

@@ -55,7 +55,7 @@ fn a_c_program_generates_what_the_runtime_does() {
 
     let session = Session::open(&plan, SessionOptions::default()).unwrap();
     let prompt = "The parser reads";
-    let hello = [Message { role: "user".into(), content: "Hello".into() }];
+    let hello = [Message::new("user", "Hello")];
     let tokens = session.encode(Prompt::Text(prompt)).unwrap();
     let logits = session.logits(&tokens).unwrap();
     let last = logits.row(tokens.len() - 1);

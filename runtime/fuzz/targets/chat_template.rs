@@ -9,7 +9,7 @@ use samp_runtime::{ChatTemplate, Message};
 fuzz_target!(|source: &str| {
     let tokens = BTreeMap::from([("bos_token".to_owned(), "<s>".to_owned())]);
     let Ok(template) = ChatTemplate::new(source.to_owned(), tokens) else { return };
-    let turn = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
-    let messages = [turn("system", "Be brief."), turn("user", " Why? {{ é }}"), turn("assistant", "So.")];
-    drop(template.render(&messages, true));
+    let messages = [("system", "Be brief."), ("user", " Why? {{ é }}"), ("assistant", "So.")];
+    let messages: Vec<Message> = messages.map(|(role, content)| Message::new(role, content)).into();
+    drop(template.render(&messages.into(), true));
 });

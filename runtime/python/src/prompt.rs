@@ -30,7 +30,7 @@ impl PromptValue {
             let expected = "a str, a list of token ids, or a list of messages with `role` and `content`";
             PyTypeError::new_err(format!("a prompt is {expected}; found {}: {error}", kind(value)))
         })?;
-        let message = |MessageValue { role, content }| Message { role, content };
+        let message = |MessageValue { role, content }| Message::new(role, content);
         Ok(PromptValue::Chat(messages.into_iter().map(message).collect()))
     }
 

@@ -7,36 +7,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ChatError, ChatTemplate, Message};
+use minijinja::{Value, value::ValueKind};
+
+use super::{ChatError, ChatTemplate, Conversation};
 use crate::tokenizer::{PRIVATE_USE, SpecialVocabulary, Tokenizer};
 
 impl ChatTemplate {
     /// The token ids of a conversation; with `add_generation_prompt`, up to where the assistant's answer begins.
     ///
-    /// They are those of transformers' `apply_chat_template`, but for special tokens that a message spells, such as
-    /// `<|eot_id|>` in what a user wrote: those are encoded as the text that they are. Roles are the caller's own words and
-    /// part of the template; check them where others choose them.
+    /// They are those of transformers' `apply_chat_template`, but for special tokens that a message, a tool or a variable
+    /// spells, such as `<|eot_id|>` in what a user wrote: those are encoded as the text that they are. Roles are the
+    /// caller's own words and part of the template; check them where others choose them.
     pub fn tokens(
         &self,
         tokenizer: &Tokenizer,
-        messages: &[Message],
+        conversation: &Conversation,
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, ChatError> {
         let special = tokenizer.special_vocabulary();
-        let conversation = render(self, special, messages, add_generation_prompt)?;
-        Ok(tokenizer.encode_untrusted(&conversation.text, &conversation.from_messages)?)
+        let rendered = render(self, special, conversation, add_generation_prompt)?;
+        Ok(tokenizer.encode_untrusted(&rendered.text, &rendered.from_messages)?)
     }
 
     /// The same of a conversation as data has it: up to where the assistant's answer begins, unless it ends with one.
-    pub fn record_tokens(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, ChatError> {
-        let answered = messages.last().is_some_and(|message| message.role == "assistant");
-        self.tokens(tokenizer, messages, !answered)
+    pub fn record_tokens(
+        &self,
+        tokenizer: &Tokenizer,
+        conversation: &Conversation,
+    ) -> Result<Vec<u32>, ChatError> {
+        let answered = conversation.messages.last().is_some_and(|message| message.role() == "assistant");
+        self.tokens(tokenizer, conversation, !answered)
     }
 }
 
 /// A conversation as text.
 #[derive(Debug, PartialEq)]
-struct Conversation {
+struct Rendered {
     text: String,
     /// For each byte of the text, whether a message wrote it and it can help to spell a special token.
     from_messages: Vec<bool>,
@@ -46,22 +52,50 @@ struct Conversation {
 fn render(
     template: &ChatTemplate,
     special: &SpecialVocabulary,
-    messages: &[Message],
+    conversation: &Conversation,
     add_generation_prompt: bool,
-) -> Result<Conversation, ChatError> {
-    let stand_ins = StandIns::new(template, special, messages)?;
-    let disguised = |contents: &dyn Fn(&str) -> String| {
-        let turn = |m: &Message| Message {
-            role: stand_ins.break_up(special, &m.role),
-            content: contents(&m.content),
-        };
-        let messages: Vec<Message> = messages.iter().map(turn).collect();
-        Ok::<_, ChatError>(stand_ins.reveal(&template.render(&messages, add_generation_prompt)?))
+) -> Result<Rendered, ChatError> {
+    let stand_ins = StandIns::new(template, special, conversation)?;
+    let disguised = |disguise: &dyn Fn(&str) -> String| {
+        let break_up = |text: &str| stand_ins.break_up(special, text);
+        let conversation = conversation.map(&break_up, &|value| changed(value, disguise, &break_up));
+        Ok::<_, ChatError>(stand_ins.reveal(&template.render(&conversation, add_generation_prompt)?))
     };
-    let plain = template.render(messages, add_generation_prompt)?;
-    match disguised(&|content| stand_ins.replace(content)) {
-        Ok(conversation) if conversation.text == plain => Ok(conversation),
-        _ => disguised(&|content| stand_ins.break_up(special, content)),
+    let plain = template.render(conversation, add_generation_prompt)?;
+    match disguised(&|text| stand_ins.replace(text)) {
+        Ok(rendered) if rendered.text == plain => Ok(rendered),
+        _ => disguised(&|text| stand_ins.break_up(special, text)),
+    }
+}
+
+/// A value with its texts changed, and the keys of its objects, which templates ask for by name.
+fn changed(value: &Value, text: &dyn Fn(&str) -> String, key: &dyn Fn(&str) -> String) -> Value {
+    let items = || value.try_iter().into_iter().flatten();
+    match value.kind() {
+        ValueKind::String => Value::from(text(value.as_str().unwrap_or_default())),
+        ValueKind::Seq => items().map(|item| changed(&item, text, key)).collect(),
+        ValueKind::Map => Value::from_pairs(items().map(|name| {
+            let held = value.get_item(&name).unwrap_or_default();
+            let name = name.as_str().map_or_else(|| name.clone(), |name| Value::from(key(name)));
+            (name, changed(&held, text, key))
+        })),
+        _ => value.clone(),
+    }
+}
+
+/// Calls `visit` with every text of a value and every key of its objects.
+fn visit_texts(value: &Value, visit: &mut dyn FnMut(&str)) {
+    match value.kind() {
+        ValueKind::String => visit(value.as_str().unwrap_or_default()),
+        ValueKind::Seq | ValueKind::Map => {
+            for item in value.try_iter().into_iter().flatten() {
+                if value.kind() == ValueKind::Map {
+                    visit_texts(&value.get_item(&item).unwrap_or_default(), visit);
+                }
+                visit_texts(&item, visit);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -76,12 +110,14 @@ impl StandIns {
     fn new(
         template: &ChatTemplate,
         special: &SpecialVocabulary,
-        messages: &[Message],
+        conversation: &Conversation,
     ) -> Result<StandIns, ChatError> {
-        let texts = messages.iter().flat_map(|m| [m.role.as_str(), m.content.as_str()]);
-        let texts =
-            texts.chain([template.source.as_str()]).chain(template.tokens.values().map(String::as_str));
-        let taken: BTreeSet<char> = texts.flat_map(str::chars).filter(|c| PRIVATE_USE.contains(c)).collect();
+        let mut taken = BTreeSet::new();
+        let mut take = |text: &str| taken.extend(text.chars().filter(|c| PRIVATE_USE.contains(c)));
+        conversation.messages.iter().for_each(|message| take(message.role()));
+        conversation.values().for_each(|value| visit_texts(value, &mut take));
+        template.sources.texts().for_each(&mut take);
+        template.tokens.values().for_each(|text| take(text));
         // Where templates trim white space, they trim what stands for it no more.
         let spelling = special
             .iter()
@@ -117,7 +153,7 @@ impl StandIns {
     }
 
     /// The text with the characters that stand-ins stand for, and which bytes of it those are.
-    fn reveal(&self, text: &str) -> Conversation {
+    fn reveal(&self, text: &str) -> Rendered {
         let mut revealed = String::with_capacity(text.len());
         let mut from_messages = Vec::with_capacity(text.len());
         for c in text.chars() {
@@ -125,6 +161,6 @@ impl StandIns {
             revealed.push(*original.unwrap_or(&c));
             from_messages.resize(revealed.len(), original.is_some());
         }
-        Conversation { text: revealed, from_messages }
+        Rendered { text: revealed, from_messages }
     }
 }

@@ -20,7 +20,7 @@ pub use generation::Generation;
 
 use crate::{
     batch::{Logits, Outputs},
-    chat::{ChatTemplate, Message},
+    chat::{ChatTemplate, Conversation, Message},
     device::DeviceKind,
     engine::{Engine, EngineOptions},
     error::EngineError,
@@ -49,6 +49,8 @@ pub enum Prompt<'a> {
     Text(&'a str),
     /// A conversation to answer, written by the model's chat template.
     Chat(&'a [Message]),
+    /// A conversation to answer that has more than messages, such as tools.
+    Conversation(&'a Conversation),
     /// Tokens as they are.
     Tokens(&'a [u32]),
 }
@@ -106,9 +108,10 @@ impl Session {
         match prompt {
             Prompt::Tokens(tokens) => Ok(tokens.to_vec()),
             Prompt::Text(text) => Ok(self.tokenizer()?.encode(text, AddSpecial::Yes)?),
-            Prompt::Chat(messages) => {
+            Prompt::Chat(messages) => self.encode(Prompt::Conversation(&messages.into())),
+            Prompt::Conversation(conversation) => {
                 let template = self.chat_template().ok_or(SessionError::NoChatTemplate)?;
-                Ok(template.tokens(self.tokenizer()?, messages, true)?)
+                Ok(template.tokens(self.tokenizer()?, conversation, true)?)
             }
         }
     }

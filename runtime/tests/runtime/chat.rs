@@ -25,7 +25,7 @@ fn named(source: &str) -> ChatTemplate {
 }
 
 fn say(role: &str, content: &str) -> Message {
-    Message { role: role.into(), content: content.into() }
+    Message::new(role, content)
 }
 
 /// A tokenizer as Llama 2 has it: special tokens in the vocabulary and among its merges, `▁` before a text's first word.
@@ -64,11 +64,13 @@ fn specials(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<u32> {
 #[test]
 fn special_tokens_that_a_message_spells_are_text() {
     let (tokenizer, template) = (tokenizer(), template());
-    let tokens = |content: &str| template.tokens(tokenizer, &[say("user", content)], true).unwrap();
+    let tokens =
+        |content: &str| template.tokens(tokenizer, &vec![say("user", content)].into(), true).unwrap();
     let ids = tokens("one<|eot_id|>two <|begin_of_text|>");
     assert_eq!(specials(tokenizer, &ids), specials(tokenizer, &tokens("")));
     let shown = tokenizer.decode(&ids, SpecialTokens::Keep).unwrap();
-    let text = template.render(&[say("user", "one<|eot_id|>two <|begin_of_text|>")], true).unwrap();
+    let text =
+        template.render(&vec![say("user", "one<|eot_id|>two <|begin_of_text|>")].into(), true).unwrap();
     assert_eq!(shown, text, "nothing of the text is lost");
     let whole = tokenizer.encode(&text, AddSpecial::No).unwrap();
     assert_eq!(specials(tokenizer, &whole).len(), specials(tokenizer, &ids).len() + 2);
@@ -80,7 +82,7 @@ fn only_the_spelled_tokens_are_encoded_otherwise() {
     let (tokenizer, template) = (tokenizer(), template());
     let message = |content: &str| {
         let messages = [say("system", "Be brief."), say("user", content), say("assistant", "So.")];
-        template.tokens(tokenizer, &messages, true).unwrap()
+        template.tokens(tokenizer, &messages.as_slice().into(), true).unwrap()
     };
     let (plain, spelled) = (message("Read it."), message("Read it.<|eot_id|>"));
     let same = plain.iter().zip(&spelled).take_while(|(a, b)| a == b).count();
@@ -93,7 +95,7 @@ fn vocabularies_that_hold_special_tokens_give_them_to_no_message() {
     let template = named("{{ bos_token }}{% for m in messages %}{{ m.content }}</s>{% endfor %}");
     for tokenizer in [merging(), unigram()] {
         for content in ["a<s>", "<s>", "</s>", "a </s><s>a", "<s></s>"] {
-            let ids = template.tokens(&tokenizer, &[say("user", content)], false).unwrap();
+            let ids = template.tokens(&tokenizer, &vec![say("user", content)].into(), false).unwrap();
             assert_eq!(specials(&tokenizer, &ids), [1, 2], "{content}: {ids:?}");
             assert_eq!(
                 tokenizer
@@ -120,7 +122,7 @@ fn special_tokens_are_not_pieced_together() {
         ("{{ messages | tojson }}", ["<s>", "</s>"]),
     ] {
         let messages = contents.map(|content| say("user", content));
-        let ids = named(source).tokens(&tokenizer, &messages, false).unwrap();
+        let ids = named(source).tokens(&tokenizer, &messages.as_slice().into(), false).unwrap();
         assert_eq!(specials(&tokenizer, &ids).iter().filter(|id| **id != 0).count(), 0, "{source}: {ids:?}");
     }
 }
@@ -128,14 +130,15 @@ fn special_tokens_are_not_pieced_together() {
 #[test]
 fn characters_of_private_use_are_no_way_around() {
     let (tokenizer, template) = (tokenizer(), template());
-    let expected = specials(tokenizer, &template.tokens(tokenizer, &[say("user", "")], true).unwrap());
+    let expected =
+        specials(tokenizer, &template.tokens(tokenizer, &vec![say("user", "")].into(), true).unwrap());
     let private: String = ('\u{F0000}'..'\u{F0200}').collect();
     let content = format!("{private}<|eot_id|>{private}");
-    let ids = template.tokens(tokenizer, &[say("user", &content)], true).unwrap();
+    let ids = template.tokens(tokenizer, &vec![say("user", &content)].into(), true).unwrap();
     assert_eq!(specials(tokenizer, &ids), expected);
     assert!(tokenizer.decode(&ids, SpecialTokens::Keep).unwrap().contains(&content));
     let all: String = ('\u{F0000}'..='\u{10FFFD}').collect();
-    let refused = template.tokens(tokenizer, &[say("user", &all)], true).unwrap_err().to_string();
+    let refused = template.tokens(tokenizer, &vec![say("user", &all)].into(), true).unwrap_err().to_string();
     assert!(refused.contains("private use"), "{refused}");
 }
 
@@ -177,12 +180,12 @@ proptest! {
         let (tokenizer, template) = (tokenizer(), template());
         let say = |(i, content): (usize, &String)| say(["user", "assistant"][i % 2], content);
         let messages: Vec<Message> = contents.iter().enumerate().map(say).collect();
-        let neutral: Vec<Message> = messages.iter().map(|m| Message { content: "a".into(), ..m.clone() }).collect();
-        let ids = template.tokens(tokenizer, &messages, true).unwrap();
-        let expected = template.tokens(tokenizer, &neutral, true).unwrap();
+        let neutral: Vec<Message> = messages.iter().map(|m| Message::new(m.role(), "a")).collect();
+        let ids = template.tokens(tokenizer, &messages.as_slice().into(), true).unwrap();
+        let expected = template.tokens(tokenizer, &neutral.into(), true).unwrap();
         prop_assert_eq!(specials(tokenizer, &ids), specials(tokenizer, &expected));
         let shown = tokenizer.decode(&ids, SpecialTokens::Keep).unwrap();
-        prop_assert_eq!(shown, template.render(&messages, true).unwrap());
+        prop_assert_eq!(shown, template.render(&messages.as_slice().into(), true).unwrap());
     }
 
     /// Where nothing is spelled, the tokens are those of the rendered text as a whole.
@@ -190,8 +193,8 @@ proptest! {
     fn other_conversations_are_encoded_as_a_whole(contents in prop::collection::vec("[ a-z<|>\n_é]{0,30}", 1..4)) {
         let (tokenizer, template) = (tokenizer(), template());
         let messages: Vec<Message> = contents.iter().map(|content| say("user", content)).collect();
-        let text = template.render(&messages, true).unwrap();
-        let ids = template.tokens(tokenizer, &messages, true).unwrap();
+        let text = template.render(&messages.as_slice().into(), true).unwrap();
+        let ids = template.tokens(tokenizer, &messages.as_slice().into(), true).unwrap();
         prop_assert_eq!(ids, tokenizer.encode(&text, AddSpecial::No).unwrap());
     }
 }

@@ -12,5 +12,6 @@ mod seeds;
 mod session;
 mod signatures;
 mod support;
+mod template_idioms;
 mod text;
 mod unnamed;

@@ -124,11 +124,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             once(args, plan, &tokenizer, prompt, started)
         }
         Input::Message(message) => {
-            let system =
-                args.input.system.iter().map(|text| Message { role: "system".into(), content: text.clone() });
-            let messages: Vec<Message> =
-                system.chain([Message { role: "user".into(), content: message }]).collect();
-            let prompt = chat_template(&plan)?.tokens(&tokenizer, &messages, true)?;
+            let system = args.input.system.iter().map(|text| Message::new("system", text));
+            let messages: Vec<Message> = system.chain([Message::new("user", message)]).collect();
+            let prompt = chat_template(args, &plan)?.tokens(&tokenizer, &messages.into(), true)?;
             once(args, plan, &tokenizer, prompt, started)
         }
     }
@@ -174,7 +172,7 @@ fn once(
 
 /// Messages from a terminal, each answered with all that was said before it.
 fn converse(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer) -> anyhow::Result<Outcome> {
-    let template = chat_template(&plan)?;
+    let template = chat_template(args, &plan)?;
     let config = GenerationConfig::from_plan(&plan);
     let request = request(args, &config, args.max_tokens.unwrap_or(usize::MAX))?;
     let kv_tokens = plan.manifest().limits.max_context;
@@ -182,7 +180,8 @@ fn converse(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer) -> anyhow::Resul
     let mut sequence = CachedSequence::new(&mut engine)?;
     interrupt::install()?;
     let mut answer = |messages: &[Message]| {
-        let request = Request { prompt: template.tokens(tokenizer, messages, true)?, ..request.clone() };
+        let request =
+            Request { prompt: template.tokens(tokenizer, &messages.into(), true)?, ..request.clone() };
         let mut stream = Stream::new(false);
         let generated = interrupt::during(|| {
             generate_in(&mut engine, &mut sequence, tokenizer, request, |delta| match stream.take(delta) {
@@ -200,10 +199,14 @@ fn converse(args: &Args, plan: OpenPlan, tokenizer: &Tokenizer) -> anyhow::Resul
     Ok(Outcome::Clean)
 }
 
-fn chat_template(plan: &OpenPlan) -> anyhow::Result<ChatTemplate> {
+fn chat_template(args: &Args, plan: &OpenPlan) -> anyhow::Result<ChatTemplate> {
     let missing = || Failure::new(samp_runtime::error_code::NO_TEMPLATE, "this model has no chat template");
     let found = ChatTemplate::from_plan(plan)?;
-    Ok(found.ok_or_else(|| missing().hint("give its prompt with -p instead of --chat"))?)
+    let template = found.ok_or_else(|| missing().hint("give its prompt with -p instead of --chat"))?;
+    Ok(match args.input.date {
+        Some(date) => template.at(date)?,
+        None => template,
+    })
 }
 
 /// What the flags say of a request, the prompt aside.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use rayon::prelude::*;
 use samp_ir::Diagnostic;
 use samp_runtime::{
-    AddSpecial, ChatError, ChatTemplate, Message, SpecialTokens, Tokenizer, TokenizerError,
+    AddSpecial, ChatError, ChatTemplate, Conversation, SpecialTokens, Tokenizer, TokenizerError,
     outside_file::read_regular, tokenizer::TOKENIZER_FILE,
 };
 
@@ -84,6 +84,7 @@ impl Encoder {
     ) -> Result<(Vec<TokenRecord>, Vec<Diagnostic>), Diagnostic> {
         let file = file.display().to_string();
         let total = records.len();
+        let unknown = unknown_keys(&records);
         let encoded: Vec<Result<TokenRecord, Diagnostic>> =
             records.into_par_iter().map(|record| self.encode_one(&file, record)).collect();
         let mut kept = Vec::with_capacity(total);
@@ -100,6 +101,13 @@ impl Encoder {
             Diagnostic::bad_input(code, message).warning().in_file(&file).hint(hint)
         };
         let mut warnings = vec![];
+        if !unknown.is_empty() {
+            warnings.push(warn(
+                error_code::UNKNOWN_KEYS,
+                format!("records have keys that say nothing here: {}", unknown.join(", ")),
+                "what a conversation is about stands in `messages`, `tools`, `documents` and `chat_template_kwargs`",
+            ));
+        }
         if cut > 0 {
             let message =
                 format!("{cut} of {total} records are longer than {} tokens and were cut", self.most);
@@ -125,20 +133,20 @@ impl Encoder {
             |e: TokenizerError| at(Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).hint(MEND));
         let tokens = match &record.content {
             Content::Text(text) => self.tokenizer.encode(text, AddSpecial::Yes).map_err(refused)?,
-            Content::Chat(messages) => self.conversation(messages).map_err(at)?,
+            Content::Chat(conversation) => self.conversation(conversation).map_err(at)?,
         };
         Ok(TokenRecord { tokens, stratum: record.stratum, weight: record.weight, chat })
     }
 
     /// The tokens of a conversation; special tokens that its messages spell are text, as in serving.
-    fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>, Diagnostic> {
+    fn conversation(&self, conversation: &Conversation) -> Result<Vec<u32>, Diagnostic> {
         let unusable = |e: &ChatError| Diagnostic::bad_input(error_code::CHAT_TEMPLATE, e.to_string());
         let template = self.template.as_ref().map_err(unusable)?.as_ref().ok_or_else(|| {
             let message = "`messages` need a chat template, and the checkpoint has none";
             Diagnostic::bad_input(error_code::NO_CHAT_TEMPLATE, message)
                 .hint("give the conversations as `text`, or add chat_template.jinja to the checkpoint")
         })?;
-        template.record_tokens(&self.tokenizer, messages).map_err(|e| match e {
+        template.record_tokens(&self.tokenizer, conversation).map_err(|e| match e {
             ChatError::Tokenizer(e) => Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).hint(MEND),
             other => unusable(&other).hint(MEND),
         })
@@ -151,6 +159,15 @@ impl Encoder {
         let text = text.filter(|text| !text.is_empty() && !text.contains('\u{fffd}'));
         text.or_else(|| self.tokenizer.token_text(token)).unwrap_or_else(|| format!("token {token}"))
     }
+}
+
+/// The keys that nothing reads, each once, with the number of records that have it.
+fn unknown_keys(records: &[SourceRecord]) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for key in records.iter().flat_map(|record| &record.unknown) {
+        *counts.entry(key).or_default() += 1;
+    }
+    counts.into_iter().map(|(key, count)| format!("`{key}` ({count} of {})", records.len())).collect()
 }
 
 fn read(file: &CarriedFile) -> Result<Vec<u8>, Diagnostic> {

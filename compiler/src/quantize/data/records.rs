@@ -70,6 +70,7 @@ fn documents(file: &str, text: &str) -> Result<Vec<SourceRecord>, Diagnostic> {
         stratum: NO_STRATUM.into(),
         weight: 1.0,
         number,
+        unknown: vec![],
     };
     let records: Vec<SourceRecord> = documents.zip(1..).map(record).collect();
     if records.is_empty() { Err(no_record(file)) } else { Ok(records) }
@@ -96,7 +97,7 @@ mod tests {
 {"messages": "[{\"role\": \"user\", \"content\": \"b\"}]", "text": null}
 "#;
         let records = parse("a.jsonl", lines).unwrap();
-        let chat = Content::Chat(vec![Message { role: "user".into(), content: "b".into() }]);
+        let chat = Content::Chat(vec![Message::new("user", "b")].into());
         assert_eq!((&records[0].content, records[0].weight), (&Content::Text("a".into()), 2.0));
         assert_eq!((&records[1].content, records[1].stratum.as_str(), records[1].number), (&chat, "all", 3));
         assert_eq!(records[2].content, chat);

@@ -66,9 +66,9 @@ fn conversations_are_encoded_as_in_serving() {
     let template =
         ChatTemplate::from_files(&|name| (name == "tokenizer_config.json").then_some(files[1].as_slice()));
     let template = template.unwrap().unwrap();
-    let say = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
-    let asked = template.render(&[say("user", "Read the file")], true).unwrap();
-    let answered = template.render(&[say("user", "a"), say("assistant", "b")], false).unwrap();
+    let say = Message::new;
+    let asked = template.render(&vec![say("user", "Read the file")].into(), true).unwrap();
+    let answered = template.render(&vec![say("user", "a"), say("assistant", "b")].into(), false).unwrap();
     assert_eq!(records[0].tokens, tokenizer.encode(&asked, AddSpecial::No).unwrap());
     assert_eq!(records[1].tokens, tokenizer.encode(&answered, AddSpecial::No).unwrap());
     assert_eq!(records[2].tokens, tokenizer.encode("The file", AddSpecial::Yes).unwrap());

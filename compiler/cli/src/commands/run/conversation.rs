@@ -47,7 +47,7 @@ pub fn converse(
 }
 
 fn say(role: &str, content: &str) -> Message {
-    Message { role: role.into(), content: content.into() }
+    Message::new(role, content)
 }
 
 fn does_not_fit(error: &anyhow::Error) -> bool {
@@ -81,7 +81,7 @@ mod tests {
     ) -> (Vec<Vec<String>>, String) {
         let (mut asked, mut notes) = (vec![], vec![]);
         let mut recorded = |messages: &[Message]| {
-            asked.push(messages.iter().map(|m| format!("{}: {}", m.role, m.content)).collect());
+            asked.push(messages.iter().map(|m| format!("{}: {}", m.role(), m.text().unwrap())).collect());
             answer(messages)
         };
         converse(&mut &*typed, &mut notes, Some("Be brief."), &mut recorded).unwrap();
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said_and_forgotten() {
         let (asked, notes) = conversation(b"\xff\nlong\nshort\n", |messages| {
-            if messages.last().unwrap().content == "long" {
+            if messages.last().unwrap().text() == Some("long") {
                 return Err(GenerateError::NoRoom { tokens: 99, limit: 48 }.into());
             }
             Ok(generated("so", Finish::ContextFull))

@@ -10,6 +10,7 @@ use anyhow::Context;
 use samp_compiler::{error_code::UNREADABLE_DATA, wrong_path::expect_path};
 use samp_runtime::{
     Wanted,
+    chat::Date,
     outside_file::{read_at_most, read_regular_or_pipe},
 };
 
@@ -34,6 +35,9 @@ pub struct InputArgs {
     /// What the model is told before the messages of --chat
     #[arg(long, value_name = "TEXT", requires = "chat", conflicts_with = "prompt")]
     pub system: Option<String>,
+    /// The date that the chat template is told, where it asks for today's; the same one on every day unless given
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "chat", conflicts_with = "prompt")]
+    pub date: Option<Date>,
 }
 
 /// What is to be generated from.

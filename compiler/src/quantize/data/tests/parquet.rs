@@ -61,8 +61,8 @@ fn rows_are_records() {
         let records = records::read(&path).unwrap();
         assert_eq!((records.len(), &records[0].content), (2, &Content::Text("a".into())));
         assert_eq!((records[0].stratum.as_str(), records[0].weight), ("code", 2.5));
-        let message = Message { role: "user".into(), content: "b".into() };
-        assert_eq!((&records[1].content, records[1].number), (&Content::Chat(vec![message]), 2));
+        let conversation = vec![Message::new("user", "b")].into();
+        assert_eq!((&records[1].content, records[1].number), (&Content::Chat(conversation), 2));
     }
 }
 
