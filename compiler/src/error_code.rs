@@ -85,6 +85,18 @@ samp_abi::error_codes! {
         "A value makes no sense, such as a temperature below 0, or a key asks for a way of choosing tokens that samp \
          does not have, such as beams. Running the plan passes them over, and says so again.",
         "Correct the file, or give `samp run` other settings.";
+    QUANTIZED_TENSORS = "E0340", Input, "Tensors of a quantized checkpoint are not as its method stores them",
+        "The configuration names the method that the weights were quantized by; codes, zero points, scales and groups \
+         have the sizes, types and values that it gives them, or the checkpoint is refused.",
+        "Fetch the checkpoint again, or compile the one that it was quantized from.";
+    GGUF = "E0342", Input, "A GGUF file contradicts its format",
+        "The header is cut off or malformed, a length leads out of the file, tensors overlap, or the metadata lacks what a \
+         model needs. Such a file is often a broken download.",
+        "Fetch the file again.";
+    KEPT_OR_REQUANTIZED = "E0341", Input, "The checkpoint is quantized, and what to do with that was not said",
+        "Its weights hold what another tool rounded. Where samp has no format that holds the same values, or where \
+         measurements are to choose formats, they have to be dequantized and rounded again.",
+        "Pass --requantize, or compile the checkpoint that this one was quantized from, which loses less.";
     MALFORMED_RECIPE = "E0403", Input, "The text cannot be read as a recipe",
         "The file cannot be read, is not TOML, or has keys or values that recipes do not have; line and column are \
          given.",

@@ -13,6 +13,7 @@
 //! Never: a printed line. Progress goes to a [`Progress`], warnings into the result.
 
 mod error;
+mod kept;
 mod measure;
 mod probe;
 mod request;
@@ -42,7 +43,7 @@ pub fn compile(request: &CompileRequest, progress: &dyn Progress) -> Result<Comp
     request.emission.output()?;
     let loaded = Loaded::open(request)?;
     let planned = match &request.precision {
-        Precision::Recipe(_) => loaded.plan()?,
+        Precision::Default | Precision::Recipe(_) => loaded.plan()?,
         Precision::Calibrated(_) => loaded.search(progress)?,
     };
     planned.emit(&request.emission, progress)
@@ -55,6 +56,7 @@ pub fn compile_unquantized(model: &Path, output: &Path, max_context: u64) -> Res
     let recipe = LoadedRecipe { source: recipe.name.clone(), recipe };
     let request = CompileRequest {
         max_context: Some(max_context),
+        requantize: true,
         ..CompileRequest::new(model, TargetName::Cpu, Precision::Recipe(recipe))
     };
     compile(&request.into_plan(output), &Silent)

@@ -40,6 +40,8 @@ pub struct CompileRequest {
     pub max_tokens: Option<u64>,
     /// Whether no kernel may round its inputs to fewer bits than they are stored in.
     pub exact: bool,
+    /// Whether weights that another tool quantized are dequantized, to be rounded like any others; else they are kept.
+    pub requantize: bool,
     /// Most bytes of all weights: a plan with more is refused, one that does not run beside them is warned of.
     pub weight_budget: Option<u64>,
     /// Where the plan goes, and how.
@@ -49,7 +51,9 @@ pub struct CompileRequest {
 /// How the formats of the weights are decided.
 #[derive(Clone, Debug)]
 pub enum Precision {
-    /// By fixed rules.
+    /// As they are stored where another tool quantized them, else by the recipe `samp`.
+    Default,
+    /// By fixed rules. Without [`CompileRequest::requantize`] a quantized weight that none is for is kept as it is stored.
     Recipe(LoadedRecipe),
     /// By measurements on calibration data, within constraints.
     Calibrated(Box<CalibrationRequest>),
@@ -103,6 +107,7 @@ impl CompileRequest {
             max_sequences: DEFAULT_MAX_SEQUENCES,
             max_tokens: None,
             exact: false,
+            requantize: false,
             weight_budget: None,
             emission: EmissionRequest::default(),
         }
@@ -137,6 +142,7 @@ impl CompileRequest {
 
     pub(super) fn lower_options(&self) -> LowerOptions {
         let (recipe, quality) = match &self.precision {
+            Precision::Default => (LoadedRecipe::samp(), QuantOptions::NONE),
             Precision::Recipe(recipe) => (recipe.clone(), QuantOptions::NONE),
             Precision::Calibrated(calibration) => (LoadedRecipe::samp(), calibration.quality),
         };

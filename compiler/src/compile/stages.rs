@@ -8,6 +8,7 @@ use samp_runtime::Progress;
 
 use super::{
     error::CompileError,
+    kept::kept_recipe,
     probe::probe,
     request::{CompileRequest, EmissionRequest, Precision},
     strict::refuse_warnings,
@@ -18,7 +19,7 @@ use crate::{
     error_code,
     lower::{
         LowerOptions, Lowered, Measurements, ModelSource, PlanSpec, check_budget, check_limits, lower_model,
-        lower_to_spec, pipeline::Trace,
+        lower_to_spec, pipeline::Trace, recipe::LoadedRecipe,
     },
     quantize::{
         QuantizeError, RoundedStore,
@@ -45,10 +46,13 @@ impl<'a> Loaded<'a> {
         request.check()?;
         let mut source = ModelSource::open(&request.model)?;
         request.name.as_deref().map_or(Ok(()), |name| source.rename(name))?;
-        let options = request.lower_options();
+        let mut options = request.lower_options();
+        if let Some(recipe) = kept(&source, request)? {
+            options.recipe = recipe;
+        }
         check_limits(&source, &options)?;
         let data = match &request.precision {
-            Precision::Recipe(_) => None,
+            Precision::Default | Precision::Recipe(_) => None,
             Precision::Calibrated(calibration) => {
                 let constraints = calibration.constraints_within(request.weight_budget);
                 search::check_reach(&source, &options, &constraints, &calibration.measure.formats)?;
@@ -89,7 +93,7 @@ impl<'a> Loaded<'a> {
     /// Refuses what can be refused before any compile of several begins: a recipe that does not fit, or too small a budget.
     pub fn check(&self) -> Result<(), CompileError> {
         match self.request.precision {
-            Precision::Recipe(_) => self.lower(Phase::Planned, &[]).map(drop),
+            Precision::Default | Precision::Recipe(_) => self.lower(Phase::Planned, &[]).map(drop),
             Precision::Calibrated(_) => Ok(()),
         }
     }
@@ -136,6 +140,24 @@ impl<'a> Loaded<'a> {
         let work = WorkFolder::open(emission.work_folder()?, emission.output()?)?;
         let task = SearchTask { source: self.source, options: self.options, request, data, work };
         Ok(task.measure(progress)?)
+    }
+}
+
+/// The recipe of a checkpoint whose quantized weights are kept; `None` where there are none, or all are to be rounded anew.
+fn kept(source: &ModelSource, request: &CompileRequest) -> Result<Option<LoadedRecipe>, Diagnostic> {
+    let quantized = source.import().filter(|import| import.checkpoint.is_quantized());
+    let Some(import) = quantized.filter(|_| !request.requantize) else { return Ok(None) };
+    match &request.precision {
+        Precision::Default => kept_recipe(import, None).map(Some),
+        Precision::Recipe(recipe) => kept_recipe(import, Some(recipe)).map(Some),
+        Precision::Calibrated(_) => {
+            let message = "expected weights to measure formats of, found quantized ones";
+            Err(Diagnostic::unsupported(error_code::KEPT_OR_REQUANTIZED, message)
+                .in_file(request.model.display().to_string())
+                .hint(
+                    "with --requantize they are dequantized first; without --calib they are kept as they are",
+                ))
+        }
     }
 }
 

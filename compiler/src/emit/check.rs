@@ -51,13 +51,13 @@ fn check_shape(tensor: &TensorSpec) -> Result<(), EmitError> {
 
 fn check_source(source: &SourceSpec, checkpoint: &Checkpoint) -> Result<(), EmitError> {
     let expected = format!("{} {:?}", source.dtype.safetensors_name(), source.shape);
-    let Some(tensor) = checkpoint.tensor(&source.name) else {
+    let Some(tensor) = checkpoint.weight(&source.name) else {
         return Err(mismatch(&source.name, &expected, "no such tensor"));
     };
-    if tensor.dtype.to_string() == source.dtype.safetensors_name() && tensor.shape == source.shape {
+    if tensor.dtype == source.dtype && tensor.shape == source.shape {
         return Ok(());
     }
-    let found = format!("{} {:?}", tensor.dtype, tensor.shape);
+    let found = format!("{} {:?}", tensor.dtype.safetensors_name(), tensor.shape);
     Err(mismatch(&source.name, &expected, &found))
 }
 

@@ -168,6 +168,14 @@ pub enum EmitError {
         /// What the format refuses.
         source: EncodeError,
     },
+    /// Codes that another tool stored cannot be kept together.
+    #[error("tensor `{tensor}` cannot be kept as it is stored: {why}; round it anew with --requantize")]
+    NotKept {
+        /// The name of the tensor in the plan.
+        tensor: String,
+        /// Why not.
+        why: String,
+    },
     /// Import found fault with the checkpoint.
     #[error(transparent)]
     Import(#[from] Diagnostic),
@@ -219,6 +227,7 @@ impl EmitError {
             EmitError::Mismatch { .. } => error_code::TENSOR_MISMATCH,
             EmitError::OutlierStatistics(_) => error_code::OUTLIER_STATISTICS,
             EmitError::Encode { .. } => error_code::ENCODE,
+            EmitError::NotKept { .. } => error_code::KEPT_OR_REQUANTIZED,
             EmitError::Import(finding) => finding.code,
             EmitError::Probe(failed) => failed.environment().unwrap_or(error_code::PROBE),
             EmitError::Threads(refusal) => refusal.code(),

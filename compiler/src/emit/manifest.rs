@@ -9,7 +9,6 @@ use std::{
 use samp_abi::plan::{
     MANIFEST_FILE, Memory, PlainFile, Plan, Provenance, SCHEMA_VERSION, SourceFile, Tensor, seal, unseal,
 };
-use samp_runtime::outside_file::read_regular;
 use serde::Serialize;
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     staging::write_synced,
     weight_files::WeightFiles,
 };
-use crate::import::{CarriedFile, FileIdentity, MAX_CARRIED_BYTES};
+use crate::import::{CarriedFile, FileIdentity};
 use crate::lower::PlanSpec;
 
 /// The tool that plans are stamped with. Which commit it was built of is left out: plans of one version are the same
@@ -98,7 +97,7 @@ impl Manifest {
     /// Copies files of the checkpoint into the plan and names them, also as where it came from.
     pub(crate) fn carry(&mut self, out: &Path, files: &[CarriedFile]) -> Result<(), EmitError> {
         for file in files {
-            let bytes = read_regular(&file.path, MAX_CARRIED_BYTES).during("reading", &file.path)?;
+            let bytes = file.read().during("reading", file.path())?;
             self.add_file(out, &file.name, &bytes)?;
             let blake3 = blake3_hex(&bytes);
             self.0.provenance.sources.push(SourceFile {

@@ -25,7 +25,7 @@ pub(crate) mod staging;
 mod weight_files;
 mod work_folder;
 
-use std::{fs, os::unix::fs::FileExt, path::Path};
+use std::{os::unix::fs::FileExt, path::Path};
 
 pub use encoded_weights::EncodedWeights;
 pub use error::{CodeError, EmitError, ProbeError};
@@ -144,8 +144,7 @@ pub fn emit(
 
 /// Bytes of the weights files, the graph and the files that are carried along.
 fn disk_bytes(spec: &PlanSpec, placed: &WeightFiles) -> u64 {
-    let size = |file: &CarriedFile| fs::metadata(&file.path).map_or(0, |m| m.len());
-    placed.disk_bytes() + spec.mlir.len() as u64 + spec.carried.iter().map(size).sum::<u64>()
+    placed.disk_bytes() + spec.mlir.len() as u64 + spec.carried.iter().map(CarriedFile::len).sum::<u64>()
 }
 
 /// One emission under way.

@@ -20,12 +20,12 @@ use samp_runtime::Progress;
 use super::{
     EncodedWeights,
     error::{During, EmitError},
-    hash::blake3_hex_parallel,
+    hash::{blake3_hex_of_parts, blake3_hex_parallel},
     journal::{Journal, PackedTensor},
     memory::{MemoryGate, in_flight_bytes},
     weight_files::{WeightFiles, aligned},
 };
-use crate::import::{Checkpoint, SourceRows, TensorView};
+use crate::import::{Checkpoint, SourceRows, WeightView};
 use crate::lower::TensorSpec;
 
 /// Bytes read at once when a finished tensor is verified.
@@ -125,9 +125,9 @@ impl Packing<'_> {
     /// Reads, encodes, packs, hashes and writes one tensor.
     fn make(&self, index: usize) -> Result<PackedTensor, EmitError> {
         let (spec, placed) = (&self.tensors[index], &self.placed.tensors[index]);
-        let tensors: Vec<TensorView> =
-            spec.sources.iter().filter_map(|s| self.checkpoint.tensor(&s.name)).collect();
-        let sources = tensors.iter().map(|t| blake3_hex_parallel(t.bytes)).collect();
+        let tensors: Vec<WeightView> =
+            spec.sources.iter().filter_map(|s| self.checkpoint.weight(&s.name)).collect();
+        let sources = tensors.iter().map(|t| blake3_hex_of_parts(&t.stored_bytes())).collect();
         let encoded = self.encoded(spec, tensors)?;
         spec.sources.iter().for_each(|s| self.checkpoint.release(&s.name));
         let packed = if spec.layout == Layout::RowMajor { encoded } else { packed(encoded, spec.layout) };
@@ -140,11 +140,16 @@ impl Packing<'_> {
         Ok(PackedTensor { tensor: index, sources, parts })
     }
 
-    /// The tensor row-major: rounded beforehand if it has transforms, else encoded as it is.
-    fn encoded(&self, spec: &TensorSpec, tensors: Vec<TensorView<'_>>) -> Result<Encoded, EmitError> {
+    /// The tensor row-major: rounded beforehand if it has transforms, the codes that another tool stored if they are kept,
+    /// else encoded as it is.
+    fn encoded(&self, spec: &TensorSpec, tensors: Vec<WeightView<'_>>) -> Result<Encoded, EmitError> {
         if !spec.transforms.is_empty() {
             let weights = self.encoded_weights.ok_or_else(|| EmitError::NotRounded(spec.name.clone()))?;
             return weights.encoded(spec).during("reading the rounded weight", Path::new(&spec.name));
+        }
+        let names = spec.sources.iter().map(|source| source.name.as_str());
+        if let Some(kept) = self.checkpoint.kept(names, spec.format) {
+            return kept.map_err(|why| EmitError::NotKept { tensor: spec.name.clone(), why });
         }
         let rows = SourceRows::new(tensors)?;
         format::encode(spec.format, rows.rows(), rows.cols(), &rows, &[])

@@ -35,6 +35,10 @@ pub fn bind(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Vec<Diagnos
     let is_told = |name: &str| renamed.as_ref().is_some_and(|renamed| renamed.covers(name));
     let mut findings = Findings::default();
     for parameter in parameters.iter().filter(|parameter| !is_told(&parameter.source)) {
+        // Its shape was checked where it was found.
+        if checkpoint.quantized(&parameter.source).is_some() {
+            continue;
+        }
         match checkpoint.tensor(&parameter.source) {
             Some(tensor) => check_tensor(parameter, &tensor, &mut findings),
             None => {
@@ -47,7 +51,8 @@ pub fn bind(config: &ModelConfig, checkpoint: &Checkpoint) -> Result<Vec<Diagnos
     let mut bound: Vec<&str> = parameters.iter().map(|p| p.source.as_str()).collect();
     bound.sort_unstable();
     let mut left_out = Vec::new();
-    for name in checkpoint.names().filter(|name| bound.binary_search(name).is_err() && !is_told(name)) {
+    let is_known = |name: &str| bound.binary_search(&name).is_ok() || checkpoint.is_part(name);
+    for name in checkpoint.names().filter(|name| !is_known(name) && !is_told(name)) {
         match unbound(config, checkpoint, name) {
             Unbound::LeftOut(why) => left_out.push((name, why)),
             Unbound::Fault { cause, message } => {

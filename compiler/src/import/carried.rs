@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use samp_ir::Diagnostic;
@@ -43,8 +45,61 @@ pub const MAX_CARRIED_BYTES: u64 = 1 << 28;
 pub struct CarriedFile {
     /// File name, in the checkpoint and in the plan.
     pub name: String,
-    /// Where it lies.
-    pub path: PathBuf,
+    /// What is in it.
+    pub content: CarriedContent,
+}
+
+/// What is in a file to be copied into the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CarriedContent {
+    /// What lies at this path.
+    At(PathBuf),
+    /// What was made of another file.
+    Made(Arc<[u8]>),
+}
+
+impl CarriedFile {
+    /// A file of the checkpoint.
+    pub fn at(name: &str, path: PathBuf) -> CarriedFile {
+        CarriedFile { name: name.to_owned(), content: CarriedContent::At(path) }
+    }
+
+    /// A file that was made of another.
+    pub(super) fn made(name: &str, bytes: Vec<u8>) -> CarriedFile {
+        CarriedFile { name: name.to_owned(), content: CarriedContent::Made(bytes.into()) }
+    }
+
+    /// The bytes of one that was made.
+    pub(super) fn made_bytes(&self) -> Option<&[u8]> {
+        match &self.content {
+            CarriedContent::At(_) => None,
+            CarriedContent::Made(bytes) => Some(bytes),
+        }
+    }
+
+    /// Its bytes.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        match &self.content {
+            CarriedContent::At(path) => read_regular(path, MAX_CARRIED_BYTES),
+            CarriedContent::Made(bytes) => Ok(bytes.to_vec()),
+        }
+    }
+
+    /// How many bytes it has; 0 of one that cannot be looked at.
+    pub(crate) fn len(&self) -> u64 {
+        match &self.content {
+            CarriedContent::At(path) => fs::metadata(path).map_or(0, |found| found.len()),
+            CarriedContent::Made(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Where it lies, or would.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.content {
+            CarriedContent::At(path) => path,
+            CarriedContent::Made(_) => Path::new(&self.name),
+        }
+    }
 }
 
 /// The carried files that `dir` has, each well-formed, and warnings: of a tokenizer that is missing, of settings of
@@ -61,7 +116,7 @@ pub(super) fn carried_files(
             let bytes = read(&path, name)?;
             check(name, &bytes)?;
             contents.insert(name, bytes);
-            files.push(CarriedFile { name: name.to_owned(), path });
+            files.push(CarriedFile::at(name, path));
         }
     }
     check_text(&|name| contents.get(name).map(Vec::as_slice), vocab)?;
@@ -154,9 +209,18 @@ pub(super) fn generation_eos(
     if !lies_at(&path) {
         return Ok(vec![]);
     }
-    let bytes = read(&path, NAME)?;
+    eos_of(&read(&path, NAME)?, vocab, warnings)
+}
+
+/// The same of its bytes.
+pub(super) fn eos_of(
+    bytes: &[u8],
+    vocab: u64,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Vec<u32>, Diagnostic> {
+    const NAME: &str = GENERATION_CONFIG_FILE;
     let mut found = vec![];
-    let ids = eos_token_ids(&mut Object::parse(&bytes, NAME)?, vocab, &mut found)?;
+    let ids = eos_token_ids(&mut Object::parse(bytes, NAME)?, vocab, &mut found)?;
     warnings.extend(found.into_iter().map(|warning| warning.in_file(NAME)));
     Ok(ids)
 }

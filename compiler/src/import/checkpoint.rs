@@ -3,11 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    ops::Bound,
     path::Path,
+    sync::Arc,
 };
 
-use samp_abi::plan::is_plain_name;
+use samp_abi::{Format, plan::is_plain_name};
 use samp_ir::Diagnostic;
+use samp_kernels::encoded::Encoded;
 use samp_runtime::outside_file::{lies_at, read_regular};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -17,9 +20,10 @@ use super::{
     file_names::{INDEX_FILE, SINGLE_FILE},
     findings::Findings,
     json::{UniqueMap, shown},
+    quantized::{QuantizedWeight, QuantizedWeights, StoredTensor, kept},
     shard::{FileIdentity, Shard, TensorEntry},
     source_rows::SourceRows,
-    tensor_view::TensorView,
+    tensor_view::{TensorView, WeightView},
 };
 use crate::error_code;
 
@@ -30,8 +34,10 @@ const SUFFIX: &str = ".safetensors";
 /// All weights of a checkpoint, memory-mapped. Every tensor lies whole inside its file, and no name occurs twice.
 #[derive(Debug)]
 pub struct Checkpoint {
-    shards: Vec<Shard>,
+    shards: Vec<Arc<Shard>>,
     tensors: BTreeMap<String, Place>,
+    /// Weights that are made of several tensors.
+    quantized: QuantizedWeights,
 }
 
 /// Where a tensor lies.
@@ -63,8 +69,7 @@ impl Checkpoint {
             }
             (true, false) => {
                 let shard = Shard::open(dir, SINGLE_FILE)?;
-                let tensors = shard.entries.keys().map(|name| (name.clone(), Place::new(0, name))).collect();
-                Ok(Checkpoint { shards: vec![shard], tensors })
+                Ok(Checkpoint::of_shard(shard))
             }
             (false, true) => Checkpoint::open_sharded(dir),
             (false, false) => match other_weights(dir) {
@@ -105,12 +110,80 @@ impl Checkpoint {
         findings
             .into_result(error_code::INDEX, INDEX_FILE, "expected the index to agree with the shards")
             .map_err(|d| d.hint("shards and index may come from different downloads; fetch them again"))?;
-        Ok(Checkpoint { shards, tensors })
+        Ok(Checkpoint::new(shards, tensors))
+    }
+
+    /// The weights of one file.
+    pub(super) fn of_shard(shard: Shard) -> Checkpoint {
+        let tensors = shard.entries.keys().map(|name| (name.clone(), Place::new(0, name))).collect();
+        Checkpoint::new(vec![shard], tensors)
+    }
+
+    fn new(shards: Vec<Shard>, tensors: BTreeMap<String, Place>) -> Checkpoint {
+        let shards = shards.into_iter().map(Arc::new).collect();
+        Checkpoint { shards, tensors, quantized: QuantizedWeights::default() }
     }
 
     /// Every tensor's name, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// Those that begin so, sorted.
+    pub(super) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let from = self.tensors.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.map(|(name, _)| name.as_str()).take_while(move |name| name.starts_with(prefix))
+    }
+
+    /// Takes the weights that were found to be made of several tensors.
+    pub(super) fn adopt(&mut self, quantized: QuantizedWeights) {
+        self.quantized = quantized;
+    }
+
+    /// Whether a tensor is a part of a quantized weight, or goes with one.
+    pub(super) fn is_part(&self, name: &str) -> bool {
+        self.quantized.read.contains(name)
+    }
+
+    /// The quantized weight of this name.
+    pub(super) fn quantized(&self, name: &str) -> Option<&QuantizedWeight> {
+        self.quantized.weights.get(name)
+    }
+
+    /// The format that holds the very values of a quantized weight, or why there is none; `None` of a dense weight.
+    pub fn kept_format(&self, name: &str) -> Option<Result<Format, String>> {
+        self.quantized(name).map(QuantizedWeight::kept_format)
+    }
+
+    /// Quantized weights below one another as one tensor of `format`, code by code as they are stored, or why they cannot
+    /// be joined. `None` where they are not kept in this format.
+    pub fn kept<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+        format: Format,
+    ) -> Option<Result<Encoded, String>> {
+        let weights = names.into_iter().map(|name| self.quantized(name)).collect::<Option<Vec<_>>>()?;
+        kept(&weights, format)
+    }
+
+    /// Whether any weight is quantized.
+    pub fn is_quantized(&self) -> bool {
+        !self.quantized.weights.is_empty()
+    }
+
+    /// The weight of this name, as it is stored or as it is decoded.
+    pub fn weight(&self, name: &str) -> Option<WeightView<'_>> {
+        match self.quantized.weights.get_key_value(name) {
+            Some((name, weight)) => Some(WeightView::quantized(name, weight)),
+            None => WeightView::stored(self.tensor(name)?),
+        }
+    }
+
+    /// A tensor that is held on to.
+    pub(super) fn stored(&self, name: &str) -> Option<StoredTensor> {
+        let place = self.tensors.get(name)?;
+        let shard = &self.shards[place.shard];
+        Some(StoredTensor::new(shard, shard.entries.get(&place.stored)?, name))
     }
 
     fn entry(&self, name: &str) -> Option<(&str, &Shard, &TensorEntry)> {
@@ -146,17 +219,28 @@ impl Checkpoint {
             .iter()
             .map(|name| {
                 let name = name.as_ref();
-                self.tensor(name).ok_or_else(|| {
-                    let message = "expected a tensor of the checkpoint, found none of this name";
-                    Diagnostic::bad_input(error_code::BINDING, message).at_tensor(name)
-                })
+                self.weight(name).ok_or_else(|| self.no_weight(name))
             })
             .collect::<Result<Vec<_>, _>>()?;
         SourceRows::new(tensors)
     }
 
-    /// Lets the system take back the memory behind a tensor that is done with; it can be read again.
+    /// The refusal of a name that no weight has.
+    fn no_weight(&self, name: &str) -> Diagnostic {
+        let refuse = |message: &str| Diagnostic::bad_input(error_code::BINDING, message).at_tensor(name);
+        match self.tensor(name) {
+            None => refuse("expected a tensor of the checkpoint, found none of this name"),
+            Some(TensorView { dtype, shape, file, .. }) => {
+                refuse(&format!("expected F32, F16 or BF16, found {dtype:?} {shape:?}")).in_file(file)
+            }
+        }
+    }
+
+    /// Lets the system take back the memory behind a weight that is done with; it can be read again.
     pub fn release(&self, name: &str) {
+        if let Some(weight) = self.quantized(name) {
+            return weight.tensors().into_iter().for_each(StoredTensor::release);
+        }
         if let Some((_, shard, entry)) = self.entry(name) {
             shard.release(entry);
         }

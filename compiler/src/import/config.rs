@@ -13,6 +13,7 @@ use super::{
     family::{Family, Window, family},
     irrelevant::is_irrelevant,
     json::{Object, shown},
+    quantized::{Method, of_config},
     rope::{RopeConfig, RopeScaling},
     rope_config::rope_config,
 };
@@ -40,6 +41,10 @@ pub struct ModelConfig {
     pub max_position_embeddings: u64,
     /// What was assumed and what was passed over.
     pub warnings: Vec<Diagnostic>,
+    /// Scales of keys and of values of each layer, for a cache in fp8, where a quantized checkpoint has them.
+    pub kv_scales: Option<Vec<[f32; 2]>>,
+    /// How the weights were quantized, if they were.
+    pub(super) quantization: Option<Method>,
 }
 
 impl ModelConfig {
@@ -75,7 +80,7 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
     }
     let mut keys = Object::parse(bytes, file)?;
     let mut warnings = vec![];
-    refuse_quantized(&mut keys)?;
+    let quantization = of_config(&mut keys)?;
     let family = family(&mut keys, &mut warnings)?;
     check_fixed(&mut keys)?;
     let sizes = dimensions(&mut keys, family)?;
@@ -111,19 +116,11 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
         dtype: dtype(&mut keys)?,
         max_position_embeddings,
         warnings: warnings.into_iter().map(|warning| warning.in_file(file)).collect(),
+        kv_scales: None,
+        quantization,
     };
     keys.finish(is_irrelevant)?;
     Ok(config)
-}
-
-fn refuse_quantized(keys: &mut Object<'_>) -> Result<(), Diagnostic> {
-    for key in ["quantization_config", "compression_config"] {
-        if let Some(value) = keys.take(key) {
-            let finding = keys.unsupported(key, "a checkpoint in f32, f16 or bf16", &value);
-            return Err(finding.hint("compile the checkpoint that this one was quantized from"));
-        }
-    }
-    Ok(())
 }
 
 /// Keys that may only say what the architectures are anyway.

@@ -40,6 +40,11 @@ impl<'a> Object<'a> {
         self.entries.is_empty()
     }
 
+    /// The keys that were not taken, sorted.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.entries.keys().cloned().collect()
+    }
+
     /// The value of `key`; none if the key is absent or null.
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
         self.entries.remove(key).filter(|v| !v.is_null())

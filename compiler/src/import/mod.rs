@@ -13,6 +13,7 @@ mod download;
 mod family;
 mod file_names;
 mod findings;
+mod gguf;
 mod graph;
 mod irrelevant;
 mod json;
@@ -20,6 +21,7 @@ mod layout;
 mod name;
 mod parameter;
 mod prefix;
+mod quantized;
 mod rope;
 mod rope_config;
 mod shard;
@@ -28,18 +30,18 @@ mod tensor_view;
 
 use std::path::Path;
 
-use safetensors::Dtype as StoredDtype;
 use samp_ir::{Context, Diagnostic, Dtype, Module};
-use samp_runtime::Wanted;
+use samp_runtime::{Wanted, generation_config::GENERATION_CONFIG_FILE};
 
-use self::file_names::CONFIG;
+use self::{file_names::CONFIG, gguf::GgufImport};
 use crate::{error_code, wrong_path::expect_path};
 
 pub use bind::bind;
-pub use carried::{CARRIED_FILES, CarriedFile, MAX_CARRIED_BYTES, check_text};
+pub use carried::{CARRIED_FILES, CarriedContent, CarriedFile, MAX_CARRIED_BYTES, check_text};
 pub use checkpoint::{Checkpoint, parse_index};
 pub use config::{ModelConfig, parse_config};
 pub use file_names::{INDEX_FILE, SINGLE_FILE};
+pub use gguf::check_gguf;
 pub use graph::build_graph;
 pub use irrelevant::IRRELEVANT;
 pub(crate) use name::check_name;
@@ -47,7 +49,7 @@ pub use parameter::{Parameter, parameters};
 pub use rope::{RopeConfig, RopeScaling};
 pub use shard::{FileIdentity, TensorEntry, parse_safetensors};
 pub use source_rows::SourceRows;
-pub use tensor_view::TensorView;
+pub use tensor_view::{TensorView, WeightView};
 
 /// A checkpoint whose every tensor is bound.
 #[derive(Debug)]
@@ -64,14 +66,26 @@ pub struct Import {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Imports the checkpoint in `dir`. Where there is none, the finding says what is there and what to do.
+/// Imports the checkpoint in `dir`, or a GGUF file. Where there is none, the finding says what is there and what to do.
 pub fn import(dir: &Path) -> Result<Import, Diagnostic> {
+    if let Some(file) = gguf::file_at(dir) {
+        return import_gguf(dir, &file);
+    }
     expect_path(dir, Wanted::Checkpoint, error_code::WRONG_PATH)?;
     download::refuse_pointers(dir)?;
     let mut config = import_config(&dir.join(CONFIG))?;
+    if config.quantization.is_none() {
+        config.quantization = quantized::beside_config(dir)?;
+    }
     let mut checkpoint = Checkpoint::open(dir)?;
     let mut warnings = std::mem::take(&mut config.warnings);
     warnings.extend(layout::adopt_layout(&mut config, &mut checkpoint));
+    if let Some(method) = &config.quantization {
+        let quantized = quantized::find(method, &parameters(&config), &checkpoint)?;
+        warnings.extend(quantized.warning());
+        config.kv_scales = quantized::kv_scales(&checkpoint, config.model.layers);
+        checkpoint.adopt(quantized);
+    }
     warnings.extend(bind(&config, &checkpoint)?);
     let (files, found) = carried::carried_files(dir, config.model.vocab_size)?;
     warnings.extend(found);
@@ -80,6 +94,23 @@ pub fn import(dir: &Path) -> Result<Import, Diagnostic> {
         config.model.eos_token_ids = eos;
     }
     Ok(Import { name: name::name_of(dir), config, checkpoint, files, warnings })
+}
+
+fn import_gguf(path: &Path, file: &Path) -> Result<Import, Diagnostic> {
+    let GgufImport { mut config, checkpoint, files, mut warnings } = gguf::import(file)?;
+    warnings.append(&mut config.warnings);
+    warnings.extend(bind(&config, &checkpoint)?);
+    let vocab = config.model.vocab_size;
+    let content = |name: &str| files.iter().find(|file| file.name == name).map(CarriedFile::made_bytes);
+    check_text(&|name| content(name).flatten(), vocab)?;
+    if let Some(bytes) = content(GENERATION_CONFIG_FILE).flatten() {
+        let ends = carried::eos_of(bytes, vocab, &mut warnings)?;
+        if !ends.is_empty() {
+            config.model.eos_token_ids = ends;
+        }
+    }
+    let name = if path.is_dir() { name::name_of(path) } else { name::name_of_file(path) };
+    Ok(Import { name, config, checkpoint, files, warnings })
 }
 
 /// Imports a `config.json` alone: enough for the graph, its sizes and its costs.
@@ -91,15 +122,8 @@ pub fn import_config(path: &Path) -> Result<ModelConfig, Diagnostic> {
 impl Import {
     /// The model-phase graph, its weights typed as the checkpoint stores them.
     pub fn build_graph(&self, context: &Context) -> Module {
-        build_graph(context, &self.config, &|source| match self
-            .checkpoint
-            .tensor(source)
-            .map(|tensor| tensor.dtype)
-        {
-            Some(StoredDtype::F16) => Dtype::F16,
-            Some(StoredDtype::BF16) => Dtype::Bf16,
-            _ => Dtype::F32,
-        })
+        let dtype = |source: &str| Dtype::from_element(self.checkpoint.weight(source)?.dtype);
+        build_graph(context, &self.config, &|source| dtype(source).unwrap_or(Dtype::F32))
     }
 }
 

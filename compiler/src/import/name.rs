@@ -18,6 +18,11 @@ pub(super) fn name_of(dir: &Path) -> Option<String> {
     shown(&name)
 }
 
+/// The name of a checkpoint that is one file: the file's without its ending.
+pub(super) fn name_of_file(file: &Path) -> Option<String> {
+    shown(&file.file_stem()?.to_string_lossy())
+}
+
 /// The repository of a snapshot in a hub's cache.
 fn cached_repository(path: &Path) -> Option<String> {
     let names: Vec<&str> = path.components().filter_map(normal).collect();

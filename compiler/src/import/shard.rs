@@ -65,28 +65,46 @@ pub(super) struct Shard {
     map: Mmap,
 }
 
+/// Finds the tensors of a whole file, and how many bytes its header takes; the name is for messages.
+type ParseHeader<'a> =
+    dyn FnMut(&[u8], &str) -> Result<(BTreeMap<String, TensorEntry>, usize), Diagnostic> + 'a;
+
 impl Shard {
     pub(super) fn open(dir: &Path, name: &str) -> Result<Shard, Diagnostic> {
-        let path = dir.join(name);
+        Shard::open_file(&dir.join(name), &mut |file, name| {
+            let entries = parse_safetensors(file, name)?;
+            Ok((entries, PREFIX_BYTES + header_len(file) as usize))
+        })
+    }
+
+    /// Opens a file whose tensors, and bytes before them, `parse` finds.
+    pub(super) fn open_file(path: &Path, parse: &mut ParseHeader<'_>) -> Result<Shard, Diagnostic> {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let name = name.as_ref();
         let unreadable = |e: std::io::Error| {
             let message = format!("expected a readable weights file, found: {e}");
             Diagnostic::of_io(error_code::UNREADABLE, message, &e).in_file(name)
         };
-        let file = open_regular(&path).map_err(unreadable)?;
+        let file = open_regular(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         // SAFETY: the map is read-only and private to this process. Whoever shrinks the file while a compile reads it
         // breaks that compile; nothing in this process writes to a checkpoint.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
-        let entries = parse_safetensors(&map, name)?;
-        let header = &map[..PREFIX_BYTES + header_len(&map) as usize];
+        let (entries, header_bytes) = parse(&map, name)?;
+        let header = &map[..header_bytes];
         let identity = FileIdentity {
             name: name.to_owned(),
             bytes: map.len() as u64,
             modified: metadata.modified().ok(),
             header_blake3: blake3::hash(header).to_hex().to_string(),
-            path,
+            path: path.into(),
         };
         Ok(Shard { identity, entries, map })
+    }
+
+    /// All bytes of the file.
+    pub(super) fn file(&self) -> &[u8] {
+        &self.map
     }
 
     /// The tensor's bytes.

@@ -5,25 +5,24 @@ use safetensors::Dtype;
 use samp_ir::Diagnostic;
 use samp_kernels::format::RowSource;
 
-use super::tensor_view::TensorView;
+use super::tensor_view::WeightView;
 use crate::error_code;
 
 /// One or several tensors as one `[rows, cols]` matrix: matrices of equal width one below the other, vectors one
 /// after the other in a single row.
 #[derive(Clone, Debug)]
 pub struct SourceRows<'a> {
-    tensors: Vec<TensorView<'a>>,
+    tensors: Vec<WeightView<'a>>,
     rows: usize,
     cols: usize,
 }
 
 impl<'a> SourceRows<'a> {
-    /// Errors: no tensor, matrices of different widths, matrices beside vectors, or a type other than f32, f16 and
-    /// bf16.
-    pub fn new(tensors: Vec<TensorView<'a>>) -> Result<SourceRows<'a>, Diagnostic> {
-        let refuse = |tensor: &TensorView<'_>, expected: &str| {
+    /// Errors: no tensor, matrices of different widths, or matrices beside vectors.
+    pub fn new(tensors: Vec<WeightView<'a>>) -> Result<SourceRows<'a>, Diagnostic> {
+        let refuse = |tensor: &WeightView<'_>, expected: &str| {
             let message = format!("expected {expected}, found {:?} {:?}", tensor.dtype, tensor.shape);
-            Diagnostic::bad_input(error_code::BINDING, message).in_file(tensor.file).at_tensor(tensor.name)
+            Diagnostic::bad_input(error_code::BINDING, message).in_file(tensor.file()).at_tensor(tensor.name)
         };
         let Some(first) = tensors.first() else {
             return Err(Diagnostic::compiler_bug(
@@ -33,9 +32,6 @@ impl<'a> SourceRows<'a> {
         };
         let (mut rows, mut cols) = (0, 0);
         for tensor in &tensors {
-            if !is_float(tensor.dtype) {
-                return Err(refuse(tensor, "F32, F16 or BF16"));
-            }
             match (tensor.shape, first.shape) {
                 ([n], [_]) => (rows, cols) = (1, cols + *n as usize),
                 ([r, c], [_, width]) if c == width => (rows, cols) = (rows + *r as usize, *c as usize),
@@ -61,12 +57,11 @@ impl RowSource for SourceRows<'_> {
     fn read(&self, first: usize, mut out: &mut [f32]) {
         let mut skip = first * self.cols;
         for tensor in &self.tensors {
-            let size = tensor.dtype.bitsize() / 8;
-            let elements = tensor.bytes.len() / size;
+            let elements = tensor.elements();
             let from = skip.min(elements);
             let count = (elements - from).min(out.len());
             let (head, tail) = out.split_at_mut(count);
-            widen(tensor.dtype, &tensor.bytes[from * size..(from + count) * size], head);
+            tensor.read(from, head);
             out = tail;
             skip -= from;
         }
@@ -101,6 +96,6 @@ pub(super) fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
                 }
             }
         },
-        other => unreachable!("SourceRows::new admits no {other:?}"),
+        other => unreachable!("WeightView::stored admits no {other:?}"),
     }
 }

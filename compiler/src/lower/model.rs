@@ -174,7 +174,8 @@ pub fn lower_model(
     let max_context = options.max_context.unwrap_or(config.max_position_embeddings);
     let mut warnings: Vec<Diagnostic> = config.set_context(max_context).into_iter().collect();
     let inputs = pipeline_inputs(&config, options, measurements, max_context)?;
-    warnings.extend((is_fp8(inputs.kv.format) && measurements.kv_scales.is_none()).then(uncalibrated_kv));
+    let calibrated = measurements.kv_scales.is_some() || config.kv_scales.is_some();
+    warnings.extend((is_fp8(inputs.kv.format) && !calibrated).then(uncalibrated_kv));
     let context = Context::new();
     let mut module = source.build_graph(&context);
     let trace = lower(&mut module, &inputs, until, keep)?;
@@ -236,7 +237,8 @@ fn pipeline_inputs(
     let limits = limits(options, max_context)?;
     let recipe = options.recipe.recipe.clone();
     let kv_format = options.kv.or(recipe.kv).unwrap_or_else(|| default_kv_format(options.target));
-    let measured = measurements.kv_scales.clone().filter(|_| is_fp8(kv_format));
+    let known = measurements.kv_scales.as_ref().or(config.kv_scales.as_ref());
+    let measured = known.filter(|_| is_fp8(kv_format)).cloned();
     let ones = if is_fp8(kv_format) { vec![[1.0; 2]; config.model.layers as usize] } else { vec![] };
     let scales = measured.unwrap_or(ones);
     Ok(PipelineInputs {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use samp_abi::{
-    ElementType, TargetName,
+    TargetName,
     plan::{Buffer, BufferId, KvCache, Limits, Model, Op, Program, Step, TensorId},
 };
 use samp_ir::{
@@ -46,10 +46,8 @@ pub(super) type FindSource<'a> = dyn Fn(&str) -> Option<SourceSpec> + 'a;
 impl SourceSpec {
     /// The tensor of this name in a checkpoint, if it is there and of a type that weights may have.
     pub fn find(checkpoint: &Checkpoint, name: &str) -> Option<SourceSpec> {
-        let tensor = checkpoint.tensor(name)?;
-        let dtypes = [ElementType::F32, ElementType::F16, ElementType::Bf16];
-        let dtype = dtypes.into_iter().find(|d| d.safetensors_name() == tensor.dtype.to_string())?;
-        Some(SourceSpec { name: name.into(), dtype, shape: tensor.shape.to_vec() })
+        let weight = checkpoint.weight(name)?;
+        Some(SourceSpec { name: name.into(), dtype: weight.dtype, shape: weight.shape.to_vec() })
     }
 }
 

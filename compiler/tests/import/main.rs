@@ -6,6 +6,7 @@ mod config;
 mod graph;
 mod mutate;
 mod paths;
+mod quantized;
 mod recipe;
 #[path = "../support/tiny_checkpoint.rs"]
 mod tiny_checkpoint;

@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 use samp_compiler::{
-    import::{Checkpoint, bind, parse_config, parse_index, parse_safetensors},
+    import::{Checkpoint, bind, check_gguf, import, parse_config, parse_index, parse_safetensors},
     lower::recipe::parse_recipe,
 };
 use samp_ir::Severity;
+use samp_kernels::format::RowSource;
 
-use crate::tiny_checkpoint::TinyCheckpoint;
+use crate::{testdata, tiny_checkpoint::TinyCheckpoint};
 
 /// One change to a text of bytes.
 #[derive(Clone, Debug)]
@@ -113,6 +114,16 @@ proptest! {
     }
 
     #[test]
+    fn gguf_files(spm in any::<bool>(), damages in prop::collection::vec(damage(), 1..5)) {
+        let seeds: [&[u8]; 2] =
+            [include_bytes!("../../fuzz/seeds/gguf/bpe.gguf"), include_bytes!("../../fuzz/seeds/gguf/spm.gguf")];
+        if let Err(finding) = check_gguf(&damaged(seeds[usize::from(spm)], &damages), "model.gguf") {
+            prop_assert_eq!(finding.severity, Severity::Error);
+            prop_assert!(finding.location.file.is_some());
+        }
+    }
+
+    #[test]
     fn indexes(damages in prop::collection::vec(damage(), 1..5)) {
         let text = r#"{"metadata": {"total_size": 9}, "weight_map": {"a": "x-1.safetensors", "b": "y.safetensors"}}"#;
         if let Ok(index) = parse_index(&damaged(text.as_bytes(), &damages)) {
@@ -129,8 +140,40 @@ proptest! {
     }
 }
 
+/// Quantized checkpoints of each kind of layout.
+const QUANTIZED: [&str; 5] = ["gptq-g64-act-order", "bnb-nf4-dq", "ct-mixed", "ct-nvfp4", "hf-fp8-block"];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Damage to the configuration or the header of a quantized checkpoint: read to its end, or refused.
+    #[test]
+    fn quantized_checkpoints(
+        which in 0..QUANTIZED.len(), in_config in any::<bool>(), damages in prop::collection::vec(damage(), 1..4)
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = testdata("quantized").join(QUANTIZED[which]);
+        let [mut config, mut weights] =
+            ["config.json", "model.safetensors"].map(|name| std::fs::read(folder.join(name)).unwrap());
+        if in_config {
+            config = damaged(&config, &damages);
+        } else {
+            let header = 8 + u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+            let data = weights.split_off(header);
+            weights = damaged(&weights, &damages);
+            weights.extend(data);
+        }
+        std::fs::write(dir.path().join("config.json"), config).unwrap();
+        std::fs::write(dir.path().join("model.safetensors"), weights).unwrap();
+        match import(dir.path()) {
+            Ok(import) => {
+                let name = "model.layers.0.mlp.up_proj.weight";
+                let rows = import.checkpoint.rows(&[name]).unwrap();
+                rows.read(0, &mut vec![0.0; rows.rows() * rows.cols()]);
+            }
+            Err(finding) => prop_assert_eq!(finding.severity, Severity::Error),
+        }
+    }
 
     /// A damaged file on disk: opened, bound and read to its end, or refused.
     #[test]

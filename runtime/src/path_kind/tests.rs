@@ -132,11 +132,7 @@ fn adapters_are_to_be_merged() {
 #[test]
 fn other_forms_of_weights_say_what_converts_them() {
     for (name, found, hint) in [
-        (
-            "q4.gguf",
-            "GGUF",
-            "gguf_file=f).save_pretrained(o) for C in (M, T)]' DIR/m q4.gguf m-hf, then give m-hf",
-        ),
+        ("q4.gguf", "GGUF", "compile it: samp compile DIR/m/q4.gguf -o PLAN"),
         ("consolidated.00.pth", "Meta", "convert_llama_weights_to_hf --input_dir DIR/m --model_size"),
         (
             "pytorch_model.bin",

@@ -1,6 +1,6 @@
-//! Forms of weights that samp does not read, each with what makes safetensors of it.
+//! Forms of weights other than safetensors, each with what to do about it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::shell::quoted;
 
@@ -13,7 +13,7 @@ pub struct WeightFormat {
     prefix: &'static str,
     /// How they end.
     suffixes: &'static [&'static str],
-    /// What to do, where `{folder}`, `{file}` and `{out}` stand for paths.
+    /// What to do, where `{path}`, `{folder}` and `{out}` stand for paths.
     remedy: &'static str,
 }
 
@@ -23,10 +23,7 @@ pub(super) const WEIGHT_FORMATS: [WeightFormat; 8] = [
         noun: "weights in GGUF, the format of llama.cpp",
         prefix: "",
         suffixes: &[".gguf"],
-        remedy: "fetch the safetensors checkpoint that it was made of, since quantizing twice loses quality; where there \
-                 is none: python -c 'import sys; from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; \
-                 d, f, o = sys.argv[1:]; [C.from_pretrained(d, gguf_file=f).save_pretrained(o) for C in (M, T)]' {folder} \
-                 {file} {out}, then give {out}",
+        remedy: "compile it: samp compile {path} -o PLAN, then give PLAN",
     },
     WeightFormat {
         noun: "weights in Meta's own format",
@@ -78,12 +75,11 @@ impl WeightFormat {
     /// What to do about a file of this form.
     pub(super) fn remedy(&self, file: &Path) -> String {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = file.file_name().map(PathBuf::from).unwrap_or_default();
         let out = folder.file_name().map(|name| format!("{}-hf", name.to_string_lossy()));
         let out = quoted(Path::new(&out.unwrap_or_else(|| "checkpoint-hf".into())));
         filled(self.remedy, |word| match word {
+            "path" => quoted(file),
             "folder" => quoted(folder),
-            "file" => quoted(&name),
             _ => out.clone(),
         })
     }

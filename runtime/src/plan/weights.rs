@@ -110,7 +110,7 @@ fn check_part(tensor: &Tensor, part: &StoredComponent, file: &[u8], place: &mut 
 fn largest_code(format: Format) -> f32 {
     match format {
         Format::Fp8E4m3(_) => FP8_MAX,
-        Format::Int8 { .. } => 127.0,
+        Format::Int8 { .. } => 128.0,
         _ => 1.0,
     }
 }
@@ -142,7 +142,6 @@ fn first_bad_value(tensor: &Tensor, part: &StoredComponent, bytes: &[u8]) -> Opt
         {
             ("zero points up to 15", bytes.iter().position(|&b| b > 15))
         }
-        (ElementType::I8, _) => ("codes from -127 to 127", bytes.iter().position(|&b| b == 0x80)),
         (ElementType::U32, _) if part.component == Component::OutlierColumns => {
             let columns: &[u32] = bytemuck::cast_slice(bytes);
             let holds =

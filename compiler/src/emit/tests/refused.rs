@@ -108,7 +108,7 @@ fn a_full_disk_is_named_with_what_is_missing() {
 #[test]
 fn a_disk_that_is_too_small_is_refused_before_work_begins() {
     let mut fixture = Fixture::new();
-    fixture.spec.carried[0].path = fixture.path("huge");
+    fixture.spec.carried[0] = CarriedFile::at("config.json", fixture.path("huge"));
     fs::File::create(fixture.path("huge")).unwrap().set_len(8 << 40).unwrap();
     let refusal = fixture.emit("plan", 1, &Silent).unwrap_err();
     assert!(matches!(refusal, EmitError::NoSpace { begun: false, .. }), "{refusal}");

@@ -6,14 +6,11 @@ use rayon::prelude::*;
 use samp_ir::Diagnostic;
 use samp_runtime::{
     AddSpecial, ChatError, ChatTemplate, Conversation, SpecialTokens, Tokenizer, TokenizerError,
-    outside_file::read_regular, tokenizer::TOKENIZER_FILE,
+    tokenizer::TOKENIZER_FILE,
 };
 
 use super::source_record::{Content, SourceRecord};
-use crate::{
-    error_code,
-    import::{CarriedFile, MAX_CARRIED_BYTES},
-};
+use crate::{error_code, import::CarriedFile};
 
 const MEND: &str = "mend the record, or leave it out";
 
@@ -171,7 +168,7 @@ fn unknown_keys(records: &[SourceRecord]) -> Vec<String> {
 }
 
 fn read(file: &CarriedFile) -> Result<Vec<u8>, Diagnostic> {
-    read_regular(&file.path, MAX_CARRIED_BYTES).map_err(|e| {
+    file.read().map_err(|e| {
         Diagnostic::bad_input(error_code::TOKENIZER, format!("the file cannot be read: {e}"))
             .in_file(&file.name)
     })

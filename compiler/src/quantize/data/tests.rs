@@ -9,7 +9,7 @@ use super::*;
 
 fn tiny_llama(names: &[&str]) -> Vec<CarriedFile> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/models/tiny-llama");
-    let file = |name: &&str| CarriedFile { name: (*name).into(), path: dir.join(name) };
+    let file = |name: &&str| CarriedFile::at(name, dir.join(name));
     names.iter().map(file).collect()
 }
 
@@ -58,9 +58,8 @@ fn conversations_are_encoded_as_in_serving() {
     );
     let (records, warnings) = encoder(2048).encode(&path, records::read(&path).unwrap()).unwrap();
     assert!(warnings.is_empty());
-    let files = tiny_llama(&["tokenizer.json", "tokenizer_config.json"])
-        .into_iter()
-        .map(|f| fs::read(f.path).unwrap());
+    let files =
+        tiny_llama(&["tokenizer.json", "tokenizer_config.json"]).into_iter().map(|f| f.read().unwrap());
     let files: Vec<Vec<u8>> = files.collect();
     let tokenizer = Tokenizer::from_bytes(&files[0]).unwrap();
     let template =
@@ -107,7 +106,7 @@ fn conversations_need_a_template_that_takes_them() {
     {
         let mut files = tiny_llama(&["tokenizer.json"]);
         let path = folder.write("chat_template.jinja", template);
-        files.push(CarriedFile { name: "chat_template.jinja".into(), path });
+        files.push(CarriedFile::at("chat_template.jinja", path));
         let found = failed(&Encoder::open(&files, 99).unwrap());
         assert_eq!(found.code, error_code::CHAT_TEMPLATE);
         let shown = found.to_string();

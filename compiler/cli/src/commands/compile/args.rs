@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long = "target", value_name = "TARGET", value_delimiter = ',', default_values_t = [TargetName::Cpu],
         value_parser = one_of::<TargetName>(TargetName::ALL.map(TargetName::name)))]
     pub(super) targets: Vec<TargetName>,
-    /// `samp`, `uniform:FORMAT`, or a TOML file of patterns and formats [default: samp]
+    /// `samp`, `uniform:FORMAT`, or a TOML file of patterns and formats [default: samp; of a quantized checkpoint, what it holds]
     #[arg(long, value_name = "RECIPE", long_help = recipe_help())]
     pub(super) recipe: Option<String>,
     /// Plan directory to make, in a folder that is there
@@ -41,6 +41,9 @@ pub struct Args {
     /// Take only kernels that round no inputs; the CPU's integer kernels, several times faster, round those of linears to 15 bits
     #[arg(long)]
     pub(super) exact: bool,
+    /// Dequantize weights that another tool quantized, and round them like any others, instead of keeping their codes
+    #[arg(long)]
+    pub(super) requantize: bool,
     /// Replace the plan if it exists
     #[arg(long)]
     pub(super) force: bool,
@@ -108,6 +111,7 @@ fn recipe_help() -> String {
     let formats = Format::ALL.map(|format| format.name()).join(", ");
     format!(
         "`samp`, `uniform:FORMAT`, or a TOML file of patterns and formats [default: samp]\n\n\
+         Weights that another tool quantized are kept as they are stored unless a rule is for them, or with --requantize.\n\n\
          With --calib measurements decide the formats: a recipe is then a TOML file of `quality` and `kv` without rules.\n\n\
          Formats: {formats}"
     )
@@ -142,10 +146,10 @@ impl Args {
         let max_sequences = self.max_num_seqs.unwrap_or(self.constraints.optimize_for.sequences());
         let max_tokens = self.max_num_batched_tokens.unwrap_or(default_max_tokens(target));
         let (precision, recipe_kv) = match self.data.request() {
-            None => {
-                let recipe = recipe::load(self.recipe.as_deref().unwrap_or("samp"))?;
-                (Precision::Recipe(recipe), None)
-            }
+            None => match &self.recipe {
+                Some(recipe) => (Precision::Recipe(recipe::load(recipe)?), None),
+                None => (Precision::Default, None),
+            },
             Some(data) => {
                 let recipe = self.recipe.as_deref().map(recipe::load_measured).transpose()?;
                 let recipe = recipe.unwrap_or_default();
@@ -168,6 +172,7 @@ impl Args {
             max_context: self.max_model_len,
             max_sequences,
             exact: self.exact,
+            requantize: self.requantize,
             max_tokens: Some(max_tokens),
             weight_budget: self.budget.map(|bytes| bytes.0),
             emission: EmissionRequest {

@@ -1,0 +1,161 @@
+//! The `config.json` that a GGUF file's metadata amounts to.
+
+use std::f64::consts::TAU;
+
+use samp_ir::Diagnostic;
+use serde_json::{Value, json};
+
+use super::metadata::Metadata;
+
+/// Keys after `llama.` that are read, or that say what the tensors say anyway.
+const KNOWN: &[&str] = &[
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.value_length",
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "expert_count",
+    "expert_used_count",
+    "feed_forward_length",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scaling.factor",
+    "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
+    "rope.scaling.type",
+    "vocab_size",
+];
+
+/// What the tensors say of the model.
+pub(super) struct TensorFacts<'a> {
+    /// Rows of the embedding.
+    pub(super) vocabulary: u64,
+    pub(super) has_head: bool,
+    pub(super) has_attention_bias: bool,
+    pub(super) has_mlp_bias: bool,
+    /// What the wave of each pair is stretched by, where the file says so.
+    pub(super) rope_factors: Option<&'a [f32]>,
+}
+
+/// The configuration, as transformers would write it.
+pub(super) fn config(meta: &Metadata<'_>, facts: &TensorFacts<'_>) -> Result<Value, Diagnostic> {
+    let architecture = meta.text("general.architecture")?.unwrap_or_default();
+    if architecture != "llama" {
+        return Err(meta.unsupported(format!(
+            "`general.architecture`: expected \"llama\", which Mistral's files have, too, found {architecture:?}"
+        )));
+    }
+    let unknown: Vec<&str> = meta
+        .values
+        .keys()
+        .filter(|key| key.strip_prefix("llama.").is_some_and(|key| !KNOWN.contains(&key)))
+        .map(String::as_str)
+        .collect();
+    if !unknown.is_empty() {
+        return Err(
+            meta.unsupported(format!("expected only keys that samp knows, found `{}`", unknown.join("`, `")))
+        );
+    }
+    if meta.integer("llama.expert_count")?.unwrap_or(0) > 0 {
+        return Err(meta.unsupported("`llama.expert_count`: expected 0, found a mixture of experts".into()));
+    }
+    let number = |key: &str| meta.required(&format!("llama.{key}"));
+    let (hidden, heads) = (number("embedding_length")?, number("attention.head_count")?);
+    let head_dim = match meta.integer("llama.attention.key_length")? {
+        Some(length) => length,
+        None => hidden.checked_div(heads).unwrap_or(0),
+    };
+    let theta = meta.float("llama.rope.freq_base")?.unwrap_or(10_000.0);
+    same(meta, "llama.rope.dimension_count", head_dim)?;
+    same(meta, "llama.attention.value_length", head_dim)?;
+    let eps = meta.float("llama.attention.layer_norm_rms_epsilon")?;
+    Ok(json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "attention_bias": facts.has_attention_bias,
+        "mlp_bias": facts.has_mlp_bias,
+        "hidden_size": hidden,
+        "intermediate_size": number("feed_forward_length")?,
+        "num_hidden_layers": number("block_count")?,
+        "num_attention_heads": heads,
+        "num_key_value_heads": meta.integer("llama.attention.head_count_kv")?.unwrap_or(heads),
+        "head_dim": head_dim,
+        "vocab_size": facts.vocabulary,
+        "max_position_embeddings": number("context_length")?,
+        "rms_norm_eps": eps,
+        "rope_theta": theta,
+        "rope_scaling": rope_scaling(meta, facts.rope_factors, theta, head_dim)?,
+        "tie_word_embeddings": !facts.has_head,
+        "bos_token_id": meta.integer("tokenizer.ggml.bos_token_id")?,
+        "eos_token_id": meta.integer("tokenizer.ggml.eos_token_id")?,
+    }))
+}
+
+/// Refuses a key that says another number than the rest does.
+fn same(meta: &Metadata<'_>, key: &str, expected: u64) -> Result<(), Diagnostic> {
+    match meta.integer(key)? {
+        Some(found) if found != expected => {
+            Err(meta.unsupported(format!("`{key}`: expected {expected}, as of every head, found {found}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn rope_scaling(
+    meta: &Metadata<'_>,
+    factors: Option<&[f32]>,
+    theta: f64,
+    head_dim: u64,
+) -> Result<Value, Diagnostic> {
+    let kind = meta.text("llama.rope.scaling.type")?.unwrap_or("none");
+    match (kind, factors) {
+        ("none", None) => Ok(Value::Null),
+        ("none", Some(factors)) => llama3(factors, theta, head_dim).ok_or_else(|| {
+            let message =
+                "tensor `rope_freqs.weight`: expected the factors of a Llama 3 scaling, found others";
+            meta.unsupported(message.into())
+        }),
+        ("linear", None) => {
+            let factor = meta.float("llama.rope.scaling.factor")?;
+            Ok(json!({ "rope_type": "linear", "factor": factor }))
+        }
+        (other, _) => {
+            Err(meta
+                .unsupported(format!("`llama.rope.scaling.type`: expected none or linear, found {other:?}")))
+        }
+    }
+}
+
+/// The scaling of Llama 3 whose factors these are. The file has the factors alone; waves longer than `context / low` are
+/// stretched by the largest, and the other numbers are those of every published Llama.
+fn llama3(factors: &[f32], theta: f64, head_dim: u64) -> Option<Value> {
+    const LOW: f64 = 1.0;
+    const HIGH: f64 = 4.0;
+    const CONTEXT: f64 = 8192.0;
+    if factors.len() as u64 != head_dim / 2 {
+        return None;
+    }
+    let factor = f64::from(factors.iter().copied().fold(1.0f32, f32::max));
+    if factor == 1.0 {
+        return factors.iter().all(|&found| found == 1.0).then_some(Value::Null);
+    }
+    let expected = |i: usize| {
+        let turns = CONTEXT * theta.powf(-2.0 * i as f64 / head_dim as f64) / TAU;
+        let kept = ((turns - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
+        1.0 / ((1.0 - kept) / factor + kept)
+    };
+    let near = |(i, &found): (usize, &f32)| (f64::from(found) / expected(i) - 1.0).abs() < 1e-5;
+    factors.iter().enumerate().all(near).then(|| {
+        json!({
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": LOW,
+            "high_freq_factor": HIGH,
+            "original_max_position_embeddings": CONTEXT as u64,
+        })
+    })
+}
