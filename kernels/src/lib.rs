@@ -2,7 +2,7 @@
 //!
 //! Number formats ([`format`]), packed layouts ([`layout`]), one folder per operation with its reference and its
 //! CPU kernels, the [`registry`] of them all, the [`target`] table, the [`cost`] model and what was [`measured`];
-//! and what a changed model loses ([`divergence`]).
+//! what a changed model loses ([`divergence`]), and how small changes add up to it ([`gradient`]).
 //!
 //! Never: MLIR, a GPU driver, or files.
 
@@ -15,6 +15,7 @@ pub mod elementwise;
 pub mod embed;
 pub mod encoded;
 pub mod format;
+pub mod gradient;
 pub mod instantiate;
 pub mod kernel;
 mod kv_cache;

@@ -141,7 +141,7 @@ pub struct Sensitivity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
-    /// Whether it was measured; otherwise it is scaled, by the output error, from a format that was, or is a member's share
+    /// Whether it was measured; otherwise it is predicted by the gradients' second moment, or scaled, by the output error, from a format that was, or is a member's share
     /// of what the fused linear was measured to lose.
     pub measured: bool,
     /// Over all records.
@@ -158,6 +158,20 @@ impl WeightProfile {
 }
 
 impl Divergence {
+    /// The divergence of nothing changed.
+    pub fn none() -> Divergence {
+        Divergence { measured: false, nats: 0.0, strata: BTreeMap::new() }
+    }
+
+    /// Both together, where losses add up.
+    pub fn plus(mut self, other: &Divergence) -> Divergence {
+        self.nats += other.nats;
+        for (name, nats) in &other.strata {
+            *self.strata.entry(name.clone()).or_default() += nats;
+        }
+        self
+    }
+
     /// The divergence of a format whose output error is `factor` times this one.
     pub fn scaled(&self, factor: f64) -> Divergence {
         let strata = self.strata.iter().map(|(name, nats)| (name.clone(), nats * factor)).collect();

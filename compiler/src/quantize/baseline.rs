@@ -51,9 +51,19 @@ impl BaselineWeights {
         Ok(BaselineWeights { tensors, dir: dir.into() })
     }
 
+    /// Where the files are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The tensor's values, row-major.
     pub fn matrix(&self, id: TensorId) -> Vec<f32> {
         decoded(self.tensors[id.0 as usize].view())
+    }
+
+    /// The tensor as it is kept; a copy of one on disk takes nothing.
+    pub(super) fn spilled(&self, id: TensorId) -> SpilledTensor {
+        self.tensors[id.0 as usize].clone()
     }
 
     /// Columns of a tensor.

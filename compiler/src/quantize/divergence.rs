@@ -1,22 +1,49 @@
-//! `KL(original ‖ changed)` over calibration tokens, with the original's logits kept.
+//! `KL(original ‖ changed)` over calibration tokens, with what the original's head reads kept: its logits would take many times
+//! as much memory, and follow from that bit for bit.
 
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use samp_kernels::divergence::{Divergence as TokenDivergence, divergence};
+use samp_abi::Component;
+use samp_kernels::{
+    divergence::{Divergence as TokenDivergence, divergence},
+    linear::{self, LinearArgs},
+};
 use samp_runtime::Progress;
 
 use super::{
     error::{QuantizeError, advance},
     forward::{Forward, State},
+    spill::SpilledTensor,
     token_batch::TokenBatch,
 };
 use crate::certificate::Divergence;
 
+/// Rows of logits that are made at once.
+const ROWS: usize = 128;
+
 /// The original's predictions for some batches.
 pub(super) struct Baseline {
-    /// Logits of each batch, `[outputs, vocab]`.
-    logits: Vec<Vec<f32>>,
+    /// What the head reads in each batch, `[outputs, cols]`.
+    inputs: Vec<Vec<f32>>,
+    head: Head,
+}
+
+/// The original's head.
+struct Head {
+    weight: SpilledTensor,
+    bias: Option<SpilledTensor>,
+    cols: usize,
+}
+
+impl Head {
+    /// The logits of some rows.
+    fn logits(&self, x: &[f32], vocab: usize) -> Vec<f32> {
+        let mut out = vec![0.0; x.len() / self.cols * vocab];
+        let bias = self.bias.as_ref().map(|bias| bias.view().part_as(Component::Values));
+        linear::panel(LinearArgs { x, weight: self.weight.view(), bias, out: &mut out });
+        out
+    }
 }
 
 impl Baseline {
@@ -26,17 +53,25 @@ impl Baseline {
         batches: &[TokenBatch],
         progress: &dyn Progress,
     ) -> Result<Baseline, QuantizeError> {
-        let mut all = Vec::with_capacity(batches.len());
+        let head = forward.head();
+        let mut inputs = Vec::with_capacity(batches.len());
         for batch in batches {
-            let logits = forward.logits(batch, &State::default()).to_vec();
+            let before = forward.advance(batch, &State::default(), head.step, None);
+            let logits = forward.logits(batch, &before);
             if let Some(at) = logits.iter().position(|l| !l.is_finite()) {
                 let record = batch.record_of(at / forward.vocab());
                 return Err(QuantizeError::Logits { record });
             }
-            all.push(logits);
+            inputs.push(before.get(head.x).to_vec());
             advance(progress, "")?;
         }
-        Ok(Baseline { logits: all })
+        let weights = forward.weights();
+        let head = Head {
+            weight: weights.spilled(head.weight),
+            bias: head.bias.map(|bias| weights.spilled(bias)),
+            cols: weights.cols(head.weight),
+        };
+        Ok(Baseline { inputs, head })
     }
 
     /// For each record of each batch, the sum of `KL(original ‖ changed)` over its predictions in nats, and their number;
@@ -50,12 +85,17 @@ impl Baseline {
     ) -> Result<Vec<RecordDivergence>, QuantizeError> {
         let vocab = forward.vocab();
         let mut all = vec![];
-        for ((batch, state), original) in batches.iter().zip(states).zip(&self.logits) {
+        for ((batch, state), original) in batches.iter().zip(states).zip(&self.inputs) {
             let changed = forward.logits(batch, state);
-            let rows = original.par_chunks_exact(vocab).zip(changed.par_chunks_exact(vocab));
             let next = batch.next_tokens();
-            let each: Vec<TokenDivergence> =
-                rows.zip(&next).map(|((p, q), &next)| divergence(p, q, next as usize)).collect();
+            let rows = original.chunks(ROWS * self.head.cols).zip(changed.chunks(ROWS * vocab));
+            let mut each: Vec<TokenDivergence> = vec![];
+            for ((x, changed), next) in rows.zip(next.chunks(ROWS)) {
+                let original = self.head.logits(x, vocab);
+                let rows = original.par_chunks_exact(vocab).zip(changed.par_chunks_exact(vocab));
+                let found = rows.zip(next).map(|((p, q), &next)| divergence(p, q, next as usize));
+                each.par_extend(found);
+            }
             let mut at = 0;
             for (&length, &record) in batch.lengths.iter().zip(&batch.records) {
                 let own = &each[at..at + length - 1];

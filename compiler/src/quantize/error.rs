@@ -28,6 +28,8 @@ pub enum QuantizeError {
     Store(#[source] io::Error),
     #[error("writing the f32 weights of {tensor} to {dir}")]
     Spill { tensor: String, dir: PathBuf, source: io::Error },
+    #[error("keeping activations between layers: {0}")]
+    Activations(#[source] io::Error),
     #[error("making {path}")]
     Folder { path: PathBuf, source: io::Error },
     #[error("calibration needs weights: a config.json has none, give the checkpoint's directory")]
@@ -53,6 +55,7 @@ impl QuantizeError {
             QuantizeError::Logits { .. } => error_code::NOT_FINITE_LOGITS,
             QuantizeError::Journal(_)
             | QuantizeError::Store(_)
+            | QuantizeError::Activations(_)
             | QuantizeError::Spill { .. }
             | QuantizeError::Folder { .. } => error_code::WORK_FILES,
             QuantizeError::Interrupted => error_code::INTERRUPTED,

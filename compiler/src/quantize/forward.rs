@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use samp_abi::plan::{BufferId, Op, TensorId};
+use samp_abi::plan::{BufferId, Model, Op, Program, TensorId};
 use samp_passes::projection_key;
 use samp_runtime::{Batch, DeviceError, Executable, Observer, Replay};
 
@@ -63,8 +63,8 @@ pub struct Sum {
 /// An f32 program ready to run over batches of at most its plan's `max_tokens`.
 pub struct Forward {
     replay: Replay<BaselineWeights>,
-    vocab: usize,
-    kv_heads: usize,
+    model: Model,
+    max_tokens: usize,
     /// Of the tensors.
     names: Vec<String>,
     /// Of the tensors that are joined.
@@ -85,8 +85,8 @@ impl Forward {
         let replay = Replay::new(executable, weights, pages)?;
         let names = spec.tensors.iter().map(|tensor| tensor.name.clone()).collect();
         let members = spec.tensors.iter().map(members).collect();
-        let (vocab, kv_heads) = (spec.model.vocab_size as usize, spec.model.kv_heads as usize);
-        Ok(Forward { replay, vocab, kv_heads, names, members })
+        let (model, max_tokens) = (spec.model.clone(), spec.limits.max_tokens as usize);
+        Ok(Forward { replay, model, max_tokens, names, members })
     }
 
     /// The weights.
@@ -104,6 +104,26 @@ impl Forward {
         self.replay.weights_mut()
     }
 
+    /// The program.
+    pub(super) fn program(&self) -> &Program {
+        self.replay.program()
+    }
+
+    /// Sizes of the model.
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Most tokens of a batch.
+    pub(super) fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Buffers that the steps from `step` on read before they write them.
+    pub(super) fn live(&self, step: usize) -> Vec<BufferId> {
+        self.replay.live(step)
+    }
+
     /// Steps of the program.
     pub fn steps(&self) -> usize {
         self.replay.program().steps.len()
@@ -111,12 +131,12 @@ impl Forward {
 
     /// Elements of a row of logits.
     pub fn vocab(&self) -> usize {
-        self.vocab
+        self.model.vocab_size as usize
     }
 
     /// Heads of keys and values in each layer.
     pub fn kv_heads(&self) -> usize {
-        self.kv_heads
+        self.model.kv_heads as usize
     }
 
     /// Every linear, in program order.
@@ -152,6 +172,11 @@ impl Forward {
             _ => None,
         };
         steps.iter().enumerate().filter_map(linear).collect()
+    }
+
+    /// The linear that gives the logits.
+    pub(super) fn head(&self) -> LinearStep {
+        self.linears().pop().expect("a program ends with its head")
     }
 
     /// Runs `batch` from where `from` was recorded up to step `until`, and records what is live there.
@@ -204,6 +229,16 @@ fn members(tensor: &TensorSpec) -> Vec<Member> {
 }
 
 impl State {
+    /// What lives before `step`.
+    pub(super) fn at(step: usize, buffers: Vec<(BufferId, Vec<f32>)>) -> State {
+        State { step, buffers }
+    }
+
+    /// Everything that lives.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = (BufferId, &[f32])> {
+        self.buffers.iter().map(|(id, values)| (*id, values.as_slice()))
+    }
+
     /// What a buffer held; empty if it was not live.
     pub fn get(&self, id: BufferId) -> &[f32] {
         self.buffers.iter().find(|(known, _)| *known == id).map_or(&[], |(_, values)| values)

@@ -36,7 +36,7 @@ impl LinearInputs {
     ) -> Result<LinearInputs, QuantizeError> {
         let hessian = Hessian::new(forward.weights().cols(linear.weight));
         let mut inputs = LinearInputs { hessian, absmax: 0.0, heads: vec![] };
-        let mut appended = linear.appended.map(|step| Appended::new(step, forward.kv_heads()));
+        let mut appended = linear.appended.map(|step| AppendedHeads::new(step, forward.kv_heads()));
         for (batch, state) in batches.iter().zip(states) {
             let observer = appended.as_mut().map(|appended| appended as &mut dyn Observer);
             *state = forward.advance(batch, state, linear.step, observer);
@@ -70,18 +70,30 @@ impl LinearInputs {
 }
 
 /// Looks at the keys and values that one step appends to the cache.
-struct Appended {
+pub(super) struct AppendedHeads {
     step: usize,
     heads: Vec<HeadRange>,
 }
 
-impl Appended {
-    fn new(step: usize, kv_heads: usize) -> Appended {
+impl AppendedHeads {
+    /// Of the cache of so many heads, which that step appends to.
+    pub(super) fn new(step: usize, kv_heads: usize) -> AppendedHeads {
         let zero = HeadRange { keys: 0.0, values: 0.0 };
-        Appended { step, heads: vec![zero; kv_heads] }
+        AppendedHeads { step, heads: vec![zero; kv_heads] }
     }
 
-    fn look(&mut self, qkv: &[f32], [width, out]: [usize; 2]) {
+    /// The step.
+    pub(super) fn step(&self) -> usize {
+        self.step
+    }
+
+    /// What was seen, by head.
+    pub(super) fn ranges(&self) -> &[HeadRange] {
+        &self.heads
+    }
+
+    /// Looks at rows of queries, keys and values of that width; queries are as wide as `out`.
+    pub(super) fn look(&mut self, qkv: &[f32], [width, out]: [usize; 2]) {
         let count = self.heads.len();
         let head_dim = (width - out) / (2 * count);
         for row in qkv.chunks_exact(width) {
@@ -97,7 +109,7 @@ impl Appended {
     }
 }
 
-impl Observer for Appended {
+impl Observer for AppendedHeads {
     fn after_step(&mut self, index: usize, step: &Step, buffers: &BufferView<'_>) {
         if let (Op::RopeAppend { qkv, out, .. }, true) = (&step.op, index == self.step) {
             let width = |id: BufferId| buffers.width(id);
@@ -114,7 +126,7 @@ mod tests {
     fn keys_count_by_the_length_of_their_pairs_whatever_the_position() {
         // One query head, two KV heads of two channels: queries, keys, values.
         let rows = [[9.0, 9.0, 3.0, 4.0, 0.5, 0.0, -2.0, 1.0, 0.25, 0.0], [0.0; 10]];
-        let mut appended = Appended::new(0, 2);
+        let mut appended = AppendedHeads::new(0, 2);
         appended.look(rows.as_flattened(), [10, 2]);
         let found: Vec<(f64, f64)> = appended.heads.iter().map(|h| (h.keys, h.values)).collect();
         assert_eq!(found, [(5.0, 2.0), (0.5, 0.25)]);

@@ -6,6 +6,8 @@ use samp_passes::Rounding;
 /// How thorough a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum SensitivityMode {
+    /// One pass forward and one back over the tokens: a second-order model of the divergence.
+    Fisher,
     /// One divergence for each weight, and how the members of a fused linear share it; other formats follow by their output
     /// errors.
     Fast,
@@ -17,6 +19,7 @@ impl SensitivityMode {
     /// Predictions that tell a divergence, at least so many.
     fn divergence_tokens(self) -> usize {
         match self {
+            SensitivityMode::Fisher => 2048,
             SensitivityMode::Fast => 4096,
             SensitivityMode::Exact => 8192,
         }
@@ -25,6 +28,7 @@ impl SensitivityMode {
     /// Tokens behind a Hessian and so behind an output error, at least so many.
     fn hessian_tokens(self) -> usize {
         match self {
+            SensitivityMode::Fisher => 8192,
             SensitivityMode::Fast => 16_384,
             SensitivityMode::Exact => usize::MAX,
         }
@@ -33,7 +37,7 @@ impl SensitivityMode {
     /// Tokens that the final weights are rounded under, at least so many.
     pub(crate) fn rounding_tokens(self) -> usize {
         match self {
-            SensitivityMode::Fast => 32_768,
+            SensitivityMode::Fisher | SensitivityMode::Fast => 32_768,
             SensitivityMode::Exact => usize::MAX,
         }
     }

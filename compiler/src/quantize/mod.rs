@@ -8,6 +8,7 @@
 //!
 //! Never: a choice of formats (that is the passes' work), or a file format of plans (that is emission's).
 
+mod backward;
 mod baseline;
 mod calibration_tokens;
 pub mod data;

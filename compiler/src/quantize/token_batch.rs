@@ -63,6 +63,11 @@ impl TokenBatch {
         self.outputs.len()
     }
 
+    /// The tokens after which logits are read.
+    pub(super) fn output_rows(&self) -> &[u32] {
+        &self.outputs
+    }
+
     /// The token that follows each row of logits.
     pub fn next_tokens(&self) -> Vec<u32> {
         self.outputs.iter().map(|&row| self.token_ids[row as usize + 1]).collect()

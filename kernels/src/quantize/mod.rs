@@ -26,7 +26,7 @@ pub use cholesky::{CholeskyFactor, ColumnOrder, Damped, Damping};
 pub use cross_hessian::CrossHessian;
 pub use hadamard::HadamardRotation;
 pub use hessian::{Hessian, HessianError};
-pub use output_error::{output_energy, output_error};
+pub use output_error::{output_energies, output_energy, output_error, output_errors};
 pub use round::{RoundedTensor, gptq, nearest};
 pub use scale_grid::ScaleSearch;
 

@@ -16,6 +16,11 @@ const COLUMNS: usize = 128;
 /// `W`, `rounded` may have any layout. Divide by [`output_energy`] for the share of the output's energy.
 /// Panics if `h` and `rounded` differ in columns.
 pub fn output_error(source: &dyn RowSource, rounded: EncodedRef<'_>, h: &Hessian) -> f64 {
+    output_errors(source, rounded, h).iter().sum()
+}
+
+/// The same of each output: `(w − ŵ) H (w − ŵ)ᵀ` of each row.
+pub fn output_errors(source: &dyn RowSource, rounded: EncodedRef<'_>, h: &Hessian) -> Vec<f64> {
     quadratic(rounded.rows, h, rounded.cols, |first, out| {
         let mut decoded = vec![0.0; out.len()];
         source.read(first, out);
@@ -26,27 +31,32 @@ pub fn output_error(source: &dyn RowSource, rounded: EncodedRef<'_>, h: &Hessian
 
 /// `tr(W H Wᵀ)`: the energy of all outputs, summed over the tokens of `h`.
 pub fn output_energy(source: &dyn RowSource, rows: usize, h: &Hessian) -> f64 {
+    output_energies(source, rows, h).iter().sum()
+}
+
+/// The same of each output: `w H wᵀ` of each row.
+pub fn output_energies(source: &dyn RowSource, rows: usize, h: &Hessian) -> Vec<f64> {
     quadratic(rows, h, h.cols(), |first, out| {
         source.read(first, out);
         out.iter().map(|&w| f64::from(w)).collect()
     })
 }
 
-/// `Σ_rows e H eᵀ` over the rows that `read` gives, with a buffer of the same rows to work in. As `H` is symmetric it is
+/// `e H eᵀ` of each of the rows that `read` gives, with a buffer of the same rows to work in. As `H` is symmetric it is
 /// `2 Σ_k e_k (Σ_{j<k} e_j H_jk + ½ e_k H_kk)`.
 fn quadratic(
     rows: usize,
     h: &Hessian,
     cols: usize,
     read: impl Fn(usize, &mut [f32]) -> Vec<f64> + Sync,
-) -> f64 {
+) -> Vec<f64> {
     assert_eq!(h.cols(), cols, "the Hessian is of another width");
     if cols == 0 {
-        return 0.0;
+        return vec![0.0; rows];
     }
     let task_rows = STRIPS * WIDE;
     let tasks = (0..rows.div_ceil(task_rows)).into_par_iter();
-    let sums: Vec<f64> = tasks
+    let sums: Vec<Vec<f64>> = tasks
         .map(|task| {
             let first = task * task_rows;
             let mut buffer = vec![0.0; task_rows.min(rows - first) * cols];
@@ -56,7 +66,9 @@ fn quadratic(
             strip_sums(&strips, h)
         })
         .collect();
-    sums.iter().sum()
+    let mut sums = sums.concat();
+    sums.truncate(rows);
+    sums
 }
 
 /// Sixteen rows by column; rows beyond the end are zero.
@@ -65,10 +77,11 @@ fn transposed(rows: &[f64], cols: usize) -> Vec<[f64; WIDE]> {
     (0..cols).map(|column| std::array::from_fn(|i| lane(i, column))).collect()
 }
 
-fn strip_sums(strips: &[Vec<[f64; WIDE]>], h: &Hessian) -> f64 {
+/// `e H eᵀ` of each row of each strip.
+fn strip_sums(strips: &[Vec<[f64; WIDE]>], h: &Hessian) -> Vec<f64> {
     let cols = h.cols();
     let mut panel = Vec::new();
-    let mut sum = 0.0;
+    let mut sums = vec![0.0; strips.len() * WIDE];
     for start in (0..cols).step_by(COLUMNS) {
         let end = cols.min(start + COLUMNS);
         let mut batches = vec![[[0.0; WIDE]; COLUMNS]; strips.len()];
@@ -80,12 +93,15 @@ fn strip_sums(strips: &[Vec<[f64; WIDE]>], h: &Hessian) -> f64 {
                 add_products(&panel, &strip[depths.clone()], tiles);
             }
         }
-        for (batch, strip) in batches.iter().zip(strips) {
-            let products = batch.iter().zip(&strip[start..end]);
-            sum += products.flat_map(|(b, e)| b.iter().zip(e).map(|(b, e)| b * e)).sum::<f64>();
+        for ((batch, strip), sums) in batches.iter().zip(strips).zip(sums.chunks_exact_mut(WIDE)) {
+            for (batch, e) in batch.iter().zip(&strip[start..end]) {
+                for i in 0..WIDE {
+                    sums[i] += 2.0 * batch[i] * e[i];
+                }
+            }
         }
     }
-    2.0 * sum
+    sums
 }
 
 /// Packs rows `depths` of the strict upper triangle and half the diagonal, from column `start` on, as panels of eight

@@ -2,6 +2,7 @@
 //! vector widths, thread counts and batch compositions.
 
 mod attention;
+mod gradients;
 mod linear;
 mod registry;
 mod rows;

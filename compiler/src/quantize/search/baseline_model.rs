@@ -15,8 +15,12 @@ use crate::{
     },
 };
 
-/// Tokens of one pass over the f32 program.
-const PASS_TOKENS: u64 = 2048;
+/// Tokens of one pass over the f32 program: so many at least,
+const LEAST_TOKENS: u64 = 512;
+/// at most,
+const MOST_TOKENS: u64 = 2048;
+/// and no more between these than give so many logits, which are most of the memory that a pass takes.
+const PASS_LOGITS: u64 = 1 << 25;
 
 /// A checkpoint, what it is compiled for, and its f32 program.
 pub(super) struct BaselineModel {
@@ -45,7 +49,7 @@ impl BaselineModel {
         let f32_options = LowerOptions {
             kv: Some(Format::F32),
             max_context: options.max_context,
-            max_tokens: PASS_TOKENS.max(longest.unwrap_or(0) as u64),
+            max_tokens: pass_tokens(source.config().model.vocab_size).max(longest.unwrap_or(0) as u64),
             quality: shaping(options.quality),
             ..LowerOptions::new(TargetName::Cpu, f32_recipe())
         };
@@ -114,6 +118,11 @@ impl BaselineModel {
     pub(super) fn page_tokens(&self) -> usize {
         self.spec.kv.page_tokens as usize
     }
+}
+
+/// Tokens of a pass over records that are no longer.
+fn pass_tokens(vocab: u64) -> u64 {
+    (PASS_LOGITS / vocab.max(1)).clamp(LEAST_TOKENS, MOST_TOKENS)
 }
 
 fn f32_recipe() -> LoadedRecipe {

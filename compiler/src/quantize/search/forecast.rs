@@ -22,6 +22,8 @@ use crate::{
 const ROUNDED: f64 = 2.0;
 /// Members of a fused linear are measured on this part of the tokens that tell a divergence.
 const MEMBERS_SHARE: f64 = 1.0 / 3.0;
+/// Of each linear of a pass forward and back: what it gives again, the gradient, and what its reference rounding changes.
+const GRADIENTS: usize = 3;
 
 /// What a calibrated compile will take.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -111,6 +113,8 @@ struct Matrix {
     divergences: usize,
     /// The same with one member of it rounded.
     member_divergences: usize,
+    /// Products with it that a pass forward and back takes, beside the run of the model.
+    gradients: usize,
 }
 
 impl Matrices {
@@ -122,11 +126,14 @@ impl Matrices {
         let known = |tensor: &TensorSpec| {
             request.profile.iter().flat_map(|profile| &profile.weights).any(|w| w.key == tensor.name)
         };
-        let exact = request.measure.mode == SensitivityMode::Exact;
         let matrix = |(index, tensor): (usize, &TensorSpec)| {
             let fits = |format: &samp_abi::Format| tensor.cols.is_multiple_of(format.column_multiple());
             let formats = tried_formats(&request.measure.formats, false).into_iter().filter(fits).count();
-            let divergences = if exact { formats } else { formats.min(1) };
+            let divergences = match request.measure.mode {
+                SensitivityMode::Exact => formats,
+                SensitivityMode::Fast => formats.min(1),
+                SensitivityMode::Fisher => 0,
+            };
             let members = if tensor.sources.len() > 1 { tensor.sources.len() } else { 0 };
             let linear = linear(TensorId(index as u32));
             Matrix {
@@ -137,6 +144,11 @@ impl Matrices {
                 formats,
                 divergences,
                 member_divergences: if linear { divergences * members } else { 0 },
+                gradients: if linear && request.measure.mode == SensitivityMode::Fisher {
+                    GRADIENTS
+                } else {
+                    0
+                },
             }
         };
         let tensors = model.spec.tensors.iter().enumerate();
@@ -159,7 +171,8 @@ impl Matrices {
             if !matrix.known {
                 let runs = matrix.divergences as f64 + MEMBERS_SHARE * matrix.member_divergences as f64;
                 measuring += divergences * rest * runs;
-                measuring += errors * matrix.gather() + matrix.formats as f64 * matrix.round();
+                measuring += errors * (matrix.gradients as f64 * matrix.multiply() + matrix.gather());
+                measuring += matrix.formats as f64 * matrix.round();
             }
             rest -= if matrix.linear { matrix.multiply() } else { 0.0 };
         }
@@ -237,6 +250,7 @@ mod tests {
             formats: 3,
             divergences: 1,
             member_divergences: 3,
+            gradients: 0,
         }
     }
 

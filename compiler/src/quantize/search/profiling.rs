@@ -221,6 +221,7 @@ fn conditions(divergence_batches: usize, quality: QuantOptions, options: &Measur
     let QuantOptions { fold_norms, equalize, rotate, correct, rounding } = quality;
     let MeasureOptions { formats, rounding: measured, mode, divergence_tokens, hessian_tokens } = options;
     let mode = match mode {
+        SensitivityMode::Fisher => "Fisher",
         SensitivityMode::Fast => "Fast",
         SensitivityMode::Exact => "Exact",
     };

@@ -1,8 +1,11 @@
-//! Measurement: what each format costs each weight, one weight changed at a time, resumed from the weight's own inputs.
+//! Measurement: what each format costs each weight, by a second-order model of the divergence ([`fisher`]), or by one weight
+//! changed at a time, resumed from the weight's own inputs.
 
+mod fisher;
 mod members;
 mod probe;
 mod reuse;
+mod trial_rounding;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +15,7 @@ use super::{
     error::QuantizeError,
     forward::{Forward, LinearStep, State},
     linear_inputs::LinearInputs,
-    measure_options::MeasureOptions,
+    measure_options::{MeasureOptions, SensitivityMode},
 };
 use crate::certificate::WeightProfile;
 
@@ -36,10 +39,34 @@ pub(super) struct Measurement<'a> {
     pub scope: MeasureScope<'a>,
 }
 
+impl MeasureScope<'_> {
+    /// Whether the weight of this name is yet to be measured.
+    fn wants(&self, key: &str) -> bool {
+        (self.contains)(key) && !self.known.contains_key(key)
+    }
+}
+
 impl Measurement<'_> {
+    /// Measures every table and every linear that is in the scope and not known; `take` hears of each. Gives all that are in
+    /// the scope, in program order.
+    pub(super) fn run(
+        &self,
+        forward: &mut Forward,
+        tables: &[TableWeight],
+        take: &mut dyn FnMut(&WeightProfile) -> Result<(), QuantizeError>,
+    ) -> Result<Vec<WeightProfile>, QuantizeError> {
+        if self.options.mode != SensitivityMode::Fisher {
+            return self.one_by_one(forward, tables, take);
+        }
+        let mut measured = fisher::measure(self, forward, tables, take)?;
+        let linears = forward.linears().into_iter().map(|linear| linear.key);
+        let keys = tables.iter().map(|table| table.key.clone()).chain(linears);
+        Ok(keys.filter_map(|key| measured.remove(&key)).collect())
+    }
+
     /// Measures every table, then every linear, that is in the scope and not known; `take` hears of each, in program order.
     /// Gives all that are in the scope.
-    pub(super) fn run(
+    fn one_by_one(
         &self,
         forward: &mut Forward,
         tables: &[TableWeight],

@@ -1,17 +1,19 @@
 //! What one weight costs the model in each format: it alone is exchanged for its rounded values.
 
-use samp_abi::{Format, plan::TensorId};
+use samp_abi::plan::TensorId;
 use samp_kernels::{
     encoded::Encoded,
     format::encode,
-    quantize::{self, MatrixRef, output_energy, output_error},
+    quantize::{MatrixRef, output_energy, output_error},
 };
-use samp_passes::transform::Transform;
 use samp_runtime::Silent;
 
-use super::members::Members;
+use super::{
+    members::Members,
+    trial_rounding::{TrialRounding, fitting},
+};
 use crate::{
-    certificate::{Divergence, Sensitivity, WeightProfile, tried_formats},
+    certificate::{Divergence, Sensitivity, WeightProfile},
     quantize::{
         baseline::decoded,
         calibration_tokens::CalibrationTokens,
@@ -19,7 +21,6 @@ use crate::{
         error::QuantizeError,
         forward::{Forward, LinearStep, State},
         linear_inputs::LinearInputs,
-        matrix_rounding::{FactoredHessian, cholesky, round_matrix},
         measure_options::{MeasureOptions, SensitivityMode},
     },
 };
@@ -67,20 +68,14 @@ impl<'a> WeightProbe<'a> {
         let (cols, rows) = (hessian.cols(), values.len() / hessian.cols());
         let source = MatrixRef { cols, values: &values };
         let energy = output_energy(&source, rows, hessian).max(f64::MIN_POSITIVE);
-        // A table keeps its own values for every token: none makes up for another.
-        let how = self.options.rounding.transform().filter(|_| !linear.tied);
         let statistics = inputs.statistics();
         let outliers = statistics.outlier_columns();
+        let options = self.options;
+        let trial = TrialRounding { linear, values: &values, hessian, outliers: &outliers, options };
         let mut formats = vec![];
         let mut members = Members::new(linear, &values, hessian);
-        for format in self.formats(cols, !outliers.is_empty()) {
-            let factor = &cholesky(hessian, format);
-            let how = compensates(format, how.as_ref());
-            let rounding =
-                quantize::RoundingSpec { outlier_columns: &outliers, ..quantize::RoundingSpec::to(format) };
-            let inputs = FactoredHessian { hessian, factor };
-            let encoded = round_matrix(&values, rounding, how, &inputs)
-                .map_err(|source| QuantizeError::Encode { tensor: linear.key.clone(), source })?;
+        for format in trial.formats() {
+            let encoded = trial.to(format)?;
             let error = output_error(&source, encoded.view(), hessian) / energy;
             formats.push(self.sensitivity(linear.weight, &encoded, error, &formats)?);
             let (fused, exact) =
@@ -101,7 +96,7 @@ impl<'a> WeightProbe<'a> {
         let cols = self.forward.weights().cols(table.id);
         let (rows, source) = (values.len() / cols, MatrixRef { cols, values: &values });
         let mut formats = vec![];
-        for format in self.formats(cols, false) {
+        for format in fitting(self.options, cols, false) {
             let encoded = encode(format, rows, cols, &source, &[])
                 .map_err(|source| QuantizeError::Encode { tensor: table.key.clone(), source })?;
             let error = relative_error(&values, &encoded);
@@ -109,11 +104,6 @@ impl<'a> WeightProbe<'a> {
         }
         let (rows, cols) = (rows as u64, cols as u64);
         Ok(WeightProfile { key: table.key.clone(), rows, cols, inputs: None, formats, parts: vec![] })
-    }
-
-    fn formats(&self, cols: usize, outliers: bool) -> Vec<Format> {
-        let fits = |format: &Format| (cols as u64).is_multiple_of(format.column_multiple());
-        tried_formats(&self.options.formats, outliers).into_iter().filter(fits).collect()
     }
 
     /// The first format is always measured; a fast measurement scales the others from it.
@@ -148,13 +138,8 @@ impl<'a> WeightProbe<'a> {
     }
 }
 
-/// Rounding that makes up for errors has nothing to do at 16 bits.
-fn compensates(format: Format, how: Option<&Transform>) -> Option<&Transform> {
-    how.filter(|_| format.code_bits() < 16)
-}
-
 /// Squared error over the energy.
-fn relative_error(values: &[f32], encoded: &Encoded) -> f64 {
+pub(super) fn relative_error(values: &[f32], encoded: &Encoded) -> f64 {
     let mut decoded = vec![0.0; values.len()];
     samp_kernels::format::decode_rows(encoded.view(), 0, &mut decoded);
     let square = |x: f64| x * x;
