@@ -10,7 +10,7 @@ TARGET  = $(or $(shell cargo metadata --format-version 1 --no-deps 2>/dev/null |
 
 # A plan that is whole and newer than the compiler and the model is not made again.
 demo: setup
-	cargo build --release --locked --bin samp
+	cargo build --release --locked --bin samp --bin samp-server
 	@set -e; target=$(TARGET); samp=$$target/release/samp; plan=$$target/demo/tiny-llama.plan; mkdir -p $$target/demo; \
 	if [ -z "$$(find $$samp $(MODEL) -newer $$plan/plan.json 2>&1 | head -1)" ] && $$samp validate $$plan >/dev/null 2>&1; then \
 	  echo "$$plan is up to date"; \
@@ -19,6 +19,13 @@ demo: setup
 	fi; \
 	$$samp inspect $$plan; \
 	$$samp run $$plan -p "The parser reads" -n 48 --temperature 0.7 --seed 1; \
+	echo; echo "== the same plan, asked over OpenAI's API"; \
+	$$samp serve $$plan --port 0 2>$$target/demo/serve.log & server=$$!; trap "kill $$server" EXIT; \
+	until address=$$(sed -n 's/.*"address":"\([^"]*\)".*"event":"listening".*/\1/p' $$target/demo/serve.log) && [ -n "$$address" ]; do \
+	  kill -0 $$server || { cat $$target/demo/serve.log; exit 1; }; sleep 0.1; \
+	done; \
+	curl -sS http://$$address/v1/chat/completions -H 'content-type: application/json' \
+	  -d '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 32, "seed": 1}'; echo; \
 	echo; echo "$$samp is the command; \`make install PREFIX=\$$HOME/.local\` puts it and its manual pages there"
 
 # The command, NVRTC where the set-up could fetch it, manual pages and shells' completions, below PREFIX. Packagers set DESTDIR,
@@ -27,9 +34,11 @@ PREFIX  := /usr/local
 INTO     = $(DESTDIR)$(PREFIX)
 
 install:
-	@[ -n "$$SUDO_USER" ] && [ -x $(TARGET)/release/samp ] || { $(MAKE) setup && cargo build --release --locked --bin samp; }
+	@[ -n "$$SUDO_USER" ] && [ -x $(TARGET)/release/samp-server ] || \
+	  { $(MAKE) setup && cargo build --release --locked --bin samp --bin samp-server; }
 	@set -e; target=$(TARGET); samp=$(INTO)/bin/samp; share=$(INTO)/share; \
 	install -D -m 755 $$target/release/samp $$samp; \
+	install -D -m 755 $$target/release/samp-server $$samp-server; \
 	for library in $$target/nvrtc/libnvrtc*.so.*; do \
 	  [ ! -e $$library ] || install -D -m 644 -t $(INTO)/lib/samp $$library; \
 	done; \

@@ -8,12 +8,20 @@ use samp_kernels::{
     sample::{SampleRequest, SampledToken},
 };
 
+mod outputs;
+mod shared;
+
+pub use self::{
+    outputs::{Output, OutputRequest},
+    shared::CachedPrefix,
+};
 use crate::{
     batch::{BatchLayout, Chunk, Logits, Outputs},
     device::{Batch, Device, DeviceError, DeviceKind, Observer},
     error::EngineError,
     kv::{KvUsage, PagePool},
     plan::OpenPlan,
+    prefix_index::PageChain,
     progress::{Progress, Silent},
     sequence_id::SequenceId,
 };
@@ -39,6 +47,8 @@ impl Default for EngineOptions {
 struct Sequence {
     len: usize,
     pages: Vec<u32>,
+    /// What its full pages are found by, if they are to be.
+    chain: Option<PageChain>,
 }
 
 /// Pages for as many sequences as the plan takes, each as long as it takes them.
@@ -125,13 +135,18 @@ impl Engine {
 
     /// Begins an empty sequence.
     pub fn create(&mut self) -> Result<SequenceId, EngineError> {
+        self.begin(Sequence { len: 0, pages: vec![], chain: None })
+    }
+
+    fn begin(&mut self, mut sequence: Sequence) -> Result<SequenceId, EngineError> {
         let limit = self.limits().max_sequences;
         if self.sequences.len() as u64 >= limit {
+            self.pages.shrink(&mut sequence.pages, 0);
             return Err(EngineError::TooManySequences { limit });
         }
         let id = SequenceId(self.next_id);
         self.next_id += 1;
-        self.sequences.insert(id, Sequence { len: 0, pages: vec![] });
+        self.sequences.insert(id, sequence);
         Ok(id)
     }
 
@@ -152,14 +167,23 @@ impl Engine {
         self.sequences.is_empty()
     }
 
-    /// Forgets all but the first `len` positions of a sequence.
+    /// Forgets all but the first `len` positions of a sequence. A page that other sequences hold too is not cut.
     pub fn truncate(&mut self, id: SequenceId, len: usize) -> Result<(), EngineError> {
         let sequence = self.sequences.get_mut(&id).ok_or(EngineError::UnknownSequence { id })?;
         if len > sequence.len {
             return Err(EngineError::Truncate { id, len: sequence.len, asked: len });
         }
+        let page_tokens = self.pages.page_tokens();
+        let cut = (len < sequence.len && !len.is_multiple_of(page_tokens))
+            .then(|| sequence.pages[len / page_tokens]);
+        if cut.is_some_and(|page| !self.pages.make_private(page)) {
+            return Err(EngineError::SharedPage { id, asked: len, page_tokens });
+        }
         sequence.len = len;
         self.pages.shrink(&mut sequence.pages, len);
+        if let Some(chain) = &mut sequence.chain {
+            chain.truncate(len);
+        }
         Ok(())
     }
 
@@ -345,6 +369,7 @@ impl Engine {
         for chunk in chunks {
             if let Some(sequence) = self.sequences.get_mut(&chunk.sequence) {
                 sequence.len += chunk.tokens.len();
+                sequence.publish(chunk.tokens, &mut self.pages);
             }
         }
         Ok(())

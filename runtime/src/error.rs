@@ -26,6 +26,8 @@ pub enum EngineError {
     SampleRequests { requests: usize, outputs: usize },
     #[error("{id} has {len} positions and cannot be cut to {asked}")]
     Truncate { id: SequenceId, len: usize, asked: usize },
+    #[error("{id} shares the page that position {asked} lies in; cut it to a multiple of {page_tokens}")]
+    SharedPage { id: SequenceId, asked: usize, page_tokens: usize },
     #[error(transparent)]
     OutOfPages(#[from] OutOfPages),
     #[error(transparent)]
@@ -47,7 +49,7 @@ impl EngineError {
             | EngineError::OutputRows { .. }
             | EngineError::SampleRequests { .. } => error_code::BAD_BATCH,
             EngineError::UnknownToken { .. } => error_code::UNKNOWN_TOKEN,
-            EngineError::Truncate { .. } => error_code::BAD_TRUNCATION,
+            EngineError::Truncate { .. } | EngineError::SharedPage { .. } => error_code::BAD_TRUNCATION,
             EngineError::OutOfPages(refusal) => refusal.code(),
             EngineError::Device(refusal) => refusal.code(),
             EngineError::Golden(found) => found.code(),

@@ -145,9 +145,9 @@ samp_abi::error_codes! {
     UNKNOWN_TOKEN = "E1456", Input, "A token id is not below the vocabulary size",
         "The tokens come from another tokenizer than the plan's.",
         "Use the plan's own tokenizer.";
-    BAD_TRUNCATION = "E1457", Input, "A sequence cannot be cut to more positions than it has",
-        "Cutting keeps the first positions of a sequence, at most all of them.",
-        "Ask for at most as many positions as the sequence has.";
+    BAD_TRUNCATION = "E1457", Input, "A sequence cannot be cut as asked",
+        "Cutting keeps the first positions of a sequence, at most all of them, and no part of a page that others hold.",
+        "Ask for at most as many positions as the sequence has, or for whole pages.";
     OUT_OF_PAGES = "E1458", Input, "The KV cache is full",
         "The pages of the cache are shared by all sequences, and fewer are free than the step needs.",
         "Release sequences, or give the engine more `kv_tokens`.";

@@ -15,7 +15,7 @@ use crate::{
     engine::Engine,
     error::EngineError,
     error_code,
-    sample::{Sampled, Sampler, Sampling, SamplingError},
+    sample::{Sampled, Sampler, Sampling, SamplingContext, SamplingError, TokenMask},
     sequence_id::SequenceId,
     stop_texts::StopTexts,
     tokenizer::{SpecialTokens, Tokenizer, TokenizerError},
@@ -36,6 +36,11 @@ pub struct Request {
     pub stop_tokens: Vec<u32>,
     /// Whether to go on after the model's end-of-text tokens.
     pub ignore_eos: bool,
+    /// Tokens that come before anything may end it but `max_tokens`: until then no token that ends it is chosen, and stop texts
+    /// are not looked for.
+    pub min_tokens: usize,
+    /// Added to the logits of tokens.
+    pub logit_bias: Vec<(u32, f32)>,
 }
 
 /// Why generation ended.
@@ -180,15 +185,39 @@ impl<T: Deref<Target = Tokenizer>> Completion<T> {
         self.finish
     }
 
+    /// The prompt and the tokens generated so far: what a sequence that lost its positions is to hold again.
+    pub fn history(&self) -> &[u32] {
+        &self.history
+    }
+
     /// Chooses the next token from the logits after the last one. Not to be called after the end.
     pub fn accept(&mut self, logits: &[f32]) -> Result<Delta, GenerateError> {
-        let sampled = self.sampler.sample(logits, &self.history)?;
+        self.accept_allowed(logits, None)
+    }
+
+    /// [`Completion::accept`] among the tokens that `allowed` has.
+    pub fn accept_allowed(
+        &mut self,
+        logits: &[f32],
+        allowed: Option<TokenMask<'_>>,
+    ) -> Result<Delta, GenerateError> {
+        let banned = if self.is_short() { self.ends.as_slice() } else { &[] };
+        let (history, generated) = (self.history.as_slice(), self.tokens().len());
+        let bias = self.request.logit_bias.as_slice();
+        let context = SamplingContext { history, generated, bias, banned, allowed };
+        let sampled = self.sampler.sample_in(logits, &context)?;
         self.append(sampled)
+    }
+
+    /// Whether fewer tokens have come than must.
+    fn is_short(&self) -> bool {
+        self.tokens().len() < self.request.min_tokens
     }
 
     /// What a device needs to choose the next token itself; `None` where the logits are needed for it.
     pub fn sample_request(&self) -> Option<SampleRequest> {
-        self.sampler.sample_request()
+        let simple = !self.is_short() && self.request.logit_bias.is_empty();
+        self.sampler.sample_request().filter(|_| simple)
     }
 
     /// Takes the token that a device chose by [`Completion::sample_request`]. Not to be called after the end.
@@ -214,11 +243,15 @@ impl<T: Deref<Target = Tokenizer>> Completion<T> {
 
     fn append(&mut self, sampled: Sampled) -> Result<Delta, GenerateError> {
         let token = sampled.token;
+        let short = self.is_short();
         self.history.push(token);
         let ended = self.ends.contains(&token);
         let mut text = String::new();
         if let Some(detokenizer) = self.detokenizer.as_mut().filter(|_| !ended) {
-            text = self.stops.push(&detokenizer.push(token)?);
+            text = detokenizer.push(token)?;
+            if !short {
+                text = self.stops.push(&text);
+            }
         }
         self.finish = if ended || self.stops.hit { Some(Finish::Stop) } else { self.end_of_room() };
         if self.finish.is_some() {

@@ -48,6 +48,7 @@ mod library_panic;
 pub mod outside_file;
 pub mod path_kind;
 pub mod plan;
+mod prefix_index;
 pub mod proc;
 pub mod progress;
 pub mod sample;
@@ -65,7 +66,7 @@ pub use detokenize::Detokenizer;
 pub use device::{
     Batch, BufferView, Device, DeviceError, DeviceKind, Executable, Observer, OpenDevice, Replay, Weights,
 };
-pub use engine::{Engine, EngineOptions};
+pub use engine::{CachedPrefix, Engine, EngineOptions, Output, OutputRequest};
 pub use error::{EngineError, GoldenError};
 pub use generate::{Completion, Delta, Finish, GenerateError, Generated, Request, generate, generate_in};
 pub use generation_config::{ChosenSampling, GenerationConfig, GenerationSettings, SettingOrigin};
@@ -77,7 +78,7 @@ pub use plan::{
     unnamed_entries, validate, validate_manifest,
 };
 pub use progress::{Progress, Silent};
-pub use sample::{Sampled, Sampler, Sampling, SamplingError};
+pub use sample::{Sampled, Sampler, Sampling, SamplingContext, SamplingError, TokenMask};
 pub use sequence_id::SequenceId;
 pub use session::{Generation, Prompt, Session, SessionError, SessionOptions};
 pub use threads::{MAX_THREADS, ThreadsError, check_threads, set_threads, thread_pool};

@@ -1,8 +1,11 @@
 //! Choosing the next token.
 //!
-//! The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p. Randomness is a
+//! The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p; what a request changes logits by
+//! besides ([`SamplingContext`]) comes before the temperature. Randomness is a
 //! counter-based generator: the n-th draw depends on the seed and n alone, so the same seed gives the same tokens.
 //! `samp_kernels::sample` defines which token a draw names, for GPUs too.
+
+mod context;
 
 use samp_kernels::{
     random::{GOLDEN_GAMMA, mix64},
@@ -12,6 +15,7 @@ use samp_kernels::{
     },
 };
 
+pub use self::context::{SamplingContext, TokenMask};
 use crate::error_code;
 
 /// How tokens are chosen. The default is greedy.
@@ -28,6 +32,10 @@ pub struct Sampling {
     /// Tokens seen before have positive logits divided and negative ones multiplied by this; 1 for none
     /// (Keskar et al. 2019, section 4.1).
     pub repetition_penalty: f32,
+    /// Taken off the logits of tokens that were generated before; 0 for none. As in OpenAI's API.
+    pub presence_penalty: f32,
+    /// Taken off the logits of generated tokens as often as each came; 0 for none. As in OpenAI's API.
+    pub frequency_penalty: f32,
     /// Names the random sequence.
     pub seed: u64,
     /// So many of the most likely tokens are reported.
@@ -42,6 +50,8 @@ impl Default for Sampling {
             top_p: 1.0,
             min_p: 0.0,
             repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
             seed: 0,
             top_logprobs: 0,
         }
@@ -74,6 +84,12 @@ pub enum SamplingError {
         "no token can be chosen: a logit is NaN or positive infinity, or none is finite; the model or the device computes wrongly"
     )]
     NoneChosen,
+    /// What may come, the request says; of that, the logits leave nothing.
+    #[error(
+        "no token can be chosen: the request rules out every token that the model gives a chance; rule out fewer by \
+         `logit_bias`, a grammar or `min_tokens`"
+    )]
+    NoneAllowed,
     /// There are no logits.
     #[error("there are no logits to choose from; ask the engine for outputs")]
     Empty,
@@ -83,7 +99,7 @@ impl SamplingError {
     /// Stable code for people, `E14` and two digits.
     pub fn code(&self) -> &'static str {
         match self {
-            SamplingError::Parameter { .. } => error_code::SAMPLING_PARAMETER,
+            SamplingError::Parameter { .. } | SamplingError::NoneAllowed => error_code::SAMPLING_PARAMETER,
             SamplingError::NotFinite { .. } | SamplingError::NoneChosen | SamplingError::Empty => {
                 error_code::NOT_FINITE_LOGITS
             }
@@ -113,6 +129,7 @@ impl Sampler {
     /// Checks the parameters.
     pub fn new(sampling: Sampling) -> Result<Sampler, SamplingError> {
         let Sampling { temperature, top_p, min_p, repetition_penalty, .. } = sampling;
+        let Sampling { presence_penalty, frequency_penalty, .. } = sampling;
         for (name, found, holds, expected) in [
             ("temperature", temperature, temperature.is_finite() && temperature >= 0.0, "at least 0"),
             ("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1"),
@@ -123,6 +140,8 @@ impl Sampler {
                 repetition_penalty.is_finite() && repetition_penalty > 0.0,
                 "above 0",
             ),
+            ("presence_penalty", presence_penalty, presence_penalty.is_finite(), "finite"),
+            ("frequency_penalty", frequency_penalty, frequency_penalty.is_finite(), "finite"),
         ] {
             if !holds {
                 return Err(SamplingError::Parameter { name, expected, found });
@@ -134,23 +153,40 @@ impl Sampler {
     /// Chooses a token. `logits` has one entry for each token of the vocabulary; `history` is what the repetition
     /// penalty looks at: the prompt and the tokens so far.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<Sampled, SamplingError> {
+        self.sample_in(logits, &SamplingContext { history, ..SamplingContext::default() })
+    }
+
+    /// [`Sampler::sample`] where the request says more of what may come.
+    pub fn sample_in(
+        &mut self,
+        logits: &[f32],
+        context: &SamplingContext<'_>,
+    ) -> Result<Sampled, SamplingError> {
+        check(logits)?;
+        let adjusted = context.adjust(logits, &self.sampling);
+        let SampleRequest { params, draw } = self.next_request();
+        let token = choose(&adjusted, &params, draw).ok_or(SamplingError::NoneAllowed)?;
+        self.draws += 1;
+        self.score(logits, token)
+    }
+
+    /// What the model says of a token that is there already, as [`Sampler::sample`] would report it. Draws nothing.
+    pub fn score(&self, logits: &[f32], token: u32) -> Result<Sampled, SamplingError> {
         check(logits)?;
         let log_sum = LogSum::new(logits);
         let logprob = |token: u32| log_sum.logprob(logits[token as usize]);
-        let penalised = self.penalise(logits, history);
-        let SampleRequest { params, draw } = self.next_request();
-        let token = choose(&penalised, &params, draw).ok_or(SamplingError::NoneChosen)?;
-        self.draws += 1;
         let top = largest(logits, self.sampling.top_logprobs);
         let top = top.into_iter().map(|token| (token, logprob(token))).collect();
         Ok(Sampled { token, logprob: logprob(token), top })
     }
 
     /// What a device needs to choose the next token where the logits are. `None` where more is asked of them than that:
-    /// a repetition penalty, other tokens' log-probabilities.
+    /// a penalty, other tokens' log-probabilities.
     pub fn sample_request(&self) -> Option<SampleRequest> {
-        let Sampling { repetition_penalty, top_logprobs, .. } = self.sampling;
-        (repetition_penalty == 1.0 && top_logprobs == 0).then(|| self.next_request())
+        let Sampling { repetition_penalty, presence_penalty, frequency_penalty, top_logprobs, .. } =
+            self.sampling;
+        let penalizes = repetition_penalty != 1.0 || presence_penalty != 0.0 || frequency_penalty != 0.0;
+        (!penalizes && top_logprobs == 0).then(|| self.next_request())
     }
 
     /// Accepts what a device chose by [`Sampler::sample_request`].
@@ -158,22 +194,6 @@ impl Sampler {
         let SampledToken { token, logprob } = sampled.ok_or(SamplingError::NoneChosen)?;
         self.draws += 1;
         Ok(Sampled { token, logprob, top: vec![] })
-    }
-
-    fn penalise(&self, logits: &[f32], history: &[u32]) -> Vec<f32> {
-        let mut penalised = logits.to_vec();
-        let penalty = self.sampling.repetition_penalty;
-        if penalty != 1.0 {
-            for &token in history {
-                // From the original logit, so that a token seen twice is penalised once.
-                if let Some(&logit) = logits.get(token as usize).filter(|logit| logit.is_finite()) {
-                    let scaled = if logit > 0.0 { logit / penalty } else { logit * penalty };
-                    // An extreme penalty must not make two logits infinite, whose difference is no number.
-                    penalised[token as usize] = scaled.clamp(f32::MIN, f32::MAX);
-                }
-            }
-        }
-        penalised
     }
 
     fn next_request(&self) -> SampleRequest {

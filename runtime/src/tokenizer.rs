@@ -1,5 +1,6 @@
 //! The plan's tokenizer, with special tokens added as transformers adds them.
 
+mod bytes;
 mod error;
 mod renamed;
 mod special;
@@ -10,7 +11,7 @@ use std::{
 };
 
 pub use self::error::{TOKENIZER_FILE, TokenizerError};
-use self::{error::LIBRARY, renamed::RenamedTokenizer};
+use self::{bytes::Spelling, error::LIBRARY, renamed::RenamedTokenizer};
 pub(crate) use self::{renamed::PRIVATE_USE, special::SpecialVocabulary};
 
 use crate::{library_panic::catch_library_panic, plan::OpenPlan};
@@ -41,6 +42,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: BTreeMap<u32, String>,
     vocabulary: SpecialVocabulary,
+    spelling: Spelling,
     /// Made when a text first spells a special token that it may not name.
     renamed: OnceLock<RenamedTokenizer>,
 }
@@ -67,7 +69,8 @@ impl Tokenizer {
         let special = added.into_iter().filter(|(_, token)| token.special);
         let special: BTreeMap<u32, String> = special.map(|(id, token)| (id, token.content)).collect();
         let vocabulary = SpecialVocabulary::new(special.iter().map(|(id, text)| (text.clone(), *id)));
-        Ok(Tokenizer { inner, special, vocabulary, renamed: OnceLock::new() })
+        let spelling = Spelling::new(&inner);
+        Ok(Tokenizer { inner, special, vocabulary, spelling, renamed: OnceLock::new() })
     }
 
     /// The token ids of a text.
@@ -119,6 +122,13 @@ impl Tokenizer {
     /// The token as it stands in the vocabulary.
     pub fn token_text(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// The bytes that the token stands for inside a text: perhaps part of a character. A special token's are its name.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        let text = self.token_text(id)?;
+        let verbatim = self.inner.get_added_vocabulary().simple_id_to_token(id).is_some();
+        Some(if verbatim { text.into_bytes() } else { self.spelling.bytes(&text) })
     }
 
     /// The id of a token as it stands in the vocabulary.

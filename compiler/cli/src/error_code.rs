@@ -74,4 +74,7 @@ samp_abi::error_codes! {
     SAME_TARGET = "E1511", Input, "A target is named twice",
         "`samp compile --target` makes a plan for each target, in a folder of the target's name.",
         "Name each target once.";
+    NO_SERVER = "E1515", Environment, "The server is not installed beside the command",
+        "`samp serve` becomes the program `samp-server`, which lies in the folder of `samp`; the system could not start it.",
+        "Install both with `make install`, or build it with `cargo build -p samp-server`.";
 }

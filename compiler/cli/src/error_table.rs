@@ -2,6 +2,11 @@
 
 use samp_abi::{Cause, ErrorCode};
 
+/// The codes of `samp-server`, whose table alone is part of the command: it does not link the server.
+#[path = "../../../runtime/server/src/error_code.rs"]
+#[allow(dead_code, reason = "the server gives them, the command explains them")]
+mod served;
+
 /// Every code that `samp` can give, in the order of the codes.
 pub fn error_table() -> Vec<ErrorCode> {
     let tables = [
@@ -11,6 +16,7 @@ pub fn error_table() -> Vec<ErrorCode> {
         samp_runtime::error_code::TABLE,
         samp_compiler::error_code::TABLE,
         crate::error_code::TABLE,
+        served::TABLE,
     ];
     let mut all: Vec<ErrorCode> = tables.concat();
     all.sort_by_key(|entry| entry.code);
@@ -90,6 +96,7 @@ fn of(block: &str) -> &'static str {
         "E13" => "what can be wrong with a plan",
         "E14" => "running a plan, and whose it is",
         "E15" => "the command",
+        "E16" => "serving a plan",
         _ => "others",
     }
 }

@@ -32,6 +32,7 @@ const LAYERS: &[Layer] = &[
     ),
     on(5, "samp-c", &["samp-abi", "samp-runtime"]),
     on(5, "samp-python", &["samp-runtime"]),
+    on(5, "samp-server", &["samp-abi", "samp-runtime"]),
     on(
         5,
         "samp-compiler",
@@ -66,6 +67,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("samp-gpu-bench", &["melior", "mlir-sys", "tokio"]),
     ("samp-c", &["melior", "mlir-sys", "tokio", "pyo3", "samp-passes", "samp-kernel-cases"]),
     ("samp-python", &["melior", "mlir-sys", "tokio", "samp-passes", "samp-kernel-cases"]),
+    ("samp-server", &["melior", "mlir-sys", "samp-passes", "samp-kernel-cases", "samp-emulator"]),
     ("samp-ir", &["cudarc", "memmap2"]),
     ("samp-passes", &["cudarc", "memmap2", "tokio"]),
     ("samp-compiler", &["tokio", "samp-kernel-cases"]),

@@ -126,7 +126,7 @@ impl samp_sampling {
             min_p: self.min_p,
             repetition_penalty: or_one(self.repetition_penalty),
             seed: self.seed,
-            top_logprobs: 0,
+            ..Sampling::default()
         }
     }
 

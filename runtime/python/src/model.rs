@@ -75,7 +75,7 @@ impl Model {
         stream: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let sampling =
-            Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed, top_logprobs: 0 };
+            Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed, ..Sampling::default() };
         let prompt = self.encode(py, prompt)?;
         let request = Request {
             prompt,

@@ -135,6 +135,17 @@ impl<W: Weights> Device for HostDevice<W> {
         });
         Ok(())
     }
+
+    fn output_logits(
+        &mut self,
+        batch: &Batch<'_>,
+        output: usize,
+        logits: &mut [f32],
+    ) -> Result<(), DeviceError> {
+        let rows = self.buffer(self.program.logits, batch.row_counts());
+        logits.copy_from_slice(&rows[output * logits.len()..][..logits.len()]);
+        Ok(())
+    }
 }
 
 /// One program run over one batch.

@@ -49,6 +49,14 @@ pub trait Device: Send {
         requests: &[SampleRequest],
         sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError>;
+
+    /// The logits `[vocab]` of one output row of `batch`, which was executed last.
+    fn output_logits(
+        &mut self,
+        batch: &Batch<'_>,
+        output: usize,
+        logits: &mut [f32],
+    ) -> Result<(), DeviceError>;
 }
 
 /// Looks at activations as a program runs: calibration, tracing, comparison layer by layer.

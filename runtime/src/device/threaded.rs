@@ -43,4 +43,13 @@ impl<D: Device> Device for Threaded<D> {
     ) -> Result<(), DeviceError> {
         self.pool.install(|| self.device.step_and_sample(batch, requests, sampled))
     }
+
+    fn output_logits(
+        &mut self,
+        batch: &Batch<'_>,
+        output: usize,
+        logits: &mut [f32],
+    ) -> Result<(), DeviceError> {
+        self.device.output_logits(batch, output, logits)
+    }
 }

@@ -338,6 +338,15 @@ impl Device for Failing {
         self.live()?;
         self.cpu.step_and_sample(batch, requests, sampled)
     }
+
+    fn output_logits(
+        &mut self,
+        batch: &Batch<'_>,
+        output: usize,
+        logits: &mut [f32],
+    ) -> Result<(), DeviceError> {
+        self.cpu.output_logits(batch, output, logits)
+    }
 }
 
 impl Failing {

@@ -10,6 +10,7 @@ mod plan_files;
 mod sampling;
 mod seeds;
 mod session;
+mod shared_pages;
 mod signatures;
 mod support;
 mod template_idioms;

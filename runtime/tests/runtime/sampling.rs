@@ -1,6 +1,6 @@
 //! Tokens that devices choose where the logits are: those that the host would.
 
-use samp_runtime::{Chunk, DeviceKind, EngineError, Outputs, Sampler, Sampling};
+use samp_runtime::{Chunk, DeviceKind, EngineError, OutputRequest, Outputs, Sampler, Sampling};
 
 use crate::{
     engine::{alone, text},
@@ -51,7 +51,47 @@ fn whoever_wants_more_than_a_token_needs_the_logits() {
     for sampling in [
         Sampling { top_logprobs: 1, ..Sampling::default() },
         Sampling { repetition_penalty: 1.1, ..Sampling::default() },
+        Sampling { presence_penalty: 0.1, ..Sampling::default() },
+        Sampling { frequency_penalty: -0.1, ..Sampling::default() },
     ] {
         assert_eq!(Sampler::new(sampling).unwrap().sample_request(), None);
+    }
+}
+
+/// One step samples at some outputs and gives the logits of others, each as a step of its own would.
+#[test]
+fn a_step_gives_at_each_output_what_is_wanted_there() {
+    let plan = make(SAMP);
+    for device in [DeviceKind::Cpu, DeviceKind::Reference] {
+        let mut engine = plan.engine(device, None);
+        let texts = [text(9, 1), text(1, 2), text(4, 3)];
+        let expected = texts.clone().map(|tokens| {
+            let rows = alone(&mut engine, &tokens);
+            rows[rows.len() - VOCAB as usize..].to_vec()
+        });
+        let ids = texts.each_ref().map(|_| engine.create().unwrap());
+        let chunks: Vec<Chunk<'_>> = ids
+            .iter()
+            .zip(&texts)
+            .map(|(&sequence, tokens)| Chunk { sequence, tokens, outputs: Outputs::Last })
+            .collect();
+        let [mut greedy, mut drawn] = samplers();
+        let wanted = [
+            OutputRequest { sample: greedy.sample_request(), logits: false },
+            OutputRequest { sample: None, logits: true },
+            OutputRequest { sample: drawn.sample_request(), logits: true },
+        ];
+        let refused = engine.step_mixed(&chunks, &wanted[..2]);
+        assert!(matches!(refused, Err(EngineError::SampleRequests { requests: 2, outputs: 3 })));
+        let found = engine.step_mixed(&chunks, &wanted).unwrap();
+        assert_eq!(
+            greedy.clone().sample(&expected[0], &[]).unwrap(),
+            greedy.accept(found[0].sampled).unwrap()
+        );
+        assert_eq!((found[0].logits.as_ref(), found[1].sampled), (None, None));
+        assert_eq!(drawn.clone().sample(&expected[2], &[]).unwrap(), drawn.accept(found[2].sampled).unwrap());
+        for at in [1, 2] {
+            assert_eq!(found[at].logits.as_ref(), Some(&expected[at]), "{device}, output {at}");
+        }
     }
 }

@@ -68,6 +68,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "samp serve",
+        &[
+            example("On this machine's port 8000", "samp serve llama.plan"),
+            example("For others, who show a key", "samp serve llama.plan --host 0.0.0.0 --api-key-file keys"),
+        ],
+    ),
+    (
         "samp eval",
         &[
             example("Perplexity", "samp eval llama.plan --data held-out.jsonl"),

@@ -22,6 +22,7 @@ mod profile;
 mod report;
 mod run;
 mod schemas;
+mod serve;
 mod sign;
 mod synth;
 mod validate;
@@ -58,6 +59,7 @@ enum Command {
     Measure(Box<measure::Args>),
     Profile(profile::Args),
     Run(run::Args),
+    Serve(serve::Args),
     Eval(eval::Args),
     Validate(validate::Args),
     Sign(sign::Args),
@@ -78,7 +80,11 @@ impl Command {
     /// refuses one.
     fn start_threads(&self) -> Result<(), ThreadsError> {
         match self {
-            Command::Doctor(_) | Command::Explain(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+            Command::Doctor(_)
+            | Command::Explain(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Serve(_) => Ok(()),
             Command::Compile(args) => set_threads(args.threads),
             Command::Run(args) => args.threads.start(),
             Command::Eval(args) => args.threads.start(),
@@ -130,6 +136,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Measure(args) => measure::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Sign(args) => sign::run(&args),

@@ -216,8 +216,8 @@ fn request(args: &Args, config: &GenerationConfig, max_tokens: usize) -> anyhow:
         sampling: args.sampling.choose(config)?,
         max_tokens,
         stop: args.stop.clone(),
-        stop_tokens: vec![],
         ignore_eos: args.ignore_eos,
+        ..Request::default()
     })
 }
 

@@ -141,7 +141,7 @@ impl<D: Driver> GpuDevice<D> {
                 self.launch_observed(&shape, batch.row_counts(), observer)?;
             }
         }
-        self.fetch(self.program().logits, logits)
+        self.fetch(self.program().logits, 0, logits)
     }
 
     /// [`Device::step_and_sample`], also on a GPU that is shared.
@@ -216,21 +216,22 @@ impl<D: Driver> GpuDevice<D> {
         for (index, step) in self.program().steps.iter().enumerate() {
             self.launch(index, shape)?;
             for id in step.op.reads().into_iter().chain(step.op.writes()) {
-                self.fetch(id, &mut arena[spans[id.0 as usize].range(rows)])?;
+                self.fetch(id, 0, &mut arena[spans[id.0 as usize].range(rows)])?;
             }
             observer.after_step(index, step, &BufferView::new(&arena, &spans, rows));
         }
         Ok(())
     }
 
-    /// Reads a buffer from its start on.
-    fn fetch(&self, id: BufferId, to: &mut [f32]) -> Result<(), DriverError> {
+    /// Reads a buffer from its element `first` on.
+    fn fetch(&self, id: BufferId, first: u64, to: &mut [f32]) -> Result<(), DriverError> {
         let buffer = self.buffer(id);
+        let offset = buffer.offset + first * buffer.dtype.bytes();
         if buffer.dtype.bytes() == 4 {
-            return self.driver.download(&self.arena, buffer.offset, bytemuck::cast_slice_mut(to));
+            return self.driver.download(&self.arena, offset, bytemuck::cast_slice_mut(to));
         }
         let mut narrow = vec![0u16; to.len()];
-        self.driver.download(&self.arena, buffer.offset, bytemuck::cast_slice_mut(&mut narrow))?;
+        self.driver.download(&self.arena, offset, bytemuck::cast_slice_mut(&mut narrow))?;
         let widened: fn(u16) -> f32 = match buffer.dtype {
             ElementType::Bf16 => |bits| bf16::from_bits(bits).to_f32(),
             _ => |bits| f16::from_bits(bits).to_f32(),
@@ -257,6 +258,10 @@ impl<D: Driver + Send> Device for GpuDevice<D> {
         sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
         Ok(GpuDevice::step_and_sample(self, batch, requests, sampled)?)
+    }
+
+    fn output_logits(&mut self, _: &Batch<'_>, output: usize, logits: &mut [f32]) -> Result<(), DeviceError> {
+        Ok(self.fetch(self.program().logits, (output * logits.len()) as u64, logits)?)
     }
 }
 

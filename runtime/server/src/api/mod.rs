@@ -1,0 +1,21 @@
+//! The bodies of OpenAI's API: what a request may say, and how answers are written.
+
+mod chat;
+mod completions;
+mod error;
+mod fields;
+mod form;
+mod logprobs;
+mod settings;
+mod tokenize;
+
+pub use self::{
+    chat::ChatRequest,
+    completions::{CompletionPrompt, CompletionRequest},
+    error::{ApiError, ErrorKind},
+    fields::Fields,
+    form::AnswerForm,
+    logprobs::{ChatLogprobs, TextLogprobs},
+    settings::{MAX_TOP_LOGPROBS, Settings, Streaming},
+    tokenize::{DetokenizeRequest, TokenizeInput, TokenizeRequest},
+};

@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use samp_runtime::DeviceKind;
+
+/// Serve a plan over OpenAI's API
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "samp-server", bin_name = "samp serve", version, max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Args {
+    /// What was asked for.
+    pub fn into_options(self) -> Options {
+        self.options
+    }
+}
+
+/// What a server is asked for.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The plan's folder
+    pub plan: PathBuf,
+    /// Address to listen at; 0.0.0.0 for all of the machine's
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", help_heading = "Network")]
+    pub host: String,
+    /// Port to listen at; 0 for any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 8000, help_heading = "Network")]
+    pub port: u16,
+    /// A key that clients must show, beside that in SAMP_API_KEY; may be repeated. Others see it in the list of processes
+    #[arg(long, value_name = "KEY", help_heading = "Network")]
+    pub api_key: Vec<String>,
+    /// A file with a key on each line
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    pub api_key_file: Option<PathBuf>,
+    /// Bytes of a request's body
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, help_heading = "Network")]
+    pub max_body_bytes: usize,
+    /// Seconds that a client has for the headers of a request
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Network")]
+    pub header_timeout: Duration,
+    /// Seconds that a client has for the body of a request
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Network")]
+    pub body_timeout: Duration,
+    /// Seconds that requests on their way have to end when the server is told to
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, help_heading = "Network")]
+    pub shutdown_timeout: Duration,
+    /// Name that the plan is served under; may be repeated [default: the folder's, without .plan]
+    #[arg(long, value_name = "NAME", help_heading = "Serving")]
+    pub served_model_name: Vec<String>,
+    /// Positions of a sequence [default: the plan's]
+    #[arg(long, value_name = "N", help_heading = "Serving")]
+    pub max_model_len: Option<usize>,
+    /// Sequences in the engine at a time [default: the plan's]
+    #[arg(long, value_name = "N", help_heading = "Serving")]
+    pub max_num_seqs: Option<usize>,
+    /// Tokens of a step [default: the plan's]
+    #[arg(long, value_name = "N", help_heading = "Serving")]
+    pub max_num_batched_tokens: Option<usize>,
+    /// Tokens of prompts in a step that others decode in [default: as many as a step has]
+    #[arg(long, value_name = "N", help_heading = "Serving")]
+    pub long_prefill_token_threshold: Option<usize>,
+    /// Requests that may wait; more are refused
+    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = "Serving")]
+    pub max_num_queued_reqs: usize,
+    /// Tokens of prompts that may wait; a request alone always may
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, help_heading = "Serving")]
+    pub max_num_queued_tokens: usize,
+    /// Compute the beginnings that prompts share once each
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", help_heading = "Serving")]
+    pub enable_prefix_caching: bool,
+    /// Positions that the KV cache holds over all sequences [default: as many as the plan's limits allow and fit]
+    #[arg(long, value_name = "N", help_heading = "Device")]
+    pub kv_tokens: Option<u64>,
+    /// Where to execute [default: what the plan is for]
+    #[arg(long, value_name = "DEVICE", value_parser = device, help_heading = "Device")]
+    pub device: Option<DeviceKind>,
+    /// Part of a GPU's memory that may be used in all
+    #[arg(long, value_name = "PART", default_value_t = 0.9, help_heading = "Device")]
+    pub gpu_memory_utilization: f64,
+    /// Threads that compute [default: one for each core]
+    #[arg(long, value_name = "N", help_heading = "Device")]
+    pub threads: Option<usize>,
+    /// The digest that the plan must have
+    #[arg(long, value_name = "DIGEST", help_heading = "Device")]
+    pub digest: Option<String>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..1e6).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0 on".into())
+}
+
+fn device(name: &str) -> Result<DeviceKind, String> {
+    let names = DeviceKind::ALL.map(DeviceKind::name);
+    let found = DeviceKind::ALL.into_iter().find(|device| device.name() == name);
+    found.ok_or_else(|| format!("expected one of {}", names.join(", ")))
+}

@@ -1,0 +1,151 @@
+//! A job: one sequence to be continued, and who is told of its tokens.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use samp_runtime::{Completion, Delta, GenerateError, TokenMask, Tokenizer};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::{
+    constrain::{FormState, TooIntricate},
+    error_code,
+    observe::Ticket,
+    schedule::JobId,
+};
+
+/// What a job asks for beside its completion.
+#[derive(Clone, Debug, Default)]
+pub struct JobOptions {
+    /// Only jobs of the same salt share computed beginnings.
+    pub salt: Vec<u8>,
+    /// Whether the log-probabilities of the prompt's tokens are wanted, and of how many of the likeliest besides.
+    pub prompt_logprobs: Option<usize>,
+}
+
+/// One sequence to be continued.
+pub struct Job {
+    /// Which of the request's choices.
+    pub choice: usize,
+    /// The request, and what has been generated so far.
+    pub completion: Completion<Arc<Tokenizer>>,
+    /// What it asks for besides.
+    pub options: JobOptions,
+    /// How far the answer has come in the form that it is to have, if it is to have one.
+    pub form: Option<FormState>,
+    /// Who is told. Where nobody listens any more, the job is given up.
+    pub events: UnboundedSender<Event>,
+    /// The request's account.
+    pub ticket: Arc<Ticket>,
+}
+
+/// A token of a prompt under the model: `None` for the first, which follows nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptToken {
+    /// Its log-probability.
+    pub logprob: f32,
+    /// The likeliest tokens in its place with theirs.
+    pub top: Vec<(u32, f32)>,
+}
+
+impl Job {
+    /// Chooses the next token from the logits, among those that go on with the form of the answer.
+    pub(super) fn accept(&mut self, logits: &[f32]) -> Result<Delta, JobFailure> {
+        let Some(form) = &mut self.form else { return Ok(self.completion.accept(logits)?) };
+        let allowed = form.allowed()?;
+        let delta = self.completion.accept_allowed(logits, Some(TokenMask(&allowed)))?;
+        form.advance(delta.token())?;
+        Ok(delta)
+    }
+}
+
+/// What a job's owner is told.
+pub enum Event {
+    /// The prompt's tokens after the first, as the model sees them.
+    Prompt(usize, Vec<PromptToken>),
+    /// A token came for a choice.
+    Token(usize, Delta),
+    /// A choice ended, with the times that it took.
+    Done(usize, Timing),
+    /// A choice failed.
+    Failed(JobFailure),
+}
+
+/// Why a choice came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobFailure {
+    /// The stable code.
+    pub code: &'static str,
+    /// What went wrong.
+    pub message: String,
+    /// Whether the engine cannot go on, so that the server ends.
+    pub fatal: bool,
+}
+
+impl From<GenerateError> for JobFailure {
+    fn from(error: GenerateError) -> JobFailure {
+        JobFailure { code: error.code(), message: error.to_string(), fatal: false }
+    }
+}
+
+impl From<TooIntricate> for JobFailure {
+    fn from(error: TooIntricate) -> JobFailure {
+        JobFailure { code: error_code::INTRICATE_FORM, message: error.to_string(), fatal: false }
+    }
+}
+
+/// When things happened to a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// It was queued.
+    pub arrived: Instant,
+    /// It was first given a sequence.
+    pub admitted: Option<Instant>,
+    /// Its first token came.
+    pub first_token: Option<Instant>,
+    /// Its last token came.
+    pub last_token: Option<Instant>,
+    /// Positions of the prompt that were there already.
+    pub cached: usize,
+}
+
+impl Timing {
+    pub(super) fn now() -> Timing {
+        let arrived = Instant::now();
+        Timing { arrived, admitted: None, first_token: None, last_token: None, cached: 0 }
+    }
+
+    /// In the queue.
+    pub fn queued(&self) -> Option<Duration> {
+        Some(self.admitted? - self.arrived)
+    }
+
+    /// From arrival to the first token.
+    pub fn to_first_token(&self) -> Option<Duration> {
+        Some(self.first_token? - self.arrived)
+    }
+
+    /// From arrival to the last token.
+    pub fn to_last_token(&self) -> Option<Duration> {
+        Some(self.last_token? - self.arrived)
+    }
+}
+
+/// A job on the engine's thread.
+pub(super) struct Active {
+    pub id: JobId,
+    pub job: Job,
+    pub timing: Timing,
+    /// Rows of the prompt that are known so far, where they were asked for.
+    pub prompt_rows: Vec<PromptToken>,
+    /// Whether the request's ticket says that it runs.
+    pub started: bool,
+}
+
+impl Active {
+    /// Tells the owner; `false` if nobody listens.
+    pub fn tell(&self, event: Event) -> bool {
+        self.job.events.send(event).is_ok()
+    }
+}

@@ -1,0 +1,70 @@
+//! The engine's thread: it takes jobs, has the scheduler say what each step is, executes it, and tells each job's owner what
+//! came of it.
+
+mod cache;
+mod job;
+mod worker;
+
+use std::{
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+use samp_runtime::Engine;
+
+pub use self::job::{Event, Job, JobFailure, JobOptions, PromptToken, Timing};
+use self::worker::Worker;
+use crate::{error::ServeError, observe::Observed, schedule::Limits};
+
+/// What the thread is told.
+enum Command {
+    /// Jobs that begin together, the first of which leads the others.
+    Begin(Vec<Job>),
+    /// Nothing more comes.
+    Stop,
+}
+
+/// Hands jobs to the thread.
+#[derive(Clone)]
+pub struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// The thread is gone: the engine failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has failed; the server ends, to be started again")]
+pub struct EngineGone;
+
+impl EngineHandle {
+    /// Queues jobs that share a prompt.
+    pub fn begin(&self, jobs: Vec<Job>) -> Result<(), EngineGone> {
+        self.commands.send(Command::Begin(jobs)).map_err(|_| EngineGone)
+    }
+
+    /// Has the thread end once nothing is left to do.
+    pub fn stop(&self) {
+        // A thread that is gone has ended.
+        let _ = self.commands.send(Command::Stop);
+    }
+}
+
+/// How the thread works.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineSettings {
+    /// How large steps may be.
+    pub limits: Limits,
+    /// Whether prompts that begin alike are computed once.
+    pub prefix_caching: bool,
+}
+
+/// Starts the thread, which ends after [`EngineHandle::stop`], or with the error that keeps the engine from going on.
+pub fn start(
+    engine: Engine,
+    settings: EngineSettings,
+    observed: Arc<Observed>,
+) -> Result<(EngineHandle, JoinHandle<Result<(), ServeError>>), ServeError> {
+    let (commands, receiver) = mpsc::channel();
+    let worker = Worker::new(engine, settings, receiver, observed);
+    let thread = std::thread::Builder::new().name("engine".into()).spawn(move || worker.run());
+    Ok((EngineHandle { commands }, thread.map_err(ServeError::Thread)?))
+}

@@ -1,0 +1,88 @@
+//! What the pages share.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::http::HeaderMap;
+
+use super::{body::BodyLimits, keys::ApiKeys};
+use crate::{engine::EngineHandle, front::Frontend, observe::Observed};
+
+/// What the pages share.
+pub struct App {
+    /// Prepares requests.
+    pub front: Frontend,
+    /// Takes them.
+    pub engine: EngineHandle,
+    /// Counts them.
+    pub observed: Arc<Observed>,
+    /// Opens to clients.
+    pub keys: ApiKeys,
+    /// What is read of a request.
+    pub body: BodyLimits,
+    /// When the server started, in seconds since 1970.
+    pub started: u64,
+    draining: AtomicBool,
+    random: RandomState,
+    counter: AtomicU64,
+}
+
+impl App {
+    /// A server that answers.
+    pub fn new(
+        front: Frontend,
+        engine: EngineHandle,
+        observed: Arc<Observed>,
+        keys: ApiKeys,
+        body: BodyLimits,
+    ) -> App {
+        App {
+            front,
+            engine,
+            observed,
+            keys,
+            body,
+            started: now(),
+            draining: AtomicBool::new(false),
+            random: RandomState::new(),
+            counter: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes no more requests.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether no more requests are taken.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// A number that nobody guesses and that does not come again soon.
+    pub fn random(&self) -> u64 {
+        self.random.hash_one(self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What a request is called: as the client says, where it is a plain word, or a new name.
+    pub fn request_id(&self, headers: &HeaderMap) -> String {
+        let said = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+        let plain = |name: &&str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            !name.is_empty() && name.len() <= 64 && name.chars().all(plain)
+        };
+        said.filter(plain)
+            .map_or_else(|| format!("{:016x}{:016x}", self.random(), self.random()), str::to_owned)
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

@@ -1,0 +1,99 @@
+//! What the server shows of itself: metrics, accounts of requests, and a log line for each.
+
+mod accounts;
+mod exposition;
+mod histogram;
+pub mod log;
+mod metrics;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use samp_runtime::Finish;
+
+use self::{accounts::Accounts, exposition::Exposition, metrics::Metrics};
+pub use self::{
+    accounts::{Outcome, QueueFull, QueueLimits, Summary, Ticket},
+    metrics::Load,
+};
+use crate::engine::Timing;
+
+/// What is known of the plan that is served, for labels and logs.
+#[derive(Clone, Debug)]
+pub struct PlanLabels {
+    /// The name that it is served under.
+    pub model: String,
+    /// Its digest, 64 hex digits.
+    pub digest: String,
+    /// The formats of its weights, the most frequent first.
+    pub quantization_level: String,
+}
+
+/// Everything that is counted, shared by all threads.
+pub struct Observed {
+    metrics: Mutex<Metrics>,
+    accounts: Mutex<Accounts>,
+    plan: PlanLabels,
+}
+
+impl Observed {
+    /// Nothing has happened yet.
+    pub fn new(plan: PlanLabels, queue: QueueLimits) -> Arc<Observed> {
+        let accounts = Mutex::new(Accounts::new(queue));
+        Arc::new(Observed { metrics: Mutex::default(), accounts, plan })
+    }
+
+    /// What is served.
+    pub fn plan(&self) -> &PlanLabels {
+        &self.plan
+    }
+
+    // Counts stay sound whatever a thread that panicked was doing: each is changed at once.
+    fn metrics(&self) -> MutexGuard<'_, Metrics> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine made a step over so many tokens, of which so many were decoded.
+    pub fn step(&self, took: Duration, tokens: usize, decodes: usize) {
+        self.metrics().step(took, tokens, decodes);
+    }
+
+    /// How busy the engine is.
+    pub fn load(&self, load: &Load) {
+        self.metrics().load = *load;
+    }
+
+    /// A sequence was given to a prompt of so many tokens, of which so many were cached.
+    pub fn admitted(&self, prompt: usize, cached: usize) {
+        self.metrics().admitted(prompt, cached);
+    }
+
+    /// A token came so long after the one before it.
+    pub fn inter_token(&self, between: Duration) {
+        self.metrics().inter_token.observe(between.as_secs_f64());
+    }
+
+    /// A sequence ended; without a reason it was given up.
+    pub fn finished(&self, finish: Option<Finish>, prompt: usize, tokens: usize, timing: &Timing) {
+        self.metrics().finished(finish, prompt, tokens, timing);
+    }
+
+    /// Requests that wait or run.
+    pub fn unfinished(&self) -> u64 {
+        self.accounts().unfinished()
+    }
+
+    /// The metrics in the text format of Prometheus.
+    pub fn exposition(&self) -> String {
+        let mut to = Exposition::new(&self.plan);
+        self.metrics().write(&mut to);
+        self.accounts().write(&mut to);
+        to.finish()
+    }
+}

@@ -1,0 +1,10 @@
+//! The server over a plan of the shipped checkpoint, asked as clients ask it.
+
+mod answers;
+mod client;
+mod faults;
+mod metrics;
+mod openai;
+mod pages;
+mod same_text;
+mod support;
