@@ -32,7 +32,7 @@ const LAYERS: &[Layer] = &[
     ),
     on(5, "samp-c", &["samp-abi", "samp-runtime"]),
     on(5, "samp-python", &["samp-runtime"]),
-    on(5, "samp-server", &["samp-abi", "samp-runtime"]),
+    on(5, "samp-server", &["samp-abi", "samp-kernels", "samp-runtime"]),
     on(
         5,
         "samp-compiler",

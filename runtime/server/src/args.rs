@@ -72,6 +72,30 @@ pub struct Options {
     /// Compute the beginnings that prompts share once each
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", help_heading = "Serving")]
     pub enable_prefix_caching: bool,
+    /// A plan of the same checkpoint, in f16, that answers are scored against and that takes over where they have come to differ
+    #[arg(long, value_name = "PLAN", help_heading = "Judge")]
+    pub baseline: Option<PathBuf>,
+    /// Part of the plan's answers that is scored
+    #[arg(long, value_name = "PART", default_value = "5%", value_parser = part, requires = "baseline", help_heading = "Judge")]
+    pub shadow: f64,
+    /// Growth of perplexity, on the baseline's own text, that the plan may have
+    #[arg(long, value_name = "PART", default_value = "0.5%", value_parser = part, requires = "baseline", help_heading = "Judge")]
+    pub drift_limit: f64,
+    /// Parts of the requests that the plan answers step by step, before all; `none` begins with all
+    #[arg(long, value_name = "PARTS", default_value = "1%,5%,25%", value_parser = canary, requires = "baseline", help_heading = "Judge")]
+    pub canary: Canary,
+    /// Seconds that a plan rests after it was rolled back, before a new canary at half the limit
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = seconds, requires = "baseline", help_heading = "Judge")]
+    pub rollback_hold: Duration,
+    /// File that the judge remembers in over restarts
+    #[arg(long, value_name = "FILE", requires = "baseline", help_heading = "Judge")]
+    pub state: Option<PathBuf>,
+    /// Threads that score answers
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "baseline", help_heading = "Judge")]
+    pub shadow_threads: usize,
+    /// Port, on this machine alone, of /v1/samp/gate, /promote and /rollback
+    #[arg(long, value_name = "PORT", help_heading = "Judge")]
+    pub admin_port: Option<u16>,
     /// Positions that the KV cache holds over all sequences [default: as many as the plan's limits allow and fit]
     #[arg(long, value_name = "N", help_heading = "Device")]
     pub kv_tokens: Option<u64>,
@@ -87,6 +111,27 @@ pub struct Options {
     /// The digest that the plan must have
     #[arg(long, value_name = "DIGEST", help_heading = "Device")]
     pub digest: Option<String>,
+}
+
+/// The steps of a canary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Canary(pub Vec<f64>);
+
+fn part(text: &str) -> Result<f64, String> {
+    let part = match text.strip_suffix('%') {
+        Some(percent) => percent.parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    part.ok()
+        .filter(|part| *part > 0.0 && *part <= 1.0)
+        .ok_or_else(|| "expected a part such as 5% or 0.05".into())
+}
+
+fn canary(text: &str) -> Result<Canary, String> {
+    match text {
+        "none" => Ok(Canary(vec![])),
+        text => text.split(',').map(part).collect::<Result<_, _>>().map(Canary),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

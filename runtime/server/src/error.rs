@@ -29,6 +29,12 @@ pub enum ServeError {
         "the plan has the digest blake3:{found}; expected {expected}: serve that plan, or change --digest"
     )]
     Digest { expected: String, found: String },
+    #[error(
+        "{path}: the judge's memory cannot be read or written: {source}; give another --state, or remove what is broken"
+    )]
+    StateFile { path: String, source: std::io::Error },
+    #[error("the baseline {baseline}: {found}; compile it from the checkpoint that the plan was made from")]
+    Baseline { baseline: String, found: String },
     #[error("a thread cannot be started: {0}; allow more processes and memory (ulimit -u, ulimit -v)")]
     Thread(std::io::Error),
     #[error("the engine's thread broke off; please report it")]
@@ -48,6 +54,8 @@ impl ServeError {
             ServeError::Limit { .. } => error_code::SERVER_LIMIT,
             ServeError::KeyFile { .. } => error_code::KEY_FILE,
             ServeError::Digest { .. } => error_code::SERVED_DIGEST,
+            ServeError::StateFile { .. } => error_code::STATE_FILE,
+            ServeError::Baseline { .. } => error_code::OTHER_BASELINE,
             ServeError::Thread(_) => error_code::SERVER_THREAD,
             ServeError::Broken => error_code::ENGINE_BROKEN,
         }

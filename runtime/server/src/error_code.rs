@@ -25,4 +25,11 @@ samp_abi::error_codes! {
     INTRICATE_FORM = "E1607", Input, "The form of an answer is too intricate",
         "An answer was to have a form whose automaton takes more memory than the server gives it.",
         "Ask for a simpler schema or expression.";
+    STATE_FILE = "E1608", Environment, "The judge's memory cannot be read or written",
+        "The file named by --state holds what the judge remembers over restarts; the system refused it, or it is damaged.",
+        "Give another --state, or remove the file to begin anew.";
+    OTHER_BASELINE = "E1609", Input, "The baseline is of another model",
+        "A plan is judged by a baseline that was compiled from the same files of the same checkpoint, with the same tokenizer, \
+         and that takes sequences as long and steps as large.",
+        "Compile the baseline from the plan's own checkpoint.";
 }

@@ -2,7 +2,8 @@
 //!
 //! A request is parsed and turned into tokens on a pool of threads ([`front`], [`api`]), waits in a bounded queue, and joins
 //! the sequences of the engine's thread ([`engine`]), whose steps a pure scheduler plans ([`schedule`]). Tokens go back as
-//! they come ([`http`]); everything is counted ([`observe`]).
+//! they come ([`http`]); everything is counted ([`observe`]). Beside it a judge scores answers against a baseline and rolls
+//! the plan back where they have come to diverge ([`judge`]).
 //!
 //! A request's text does not depend on what else is served: alone, in a batch, from a warm cache or after it was preempted it
 //! is the same, byte for byte on the CPU.
@@ -17,6 +18,8 @@ mod error;
 pub mod error_code;
 pub mod front;
 pub mod http;
+pub mod judge;
+mod load;
 pub mod observe;
 pub mod schedule;
 mod server;

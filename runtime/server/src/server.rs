@@ -1,19 +1,26 @@
 //! A server from its start to its end.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
-use samp_runtime::{DeviceKind, Engine, EngineError, EngineOptions, OpenPlan, open, thread_pool};
+use samp_runtime::{Engine, OpenPlan};
 use serde_json::json;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
+        oneshot,
+    },
+    time::Instant,
+};
 
 use crate::{
     args::Options,
-    engine::{EngineHandle, EngineSettings, start},
+    engine::{EngineSettings, start},
     error::ServeError,
     front::Frontend,
-    http::{ApiKeys, App, BodyLimits, Listener},
+    http::{ApiKeys, App, BodyLimits, Listener, Route, Routes},
+    load::{Baseline, Loaded, judge, load},
     observe::{Observed, PlanLabels, QueueLimits, log},
-    schedule::Limits,
+    schedule,
 };
 
 /// How long connections have to send what is left when nothing runs any more.
@@ -25,9 +32,9 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Server {
     app: Arc<App>,
     listener: Listener,
-    engine: EngineHandle,
-    /// Told how the engine's thread ended.
-    ended: oneshot::Receiver<Result<(), ServeError>>,
+    admin: Option<Listener>,
+    /// Told how each engine's thread ended.
+    ended: UnboundedReceiver<Result<(), ServeError>>,
     shutdown_timeout: Duration,
 }
 
@@ -39,7 +46,7 @@ impl Server {
         let keys = ApiKeys::read(options.api_key_file.as_deref(), &others)?;
         let loading = options.clone();
         let loaded = tokio::task::spawn_blocking(move || load(&loading)).await;
-        let (plan, engine) = loaded.map_err(|_| ServeError::Broken)??;
+        let Loaded { plan, engine, baseline } = loaded.map_err(|_| ServeError::Broken)??;
         let Sizes { limits, max_model_len } = Sizes::new(&plan, &engine, &options)?;
         let names = names(&options);
         let labels = PlanLabels {
@@ -50,20 +57,37 @@ impl Server {
         let queue =
             QueueLimits { requests: options.max_num_queued_reqs, tokens: options.max_num_queued_tokens };
         let observed = Observed::new(labels, queue);
-        let front = Frontend::new(plan, names, max_model_len)?;
+        let front = Frontend::new(plan.clone(), names, max_model_len)?;
         let listener = Listener::bind(&options.host, options.port, options.header_timeout).await?;
-        let settings = EngineSettings { limits, prefix_caching: options.enable_prefix_caching };
-        let (engine, thread) = start(engine, settings, observed.clone())?;
-        let (tell, ended) = oneshot::channel();
-        let watch = move || {
-            let ended = thread.join().unwrap_or(Err(ServeError::Broken));
-            // Nobody may listen: the server has ended before its engine.
-            let _ = tell.send(ended);
+        let judge = match &baseline {
+            Some(baseline) => Some(judge(&plan, &baseline.plan, &options)?),
+            None => None,
         };
-        std::thread::Builder::new().name("watch".into()).spawn(watch).map_err(ServeError::Thread)?;
+        judge.iter().for_each(|judge| observed.show(judge.clone()));
+        let prefix_caching = options.enable_prefix_caching;
+        let settings = EngineSettings { index: 0, limits, prefix_caching, judge: judge.clone() };
+        let (tell, ended) = mpsc::unbounded_channel();
+        let run = |plan: &OpenPlan, engine: Engine, settings: EngineSettings| -> Result<Route, ServeError> {
+            let (engine, thread) = start(engine, settings, observed.clone())?;
+            watch(thread, tell.clone())?;
+            let fingerprint = format!("blake3:{}", plan.digest());
+            Ok(Route { engine, fingerprint, scored: false })
+        };
+        let own = run(front.plan(), engine, settings.clone())?;
+        let judged = match (baseline, judge) {
+            (Some(Baseline { plan, engine }), Some(judge)) => {
+                Some((run(&plan, engine, EngineSettings { index: 1, judge: None, ..settings })?, judge))
+            }
+            _ => None,
+        };
+        let routes = Routes::new(own, judged);
+        let admin = match options.admin_port {
+            Some(port) => Some(Listener::bind("127.0.0.1", port, options.header_timeout).await?),
+            None => None,
+        };
         let body = BodyLimits { bytes: options.max_body_bytes, time: options.body_timeout };
-        let app = Arc::new(App::new(front, engine.clone(), observed, keys, body));
-        Ok(Server { app, listener, engine, ended, shutdown_timeout: options.shutdown_timeout })
+        let app = Arc::new(App::new(front, routes, observed, keys, body));
+        Ok(Server { app, listener, admin, ended, shutdown_timeout: options.shutdown_timeout })
     }
 
     /// Where it listens.
@@ -74,7 +98,7 @@ impl Server {
     /// Serves until `shutdown` is done, or the engine fails. Then no request is taken any more, those on their way may end
     /// within the time given for that, and connections are closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Server { app, listener, engine, ended, shutdown_timeout } = self;
+        let Server { app, listener, admin, mut ended, shutdown_timeout } = self;
         let plan = app.observed.plan();
         log::event(
             "listening",
@@ -92,9 +116,10 @@ impl Server {
             },
             LAST_WORDS,
         ));
-        tokio::pin!(ended);
+        let operators = admin
+            .map(|admin| tokio::spawn(admin.serve_admin(app.clone(), std::future::pending(), LAST_WORDS)));
         let failure = tokio::select! {
-            ended = &mut ended => Some(ended.unwrap_or(Err(ServeError::Broken))),
+            ended = ended.recv() => Some(ended.unwrap_or(Err(ServeError::Broken))),
             () = shutdown => None,
         };
         app.drain();
@@ -106,12 +131,17 @@ impl Server {
         // Connections that were cut off end with their tasks.
         let _ = pages.await;
         log::event("ended", json!({ "requests": app.observed.unfinished() }));
-        engine.stop();
+        operators.into_iter().for_each(|operators| operators.abort());
+        app.routes.stop();
+        let rest = async {
+            while let Some(ended) = ended.recv().await {
+                ended?;
+            }
+            Ok(())
+        };
         match failure {
             Some(failure) => failure,
-            None => {
-                tokio::time::timeout(LAST_WORDS, ended).await.map_or(Ok(()), |ended| ended.unwrap_or(Ok(())))
-            }
+            None => tokio::time::timeout(LAST_WORDS, rest).await.unwrap_or(Ok(())),
         }
     }
 }
@@ -124,32 +154,22 @@ async fn drained(app: &App, timeout: Duration) {
     }
 }
 
-fn load(options: &Options) -> Result<(Arc<OpenPlan>, Engine), ServeError> {
-    let plan = Arc::new(open(&options.plan)?);
-    if let Some(expected) = &options.digest {
-        let found = plan.digest().to_owned();
-        if expected.strip_prefix("blake3:").unwrap_or(expected).to_lowercase() != found {
-            return Err(ServeError::Digest { expected: expected.clone(), found });
-        }
-    }
-    let device = match options.device {
-        Some(device) => device,
-        None => DeviceKind::for_target(plan.manifest().target).map_err(EngineError::from)?,
+/// Has a thread tell how an engine's thread has ended.
+fn watch(
+    thread: JoinHandle<Result<(), ServeError>>,
+    tell: UnboundedSender<Result<(), ServeError>>,
+) -> Result<(), ServeError> {
+    let watch = move || {
+        let ended = thread.join().unwrap_or(Err(ServeError::Broken));
+        // Nobody may listen: the server has ended before its engine.
+        let _ = tell.send(ended);
     };
-    let engine_options = EngineOptions {
-        kv_tokens: options.kv_tokens,
-        gpu_memory_utilization: options.gpu_memory_utilization,
-        self_test: true,
-    };
-    // An engine on the CPU has as many threads as the pool that it is made in.
-    let threads = thread_pool(options.threads)?;
-    let engine = threads.install(|| Engine::new(plan.clone(), device, engine_options))?;
-    Ok((plan, engine))
+    std::thread::Builder::new().name("watch".into()).spawn(watch).map(drop).map_err(ServeError::Thread)
 }
 
 /// The plan's limits, lowered as asked for.
 struct Sizes {
-    limits: Limits,
+    limits: schedule::Limits,
     max_model_len: usize,
 }
 
@@ -172,7 +192,7 @@ impl Sizes {
         let max_model_len = lowered("--max-model-len", options.max_model_len, held)?;
         let max_sequences = lowered("--max-num-seqs", options.max_num_seqs, most.max_sequences as usize)?;
         let page_tokens = plan.manifest().kv.page_tokens as usize;
-        let limits = Limits { max_sequences, max_tokens, prefill_tokens: prefill, page_tokens };
+        let limits = schedule::Limits { max_sequences, max_tokens, prefill_tokens: prefill, page_tokens };
         Ok(Sizes { limits, max_model_len })
     }
 }

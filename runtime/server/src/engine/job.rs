@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use samp_runtime::{Completion, Delta, GenerateError, TokenMask, Tokenizer};
+use samp_runtime::{Completion, Delta, GenerateError, Output, TokenMask, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     constrain::{FormState, TooIntricate},
     error_code,
+    judge::ShadowSample,
     observe::Ticket,
     schedule::JobId,
 };
@@ -34,6 +35,8 @@ pub struct Job {
     pub options: JobOptions,
     /// How far the answer has come in the form that it is to have, if it is to have one.
     pub form: Option<FormState>,
+    /// The positions that are kept for the judge, if it is to score the answer.
+    pub shadow: Option<ShadowSample>,
     /// Who is told. Where nobody listens any more, the job is given up.
     pub events: UnboundedSender<Event>,
     /// The request's account.
@@ -50,8 +53,26 @@ pub struct PromptToken {
 }
 
 impl Job {
+    /// Whether the device chooses the next token; else the logits are needed for it.
+    pub(super) fn is_sampled_on_device(&self) -> bool {
+        self.form.is_none() && self.completion.sample_request().is_some()
+    }
+
+    /// Takes the next token as a step gave it.
+    pub(super) fn take(&mut self, output: Output) -> Result<Delta, JobFailure> {
+        let Output { sampled, logits } = output;
+        let accepted = match &logits {
+            Some(logits) if !self.is_sampled_on_device() => self.accept(logits),
+            _ => self.completion.accept_sampled(sampled).map_err(JobFailure::from),
+        };
+        if let Some(shadow) = &mut self.shadow {
+            shadow.take(logits);
+        }
+        accepted
+    }
+
     /// Chooses the next token from the logits, among those that go on with the form of the answer.
-    pub(super) fn accept(&mut self, logits: &[f32]) -> Result<Delta, JobFailure> {
+    fn accept(&mut self, logits: &[f32]) -> Result<Delta, JobFailure> {
         let Some(form) = &mut self.form else { return Ok(self.completion.accept(logits)?) };
         let allowed = form.allowed()?;
         let delta = self.completion.accept_allowed(logits, Some(TokenMask(&allowed)))?;

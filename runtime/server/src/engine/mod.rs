@@ -14,7 +14,7 @@ use samp_runtime::Engine;
 
 pub use self::job::{Event, Job, JobFailure, JobOptions, PromptToken, Timing};
 use self::worker::Worker;
-use crate::{error::ServeError, observe::Observed, schedule::Limits};
+use crate::{error::ServeError, judge::Judge, observe::Observed, schedule::Limits};
 
 /// What the thread is told.
 enum Command {
@@ -49,12 +49,16 @@ impl EngineHandle {
 }
 
 /// How the thread works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct EngineSettings {
+    /// Which of the server's engines it is, in metrics.
+    pub index: usize,
     /// How large steps may be.
     pub limits: Limits,
     /// Whether prompts that begin alike are computed once.
     pub prefix_caching: bool,
+    /// Who scores answers, if anyone does.
+    pub judge: Option<Arc<Judge>>,
 }
 
 /// Starts the thread, which ends after [`EngineHandle::stop`], or with the error that keeps the engine from going on.

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     error::ServeError,
+    judge::ShadowSample,
     observe::{Load, Observed},
     schedule::{JobId, Part, Scheduler},
 };
@@ -150,12 +151,15 @@ impl Worker {
     }
 
     fn show_load(&self) {
-        self.observed.load(&Load {
-            waiting: self.scheduler.waiting(),
-            running: self.scheduler.running(),
-            preemptions: self.scheduler.preemptions(),
-            kv: self.engine.kv_usage(),
-        });
+        self.observed.load(
+            self.settings.index,
+            &Load {
+                waiting: self.scheduler.waiting(),
+                running: self.scheduler.running(),
+                preemptions: self.scheduler.preemptions(),
+                kv: self.engine.kv_usage(),
+            },
+        );
     }
 
     fn tell_of_admissions(&mut self, parts: &[Part]) {
@@ -170,6 +174,10 @@ impl Worker {
 
     /// Runs the engine over the parts. Rows of the prompt come before the row that is sampled from.
     fn execute(&mut self, parts: &[Part]) -> Result<Vec<Output>, EngineError> {
+        for part in parts.iter().filter(|part| part.samples) {
+            let shadow = self.jobs.get_mut(&part.id).and_then(|active| active.job.shadow.as_mut());
+            shadow.into_iter().for_each(ShadowSample::decide);
+        }
         let mut chunks = Vec::with_capacity(parts.len());
         let mut requests = vec![];
         for part in parts {
@@ -181,11 +189,13 @@ impl Worker {
                 _ => Outputs::All,
             };
             let rows = if matches!(outputs, Outputs::All) { part.tokens } else { usize::from(part.samples) };
-            let sample = job.completion.sample_request().filter(|_| part.samples && job.form.is_none());
+            let sample =
+                job.completion.sample_request().filter(|_| part.samples && job.is_sampled_on_device());
+            let shadowed = job.shadow.as_ref().is_some_and(ShadowSample::wants_logits);
             for row in 0..rows {
                 let last = row + 1 == rows && part.samples;
                 let sample = sample.filter(|_| last);
-                requests.push(OutputRequest { sample, logits: sample.is_none() });
+                requests.push(OutputRequest { sample, logits: sample.is_none() || (last && shadowed) });
             }
             chunks.push(Chunk { sequence: self.sequences[&part.id], tokens, outputs });
         }
@@ -204,15 +214,11 @@ impl Worker {
             return;
         }
         let Some(output) = outputs.next() else { return };
-        let completion = &mut active.job.completion;
-        if completion.finish().is_some() {
+        if active.job.completion.finish().is_some() {
             // No token was asked for: the prompt alone was to be seen.
             return self.finish(part.id);
         }
-        let accepted = match output.logits {
-            Some(logits) => active.job.accept(&logits),
-            None => completion.accept_sampled(output.sampled).map_err(JobFailure::from),
-        };
+        let accepted = active.job.take(output);
         let now = Instant::now();
         match accepted {
             Ok(delta) => {
@@ -237,12 +243,25 @@ impl Worker {
     }
 
     fn finish(&mut self, id: JobId) {
-        if let Some(active) = self.remove(id) {
+        if let Some(mut active) = self.remove(id) {
+            self.show_judge(&mut active);
             let (prompt, tokens) =
                 (active.job.completion.prompt().len(), active.job.completion.tokens().len());
             self.observed.finished(active.job.completion.finish(), prompt, tokens, &active.timing);
             active.tell(Event::Done(active.job.choice, active.timing));
         }
+    }
+
+    /// Hands an answer that has come to its end to the judge, if it is to score it.
+    fn show_judge(&self, active: &mut Active) {
+        let ended = active.job.completion.finish().is_some();
+        let (Some(shadow), Some(judge)) = (active.job.shadow.take().filter(|_| ended), &self.settings.judge)
+        else {
+            return;
+        };
+        let completion = &active.job.completion;
+        let served = shadow.served(completion.prompt().len(), completion.history());
+        served.into_iter().for_each(|served| judge.served(served));
     }
 
     /// Tells everyone that the engine cannot go on.

@@ -52,6 +52,11 @@ impl Frontend {
         })
     }
 
+    /// The plan.
+    pub fn plan(&self) -> &Arc<OpenPlan> {
+        &self.plan
+    }
+
     /// The plan's tokenizer.
     pub fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.tokenizer

@@ -29,6 +29,8 @@ pub struct Echo {
 pub struct AnswerHead {
     /// Which API it is written for.
     pub kind: AnswerKind,
+    /// The digest of the plan that answers.
+    pub fingerprint: String,
     /// What the answer is called.
     pub id: String,
     /// When it was asked for, in seconds since 1970.
@@ -191,7 +193,7 @@ impl Answer {
             "object": object,
             "created": self.head.created,
             "model": self.head.model,
-            "system_fingerprint": self.app.front.fingerprint(),
+            "system_fingerprint": self.head.fingerprint,
             "choices": choices,
         })
     }

@@ -11,15 +11,15 @@ use std::{
 
 use axum::http::HeaderMap;
 
-use super::{body::BodyLimits, keys::ApiKeys};
-use crate::{engine::EngineHandle, front::Frontend, observe::Observed};
+use super::{body::BodyLimits, keys::ApiKeys, routes::Routes};
+use crate::{front::Frontend, observe::Observed};
 
 /// What the pages share.
 pub struct App {
     /// Prepares requests.
     pub front: Frontend,
-    /// Takes them.
-    pub engine: EngineHandle,
+    /// Take them.
+    pub routes: Routes,
     /// Counts them.
     pub observed: Arc<Observed>,
     /// Opens to clients.
@@ -37,14 +37,14 @@ impl App {
     /// A server that answers.
     pub fn new(
         front: Frontend,
-        engine: EngineHandle,
+        routes: Routes,
         observed: Arc<Observed>,
         keys: ApiKeys,
         body: BodyLimits,
     ) -> App {
         App {
             front,
-            engine,
+            routes,
             observed,
             keys,
             body,
@@ -68,6 +68,11 @@ impl App {
     /// A number that nobody guesses and that does not come again soon.
     pub fn random(&self) -> u64 {
         self.random.hash_one(self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A number from 0 to 1 that nobody guesses.
+    pub fn chance(&self) -> f64 {
+        (self.random() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// What a request is called: as the client says, where it is a plain word, or a new name.

@@ -17,12 +17,14 @@ use super::{
     app::{App, now},
     choice::{AnswerKind, Choice},
     pages::{error_response, json_response},
+    routes::Route,
     stream::EventStream,
 };
 use crate::{
     api::{ApiError, ChatRequest, CompletionRequest, ErrorKind, Settings},
     constrain::FormState,
     engine::{Event, Job, JobOptions},
+    judge::ShadowSample,
     observe::{Outcome, QueueFull, Ticket},
 };
 
@@ -31,6 +33,7 @@ struct Prepared {
     head: AnswerHead,
     choices: Vec<Choice>,
     prompts: Vec<Vec<Unheard>>,
+    route: Route,
 }
 
 /// A job before it is known who is told.
@@ -123,8 +126,10 @@ impl Draft<'_> {
         };
         let echoes =
             if self.echo { self.prompts.iter().map(echo).collect::<Result<_, ApiError>>()? } else { vec![] };
+        let route = app.routes.choose(app.chance(), app.chance());
         let head = AnswerHead {
             kind,
+            fingerprint: route.fingerprint.clone(),
             id: self.id,
             created: now(),
             model,
@@ -133,7 +138,7 @@ impl Draft<'_> {
             choices_of_prompt: settings.n,
             echoes,
         };
-        Ok(Prepared { head, choices, prompts })
+        Ok(Prepared { head, choices, prompts, route })
     }
 }
 
@@ -180,7 +185,7 @@ async fn answer(
     let (shared, id) = (app.clone(), ticket.request_id().to_owned());
     let prepared = tokio::task::spawn_blocking(move || prepare(&shared, &body, &id)).await;
     let broken = |_| ApiError::new(ErrorKind::Failed, "the request could not be prepared; please report it");
-    let Prepared { head, choices, prompts } = prepared.map_err(broken)??;
+    let Prepared { head, choices, prompts, route } = prepared.map_err(broken)??;
     let tokens = head.prompt_tokens;
     ticket.summarize(|summary| {
         summary.prompt_tokens = tokens;
@@ -189,7 +194,7 @@ async fn answer(
     ticket.enqueue(tokens).map_err(full)?;
     let stream = head.streaming.stream;
     let answer = Answer::new(app.clone(), ticket.clone(), head, choices);
-    let events = begin(app, ticket, prompts)?;
+    let events = begin(app, ticket, prompts, &route, &stratum(headers))?;
     if stream { Ok(streamed(answer, events)) } else { whole(answer, events).await }
 }
 
@@ -198,17 +203,31 @@ fn begin(
     app: &App,
     ticket: &Arc<Ticket>,
     prompts: Vec<Vec<Unheard>>,
+    route: &Route,
+    stratum: &str,
 ) -> Result<UnboundedReceiver<Event>, ApiError> {
     let (sender, events) = unbounded_channel();
     for jobs in prompts {
         let heard = |job: Unheard| {
             let Unheard { choice, completion, options, form } = job;
-            Job { choice, completion, options, form, events: sender.clone(), ticket: ticket.clone() }
+            let sample = || ShadowSample::new(stratum.to_owned(), app.random());
+            let shadow = route.scored.then(sample);
+            Job { choice, completion, options, form, shadow, events: sender.clone(), ticket: ticket.clone() }
         };
-        let begun = app.engine.begin(jobs.into_iter().map(heard).collect());
+        let begun = route.engine.begin(jobs.into_iter().map(heard).collect());
         begun.map_err(|gone| ApiError::new(ErrorKind::Failed, gone.to_string()))?;
     }
     Ok(events)
+}
+
+/// What kind of request it is, as its client says: a plain word, or `all`.
+fn stratum(headers: &HeaderMap) -> String {
+    let said = headers.get("x-samp-stratum").and_then(|value| value.to_str().ok());
+    let plain = |name: &&str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=32).contains(&name.len()) && name.chars().all(plain)
+    };
+    said.filter(plain).unwrap_or("all").to_owned()
 }
 
 fn streamed(answer: Answer, events: UnboundedReceiver<Event>) -> Response {

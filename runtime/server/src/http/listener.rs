@@ -11,7 +11,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::{app::App, pages};
+use super::{admin, app::App, pages};
 use crate::{error::ServeError, observe::log};
 
 /// Connections at a time; more wait in the system's queue.
@@ -41,7 +41,15 @@ impl Listener {
 
     /// Serves the pages until `stop` is done; then lets the connections end what they are at.
     pub async fn serve(self, app: Arc<App>, stop: impl Future<Output = ()>, last: Duration) {
-        let router = pages::router(app);
+        self.serve_router(pages::router(app), stop, last).await;
+    }
+
+    /// [`Listener::serve`] with the pages of operators.
+    pub async fn serve_admin(self, app: Arc<App>, stop: impl Future<Output = ()>, last: Duration) {
+        self.serve_router(admin::router(app), stop, last).await;
+    }
+
+    async fn serve_router(self, router: Router, stop: impl Future<Output = ()>, last: Duration) {
         let graceful = GracefulShutdown::new();
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         tokio::pin!(stop);

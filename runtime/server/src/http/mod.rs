@@ -1,5 +1,6 @@
 //! HTTP: the listener, the pages, and answers as they come.
 
+mod admin;
 mod answer;
 mod app;
 mod body;
@@ -8,6 +9,13 @@ mod generate;
 mod keys;
 mod listener;
 mod pages;
+mod routes;
 mod stream;
 
-pub use self::{app::App, body::BodyLimits, keys::ApiKeys, listener::Listener};
+pub use self::{
+    app::{App, now},
+    body::BodyLimits,
+    keys::ApiKeys,
+    listener::Listener,
+    routes::{Route, Routes},
+};

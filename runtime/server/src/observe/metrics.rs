@@ -25,7 +25,8 @@ pub struct Load {
 
 /// Counts of sequences, tokens and steps.
 pub(super) struct Metrics {
-    pub load: Load,
+    /// Of each engine.
+    pub loads: BTreeMap<usize, Load>,
     prefix_queries: u64,
     prefix_hits: u64,
     prompt_tokens: u64,
@@ -48,9 +49,8 @@ impl Default for Metrics {
     fn default() -> Metrics {
         let seconds = || Histogram::new(SECONDS);
         let tokens = || Histogram::new(TOKENS);
-        let kv = KvUsage { used_pages: 0, cached_pages: 0, total_pages: 0, page_tokens: 0 };
         Metrics {
-            load: Load { waiting: 0, running: 0, preemptions: 0, kv },
+            loads: BTreeMap::new(),
             prefix_queries: 0,
             prefix_hits: 0,
             prompt_tokens: 0,
@@ -122,7 +122,8 @@ impl Metrics {
     }
 
     pub fn write(&self, to: &mut Exposition) {
-        self.write_load(to);
+        let load = self.load();
+        write_load(&load, to);
         let counters = [
             (
                 "vllm:prefix_cache_queries_total",
@@ -133,7 +134,7 @@ impl Metrics {
             (
                 "vllm:num_preemptions_total",
                 "Sequences whose pages were given up for others.",
-                self.load.preemptions,
+                load.preemptions,
             ),
             ("vllm:prompt_tokens_total", "Tokens of prompts whose sequences have ended.", self.prompt_tokens),
             (
@@ -179,25 +180,40 @@ impl Metrics {
         }
     }
 
-    fn write_load(&self, to: &mut Exposition) {
-        let Load { waiting, running, kv, .. } = self.load;
-        let used = kv.used_pages as f64 / kv.total_pages.max(1) as f64;
-        to.gauge("vllm:num_requests_running", "Sequences in the engine.", &[], running);
-        to.gauge("vllm:num_requests_waiting", "Sequences that wait for the engine.", &[], waiting);
-        to.gauge(
-            "vllm:kv_cache_usage_perc",
-            "Part of the cache's pages that sequences hold; 1 is full.",
-            &[],
-            used,
-        );
-        let labels =
-            [("block_size", kv.page_tokens.to_string()), ("num_gpu_blocks", kv.total_pages.to_string())];
-        to.gauge("vllm:cache_config_info", "Positions of a page, and pages in all.", &labels, 1);
-        to.gauge(
-            "samp_kv_cached_pages",
-            "Pages of no sequence that a sequence with the same beginning would find.",
-            &[],
-            kv.cached_pages,
-        );
+    /// Of all engines together.
+    fn load(&self) -> Load {
+        let kv = KvUsage { used_pages: 0, cached_pages: 0, total_pages: 0, page_tokens: 0 };
+        let mut sum = Load { waiting: 0, running: 0, preemptions: 0, kv };
+        for load in self.loads.values() {
+            sum.waiting += load.waiting;
+            sum.running += load.running;
+            sum.preemptions += load.preemptions;
+            sum.kv.used_pages += load.kv.used_pages;
+            sum.kv.cached_pages += load.kv.cached_pages;
+            sum.kv.total_pages += load.kv.total_pages;
+            sum.kv.page_tokens = load.kv.page_tokens;
+        }
+        sum
     }
+}
+
+fn write_load(load: &Load, to: &mut Exposition) {
+    let Load { waiting, running, kv, .. } = *load;
+    let used = kv.used_pages as f64 / kv.total_pages.max(1) as f64;
+    to.gauge("vllm:num_requests_running", "Sequences in the engine.", &[], running);
+    to.gauge("vllm:num_requests_waiting", "Sequences that wait for the engine.", &[], waiting);
+    to.gauge(
+        "vllm:kv_cache_usage_perc",
+        "Part of the cache's pages that sequences hold; 1 is full.",
+        &[],
+        used,
+    );
+    let labels = [("block_size", kv.page_tokens.to_string()), ("num_gpu_blocks", kv.total_pages.to_string())];
+    to.gauge("vllm:cache_config_info", "Positions of a page, and pages in all.", &labels, 1);
+    to.gauge(
+        "samp_kv_cached_pages",
+        "Pages of no sequence that a sequence with the same beginning would find.",
+        &[],
+        kv.cached_pages,
+    );
 }

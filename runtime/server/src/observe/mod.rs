@@ -7,18 +7,19 @@ pub mod log;
 mod metrics;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use samp_runtime::Finish;
 
-use self::{accounts::Accounts, exposition::Exposition, metrics::Metrics};
+use self::{accounts::Accounts, metrics::Metrics};
 pub use self::{
     accounts::{Outcome, QueueFull, QueueLimits, Summary, Ticket},
+    exposition::Exposition,
     metrics::Load,
 };
-use crate::engine::Timing;
+use crate::{engine::Timing, judge::Judge};
 
 /// What is known of the plan that is served, for labels and logs.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct PlanLabels {
 pub struct Observed {
     metrics: Mutex<Metrics>,
     accounts: Mutex<Accounts>,
+    judge: OnceLock<Arc<Judge>>,
     plan: PlanLabels,
 }
 
@@ -42,7 +44,13 @@ impl Observed {
     /// Nothing has happened yet.
     pub fn new(plan: PlanLabels, queue: QueueLimits) -> Arc<Observed> {
         let accounts = Mutex::new(Accounts::new(queue));
-        Arc::new(Observed { metrics: Mutex::default(), accounts, plan })
+        Arc::new(Observed { metrics: Mutex::default(), accounts, judge: OnceLock::new(), plan })
+    }
+
+    /// Shows what the judge counts, too.
+    pub fn show(&self, judge: Arc<Judge>) {
+        // There is one judge: a second is not shown.
+        let _ = self.judge.set(judge);
     }
 
     /// What is served.
@@ -64,9 +72,9 @@ impl Observed {
         self.metrics().step(took, tokens, decodes);
     }
 
-    /// How busy the engine is.
-    pub fn load(&self, load: &Load) {
-        self.metrics().load = *load;
+    /// How busy an engine is.
+    pub fn load(&self, engine: usize, load: &Load) {
+        self.metrics().loads.insert(engine, *load);
     }
 
     /// A sequence was given to a prompt of so many tokens, of which so many were cached.
@@ -94,6 +102,7 @@ impl Observed {
         let mut to = Exposition::new(&self.plan);
         self.metrics().write(&mut to);
         self.accounts().write(&mut to);
+        self.judge.get().into_iter().for_each(|judge| judge.write(&mut to));
         to.finish()
     }
 }

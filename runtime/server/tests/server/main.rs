@@ -2,7 +2,9 @@
 
 mod answers;
 mod client;
+mod deploy;
 mod faults;
+mod judge;
 mod metrics;
 mod openai;
 mod pages;

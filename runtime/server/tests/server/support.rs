@@ -27,14 +27,19 @@ pub fn plan() -> PathBuf {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/models/tiny-llama");
-        let precision = Precision::Recipe(recipe::load("samp").unwrap());
-        let mut request = CompileRequest::new(model, TargetName::Cpu, precision);
-        request.max_sequences = SEQUENCES as u64;
-        compile(&request.into_plan(folder.path().join("tiny.plan")), &Silent).unwrap();
+        compiled(&folder.path().join("tiny.plan"), "samp", SEQUENCES);
         folder
     });
     folder.path().join("tiny.plan")
+}
+
+/// Compiles the shipped checkpoint by a recipe, for so many sequences.
+pub fn compiled(plan: &Path, recipe: &str, sequences: usize) {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/models/tiny-llama");
+    let precision = Precision::Recipe(recipe::load(recipe).unwrap());
+    let mut request = CompileRequest::new(model, TargetName::Cpu, precision);
+    request.max_sequences = sequences as u64;
+    compile(&request.into_plan(plan), &Silent).unwrap();
 }
 
 /// A server at a free port, ended when it is let go.
