@@ -141,8 +141,8 @@ pub struct Sensitivity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
-    /// Whether it was measured; otherwise it is predicted by the gradients' second moment, or scaled, by the output error, from a format that was, or is a member's share
-    /// of what the fused linear was measured to lose.
+    /// Whether it was measured; otherwise it is predicted by the gradients' second moment, or
+    /// scaled, by the output error, from a format that was, or is a member's share of what the fused linear was measured to lose.
     pub measured: bool,
     /// Over all records.
     pub nats: f64,

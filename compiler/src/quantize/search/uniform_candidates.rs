@@ -49,12 +49,9 @@ impl Audited {
     }
 }
 
-/// Predictions are off by less than this factor, from one assignment of a model to another.
-const CLEARLY_MORE: f64 = 1.5;
-
 impl Measured {
     /// Exact measurements are followed by an audit of every uniform plan within the constraints, others by that of the plan
-    /// with the least predicted loss alone; none that is predicted to lose clearly more than the decision is rounded for it.
+    /// with the least predicted loss alone.
     fn worth_auditing(&self, decision: &Decision) -> Vec<UniformCandidate> {
         let mut candidates = self.no_larger(decision);
         match self.request.measure.mode {
@@ -65,7 +62,6 @@ impl Measured {
                 candidates.truncate(1);
             }
         }
-        candidates.retain(|candidate| candidate.predicted_nats <= CLEARLY_MORE * decision.predicted_nats());
         candidates
     }
 
