@@ -67,7 +67,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("samp-gpu-bench", &["melior", "mlir-sys", "tokio"]),
     ("samp-c", &["melior", "mlir-sys", "tokio", "pyo3", "samp-passes", "samp-kernel-cases"]),
     ("samp-python", &["melior", "mlir-sys", "tokio", "samp-passes", "samp-kernel-cases"]),
-    ("samp-server", &["melior", "mlir-sys", "samp-passes", "samp-kernel-cases", "samp-emulator"]),
+    ("samp-server", &["melior", "mlir-sys", "samp-passes", "samp-kernel-cases"]),
     ("samp-ir", &["cudarc", "memmap2"]),
     ("samp-passes", &["cudarc", "memmap2", "tokio"]),
     ("samp-compiler", &["tokio", "samp-kernel-cases"]),

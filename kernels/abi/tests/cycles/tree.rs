@@ -70,6 +70,10 @@ fn read_child(modules: &mut Modules, files: &Files, key: &Key, place: &Place, ch
     if let Some((_, items)) = &child.content {
         return read_items(modules, files, &key, &Place { path: place.path, folder: &folder }, items);
     }
+    // A file that is said by its path is another crate's, and is read there.
+    if child.attrs.iter().any(|attribute| attribute.path().is_ident("path")) {
+        return;
+    }
     let candidates = [place.folder.join(format!("{name}.rs")), folder.join("mod.rs")];
     let file = candidates.iter().find(|f| files.contains_key(*f));
     let file = file.unwrap_or_else(|| panic!("{}: no file holds mod {name}", place.path.display()));
