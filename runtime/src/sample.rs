@@ -15,6 +15,7 @@ use samp_kernels::{
     },
 };
 
+use self::context::Penalties;
 pub use self::context::{SamplingContext, TokenMask};
 use crate::error_code;
 
@@ -125,6 +126,17 @@ pub struct Sampler {
     draws: u64,
 }
 
+impl Sampling {
+    /// What tokens that are there already lose.
+    fn penalties(&self) -> Penalties {
+        Penalties {
+            repetition: self.repetition_penalty,
+            presence: self.presence_penalty,
+            frequency: self.frequency_penalty,
+        }
+    }
+}
+
 impl Sampler {
     /// Checks the parameters.
     pub fn new(sampling: Sampling) -> Result<Sampler, SamplingError> {
@@ -163,7 +175,7 @@ impl Sampler {
         context: &SamplingContext<'_>,
     ) -> Result<Sampled, SamplingError> {
         check(logits)?;
-        let adjusted = context.adjust(logits, &self.sampling);
+        let adjusted = context.adjust(logits, self.sampling.penalties());
         let SampleRequest { params, draw } = self.next_request();
         let token = choose(&adjusted, &params, draw).ok_or(SamplingError::NoneAllowed)?;
         self.draws += 1;

@@ -9,8 +9,8 @@ use super::{
     findings::Findings,
     parameter::{EMBEDDING, HEAD, Parameter, parameters},
     prefix::renamed,
-    source_rows::is_float,
     tensor_view::TensorView,
+    widen::is_float,
 };
 use crate::error_code;
 

@@ -17,7 +17,7 @@ use samp_runtime::{
 use serde_json::Value;
 
 use super::{
-    config::eos_token_ids,
+    eos::eos_token_ids,
     json::{Object, shown},
 };
 use crate::error_code;

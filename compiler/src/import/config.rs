@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     dimensions::{MAX_POSITIONS, dimensions},
+    eos::eos_token_ids,
     family::{Family, Window, family},
     irrelevant::is_irrelevant,
     json::{Object, shown},
@@ -201,35 +202,6 @@ fn sliding_window(
 fn bos_token_id(keys: &mut Object<'_>, vocab: u64) -> Result<Option<u32>, Diagnostic> {
     let id = keys.integer("bos_token_id", 0..=u64::from(u32::MAX))?;
     Ok(id.filter(|id| *id < vocab).map(|id| id as u32))
-}
-
-/// The tokens that end a text: one id or several, none if the key is absent or null. What is beyond the vocabulary ends
-/// none, which is said.
-pub(super) fn eos_token_ids(
-    keys: &mut Object<'_>,
-    vocab: u64,
-    warnings: &mut Vec<Diagnostic>,
-) -> Result<Vec<u32>, Diagnostic> {
-    const KEY: &str = "eos_token_id";
-    let Some(value) = keys.take(KEY) else { return Ok(vec![]) };
-    let listed = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
-    let mut ids = Vec::new();
-    for item in listed {
-        match item.as_i64() {
-            Some(id) if (0..vocab as i64).contains(&id) => {
-                if !ids.contains(&(id as u32)) {
-                    ids.push(id as u32);
-                }
-            }
-            Some(id) => {
-                let message = format!("`{KEY}`: expected token ids below vocab_size = {vocab}, found {id}");
-                let warning = Diagnostic::bad_input(error_code::IGNORED_KEY, message).warning();
-                warnings.push(warning.note("no token has this id, so that it ends no text"));
-            }
-            None => return Err(keys.wrong(KEY, "token ids", &value)),
-        }
-    }
-    Ok(ids)
 }
 
 fn bias(keys: &mut Object<'_>, key: &str, family: &Family) -> Result<bool, Diagnostic> {

@@ -9,8 +9,8 @@ use super::{
     file_names::CONFIG,
     parameter::{EMBEDDING, HEAD},
     prefix::{ANCHOR, DECODER},
-    source_rows::is_float,
     tensor_view::TensorView,
+    widen::is_float,
 };
 use crate::error_code;
 
@@ -83,6 +83,6 @@ fn equal_values(checkpoint: &Checkpoint, a: &TensorView<'_>, b: &TensorView<'_>)
 
 fn values(tensor: &TensorView<'_>, bytes: &[u8]) -> Vec<f32> {
     let mut values = vec![0.0; bytes.len() * 8 / tensor.dtype.bitsize()];
-    super::source_rows::widen(tensor.dtype, bytes, &mut values);
+    super::widen::widen(tensor.dtype, bytes, &mut values);
     values
 }

@@ -10,6 +10,8 @@ mod checkpoint;
 mod config;
 mod dimensions;
 mod download;
+mod e2m1;
+mod eos;
 mod family;
 mod file_names;
 mod findings;
@@ -27,6 +29,7 @@ mod rope_config;
 mod shard;
 mod source_rows;
 mod tensor_view;
+mod widen;
 
 use std::path::Path;
 

@@ -77,11 +77,7 @@ impl<'a> WeightView<'a> {
         match self.values {
             Values::Stored(tensor) => {
                 let size = tensor.dtype.bitsize() / 8;
-                super::source_rows::widen(
-                    tensor.dtype,
-                    &tensor.bytes[first * size..][..out.len() * size],
-                    out,
-                );
+                super::widen::widen(tensor.dtype, &tensor.bytes[first * size..][..out.len() * size], out);
             }
             Values::Quantized(weight) => weight.read(first / weight.cols(), out),
         }

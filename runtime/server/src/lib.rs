@@ -12,6 +12,7 @@
 
 pub mod api;
 mod args;
+mod clock;
 pub mod constrain;
 pub mod engine;
 mod error;

@@ -2,7 +2,13 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::Sampling;
+/// What tokens that are there already lose.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Penalties {
+    pub repetition: f32,
+    pub presence: f32,
+    pub frequency: f32,
+}
 
 /// Which tokens may come: a bit for each, the lowest of a word first. Those beyond the last word may not.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +38,9 @@ pub struct SamplingContext<'a> {
 
 impl SamplingContext<'_> {
     /// The logits with penalties, bias and bans, in this order. Borrowed where nothing changes them.
-    pub(super) fn adjust<'l>(&self, logits: &'l [f32], sampling: &Sampling) -> Cow<'l, [f32]> {
+    pub(super) fn adjust<'l>(&self, logits: &'l [f32], penalties: Penalties) -> Cow<'l, [f32]> {
         let mut adjusted = Cow::Borrowed(logits);
-        self.penalize(&mut adjusted, sampling);
+        self.penalize(&mut adjusted, penalties);
         for &(token, bias) in self.bias {
             change(&mut adjusted, token, |logit| logit + bias);
         }
@@ -50,18 +56,18 @@ impl SamplingContext<'_> {
         adjusted
     }
 
-    fn penalize(&self, logits: &mut Cow<'_, [f32]>, sampling: &Sampling) {
-        let Sampling { repetition_penalty, presence_penalty, frequency_penalty, .. } = *sampling;
-        if repetition_penalty != 1.0 {
+    fn penalize(&self, logits: &mut Cow<'_, [f32]>, penalties: Penalties) {
+        let Penalties { repetition, presence, frequency } = penalties;
+        if repetition != 1.0 {
             let scale = |logit: f32| {
-                if logit > 0.0 { logit / repetition_penalty } else { logit * repetition_penalty }
+                if logit > 0.0 { logit / repetition } else { logit * repetition }
             };
             counts(self.history).into_keys().for_each(|token| change(logits, token, scale));
         }
-        if presence_penalty != 0.0 || frequency_penalty != 0.0 {
+        if presence != 0.0 || frequency != 0.0 {
             let generated = &self.history[self.history.len().saturating_sub(self.generated)..];
             for (token, count) in counts(generated) {
-                change(logits, token, |logit| logit - presence_penalty - frequency_penalty * count as f32);
+                change(logits, token, |logit| logit - presence - frequency * count as f32);
             }
         }
     }
@@ -83,10 +89,10 @@ fn change(logits: &mut Cow<'_, [f32]>, token: u32, by: impl Fn(f32) -> f32) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Sampling, *};
 
     fn adjusted(context: &SamplingContext<'_>, sampling: Sampling) -> Vec<f32> {
-        context.adjust(&[4.0, -2.0, 1.0, 0.0], &sampling).into_owned()
+        context.adjust(&[4.0, -2.0, 1.0, 0.0], sampling.penalties()).into_owned()
     }
 
     #[test]
@@ -116,12 +122,17 @@ mod tests {
     fn logits_that_nothing_changes_are_not_copied() {
         let logits = [1.0, 2.0];
         let unchanged = SamplingContext { history: &[0, 1], generated: 2, ..SamplingContext::default() };
-        assert!(matches!(unchanged.adjust(&logits, &Sampling::default()), Cow::Borrowed(_)));
+        assert!(matches!(unchanged.adjust(&logits, Sampling::default().penalties()), Cow::Borrowed(_)));
     }
 
     #[test]
     fn extreme_biases_keep_logits_finite() {
         let context = SamplingContext { bias: &[(0, f32::MAX), (1, f32::MIN)], ..SamplingContext::default() };
-        assert!(context.adjust(&[f32::MAX, f32::MIN], &Sampling::default()).iter().all(|l| l.is_finite()));
+        assert!(
+            context
+                .adjust(&[f32::MAX, f32::MIN], Sampling::default().penalties())
+                .iter()
+                .all(|l| l.is_finite())
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16 as half16};
 
-use crate::import::quantized::E2M1;
+use crate::import::e2m1::E2M1;
 
 /// The f16 at a place.
 #[inline(always)]

@@ -4,7 +4,7 @@ use regex::RegexBuilder;
 use samp_ir::Diagnostic;
 use serde_json::Value;
 
-use super::method::block_size;
+use super::block_size::block_size;
 use crate::import::json::Object;
 
 /// Bytes that a compiled pattern may take.

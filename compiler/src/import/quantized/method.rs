@@ -6,6 +6,7 @@ use samp_ir::Diagnostic;
 use samp_runtime::outside_file::lies_at;
 use serde_json::Value;
 
+use super::block_size::block_size;
 use super::{
     compressed::{self, Scheme},
     refused::refuse_method,
@@ -230,13 +231,6 @@ fn fp8(mut keys: Object<'_>) -> Result<Method, Diagnostic> {
     ];
     keys.finish(|key| PASSED.contains(&key))?;
     Ok(Method::Fp8 { block })
-}
-
-/// Rows and columns of a block.
-pub(super) fn block_size(value: &Value) -> Option<[usize; 2]> {
-    let [rows, cols] = value.as_array()?.as_slice() else { return None };
-    let size = |value: &Value| value.as_u64().filter(|size| (1..=1 << 20).contains(size));
-    Some([size(rows)? as usize, size(cols)? as usize])
 }
 
 fn modelopt(mut keys: Object<'_>) -> Result<Method, Diagnostic> {

@@ -3,6 +3,7 @@
 use safetensors::Dtype;
 
 use super::{
+    super::e2m1::E2M1,
     bitsandbytes,
     codes::Packing,
     compressed::{Scheme, Sharing, scheme_of},
@@ -12,9 +13,6 @@ use super::{
     weight::{Codebook, Codes, GridWeight, Groups, ZeroPoints},
 };
 
-/// OCP E2M1 by code.
-pub(in crate::import) const E2M1: [f32; 16] =
-    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 /// Columns that share a scale in NVFP4 and in MXFP4.
 const NVFP4_GROUP: usize = 16;
 const MXFP4_GROUP: usize = 32;

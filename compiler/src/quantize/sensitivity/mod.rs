@@ -5,9 +5,8 @@ mod fisher;
 mod members;
 mod probe;
 mod reuse;
+mod scope;
 mod trial_rounding;
-
-use std::collections::BTreeMap;
 
 use self::probe::WeightProbe;
 use super::{
@@ -20,14 +19,7 @@ use super::{
 use crate::certificate::WeightProfile;
 
 pub(super) use probe::TableWeight;
-
-/// Which weights to measure, and what is known of them from before.
-pub(super) struct MeasureScope<'a> {
-    /// Whether to measure the weight of this name.
-    pub contains: &'a dyn Fn(&str) -> bool,
-    /// What an interrupted run or another one had measured.
-    pub known: &'a BTreeMap<String, WeightProfile>,
-}
+pub(super) use scope::MeasureScope;
 
 /// A measurement of some weights of a model.
 pub(super) struct Measurement<'a> {
@@ -37,13 +29,6 @@ pub(super) struct Measurement<'a> {
     pub options: &'a MeasureOptions,
     /// Which they are.
     pub scope: MeasureScope<'a>,
-}
-
-impl MeasureScope<'_> {
-    /// Whether the weight of this name is yet to be measured.
-    fn wants(&self, key: &str) -> bool {
-        (self.contains)(key) && !self.known.contains_key(key)
-    }
 }
 
 impl Measurement<'_> {
@@ -58,7 +43,7 @@ impl Measurement<'_> {
         if self.options.mode != SensitivityMode::Fisher {
             return self.one_by_one(forward, tables, take);
         }
-        let mut measured = fisher::measure(self, forward, tables, take)?;
+        let mut measured = fisher::measure(self.tokens, self.options, &self.scope, forward, tables, take)?;
         let linears = forward.linears().into_iter().map(|linear| linear.key);
         let keys = tables.iter().map(|table| table.key.clone()).chain(linears);
         Ok(keys.filter_map(|key| measured.remove(&key)).collect())

@@ -1,9 +1,6 @@
 //! A job: one sequence to be continued, and who is told of its tokens.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use samp_runtime::{Completion, Delta, GenerateError, Output, TokenMask, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
@@ -12,7 +9,7 @@ use crate::{
     constrain::{FormState, TooIntricate},
     error_code,
     judge::ShadowSample,
-    observe::Ticket,
+    observe::{Ticket, Timing},
     schedule::JobId,
 };
 
@@ -113,43 +110,6 @@ impl From<GenerateError> for JobFailure {
 impl From<TooIntricate> for JobFailure {
     fn from(error: TooIntricate) -> JobFailure {
         JobFailure { code: error_code::INTRICATE_FORM, message: error.to_string(), fatal: false }
-    }
-}
-
-/// When things happened to a job.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// It was queued.
-    pub arrived: Instant,
-    /// It was first given a sequence.
-    pub admitted: Option<Instant>,
-    /// Its first token came.
-    pub first_token: Option<Instant>,
-    /// Its last token came.
-    pub last_token: Option<Instant>,
-    /// Positions of the prompt that were there already.
-    pub cached: usize,
-}
-
-impl Timing {
-    pub(super) fn now() -> Timing {
-        let arrived = Instant::now();
-        Timing { arrived, admitted: None, first_token: None, last_token: None, cached: 0 }
-    }
-
-    /// In the queue.
-    pub fn queued(&self) -> Option<Duration> {
-        Some(self.admitted? - self.arrived)
-    }
-
-    /// From arrival to the first token.
-    pub fn to_first_token(&self) -> Option<Duration> {
-        Some(self.first_token? - self.arrived)
-    }
-
-    /// From arrival to the last token.
-    pub fn to_last_token(&self) -> Option<Duration> {
-        Some(self.last_token? - self.arrived)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cache;
 mod job;
+mod settings;
 mod worker;
 
 use std::{
@@ -12,17 +13,12 @@ use std::{
 
 use samp_runtime::Engine;
 
-pub use self::job::{Event, Job, JobFailure, JobOptions, PromptToken, Timing};
-use self::worker::Worker;
-use crate::{error::ServeError, judge::Judge, observe::Observed, schedule::Limits};
-
-/// What the thread is told.
-enum Command {
-    /// Jobs that begin together, the first of which leads the others.
-    Begin(Vec<Job>),
-    /// Nothing more comes.
-    Stop,
-}
+pub use self::{
+    job::{Event, Job, JobFailure, JobOptions, PromptToken},
+    settings::EngineSettings,
+};
+use self::{settings::Command, worker::Worker};
+use crate::{error::ServeError, observe::Observed};
 
 /// Hands jobs to the thread.
 #[derive(Clone)]
@@ -46,19 +42,6 @@ impl EngineHandle {
         // A thread that is gone has ended.
         let _ = self.commands.send(Command::Stop);
     }
-}
-
-/// How the thread works.
-#[derive(Clone)]
-pub struct EngineSettings {
-    /// Which of the server's engines it is, in metrics.
-    pub index: usize,
-    /// How large steps may be.
-    pub limits: Limits,
-    /// Whether prompts that begin alike are computed once.
-    pub prefix_caching: bool,
-    /// Who scores answers, if anyone does.
-    pub judge: Option<Arc<Judge>>,
 }
 
 /// Starts the thread, which ends after [`EngineHandle::stop`], or with the error that keeps the engine from going on.

@@ -16,12 +16,12 @@ use samp_runtime::{
 use super::{
     Command, EngineSettings, Event, Job,
     cache::EngineCache,
-    job::{Active, JobFailure, PromptToken, Timing},
+    job::{Active, JobFailure, PromptToken},
 };
 use crate::{
     error::ServeError,
     judge::ShadowSample,
-    observe::{Load, Observed},
+    observe::{Load, Observed, Timing},
     schedule::{JobId, Part, Scheduler},
 };
 

@@ -12,7 +12,7 @@ use axum::{
 
 use super::{
     app::App,
-    pages::{error_response, json_response},
+    response::{error_response, json_response},
 };
 use crate::api::{ApiError, ErrorKind};
 

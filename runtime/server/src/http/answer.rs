@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     api::{ApiError, ErrorKind, Streaming},
-    engine::{Event, JobFailure, PromptToken, Timing},
-    observe::{Outcome, Ticket},
+    engine::{Event, JobFailure, PromptToken},
+    observe::{Outcome, Ticket, Timing},
 };
 
 /// A prompt that stands before its answers.

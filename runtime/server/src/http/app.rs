@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use axum::http::HeaderMap;
@@ -48,7 +47,7 @@ impl App {
             observed,
             keys,
             body,
-            started: now(),
+            started: crate::clock::now(),
             draining: AtomicBool::new(false),
             random: RandomState::new(),
             counter: AtomicU64::new(0),
@@ -85,9 +84,4 @@ impl App {
         said.filter(plain)
             .map_or_else(|| format!("{:016x}{:016x}", self.random(), self.random()), str::to_owned)
     }
-}
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

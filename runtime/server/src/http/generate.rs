@@ -14,9 +14,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
     answer::{Answer, AnswerHead, Echo},
-    app::{App, now},
+    app::App,
     choice::{AnswerKind, Choice},
-    pages::{error_response, json_response},
+    response::{error_response, json_response},
     routes::Route,
     stream::EventStream,
 };
@@ -131,7 +131,7 @@ impl Draft<'_> {
             kind,
             fingerprint: route.fingerprint.clone(),
             id: self.id,
-            created: now(),
+            created: crate::clock::now(),
             model,
             streaming: settings.streaming,
             prompt_tokens: self.prompts.iter().map(Vec::len).sum(),

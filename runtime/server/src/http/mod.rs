@@ -9,11 +9,12 @@ mod generate;
 mod keys;
 mod listener;
 mod pages;
+mod response;
 mod routes;
 mod stream;
 
 pub use self::{
-    app::{App, now},
+    app::App,
     body::BodyLimits,
     keys::ApiKeys,
     listener::Listener,

@@ -13,7 +13,11 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{app::App, generate};
+use super::{
+    app::App,
+    generate,
+    response::{error_response, json_response},
+};
 use crate::api::{ApiError, DetokenizeRequest, ErrorKind, TokenizeInput, TokenizeRequest};
 
 /// All pages. Those below `/v1` and those that take texts ask for a key; a page of health never does.
@@ -35,26 +39,6 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(no_page)
         .method_not_allowed_fallback(no_method)
         .with_state(app)
-}
-
-/// A JSON body.
-pub fn json_response(status: StatusCode, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// An error, with when to try again where that is known.
-pub fn error_response(error: &ApiError) -> Response {
-    let status = StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json_response(status, &error.body());
-    if let Some(wait) = error.retry_after {
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
-        headers.insert("retry-after-ms", HeaderValue::from(wait.as_millis() as u64));
-    }
-    response
 }
 
 fn answered(answer: Result<Value, ApiError>) -> Response {

@@ -20,9 +20,9 @@ use super::{
     state_file,
 };
 use crate::{
+    clock::now,
     error::ServeError,
-    http::now,
-    observe::{Exposition, log},
+    observe::{Exposed, Exposition, log},
 };
 
 /// Answers that wait to be scored; what comes beyond is dropped, and counted.
@@ -216,9 +216,10 @@ impl Judge {
             );
         }
     }
+}
 
-    /// The judge's metrics.
-    pub fn write(&self, to: &mut Exposition) {
+impl Exposed for Judge {
+    fn write(&self, to: &mut Exposition) {
         let (state, blind) = (held(&self.state).clone(), self.is_blind());
         let counts = held(&self.counts);
         for (name, help, value) in [

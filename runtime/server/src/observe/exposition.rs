@@ -4,6 +4,12 @@ use std::fmt::{Display, Write};
 
 use super::{PlanLabels, histogram::Histogram};
 
+/// What has metrics to show.
+pub trait Exposed: Send + Sync {
+    /// Writes them.
+    fn write(&self, to: &mut Exposition);
+}
+
 /// Metrics as text, each name with its help and type once.
 pub struct Exposition {
     text: String,

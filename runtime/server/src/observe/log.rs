@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, PlanLabels, Summary};
+use super::{
+    accounts::{Outcome, Summary},
+    plan_labels::PlanLabels,
+};
 
 /// Something that happened to the server.
 pub fn event(event: &str, fields: Value) {

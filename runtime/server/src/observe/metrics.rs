@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use samp_runtime::{Finish, KvUsage};
 
+use super::timing::Timing;
 use super::{
     exposition::Exposition,
     histogram::{Histogram, SECONDS, TOKENS},
 };
-use crate::engine::Timing;
 
 /// How busy the engine is.
 #[derive(Clone, Copy, Debug)]

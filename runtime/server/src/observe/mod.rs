@@ -5,6 +5,9 @@ mod exposition;
 mod histogram;
 pub mod log;
 mod metrics;
+mod plan_labels;
+mod ticket;
+mod timing;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -15,28 +18,18 @@ use samp_runtime::Finish;
 
 use self::{accounts::Accounts, metrics::Metrics};
 pub use self::{
-    accounts::{Outcome, QueueFull, QueueLimits, Summary, Ticket},
-    exposition::Exposition,
+    accounts::{Outcome, QueueFull, QueueLimits, Summary},
+    exposition::{Exposed, Exposition},
     metrics::Load,
+    plan_labels::PlanLabels,
+    ticket::Ticket,
+    timing::Timing,
 };
-use crate::{engine::Timing, judge::Judge};
-
-/// What is known of the plan that is served, for labels and logs.
-#[derive(Clone, Debug)]
-pub struct PlanLabels {
-    /// The name that it is served under.
-    pub model: String,
-    /// Its digest, 64 hex digits.
-    pub digest: String,
-    /// The formats of its weights, the most frequent first.
-    pub quantization_level: String,
-}
-
 /// Everything that is counted, shared by all threads.
 pub struct Observed {
     metrics: Mutex<Metrics>,
     accounts: Mutex<Accounts>,
-    judge: OnceLock<Arc<Judge>>,
+    judge: OnceLock<Arc<dyn Exposed>>,
     plan: PlanLabels,
 }
 
@@ -48,7 +41,7 @@ impl Observed {
     }
 
     /// Shows what the judge counts, too.
-    pub fn show(&self, judge: Arc<Judge>) {
+    pub fn show(&self, judge: Arc<dyn Exposed>) {
         // There is one judge: a second is not shown.
         let _ = self.judge.set(judge);
     }

@@ -11,7 +11,7 @@ use samp_kernels::{
     quantize::{Hessian, MatrixRef},
 };
 
-use super::{Basis, row_squares::RowSquares};
+use super::{basis::Basis, row_squares::RowSquares};
 use crate::quantize::{
     backward::{StepGradient, Tape},
     baseline::{decoded, stored},

@@ -8,7 +8,7 @@ use samp_kernels::{
 };
 
 use super::{
-    Basis,
+    basis::Basis,
     linear_sums::{LinearSums, reference_error},
 };
 use crate::{

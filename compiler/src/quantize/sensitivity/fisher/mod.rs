@@ -7,6 +7,7 @@
 //! and `H = Σ x xᵀ`, which needs no further pass: of it, the ratio alone counts. Terms between tokens are left out, and so
 //! are those between weights, as by every sum of losses.
 
+mod basis;
 mod linear_sums;
 mod losses;
 mod row_squares;
@@ -17,8 +18,12 @@ use std::{collections::BTreeMap, ops::Range};
 use samp_abi::plan::Op;
 use samp_kernels::gradient::draw_divergence_root;
 
-use self::{linear_sums::LinearSums, table_sums::TableSums};
-use super::{Measurement, TableWeight};
+use self::{
+    basis::{Basis, DRAWS},
+    linear_sums::LinearSums,
+    table_sums::TableSums,
+};
+use super::{TableWeight, scope::MeasureScope};
 use crate::{
     certificate::WeightProfile,
     quantize::{
@@ -27,12 +32,9 @@ use crate::{
         error::QuantizeError,
         forward::{Forward, LinearStep},
         measure_options::MeasureOptions,
-        token_batch::TokenBatch,
     },
 };
 
-/// Draws of the divergence's root for each prediction.
-const DRAWS: u64 = 1;
 /// What they are drawn by.
 const SEED: u64 = 0x5a3b_f15e;
 
@@ -42,24 +44,26 @@ pub(super) type Take<'a> = dyn FnMut(&WeightProfile) -> Result<(), QuantizeError
 /// Measures every weight of the scope that is not known; `take` hears of each, from the last layer to the first. Gives all
 /// that are in the scope, by name.
 pub(super) fn measure(
-    measurement: &Measurement<'_>,
+    tokens: &CalibrationTokens,
+    options: &MeasureOptions,
+    scope: &MeasureScope<'_>,
     forward: &mut Forward,
     tables: &[TableWeight],
     take: &mut Take<'_>,
 ) -> Result<BTreeMap<String, WeightProfile>, QuantizeError> {
-    let wanted = |key: &str| measurement.scope.wants(key);
+    let wanted = |key: &str| scope.wants(key);
     let mut linears: BTreeMap<usize, LinearStep> =
         forward.linears().into_iter().map(|l| (l.step, l)).collect();
     linears.retain(|_, linear| wanted(&linear.key));
     let tables: Vec<&TableWeight> = tables.iter().filter(|table| wanted(&table.key)).collect();
-    let known = measurement.scope.known.iter().filter(|(key, _)| (measurement.scope.contains)(key));
+    let known = scope.known.iter().filter(|(key, _)| (scope.contains)(key));
     let mut measured: BTreeMap<String, WeightProfile> =
         known.map(|(key, weight)| (key.clone(), weight.clone())).collect();
     if linears.is_empty() && tables.is_empty() {
         return Ok(measured);
     }
-    let batches = measurement.tokens.for_hessians();
-    let basis = Basis::new(measurement.tokens, measurement.options);
+    let batches = tokens.for_hessians();
+    let basis = Basis::new(tokens, options);
     let mut collector = Collector {
         basis,
         linears,
@@ -76,25 +80,6 @@ pub(super) fn measure(
     };
     Backward { forward, batches, draws: DRAWS, root: &root }.run(&mut collector)?;
     Ok(measured)
-}
-
-/// What all sums are of.
-struct Basis<'a> {
-    tokens: &'a CalibrationTokens,
-    options: &'a MeasureOptions,
-    /// Predictions, once for each draw.
-    predictions: f64,
-}
-
-impl<'a> Basis<'a> {
-    fn new(tokens: &'a CalibrationTokens, options: &'a MeasureOptions) -> Basis<'a> {
-        let predictions = tokens.for_hessians().iter().map(TokenBatch::outputs).sum::<usize>();
-        Basis { tokens, options, predictions: (predictions as u64 * DRAWS) as f64 }
-    }
-
-    fn batch(&self, index: usize) -> &'a TokenBatch {
-        &self.tokens.for_hessians()[index]
-    }
 }
 
 /// Sums up what is shown, and measures each weight when all of it was.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use rayon::prelude::*;
 
-use super::Basis;
+use super::basis::{Basis, DRAWS};
 use crate::{certificate::Divergence, quantize::token_batch::TokenBatch};
 
 /// `Σ (g · δ)²` over the tokens of each record.
@@ -48,7 +48,7 @@ impl RowSquares {
                 sums[1] += (length - 1) as f64;
             }
         }
-        let draws = super::DRAWS as f64;
+        let draws = DRAWS as f64;
         let mean = |[squares, predictions]: [f64; 2]| 0.5 * squares / (draws * predictions.max(1.0));
         let all = self.records.values().sum::<f64>() * 0.5 / basis.predictions.max(1.0);
         let strata = strata.into_iter().map(|(name, sums)| (name, mean(sums))).collect();

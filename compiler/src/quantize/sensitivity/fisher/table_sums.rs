@@ -3,7 +3,7 @@
 use samp_kernels::{format::encode, quantize::MatrixRef};
 
 use super::{
-    Basis,
+    basis::Basis,
     linear_sums::{looked_up, reference_error},
     row_squares::RowSquares,
 };
