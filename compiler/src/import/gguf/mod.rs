@@ -15,14 +15,13 @@ mod weights;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
 
 use safetensors::Dtype;
 use samp_ir::Diagnostic;
-use samp_runtime::generation_config::GENERATION_CONFIG_FILE;
+use samp_runtime::{generation_config::GENERATION_CONFIG_FILE, outside_file::open_regular};
 use serde_json::{Value, json};
 
 use self::{
@@ -63,7 +62,7 @@ pub(super) fn file_at(path: &Path) -> Option<PathBuf> {
     }
     if path.is_file() {
         let mut magic = [0; 4];
-        let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        let read = open_regular(path).and_then(|mut file| file.read_exact(&mut magic));
         return (read.is_ok() && magic == *b"GGUF").then(|| path.into());
     }
     let entries = path.read_dir().ok().filter(|_| !path.join(CONFIG).exists())?;
