@@ -47,6 +47,8 @@ fn accounts_add_up_at_any_time() {
 fn what_others_ask_for_is_there() {
     let server = Running::new(&["--served-model-name", "tiny"]);
     let answer = server.answer(TEXT, &json!({ "prompt": "a b c", "max_tokens": 20, "ignore_eos": true }));
+    // The answer is sent before the step that made it is counted.
+    server.idle();
     for (name, value) in [
         ("vllm:num_requests_running", Some(0.0)),
         ("vllm:num_requests_waiting", Some(0.0)),
