@@ -36,6 +36,19 @@ pub(crate) fn code_in_run<const BITS: usize>(low: u8, high: u8, column: usize) -
     ((above | low) << (8 - BITS)) as i8 >> (8 - BITS)
 }
 
+/// [`code_in_run`] of 16 rows, whose bytes are taken together as one number.
+#[inline(always)]
+pub(crate) fn codes_in_run<const BITS: usize>(low: &[u8; 16], high: &[u8; 16], column: usize) -> [u8; 16] {
+    // This in each byte.
+    const EACH: u128 = u128::MAX / 255;
+    let [low, high] = [low, high].map(|rows| u128::from_le_bytes(*rows));
+    let low = (if column.is_multiple_of(2) { low >> 4 } else { low }) & (EACH * 15);
+    let above = ((high >> (8 - (BITS - 4) * (column + 1))) & (EACH * ((1 << (BITS - 4)) - 1))) << 4;
+    // Flipping the sign and taking it off again extends it. The top bits are set meanwhile, so that no byte borrows.
+    let (sign, top) = (EACH << (BITS - 1), EACH << 7);
+    (((((low | above) ^ sign) | top) - sign) ^ top).to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,7 +63,18 @@ mod tests {
             let run = &bytes[column / RUN * RUN * BITS / 8..][..RUN * BITS / 8];
             let at = column % RUN;
             assert_eq!(code_in_run::<BITS>(run[at / 2], run[RUN / 2], at), value);
+            let rows = codes_in_run::<BITS>(&rows(run[at / 2]), &rows(run[RUN / 2]), at);
+            assert_eq!((rows[5] as i8, rows[15] as i8), (value, 0), "{column}");
         }
+    }
+
+    /// A byte among rows that are all zeros or all ones.
+    fn rows(byte: u8) -> [u8; 16] {
+        let mut rows = [0; 16];
+        rows[4] = 0xff;
+        rows[5] = byte;
+        rows[6] = 0xff;
+        rows
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use input::RowSource;
 pub use integers::INT4;
 
 pub(crate) use arithmetic::round_ties_even;
-pub(crate) use bit_planes::{code_in_run, pack};
+pub(crate) use bit_planes::{codes_in_run, pack};
 pub(crate) use blockwise4::{Coding, coding_of};
 pub(crate) use double_quant::{absmax_code, absmax_of};
 pub(crate) use fp8::scale_of as fp8_scale;

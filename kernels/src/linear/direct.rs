@@ -1,6 +1,6 @@
 //! Few tokens: weights are decoded in registers and used at once.
 
-use super::decode::{BLOCK, Decode, Weight};
+use super::decode::{BLOCK, Decode, Weight, prefetch};
 use crate::simd::{Job, LANES, Lanes};
 use std::{array::from_fn, ops::Range};
 
@@ -74,6 +74,7 @@ fn totals<L: Lanes, D: Decode, const T: usize, const R: usize>(
         }
         let columns = BLOCK.min(weight.cols - first);
         let codes = |columns| tiles.map(|tile| weight.codes(tile, first, columns));
+        codes(columns).into_iter().for_each(|codes| prefetch(l, codes));
         // A whole block has its own copy of the loop, in which every length is a constant.
         let sums = if D::COLUMNS > 1 || columns == BLOCK {
             block_sums::<L, D, T, R>(l, decoders, codes(BLOCK), x.map(|x| &x[first..][..BLOCK]))

@@ -1,7 +1,7 @@
 //! Many tokens: weights are decoded once into a panel of f32, which then meets blocks of tokens in registers.
 
 use super::{
-    decode::{BLOCK, Decode, Weight},
+    decode::{BLOCK, Decode, Weight, prefetch},
     tiles::{MAX_TASK_TILES, PANEL_TILES},
     tokens::PackedTokens,
 };
@@ -77,6 +77,7 @@ impl<D: Decode> Job for DecodePanel<'_, D> {
                 let (scale, decoder) = weight.decoder.block(l, &mut states[r], block);
                 l.store(scale, &mut decoded.scales[r][index]);
                 let codes = weight.codes(tile, block * BLOCK, values.len());
+                prefetch(l, codes);
                 for (codes, to) in codes.iter().zip(values.chunks_exact_mut(D::COLUMNS)) {
                     for (value, to) in D::decode(l, decoder, codes).into_iter().zip(to) {
                         l.store(value, to);

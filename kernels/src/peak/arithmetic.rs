@@ -3,6 +3,8 @@
 use std::hint::black_box;
 
 use super::rate::rate;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::amx::{PRODUCTS, TILE_ROWS, Tiles};
 use crate::{
     parallel::for_each_with,
     simd::{Job, LANES, Lanes, Width, run, sum},
@@ -27,8 +29,11 @@ impl ArithmeticUnit {
 }
 
 /// Every unit that kernels use. One that is new to them joins here.
-pub const UNITS: &[ArithmeticUnit] =
-    &[ArithmeticUnit { name: "f32 FMA", available: || true, rate: fused_multiply_adds }];
+pub const UNITS: &[ArithmeticUnit] = &[
+    ArithmeticUnit { name: "f32 FMA", available: || true, rate: fused_multiply_adds },
+    #[cfg(target_arch = "x86_64")]
+    ArithmeticUnit { name: "int8 tiles", available: || Width::Amx.available(), rate: products_of_tiles },
+];
 
 /// Tasks that the threads share: many, so that they end together.
 const TASKS: usize = 256;
@@ -43,6 +48,20 @@ fn fused_multiply_adds() -> f64 {
     rate(operations as f64, || {
         let work = |(): &mut (), _| {
             black_box(run(width, MultiplyAdds { rounds: black_box(rounds) }));
+        };
+        for_each_with(TASKS, operations, || (), work);
+    })
+}
+
+/// Matrix units multiply tiles of 16 rows and 16 columns, 64 bytes each.
+#[cfg(target_arch = "x86_64")]
+fn products_of_tiles() -> f64 {
+    let operations = 2 * TASKS * ROUNDS * PRODUCTS * TILE_ROWS * TILE_ROWS * 64;
+    rate(operations as f64, || {
+        let work = |(): &mut (), _| {
+            if let Some(tiles) = Tiles::new(TILE_ROWS) {
+                tiles.multiply_rounds(black_box(ROUNDS));
+            }
         };
         for_each_with(TASKS, operations, || (), work);
     })
@@ -111,7 +130,7 @@ mod tests {
     fn every_unit_has_a_rate_and_a_name_of_its_own() {
         for (index, unit) in UNITS.iter().enumerate() {
             assert!(UNITS[..index].iter().all(|other| other.name != unit.name), "{}", unit.name);
-            assert!(unit.measure().is_none_or(|rate| (1e7..1e15).contains(&rate)), "{}", unit.name);
+            assert!(unit.measure().is_none_or(|rate| (1e7..1e16).contains(&rate)), "{}", unit.name);
         }
         assert!(UNITS[0].measure().is_some(), "every machine adds and multiplies");
     }

@@ -133,21 +133,90 @@ impl Tiles {
         }
     }
 
-    /// The products of each left operand, bytes with a sign, and each right one, bytes without: `[right][left]`.
+    /// Multiplies each right operand and each left one, bytes with a sign; the sums `[right][left]` stay in tiles 0 to 3.
     #[inline(always)]
-    pub(crate) fn multiply(&self, sums: &mut [[TileSums; 2]; 2]) {
-        let [[s0, s1], [s2, s3]] = sums;
+    pub(crate) fn multiply_each(&self) {
+        // SAFETY: the tiles are configured, and no memory is touched.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "tdpbssd tmm0, tmm4, tmm6",
+                "tdpbssd tmm1, tmm5, tmm6",
+                "tdpbssd tmm2, tmm4, tmm7",
+                "tdpbssd tmm3, tmm5, tmm7",
+                options(nostack, nomem),
+            );
+        }
+    }
+
+    /// Multiplies operands that are the low and the high bytes of words. What stays in tiles 0 to 2 are the products of both
+    /// low ones, of a low and a high one, and of both high ones.
+    #[inline(always)]
+    pub(crate) fn multiply_words(&self) {
+        // SAFETY: the tiles are configured, and no memory is touched.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tdpbssd tmm1, tmm5, tmm6",
+                "tdpbssd tmm0, tmm4, tmm6",
+                "tdpbssd tmm2, tmm5, tmm7",
+                "tdpbssd tmm1, tmm4, tmm7",
+                options(nostack, nomem),
+            );
+        }
+    }
+
+    /// Writes tiles 0 to 3.
+    #[inline(always)]
+    pub(crate) fn store_each(&self, [s0, s1, s2, s3]: &mut [TileSums; 4]) {
         // SAFETY: the tiles are configured and write at most 16 rows of 64 bytes to each array.
         unsafe {
             asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                "tdpbsud tmm0, tmm4, tmm6", "tdpbsud tmm1, tmm5, tmm6",
-                "tdpbsud tmm2, tmm4, tmm7", "tdpbsud tmm3, tmm5, tmm7",
                 "tilestored [{s0} + {stride}], tmm0", "tilestored [{s1} + {stride}], tmm1",
                 "tilestored [{s2} + {stride}], tmm2", "tilestored [{s3} + {stride}], tmm3",
                 s0 = in(reg) s0, s1 = in(reg) s1, s2 = in(reg) s2, s3 = in(reg) s3,
                 stride = in(reg) 64_usize, options(nostack),
             );
+        }
+    }
+
+    /// Writes tiles 0 to 2; the last result is left as it is.
+    #[inline(always)]
+    pub(crate) fn store_words(&self, [s0, s1, s2, _]: &mut [TileSums; 4]) {
+        // SAFETY: the tiles are configured and write at most 16 rows of 64 bytes to each array.
+        unsafe {
+            asm!(
+                "tilestored [{s0} + {stride}], tmm0", "tilestored [{s2} + {stride}], tmm2",
+                "tilestored [{s1} + {stride}], tmm1",
+                s0 = in(reg) s0, s1 = in(reg) s1, s2 = in(reg) s2,
+                stride = in(reg) 64_usize, options(nostack),
+            );
+        }
+    }
+}
+
+/// Products of tiles in [`multiply_rounds`]'s round.
+pub(crate) const PRODUCTS: usize = 4;
+
+impl Tiles {
+    /// Multiplies what the tiles hold, again and again, to see how fast that is: [`PRODUCTS`] in each round.
+    pub(crate) fn multiply_rounds(&self, rounds: usize) {
+        for _ in 0..rounds {
+            // SAFETY: the tiles are configured, and no memory is touched.
+            unsafe {
+                asm!(
+                    "tdpbssd tmm0, tmm4, tmm6",
+                    "tdpbssd tmm1, tmm5, tmm6",
+                    "tdpbssd tmm2, tmm4, tmm7",
+                    "tdpbssd tmm3, tmm5, tmm7",
+                    options(nostack, nomem),
+                );
+            }
         }
     }
 }
@@ -174,23 +243,32 @@ mod tests {
             let right: [Tile; 2] = std::array::from_fn(|o| {
                 Tile(std::array::from_fn(|k| std::array::from_fn(|j| (o * 91 + k * 7 + j * 5) as u8)))
             });
-            let mut sums = [[TileSums([[i32::MIN; 16]; TILE_ROWS]); 2]; 2];
+            let mut each = [TileSums([[i32::MIN; 16]; TILE_ROWS]); 4];
+            let mut words = each;
             tiles.load_left(&left);
             tiles.load_right(&right);
-            tiles.multiply(&mut sums);
-            for (r, l) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                for (i, j) in (0..rows).flat_map(|i| (0..16).map(move |j| (i, j))) {
+            tiles.multiply_each();
+            tiles.store_each(&mut each);
+            tiles.multiply_words();
+            tiles.store_words(&mut words);
+            for (i, j) in (0..rows).flat_map(|i| (0..16).map(move |j| (i, j))) {
+                let sum = |l: usize, r: usize| {
                     let product = |k: usize| {
-                        i32::from(left[l].0[i][k] as i8) * i32::from(right[r].0[k / 4][4 * j + k % 4])
+                        i32::from(left[l].0[i][k] as i8) * i32::from(right[r].0[k / 4][4 * j + k % 4] as i8)
                     };
-                    assert_eq!(
-                        sums[r][l].0[i][j],
-                        (0..64).map(product).sum::<i32>(),
-                        "{rows} rows: {i}, {j}"
-                    );
-                }
-                assert!(sums[r][l].0[rows..].iter().flatten().all(|&sum| sum == i32::MIN), "untouched");
+                    (0..64).map(product).sum::<i32>()
+                };
+                let found = |sums: &[TileSums; 4]| sums.map(|sums| sums.0[i][j]);
+                assert_eq!(
+                    found(&each),
+                    [sum(0, 0), sum(1, 0), sum(0, 1), sum(1, 1)],
+                    "{rows} rows: {i}, {j}"
+                );
+                let expected = [sum(0, 0), sum(1, 0) + sum(0, 1), sum(1, 1), i32::MIN];
+                assert_eq!(found(&words), expected, "{rows} rows: {i}, {j}");
             }
+            let untouched = each.iter().chain(&words).flat_map(|sums| sums.0[rows..].iter().flatten());
+            assert!(untouched.copied().all(|sum| sum == i32::MIN), "{rows} rows");
         }
     }
 }

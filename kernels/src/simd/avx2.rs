@@ -61,6 +61,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        intrinsics!(_mm_prefetch::<_MM_HINT_T0>(address.cast()))
+    }
+
+    #[inline(always)]
     fn store(self, v: Pair, to: &mut [f32; LANES]) {
         intrinsics!({
             _mm256_storeu_ps(to.as_mut_ptr(), v[0]);

@@ -61,6 +61,11 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        intrinsics!(_mm_prefetch::<_MM_HINT_T0>(address.cast()))
+    }
+
+    #[inline(always)]
     fn store(self, v: __m512, to: &mut [f32; LANES]) {
         intrinsics!(_mm512_storeu_ps(to.as_mut_ptr(), v))
     }
@@ -299,6 +304,14 @@ impl ByteLanes for Avx512<true> {
     }
 
     #[inline(always)]
+    fn load_step(self, from: &[[u8; LANES]; 4]) -> __m512i {
+        intrinsics!({
+            let columns = _mm512_loadu_si512(from.as_ptr().cast());
+            _mm512_permutexvar_epi8(_mm512_loadu_si512(TRANSPOSED.as_ptr().cast()), columns)
+        })
+    }
+
+    #[inline(always)]
     fn permute_bytes(self, from: &[u8; 4 * LANES], order: &[u8; 4 * LANES]) -> __m512i {
         intrinsics!({
             let order = _mm512_loadu_si512(order.as_ptr().cast());
@@ -314,6 +327,11 @@ impl ByteLanes for Avx512<true> {
     #[inline(always)]
     fn xor_bytes(self, a: __m512i, b: __m512i) -> __m512i {
         intrinsics!(_mm512_xor_si512(a, b))
+    }
+
+    #[inline(always)]
+    fn sub_bytes(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsics!(_mm512_sub_epi8(a, b))
     }
 
     #[inline(always)]
@@ -350,11 +368,6 @@ impl ByteLanes for Avx512<true> {
     #[inline(always)]
     fn add_byte_dots(self, sums: __m512i, bytes: __m512i, x: [i8; 4]) -> __m512i {
         intrinsics!(_mm512_dpbusd_epi32(sums, bytes, _mm512_set1_epi32(bytemuck::cast(x))))
-    }
-
-    #[inline(always)]
-    fn prefetch(self, line: &[u8; 64]) {
-        intrinsics!(_mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()))
     }
 
     #[inline(always)]

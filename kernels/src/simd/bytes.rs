@@ -17,12 +17,16 @@ pub(crate) trait ByteLanes: IntegerLanes {
     fn byte_table(self, table: &[u8; LANES]) -> Self::Bytes;
     /// Four vectors of 16 bytes; each lane takes its byte of the first, of the second and so on.
     fn load_rows(self, from: [&[u8; LANES]; 4]) -> Self::Bytes;
+    /// The same of bytes that lie together.
+    fn load_step(self, from: &[[u8; LANES]; 4]) -> Self::Bytes;
     /// Reads bytes by their places: byte `order[i]` becomes byte `i`.
     fn permute_bytes(self, from: &[u8; 4 * LANES], order: &[u8; 4 * LANES]) -> Self::Bytes;
     /// Writes each lane's four bytes.
     fn store_bytes(self, bytes: Self::Bytes, to: &mut [u8; 4 * LANES]);
     /// The bits that differ.
     fn xor_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// `a − b`, whose overflow wraps around.
+    fn sub_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     /// The high half of each byte, and the low half.
     fn nibbles(self, bytes: Self::Bytes) -> [Self::Bytes; 2];
     /// `value` where a byte has some of the bits that stand for its place, and zero elsewhere.
@@ -35,8 +39,6 @@ pub(crate) trait ByteLanes: IntegerLanes {
     fn load_sums(self, from: &[i32; LANES]) -> Self::Sums;
     /// `sums + Σ bytes[i] · x[i]` over the four of each lane, the bytes without a sign.
     fn add_byte_dots(self, sums: Self::Sums, bytes: Self::Bytes, x: [i8; 4]) -> Self::Sums;
-    /// Moves a cache line into the first cache.
-    fn prefetch(self, line: &[u8; 64]);
     /// `sums · 2^BITS + to`, whose overflow wraps around.
     fn shift_and_add<const BITS: u32>(self, sums: Self::Sums, to: Self::Sums) -> Self::Sums;
 }

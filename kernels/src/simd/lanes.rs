@@ -18,6 +18,8 @@ pub(crate) trait Lanes: F64x8 + Send + Sync {
     fn splat(self, x: f32) -> Self::F;
     /// Reads 16 values.
     fn load(self, from: &[f32; LANES]) -> Self::F;
+    /// Asks memory for the cache line of an address, which may be that of nothing.
+    fn prefetch(self, address: *const u8);
     /// Writes 16 values.
     fn store(self, v: Self::F, to: &mut [f32; LANES]);
     /// `a + b`.

@@ -28,6 +28,9 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: *const u8) {}
+
+    #[inline(always)]
     fn store(self, v: [f32; LANES], to: &mut [f32; LANES]) {
         *to = v;
     }

@@ -2,10 +2,9 @@
 
 use super::super::decode::{Decode, Float4, Int4, Int5, Int6, Int8};
 use crate::{
-    format::{NF4, code_in_run},
+    format::{NF4, codes_in_run},
     simd::{IntegerLanes, LANES, Lanes},
 };
-use std::array::from_fn;
 
 /// Decodes one format into words.
 pub(super) trait DecodeWords: Decode {
@@ -107,6 +106,15 @@ impl DecodeWords for Int8 {
     }
 }
 
+/// The codes of two columns of a run that lie in the same bytes.
+#[inline(always)]
+fn columns<const BITS: usize, const BYTES: usize>(
+    run: &[[u8; LANES]; BYTES],
+    pair: usize,
+) -> [[u8; LANES]; 2] {
+    [0, 1].map(|i| codes_in_run::<BITS>(&run[pair], &run[BYTES - 1], 2 * pair + i))
+}
+
 /// A decoder of codes in runs.
 macro_rules! runs {
     ($name:ident, $bits:literal, $pairs:literal, $bytes:literal) => {
@@ -124,13 +132,12 @@ macro_rules! runs {
 
             #[inline(always)]
             fn words<L: IntegerLanes>(l: L, (): (), codes: &[Self::Codes]) -> [L::Words; $pairs] {
-                let high = &codes[0][$bytes - 1];
-                from_fn(|pair| {
-                    let low = &codes[0][pair];
-                    let column =
-                        |i| from_fn(|row| code_in_run::<$bits>(low[row], high[row], 2 * pair + i) as u8);
-                    l.pair_bytes(&[column(0), column(1)])
-                })
+                // No closure, which would not be compiled for the vectors of `L`.
+                let mut words = [l.pair_bytes(&columns::<$bits, $bytes>(&codes[0], 0)); $pairs];
+                for (pair, words) in words.iter_mut().enumerate().skip(1) {
+                    *words = l.pair_bytes(&columns::<$bits, $bytes>(&codes[0], pair));
+                }
+                words
             }
         }
     };

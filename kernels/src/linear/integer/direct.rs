@@ -1,7 +1,7 @@
 //! Few tokens: weights become words in registers and are used at once.
 
 use super::{
-    super::decode::{BLOCK, Weight},
+    super::decode::{BLOCK, Weight, prefetch},
     activations::{Activations, Factors, Words},
     decode::DecodeWords,
 };
@@ -71,6 +71,7 @@ fn totals<L: IntegerLanes, D: DecodeWords, const T: usize, const R: usize>(
         let first = index * BLOCK;
         let columns = BLOCK.min(weight.cols - first);
         let codes = |columns| tiles.map(|tile| weight.codes(tile, first, columns));
+        codes(columns).into_iter().for_each(|codes| prefetch(l, codes));
         let (words, factors) = (x.words::<T>(index, token), x.factors::<T>(index, token));
         // A whole block has its own copy of the loop, in which every length is a constant.
         let sums = if columns == BLOCK {
@@ -97,8 +98,20 @@ pub(super) fn add_block<L: IntegerLanes, D: DecodeWords>(
     (scale, block): (L::F, &D::Block<L>),
     x: &Factors,
 ) -> L::F {
+    add_sum(l, total, sums, (scale, D::zero_point::<L>(block)), x)
+}
+
+/// Adds the sum of a block, its words less a zero point and times a scale.
+#[inline(always)]
+pub(super) fn add_sum<L: IntegerLanes>(
+    l: L,
+    total: L::F,
+    sums: L::Sums,
+    (scale, zero_point): (L::F, Option<L::F>),
+    x: &Factors,
+) -> L::F {
     let mut sum = l.sums_to_f32(sums);
-    if let Some(zero_point) = D::zero_point::<L>(block) {
+    if let Some(zero_point) = zero_point {
         // Exact: both parts of the difference are below 2²⁴.
         sum = l.mul_add(zero_point, l.splat(-x.sum), sum);
     }

@@ -2,12 +2,12 @@
 
 use super::{
     super::{
-        decode::{BLOCK, Decode, Weight},
+        decode::{BLOCK, CACHE_LINE, Weight},
         tiles::{MAX_TASK_TILES, PANEL_TILES},
     },
     activations::{Factors, ROUNDING_WORK, round},
-    bytes::{DecodeBytes, correction, place, split, sum_of_words},
-    direct::add_block,
+    bytes::{DecodeBytes, LOW_BITS, block_codes, place, split, sum_of_words},
+    direct::add_sum,
 };
 use crate::{
     parallel::for_each_of,
@@ -22,47 +22,36 @@ use std::{array::from_fn, ops::Range};
 pub(super) struct TokenTiles {
     tokens: usize,
     blocks: usize,
-    /// `[blocks, tiles of tokens]`: the low bytes and the high ones.
+    /// `[tiles of tokens, blocks]`: the low bytes and the high ones.
     tiles: Vec<[Tile; 2]>,
-    /// `[blocks, tiles of tokens, tokens]`.
-    factors: Vec<[TokenFactors; TILE_ROWS]>,
-}
-
-/// What the sums over a block of one token are to be corrected by.
-#[derive(Clone, Copy, Default)]
-struct TokenFactors {
-    factors: Factors,
-    correction: i32,
+    /// `[tiles of tokens, blocks, tokens]`.
+    factors: Vec<[Factors; TILE_ROWS]>,
 }
 
 impl TokenTiles {
-    /// Rounds `x` of `[tokens, cols]`, whole blocks, as `decoder` wants them.
-    pub(super) fn new<D: DecodeBytes>(width: Width, x: &[f32], cols: usize, decoder: D) -> TokenTiles {
+    /// Rounds `x` of `[tokens, cols]`, whole blocks; the even columns of eight come first where decoded weights have them so.
+    pub(super) fn new(width: Width, x: &[f32], cols: usize, even_first: bool) -> TokenTiles {
         let mut order = [0; BLOCK];
-        (0..BLOCK).for_each(|column| order[place(column, D::EVEN_FIRST)] = column as u8);
-        let offset = decoder.offset();
+        (0..BLOCK).for_each(|column| order[place(column, even_first)] = column as u8);
         let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
-        let per_block = tokens.div_ceil(TILE_ROWS);
-        let mut tiles = vec![[Tile::ZERO; 2]; blocks * per_block];
-        let mut factors = vec![[TokenFactors::default(); TILE_ROWS]; blocks * per_block];
+        let of_tokens = tokens.div_ceil(TILE_ROWS);
+        let mut tiles = vec![[Tile::ZERO; 2]; of_tokens * blocks];
+        let mut factors = vec![[Factors::default(); TILE_ROWS]; of_tokens * blocks];
         let mut each: Vec<_> = tiles.iter_mut().zip(&mut factors).collect();
         for_each_of(&mut each, x.len() * ROUNDING_WORK, |index, (tiles, factors)| {
-            let first = index % per_block * TILE_ROWS;
+            let first = index / blocks * TILE_ROWS;
             let x = &x[first * cols..tokens.min(first + TILE_ROWS) * cols];
-            let block = index / per_block;
-            simd::run_bytes(width, RoundTile { x, cols, block, order: &order, offset, tiles, factors });
+            let block = index % blocks;
+            simd::run_bytes(width, RoundTile { x, cols, block, order: &order, tiles, factors });
         });
         TokenTiles { tokens, blocks, tiles, factors }
     }
 
-    fn per_block(&self) -> usize {
-        self.tokens.div_ceil(TILE_ROWS)
-    }
-
-    /// The tiles of a block and their factors.
-    fn block(&self, index: usize) -> (&[[Tile; 2]], &[TokenFactors]) {
-        let tiles = index * self.per_block()..(index + 1) * self.per_block();
-        (&self.tiles[tiles.clone()], &self.factors[tiles].as_flattened()[..self.tokens])
+    /// A block of a tile of tokens.
+    #[inline(always)]
+    fn block(&self, tile: usize, index: usize) -> (&[Tile; 2], &[Factors; TILE_ROWS]) {
+        let at = tile * self.blocks + index;
+        (&self.tiles[at], &self.factors[at])
     }
 }
 
@@ -74,10 +63,9 @@ struct RoundTile<'a> {
     block: usize,
     /// The column of each byte.
     order: &'a [u8; BLOCK],
-    offset: i32,
     /// Results, zero on entry.
     tiles: &'a mut [Tile; 2],
-    factors: &'a mut [TokenFactors; TILE_ROWS],
+    factors: &'a mut [Factors; TILE_ROWS],
 }
 
 impl ByteJob for RoundTile<'_> {
@@ -97,27 +85,24 @@ impl ByteJob for RoundTile<'_> {
             for (tile, bytes) in self.tiles.iter_mut().zip(&bytes) {
                 l.store_bytes(l.permute_bytes(bytes, self.order), &mut tile.0[row]);
             }
-            let correction = correction(self.offset, &of_block);
-            self.factors[row] = TokenFactors { factors: of_block, correction };
+            self.factors[row] = of_block;
         }
     }
 }
 
-/// Blocks whose inputs stay in the second-level cache while all panels of a task meet them.
-const STRIP: usize = 8;
+/// Blocks of a panel that are decoded at a time: with them all tokens are multiplied, a tile of whose totals stays in the first
+/// cache, and so many blocks of the tokens in the second.
+const STRIP: usize = 16;
 
-/// What a thread works in: a block of a panel of weights, and the sums of two tiles of tokens.
+/// What a thread works in: a strip of a panel of weights, and the sums of a block.
 pub(super) struct Scratch {
-    weights: [Tile; 2],
-    sums: [Sums; 2],
+    weights: [[Tile; 2]; STRIP],
+    sums: [TileSums; 4],
 }
-
-/// The products of the right operands and the left ones.
-type Sums = [[TileSums; 2]; 2];
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { weights: [Tile::ZERO; 2], sums: [[[TileSums::ZERO; 2]; 2]; 2] }
+        Scratch { weights: [[Tile::ZERO; 2]; STRIP], sums: [TileSums::ZERO; 4] }
     }
 }
 
@@ -138,108 +123,162 @@ impl<D: DecodeBytes> ByteJob for Matrix<'_, D> {
     #[inline(always)]
     fn run<L: ByteLanes>(self, l: L) {
         match (D::QUADS, D::LIMBS) {
-            (2, 2) => self.panels::<L, 2, 2, 1>(l),
-            (2, _) => self.panels::<L, 2, 1, 2>(l),
-            _ => self.panels::<L, 1, 1, 2>(l),
+            (2, 2) => self.strips::<L, 2, 2, 1, 3>(l),
+            (2, _) => self.strips::<L, 2, 1, 2, 2>(l),
+            _ => self.strips::<L, 1, 1, 2, 2>(l),
         }
     }
 }
 
+/// The scale of each row of a block and its zero point.
+type Scale<L> = (<L as simd::Lanes>::F, Option<<L as simd::Lanes>::F>);
+
 impl<D: DecodeBytes> Matrix<'_, D> {
-    /// `R` tiles of weights at a time, in `W` bytes each.
+    /// `R` tiles of weights at a time, in `W` bytes each, so that products count for `S` powers.
     #[inline(always)]
-    fn panels<L: ByteLanes, const Q: usize, const W: usize, const R: usize>(self, l: L) {
+    fn strips<L: ByteLanes, const Q: usize, const W: usize, const R: usize, const S: usize>(self, l: L) {
         const { assert!(PANEL_TILES.is_multiple_of(R)) }
         let Matrix { weight, x, tiles, totals, scratch } = self;
         let units = Tiles::new(x.tokens.min(TILE_ROWS)).expect("this width has matrix units");
         let table = weight.decoder.byte_table(l);
-        let tokens = x.tokens;
+        let offset = l.splat_u8((weight.decoder.offset() >> (LOW_BITS as usize * (W - 1))) as u8);
         // A tile beyond the end is the last one again; nobody reads its totals.
         let tile = |slot: usize| (tiles.start + slot).min(tiles.end - 1);
         let mut states: [_; MAX_TASK_TILES] = from_fn(|slot| weight.decoder.tile(tile(slot)));
+        let last_panel = tiles.len().div_ceil(R) - 1;
+        // The codes of a strip of a panel; none beyond the end.
+        let codes = |first: usize, panel: usize| -> [&[u8]; R] {
+            let columns = x.blocks.min(first + STRIP).saturating_sub(first) * BLOCK;
+            from_fn(|r| bytemuck::cast_slice(weight.codes(tile(panel * R + r), first * BLOCK, columns)))
+        };
         for strip in (0..x.blocks).step_by(STRIP) {
-            let panels = totals.chunks_exact_mut(R * tokens).zip(states.chunks_exact_mut(R));
+            let strip = strip..x.blocks.min(strip + STRIP);
+            let panels = totals.chunks_exact_mut(R * x.tokens).zip(states.chunks_exact_mut(R));
             for (panel, (totals, states)) in panels.enumerate() {
-                for index in strip..x.blocks.min(strip + STRIP) {
+                let mut scales: [[Scale<L>; R]; STRIP] = [[(l.splat(0.0), None); R]; STRIP];
+                for ((index, weights), scales) in strip.clone().zip(&mut scratch.weights).zip(&mut scales) {
                     for r in 0..R {
-                        let codes = weight.codes(tile(panel * R + r), index * BLOCK, BLOCK);
-                        decode_block::<L, D, Q, W>(l, table, codes, &mut scratch.weights[r * W..]);
+                        let codes = block_codes(weight, tile(panel * R + r), index);
+                        decode_block::<L, D, Q, W>(l, (table, offset), codes, &mut weights[r * W..]);
+                        let (scale, block) = weight.decoder.block(l, &mut states[r], index);
+                        scales[r] = (scale, D::zero_point::<L>(&block));
                     }
-                    units.load_right(&scratch.weights);
-                    let mut scales = [weight.decoder.block(l, &mut states[0], index); R];
-                    for r in 1..R {
-                        scales[r] = weight.decoder.block(l, &mut states[r], index);
-                    }
-                    let (of_block, factors) = x.block(index);
-                    let mut add = AddSums::<L, D, R> { l, scales, factors, totals };
-                    // The units multiply a tile of tokens while the sums of the one before are added.
-                    for (at, tile) in of_block.iter().enumerate() {
-                        units.load_left(tile);
-                        units.multiply(&mut scratch.sums[at % 2]);
-                        if at > 0 {
-                            let next = of_block.get(at + 1).unwrap_or(&of_block[0]);
-                            add.tokens::<W>((at - 1) * TILE_ROWS, &scratch.sums[(at - 1) % 2], next);
-                        }
-                    }
-                    let last = of_block.len() - 1;
-                    add.tokens::<W>(last * TILE_ROWS, &scratch.sums[last % 2], &of_block[0]);
                 }
+                let next = if panel < last_panel {
+                    codes(strip.start, panel + 1)
+                } else {
+                    codes(strip.end.min(x.blocks), 0)
+                };
+                let strip = Strip {
+                    l,
+                    units: &units,
+                    weights: &scratch.weights,
+                    scales: &scales,
+                    x,
+                    blocks: strip.clone(),
+                    next,
+                    block_bytes: size_of::<D::BlockCodes>(),
+                };
+                strip.multiply::<S>(totals, &mut scratch.sums);
             }
         }
     }
 }
 
-/// Writes the bytes of a tile's block, one tile of the unit for each byte of a word.
+/// Writes the bytes of a tile's block with their signs, one tile of the unit for each byte of a word.
 #[inline(always)]
 fn decode_block<L: ByteLanes, D: DecodeBytes, const Q: usize, const W: usize>(
     l: L,
-    table: D::ByteTable<L>,
-    codes: &[D::Codes],
+    (table, offset): (D::ByteTable<L>, L::Bytes),
+    codes: &D::BlockCodes,
     to: &mut [Tile],
 ) {
-    for (step, codes) in codes.chunks_exact(D::STEP).enumerate() {
-        let quads = D::bytes::<L, Q, W>(l, table, codes);
-        for (q, limbs) in quads.iter().enumerate() {
-            for (bytes, tile) in limbs.iter().zip(&mut *to) {
-                l.store_bytes(*bytes, &mut tile.0[step * Q + q]);
+    for step in 0..TILE_ROWS / Q {
+        let quads = D::bytes::<L, Q, W>(l, table, codes, step);
+        for (q, limbs) in quads.into_iter().enumerate() {
+            for (w, bytes) in limbs.into_iter().enumerate() {
+                let bytes = if w + 1 == W { l.sub_bytes(bytes, offset) } else { bytes };
+                l.store_bytes(bytes, &mut to[w].0[step * Q + q]);
             }
         }
     }
 }
 
-/// A block of `R` tiles of weights, whose sums are added to the totals.
-struct AddSums<'a, L: ByteLanes, D: DecodeBytes, const R: usize> {
+/// Some blocks of `R` tiles of weights against all tokens.
+struct Strip<'a, L: ByteLanes, const R: usize> {
     l: L,
-    scales: [(L::F, <D as Decode>::Block<L>); R],
-    /// Of all tokens.
-    factors: &'a [TokenFactors],
-    /// `[R, tokens]`.
-    totals: &'a mut [[f32; LANES]],
+    units: &'a Tiles,
+    weights: &'a [[Tile; 2]; STRIP],
+    scales: &'a [[Scale<L>; R]; STRIP],
+    x: &'a TokenTiles,
+    blocks: Range<usize>,
+    /// The codes that are decoded next, which memory is asked for meanwhile.
+    next: [&'a [u8]; R],
+    block_bytes: usize,
 }
 
-impl<L: ByteLanes, D: DecodeBytes, const R: usize> AddSums<'_, L, D, R> {
-    /// Adds the sums of a tile of tokens, or of fewer at the end, and fetches the tile that comes next.
+impl<L: ByteLanes, const R: usize> Strip<'_, L, R> {
+    /// Adds to the totals `[R, tokens]`. The units multiply a block while the sums of the one before are added, which are
+    /// read before those of the block are written in their place.
     #[inline(always)]
-    fn tokens<const W: usize>(&mut self, first: usize, sums: &Sums, next: &[Tile; 2]) {
+    fn multiply<const S: usize>(&self, totals: &mut [[f32; LANES]], sums: &mut [TileSums; 4]) {
+        for tokens in 0..self.x.tokens.div_ceil(TILE_ROWS) {
+            for slot in 0..self.blocks.len() {
+                self.units.load_right(&self.weights[slot]);
+                self.units.load_left(self.x.block(tokens, self.blocks.start + slot).0);
+                if R == 1 {
+                    self.units.multiply_words();
+                } else {
+                    self.units.multiply_each();
+                }
+                if tokens == 0 {
+                    self.prefetch(slot);
+                }
+                if slot > 0 {
+                    self.add::<S>(tokens, slot - 1, sums, totals);
+                }
+                if R == 1 {
+                    self.units.store_words(sums);
+                } else {
+                    self.units.store_each(sums);
+                }
+            }
+            self.add::<S>(tokens, self.blocks.len() - 1, sums, totals);
+        }
+    }
+
+    /// Asks memory for a block of what is decoded next.
+    #[inline(always)]
+    fn prefetch(&self, slot: usize) {
+        for codes in self.next {
+            for line in codes.chunks(self.block_bytes).nth(slot).unwrap_or(&[]).chunks(CACHE_LINE) {
+                self.l.prefetch(line.as_ptr());
+            }
+        }
+    }
+
+    /// Adds the sums of a block of a tile of tokens.
+    #[inline(always)]
+    fn add<const S: usize>(
+        &self,
+        tile: usize,
+        slot: usize,
+        sums: &[TileSums; 4],
+        totals: &mut [[f32; LANES]],
+    ) {
         let l = self.l;
-        let tokens = first..self.factors.len().min(first + TILE_ROWS);
+        let tokens = tile * TILE_ROWS..self.x.tokens.min((tile + 1) * TILE_ROWS);
+        let (_, factors) = self.x.block(tile, self.blocks.start + slot);
         for r in 0..R {
-            let totals = &mut self.totals[r * self.factors.len()..][tokens.clone()];
-            let factors = &self.factors[tokens.clone()];
-            let (scale, block) = &self.scales[r];
-            for (row, (total, x)) in totals.iter_mut().zip(factors).take(TILE_ROWS).enumerate() {
-                for tile in next.iter().skip(r).step_by(R) {
-                    l.prefetch(&tile.0[row]);
+            let scale = self.scales[slot][r];
+            let totals = &mut totals[r * self.x.tokens..][tokens.clone()];
+            for (row, (total, x)) in totals.iter_mut().zip(factors).enumerate() {
+                let mut of_powers = [l.splat_i32(0); S];
+                for (s, of_power) in of_powers.iter_mut().enumerate() {
+                    *of_power = l.load_sums(&sums[r * S + s].0[row]);
                 }
-                let mut of_words = [[l.splat_i32(0); 2]; W];
-                for (of_word, sums) in of_words.iter_mut().zip(&sums[r * W..]) {
-                    for (of_byte, sums) in of_word.iter_mut().zip(sums) {
-                        *of_byte = l.load_sums(&sums.0[row]);
-                    }
-                }
-                let sum = sum_of_words(l, of_words, x.correction);
-                let added = add_block::<L, D>(l, l.load(total), sum, (*scale, block), &x.factors);
-                l.store(added, total);
+                let sum = sum_of_words(l, of_powers);
+                l.store(add_sum(l, l.load(total), sum, scale, x), total);
             }
         }
     }

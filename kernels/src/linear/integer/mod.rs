@@ -46,15 +46,29 @@ pub const fn takes(format: Format) -> bool {
 
 /// Computes a linear in integers in the way that is fastest here, since none changes a bit.
 pub fn linear(args: LinearArgs<'_>) {
-    let (width, tokens) = (Width::detect(), args.x.len() / args.weight.cols.max(1));
-    let variant = if tokens <= few_tokens(width) { Variant::Direct } else { Variant::Panel };
+    let width = Width::detect();
+    let variant =
+        if tokens(&args) <= few_tokens(width, args.weight.format) { Variant::Direct } else { Variant::Panel };
     run_at(width, variant, args);
 }
 
-/// The most tokens that are faster over weights decoded in registers, as `cargo bench --bench linear` measures.
-fn few_tokens(width: Width) -> usize {
-    if width == Width::Amx { 4 } else { 8 }
+fn tokens(args: &LinearArgs<'_>) -> usize {
+    args.x.len() / args.weight.cols.max(1)
 }
+
+/// The most tokens that are faster over weights decoded in registers, as `cargo bench --bench linear` measures. Codes in runs
+/// are slow to decode to words.
+fn few_tokens(width: Width, format: Format) -> usize {
+    match (width, format) {
+        (Width::Amx, Format::Int5 { .. } | Format::Int6 { .. }) => FEW_BYTES,
+        (Width::Amx, _) => 4,
+        _ => 8,
+    }
+}
+
+/// The most tokens that are faster in products of bytes than of words, which take as many instructions for a token or half as
+/// many, but more for each weight.
+const FEW_BYTES: usize = 2;
 
 /// Computes a linear in integers at a given width; the weight must be in [`Layout::Rows16`] and of a format that
 /// [`takes`] allows. Panics if the machine has not the width or the sizes do not fit.
@@ -80,13 +94,13 @@ pub fn run_at(width: Width, variant: Variant, args: LinearArgs<'_>) {
 /// Tokens that are taken at a time, which bounds the memory for inputs and sums.
 const MAX_TOKENS: usize = 256;
 
-/// With bytes where the machine multiplies them: for one token, and in matrix units for many.
+/// With bytes where the machine multiplies them: in vectors for few tokens, and in matrix units for many.
 fn run_in_bytes<D: DecodeBytes>(width: Width, variant: Variant, args: LinearArgs<'_>, decoder: D) {
-    let cols = args.weight.cols;
-    let one_token = args.x.len() <= cols;
     match variant {
-        _ if !width.multiplies_bytes() || !cols.is_multiple_of(BLOCK) => run(width, variant, args, decoder),
-        Variant::Direct if one_token => run_one_token(width, args, decoder),
+        _ if !width.multiplies_bytes() || !args.weight.cols.is_multiple_of(BLOCK) => {
+            run(width, variant, args, decoder)
+        }
+        Variant::Direct if tokens(&args) <= FEW_BYTES => run_in_vectors(width, args, decoder),
         #[cfg(target_arch = "x86_64")]
         Variant::Panel if width == Width::Amx => run_in_tiles(args, decoder),
         _ => run(width, variant, args, decoder),
@@ -106,8 +120,8 @@ fn inputs<'a>(args: &LinearArgs<'a>) -> Cow<'a, [f32]> {
     inputs
 }
 
-/// One token in products of bytes.
-fn run_one_token<D: DecodeBytes>(width: Width, args: LinearArgs<'_>, decoder: D) {
+/// Few tokens in products of bytes.
+fn run_in_vectors<D: DecodeBytes>(width: Width, args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
     let rounded = Activations::new(width, &inputs(&args), weight.cols);
     let x = &Bytes::new(&rounded, D::EVEN_FIRST);
@@ -122,7 +136,7 @@ fn run_one_token<D: DecodeBytes>(width: Width, args: LinearArgs<'_>, decoder: D)
 fn run_in_tiles<D: DecodeBytes>(args: LinearArgs<'_>, decoder: D) {
     let weight = &Weight::new(&args.weight, decoder);
     for_each_tokens(args, MAX_TOKENS, |args| {
-        let x = &matrix::TokenTiles::new(Width::Amx, &inputs(&args), weight.cols, decoder);
+        let x = &matrix::TokenTiles::new(Width::Amx, &inputs(&args), weight.cols, D::EVEN_FIRST);
         let epilogue = Epilogue::new(&args).in_units_of(decoder.unit());
         for_each_tiles(Width::Amx, args, epilogue, |scratch: &mut matrix::Scratch, tiles, totals| {
             simd::run_bytes(Width::Amx, matrix::Matrix { weight, x, tiles, totals, scratch });

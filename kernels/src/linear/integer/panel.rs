@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        decode::{BLOCK, Decode, Weight},
+        decode::{BLOCK, Decode, Weight, prefetch},
         tiles::{MAX_TASK_TILES, PANEL_TILES},
     },
     activations::{Activations, PAIRS},
@@ -57,6 +57,7 @@ impl<D: DecodeWords> IntegerJob for Panel<'_, D> {
             for (panel, (totals, states)) in panels.enumerate() {
                 for (r, words) in decoded.words.iter_mut().enumerate() {
                     let codes = weight.codes(tile(panel * PANEL_TILES + r), first, columns);
+                    prefetch(l, codes);
                     decode_block::<L, D>(l, table, codes, words);
                 }
                 let mut scales = [weight.decoder.block(l, &mut states[0], index); PANEL_TILES];
