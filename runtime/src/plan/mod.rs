@@ -5,6 +5,7 @@
 //! before they are mapped, and arithmetic on outside numbers cannot overflow. What else lies in the folder is neither
 //! read nor listed; [`unnamed_entries`] lists it for those who want to know.
 
+mod blocks;
 pub mod code;
 mod fault;
 mod files;
@@ -14,6 +15,7 @@ mod roles;
 mod signature;
 mod tensors;
 mod unnamed;
+mod values;
 mod weights;
 
 use std::{
