@@ -9,20 +9,33 @@ use crate::layout::fragments;
 const TILE: usize = TILE_ROWS as usize;
 
 /// Bytes that start on a 64-byte boundary, so that any element type can be read in place.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct AlignedBytes {
-    chunks: Vec<Chunk>,
+    bytes: Vec<u8>,
+    start: usize,
     len: usize,
 }
 
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+/// The boundary.
+const ALIGNMENT: usize = 64;
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
-struct Chunk([u8; 64]);
+struct Chunk([u8; ALIGNMENT]);
 
 impl AlignedBytes {
-    /// `len` zero bytes.
+    /// `len` zero bytes. Where many are wanted the system gives pages that are zero already: nobody writes them before the
+    /// threads that fill them.
     pub fn zeroed(len: usize) -> AlignedBytes {
-        AlignedBytes { chunks: vec![Chunk([0; 64]); len.div_ceil(64)], len }
+        let bytes = vec![0; len + ALIGNMENT - 1];
+        let start = bytes.as_ptr().align_offset(ALIGNMENT);
+        AlignedBytes { bytes, start, len }
+    }
+}
+
+impl Default for AlignedBytes {
+    fn default() -> AlignedBytes {
+        AlignedBytes::zeroed(0)
     }
 }
 
@@ -34,17 +47,23 @@ impl From<&[u8]> for AlignedBytes {
     }
 }
 
+impl Clone for AlignedBytes {
+    fn clone(&self) -> AlignedBytes {
+        AlignedBytes::from(&**self)
+    }
+}
+
 impl std::ops::Deref for AlignedBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.chunks)[..self.len]
+        &self.bytes[self.start..][..self.len]
     }
 }
 
 impl std::ops::DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.chunks)[..self.len]
+        &mut self.bytes[self.start..][..self.len]
     }
 }
 

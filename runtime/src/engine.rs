@@ -226,11 +226,33 @@ impl Engine {
         tokens: &[u32],
         outputs: Outputs<'_>,
     ) -> Result<Logits, EngineError> {
+        self.append_logits(Chunk { sequence: id, tokens, outputs }, None)
+    }
+
+    /// [`Engine::append_tokens`] with an observer of the activations.
+    pub fn append_observed(
+        &mut self,
+        chunk: Chunk<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Logits, EngineError> {
+        self.append_logits(chunk, Some(observer))
+    }
+
+    fn append_logits(
+        &mut self,
+        chunk: Chunk<'_>,
+        mut observer: Option<&mut dyn Observer>,
+    ) -> Result<Logits, EngineError> {
+        let Chunk { sequence, tokens, outputs } = chunk;
         let rows = outputs.rows(tokens.len())?;
-        let steps = self.append(&Chunk { sequence: id, tokens, outputs }, |engine, range| {
+        let steps = self.append(&chunk, |engine, range| {
             let [from, to] = [range.start, range.end].map(|bound| rows.partition_point(|&row| row < bound));
             let within: Vec<usize> = rows[from..to].iter().map(|row| row - range.start).collect();
-            engine.step(&[Chunk { sequence: id, tokens: &tokens[range], outputs: Outputs::At(&within) }])
+            let chunk = Chunk { sequence, tokens: &tokens[range], outputs: Outputs::At(&within) };
+            match &mut observer {
+                Some(observer) => engine.logits(&[chunk], Some(&mut **observer)),
+                None => engine.logits(&[chunk], None),
+            }
         })?;
         Ok(Logits::joined(self.vocab(), steps))
     }

@@ -22,7 +22,7 @@ const MAX_WORKERS: usize = 4;
 pub struct PeakMemory {
     /// While weights are packed: mapped sources, encoded and packed tensors in flight.
     pub packing: u64,
-    /// While the finished plan runs its probe: its weights are mapped, which the kernel can take back at will.
+    /// While the finished plan runs its probe: the weight of a step is mapped, and let go of after it.
     pub probe: u64,
 }
 
@@ -39,11 +39,11 @@ impl PeakMemory {
         let largest = costs.first().copied().unwrap_or(0);
         let most: u64 = costs.iter().take(workers(threads)).sum();
         let fixed = BASE + threads as u64 * PER_THREAD;
-        let weights: u64 = spec.tensors.iter().map(TensorSpec::stored_bytes).sum();
+        let weight = spec.tensors.iter().map(TensorSpec::stored_bytes).max().unwrap_or(0);
         let kv = spec.kv.bytes_per_token(&spec.model) * spec.kv.page_tokens;
         PeakMemory {
             packing: fixed + most.min(largest.max(budget)),
-            probe: fixed + weights + spec.arena_bytes + kv,
+            probe: fixed + weight + spec.arena_bytes + kv,
         }
     }
 }

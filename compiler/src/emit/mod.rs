@@ -24,6 +24,7 @@ mod publication;
 pub(crate) mod staging;
 mod weight_files;
 mod work_folder;
+mod write_back;
 
 use std::{os::unix::fs::FileExt, path::Path};
 
@@ -49,6 +50,7 @@ use self::{
     pack::{PackedWeights, Packing},
     staging::Staging,
     weight_files::WeightFiles,
+    write_back::WriteBack,
 };
 use crate::{
     import::{CarriedFile, Checkpoint, FileIdentity},
@@ -206,16 +208,24 @@ impl Emission<'_> {
             placed,
             checkpoint: self.checkpoint,
             encoded_weights: options.encoded_weights,
-            files,
+            files: &files,
             journal,
             earlier,
             gate: MemoryGate::new(options.memory_budget),
             progress: options.progress,
+            write_back: WriteBack::new(&files),
         };
         let pool = thread_pool(Some(options.threads))?;
-        let packed = packing.run(&pool, workers(options.threads))?;
+        let packed = std::thread::scope(|scope| {
+            // If the system refuses a thread, all is written at the end.
+            let writing = std::thread::Builder::new().spawn_scoped(scope, || packing.write_back.run());
+            let packed = packing.run(&pool, workers(options.threads));
+            packing.write_back.end();
+            let written = writing.map_or(Ok(Ok(())), std::thread::ScopedJoinHandle::join);
+            written.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(packed)
+        })?;
         options.progress.begin("syncing", 0);
-        packing.files.iter().try_for_each(|(path, file)| file.sync_all().during("syncing", path))?;
+        files.iter().try_for_each(|(path, file)| file.sync_all().during("syncing", path))?;
         Ok(packed)
     }
 }

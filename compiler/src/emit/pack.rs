@@ -24,6 +24,7 @@ use super::{
     journal::{Journal, PackedTensor},
     memory::{MemoryGate, in_flight_bytes},
     weight_files::{WeightFiles, aligned},
+    write_back::WriteBack,
 };
 use crate::import::{Checkpoint, SourceRows, WeightView};
 use crate::lower::TensorSpec;
@@ -42,7 +43,7 @@ pub(super) struct Packing<'a> {
     /// Where tensors with transforms come from.
     pub encoded_weights: Option<&'a dyn EncodedWeights>,
     /// The weights files, at their full size.
-    pub files: Vec<(PathBuf, File)>,
+    pub files: &'a [(PathBuf, File)],
     /// Takes note of finished tensors.
     pub journal: &'a Journal,
     /// What an earlier run had noted.
@@ -51,6 +52,8 @@ pub(super) struct Packing<'a> {
     pub gate: MemoryGate,
     /// Hears of each tensor.
     pub progress: &'a dyn Progress,
+    /// Hears of bytes that were written.
+    pub write_back: WriteBack<'a>,
 }
 
 /// What packing gave: a record for each tensor, and how many were taken over from an earlier run.
@@ -162,7 +165,9 @@ impl Packing<'_> {
         let zeros = vec![0; (aligned(part.bytes) - part.bytes) as usize];
         file.write_all_at(bytes, part.offset)
             .and_then(|()| file.write_all_at(&zeros, part.offset + part.bytes))
-            .during("writing", path)
+            .during("writing", path)?;
+        self.write_back.wrote(part.bytes);
+        Ok(())
     }
 
     /// Whether the bytes on disk are those that `earlier` says, so that the tensor need not be made again.

@@ -2,6 +2,7 @@
 
 use half::{f16, slice::HalfFloatSliceExt};
 use safetensors::Dtype;
+use samp_kernels::format::widen_bf16;
 
 /// Whether weights may have this type.
 pub(super) fn is_float(dtype: Dtype) -> bool {
@@ -16,11 +17,7 @@ pub(super) fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
                 *x = f32::from_le_bytes(*raw);
             }
         }
-        Dtype::BF16 => {
-            for (x, raw) in out.iter_mut().zip(bytes.as_chunks().0) {
-                *x = f32::from_bits(u32::from(u16::from_le_bytes(*raw)) << 16);
-            }
-        }
+        Dtype::BF16 => widen_bf16(bytes, out),
         // The hardware's conversion where the bytes happen to be aligned, which well-made files see to.
         Dtype::F16 => match bytemuck::try_cast_slice::<u8, f16>(bytes) {
             Ok(halves) if cfg!(target_endian = "little") => halves.convert_to_f32_slice(out),

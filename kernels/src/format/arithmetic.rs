@@ -1,6 +1,7 @@
 //! What all formats compute with: magnitudes, and rounding to integers.
 
 /// The largest magnitude of finite values; 0 of none.
+#[inline(always)]
 pub(super) fn absmax(values: &[f32]) -> f32 {
     // As integers, magnitudes order like the floats they are and the maximum vectorises.
     f32::from_bits(values.iter().fold(0, |max, x| max.max(x.to_bits() & 0x7fff_ffff)))

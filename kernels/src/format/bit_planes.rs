@@ -2,6 +2,7 @@
 
 /// Packs codes of `bits` bits, which are 4, 5, 6 or 8, as rows of bytes hold them. Of an odd last pair of 4-bit codes the
 /// low half stays as it is; other widths come in whole runs. Without bytes nothing is written.
+#[inline(always)]
 pub(crate) fn pack(bits: usize, codes: &[u8], bytes: &mut [u8]) {
     match bits {
         4 => nibbles(codes, bytes),
@@ -11,12 +12,18 @@ pub(crate) fn pack(bits: usize, codes: &[u8], bytes: &mut [u8]) {
     }
 }
 
+#[inline(always)]
 fn nibbles(codes: &[u8], bytes: &mut [u8]) {
-    for (byte, pair) in bytes.iter_mut().zip(codes.chunks(2)) {
-        *byte = pair[0] << 4 | pair.get(1).copied().unwrap_or(*byte & 15);
+    let (pairs, last) = codes.as_chunks::<2>();
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    if let ([code], Some(byte)) = (last, bytes.get_mut(pairs.len())) {
+        *byte = code << 4 | *byte & 15;
     }
 }
 
+#[inline(always)]
 fn runs<const BITS: usize, const RUN: usize>(codes: &[u8], bytes: &mut [u8]) {
     let (codes, bytes) = (codes.as_chunks::<RUN>().0, bytes.chunks_exact_mut(RUN * BITS / 8));
     for (run, bytes) in codes.iter().zip(bytes) {

@@ -9,7 +9,10 @@ use rayon::prelude::*;
 use samp_abi::{BLOCK as ABI_BLOCK, Component, Format};
 
 use super::{arithmetic::absmax, double_quant, error::EncodeError, input::Input};
-use crate::encoded::{Encoded, EncodedRef};
+use crate::{
+    encoded::{Encoded, EncodedRef},
+    simd::{Job, Lanes, Width, run},
+};
 
 const BLOCK: usize = ABI_BLOCK as usize;
 
@@ -97,11 +100,7 @@ pub(super) fn encode(input: &Input) -> Result<Encoded, EncodeError> {
         .par_chunks_mut(input.chunk_values() / 2)
         .zip(absmaxes.par_chunks_mut(input.chunk_values() / BLOCK));
     input.for_each_chunk(outputs, |chunk, (codes, absmaxes)| {
-        let (blocks, _) = chunk.values.as_chunks::<BLOCK>();
-        let (codes, _) = codes.as_chunks_mut::<{ BLOCK / 2 }>();
-        for ((block, codes), absmax) in blocks.iter().zip(codes).zip(absmaxes) {
-            *absmax = encode_block(block, coding, codes);
-        }
+        run(Width::detect(), EncodeBlocks { values: chunk.values, coding, codes, absmaxes });
         Ok(())
     })?;
 
@@ -115,20 +114,46 @@ pub(super) fn encode(input: &Input) -> Result<Encoded, EncodeError> {
     Ok(encoded)
 }
 
+/// Encodes blocks in plain loops, which are compiled for each width.
+struct EncodeBlocks<'a> {
+    values: &'a [f32],
+    coding: &'a Coding,
+    codes: &'a mut [u8],
+    absmaxes: &'a mut [f32],
+}
+
+impl Job for EncodeBlocks<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let (blocks, _) = self.values.as_chunks::<BLOCK>();
+        let (codes, _) = self.codes.as_chunks_mut::<{ BLOCK / 2 }>();
+        for ((block, codes), absmax) in blocks.iter().zip(codes).zip(self.absmaxes) {
+            *absmax = encode_block(block, self.coding, codes);
+        }
+    }
+}
+
 /// Encodes one block and returns its absmax.
-fn encode_block(block: &[f32; BLOCK], coding: &Coding, codes: &mut [u8; BLOCK / 2]) -> f32 {
+#[inline(always)]
+fn encode_block(block: &[f32; BLOCK], coding: &Coding, bytes: &mut [u8; BLOCK / 2]) -> f32 {
     let absmax = absmax(block);
     // bitsandbytes' own guard against division by zero.
     let inverse = 1.0 / absmax.max(1e-38);
     let scaled = block.map(|x| (x * inverse).clamp(-1.0, 1.0));
-    let mut exceeded = [0u32; BLOCK];
-    for midpoint in coding.midpoints {
-        for (count, x) in exceeded.iter_mut().zip(&scaled) {
-            *count += u32::from(*x > midpoint);
+    // A sum of steps from code to code, where a table at the count of midpoints would not vectorise.
+    let mut codes = [u32::from(coding.codes[0]); BLOCK];
+    for (midpoint, neighbours) in coding.midpoints.iter().zip(coding.codes.array_windows::<2>()) {
+        let step = u32::from(neighbours[1]).wrapping_sub(u32::from(neighbours[0]));
+        for (code, x) in codes.iter_mut().zip(&scaled) {
+            *code = code.wrapping_add(if x > midpoint { step } else { 0 });
         }
     }
-    for (byte, pair) in codes.iter_mut().zip(exceeded.as_chunks::<2>().0) {
-        *byte = coding.codes[pair[0] as usize] << 4 | coding.codes[pair[1] as usize];
+    let codes = codes.map(|code| code as u8);
+    for (byte, pair) in bytes.iter_mut().zip(codes.as_chunks::<2>().0) {
+        let pair = u16::from_le_bytes(*pair);
+        *byte = (pair << 4 | pair >> 8) as u8;
     }
     absmax
 }
@@ -142,6 +167,48 @@ pub(super) fn decode_row(tensor: &EncodedRef<'_>, row: usize, out: &mut [f32]) {
     for (block, absmax) in out.chunks_mut(BLOCK).zip(absmaxes) {
         for x in block {
             *x *= absmax;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    /// By the definition: the code of as many midpoints as a value exceeds.
+    fn by_counting(block: &[f32; BLOCK], coding: &Coding) -> Vec<u8> {
+        let absmax = block.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+        let inverse = 1.0 / absmax.max(1e-38);
+        let code = |x: &f32| {
+            let x = (x * inverse).clamp(-1.0, 1.0);
+            coding.codes[coding.midpoints.iter().filter(|&&midpoint| x > midpoint).count()]
+        };
+        block.as_chunks::<2>().0.iter().map(|[a, b]| code(a) << 4 | code(b)).collect()
+    }
+
+    #[test]
+    fn every_width_gives_the_codes_of_the_definition() {
+        let mut random = SplitMix64::new(7);
+        let mut blocks: Vec<[f32; BLOCK]> =
+            vec![[0.0; BLOCK], [-0.0; BLOCK], [1e-39; BLOCK], [f32::MAX; BLOCK]];
+        blocks.push(std::array::from_fn(|i| NF4[i % 16]));
+        for coding in [&NF4_CODING, &FP4_CODING] {
+            // Midpoints themselves, which take the lower value, beside a 1 that leaves them as they are.
+            blocks.push(std::array::from_fn(|i| *coding.midpoints.get(i % 17).unwrap_or(&1.0)));
+        }
+        blocks.extend(
+            (0..200).map(|_| std::array::from_fn(|_| f32::from_bits(random.bits() as u32 & 0xbfff_ffff))),
+        );
+        for coding in [&NF4_CODING, &FP4_CODING] {
+            let expected: Vec<u8> = blocks.iter().flat_map(|block| by_counting(block, coding)).collect();
+            for width in Width::ALL.into_iter().filter(|width| width.available()) {
+                let (mut codes, mut absmaxes) = (vec![0; expected.len()], vec![0.0; blocks.len()]);
+                let values = blocks.as_flattened();
+                run(width, EncodeBlocks { values, coding, codes: &mut codes, absmaxes: &mut absmaxes });
+                assert!(codes == expected, "{width:?}");
+                assert!(absmaxes.iter().zip(&blocks).all(|(found, block)| *found == absmax(block)));
+            }
         }
     }
 }

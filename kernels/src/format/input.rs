@@ -4,7 +4,10 @@ use rayon::prelude::*;
 use samp_abi::{Format, Layout};
 
 use super::{arithmetic::absmax, error::EncodeError};
-use crate::encoded::Encoded;
+use crate::{
+    encoded::Encoded,
+    simd::{Job, Lanes, Width, run},
+};
 
 /// Rows of a tensor as f32, produced on demand, so that a large tensor is never whole in memory as f32.
 pub trait RowSource: Sync {
@@ -83,11 +86,23 @@ impl Input<'_> {
     }
 
     fn check_finite(&self, first_row: usize, values: &[f32]) -> Result<(), EncodeError> {
-        if absmax(values).is_finite() {
+        if run(Width::detect(), Absmax(values)).is_finite() {
             return Ok(());
         }
         let at = values.iter().position(|x| !x.is_finite()).unwrap_or(0);
         let (row, col) = (first_row + at / self.cols, at % self.cols);
         Err(EncodeError::NotFinite { format: self.format, row, col, value: values[at] })
+    }
+}
+
+/// The largest magnitude, in plain loops that are compiled for each width.
+struct Absmax<'a>(&'a [f32]);
+
+impl Job for Absmax<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) -> f32 {
+        absmax(self.0)
     }
 }

@@ -14,7 +14,10 @@ use super::{
     error::EncodeError,
     input::{Chunk, Input},
 };
-use crate::encoded::{Encoded, EncodedRef, misplaced_column};
+use crate::{
+    encoded::{Encoded, EncodedRef, misplaced_column},
+    simd::{Job, Lanes, Width, run},
+};
 
 /// The largest code; −128 is not used, so that negation stays exact.
 const MAX: f32 = 127.0;
@@ -44,23 +47,38 @@ pub(super) fn encode(input: &Input, outliers: &[u32]) -> Result<Encoded, EncodeE
         if !outliers.is_empty() {
             take_outliers(input, &mut chunk, outliers, kept)?;
         }
-        encode_rows(input.cols, chunk.values, codes, scales);
+        run(Width::detect(), EncodeRows { cols: input.cols, values: chunk.values, codes, scales });
         Ok(())
     })?;
     Ok(encoded)
 }
 
 /// The scale of values up to `absmax`. It stays a normal number, so that tiny rows keep what precision they can.
+#[inline(always)]
 pub(crate) fn scale_of(absmax: f32) -> f32 {
     if absmax == 0.0 { 1.0 } else { (absmax / MAX).max(f32::MIN_POSITIVE) }
 }
 
-fn encode_rows(cols: usize, values: &[f32], codes: &mut [u8], scales: &mut [f32]) {
-    for ((row, codes), scale) in values.chunks(cols).zip(codes.chunks_mut(cols)).zip(scales) {
-        let absmax = absmax(row);
-        *scale = scale_of(absmax);
-        for (code, x) in codes.iter_mut().zip(row) {
-            *code = round_ties_even((x / *scale).clamp(-MAX, MAX)) as u8;
+/// Encodes rows in plain loops, which are compiled for each width.
+struct EncodeRows<'a> {
+    cols: usize,
+    values: &'a [f32],
+    codes: &'a mut [u8],
+    scales: &'a mut [f32],
+}
+
+impl Job for EncodeRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let rows = self.values.chunks(self.cols).zip(self.codes.chunks_mut(self.cols));
+        for ((row, codes), scale) in rows.zip(self.scales) {
+            let step = scale_of(absmax(row));
+            *scale = step;
+            for (code, x) in codes.iter_mut().zip(row) {
+                *code = round_ties_even((x / step).clamp(-MAX, MAX)) as u8;
+            }
         }
     }
 }
@@ -92,5 +110,29 @@ pub(super) fn decode_row(tensor: &EncodedRef<'_>, row: usize, out: &mut [f32]) {
     let kept: &[f16] = tensor.part_as(Component::OutlierValues);
     for (&column, value) in columns.iter().zip(&kept[row * columns.len()..]) {
         out[column as usize] = value.to_f32();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    #[test]
+    fn every_width_gives_the_codes_of_the_definition() {
+        const COLS: usize = 75;
+        let mut random = SplitMix64::new(11);
+        let mut values = vec![0.0; COLS];
+        values.extend([-0.0, 1e-42, -1e-38, 0.5, 1.5, 2.5, -2.5, 126.5, 127.0].iter().cycle().take(2 * COLS));
+        values.extend((0..40 * COLS).map(|_| f32::from_bits(random.bits() as u32 & 0xbfff_ffff)));
+        let rows = values.len() / COLS;
+        let code = |x: f32, scale: f32| (x / scale).clamp(-MAX, MAX).round_ties_even() as i8 as u8;
+        for width in Width::ALL.into_iter().filter(|width| width.available()) {
+            let (mut codes, mut scales) = (vec![0; values.len()], vec![0.0; rows]);
+            run(width, EncodeRows { cols: COLS, values: &values, codes: &mut codes, scales: &mut scales });
+            for (index, (found, x)) in codes.iter().zip(&values).enumerate() {
+                assert_eq!(*found, code(*x, scales[index / COLS]), "{width:?}: {x}");
+            }
+        }
     }
 }

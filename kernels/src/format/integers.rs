@@ -22,7 +22,10 @@ use super::{
     error::EncodeError,
     input::Input,
 };
-use crate::encoded::{Encoded, EncodedRef};
+use crate::{
+    encoded::{Encoded, EncodedRef},
+    simd::{Job, LANES, Lanes, Width, run},
+};
 
 /// The value of every symmetric int4 code, without scale.
 pub const INT4: [f32; 16] =
@@ -42,7 +45,6 @@ fn has_zero_points(format: Format) -> bool {
 
 pub(super) fn encode(input: &Input) -> Result<Encoded, EncodeError> {
     let (group, bits) = (input.format.column_multiple() as usize, input.format.code_bits() as usize);
-    let zero_point = has_zero_points(input.format);
     let mut encoded = input.zeroed(0);
     let [codes, scales, zeros] =
         encoded.parts_mut([Component::Values, Component::Scales, Component::ZeroPoints]);
@@ -54,14 +56,37 @@ pub(super) fn encode(input: &Input) -> Result<Encoded, EncodeError> {
         .zip(zeros.chunks_mut(groups / 2).chain(iter::repeat_with(Default::default)))
         .collect();
     input.for_each_chunk(outputs.into_par_iter(), |chunk, ((codes, scales), zeros)| {
-        let groups = chunk.values.chunks(group).zip(codes.chunks_mut(group * bits / 8)).zip(scales);
+        let groups = EncodeGroups { values: chunk.values, group, bits, codes, scales, zeros };
+        let Err(at) = run(Width::detect(), groups) else { return Ok(()) };
+        Err(input.overflow(chunk.first_row + at / input.cols, at % input.cols, chunk.values[at]))
+    })?;
+    Ok(encoded)
+}
+
+/// Encodes groups in plain loops, which are compiled for each width. Zero points are wanted where there is room for them;
+/// the error is the index of a value that the scale cannot hold.
+struct EncodeGroups<'a> {
+    values: &'a [f32],
+    group: usize,
+    bits: usize,
+    codes: &'a mut [u8],
+    scales: &'a mut [f16],
+    zeros: &'a mut [u8],
+}
+
+impl Job for EncodeGroups<'_> {
+    type Output = Result<(), usize>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) -> Result<(), usize> {
+        let EncodeGroups { values, group, bits, codes, scales, zeros } = self;
+        let zero_point = !zeros.is_empty();
+        let groups = values.chunks(group).zip(codes.chunks_mut(group * bits / 8)).zip(scales);
         for (index, ((values, codes), scale)) in groups.enumerate() {
             let grid = if zero_point { asymmetric(values) } else { symmetric(values, bits) };
             if !grid.scale.is_finite() {
                 let largest = absmax(values);
-                let at = index * group + values.iter().position(|x| x.abs() == largest).unwrap_or(0);
-                let row = chunk.first_row + at / input.cols;
-                return Err(input.overflow(row, at % input.cols, chunk.values[at]));
+                return Err(index * group + values.iter().position(|x| x.abs() == largest).unwrap_or(0));
             }
             encode_group(values, &grid, (bits, codes));
             *scale = grid.scale;
@@ -70,15 +95,16 @@ pub(super) fn encode(input: &Input) -> Result<Encoded, EncodeError> {
             }
         }
         Ok(())
-    })?;
-    Ok(encoded)
+    }
 }
 
 /// A nibble at its place in a byte: even indices in the high half.
+#[inline(always)]
 fn high_first(index: usize, nibble: u8) -> u8 {
     if index.is_multiple_of(2) { nibble << 4 } else { nibble }
 }
 
+#[inline(always)]
 fn symmetric(values: &[f32], bits: usize) -> Grid {
     let (low, high) = range(values);
     let extreme = if -low >= high { low } else { high };
@@ -86,6 +112,7 @@ fn symmetric(values: &[f32], bits: usize) -> Grid {
     Grid { scale: stored_scale(extreme / -(half as f32)), zero: 0, least: -half, most: half - 1 }
 }
 
+#[inline(always)]
 fn asymmetric(values: &[f32]) -> Grid {
     let (low, high) = range(values);
     // Halves do not overflow f32 where the range would.
@@ -95,11 +122,23 @@ fn asymmetric(values: &[f32]) -> Grid {
 }
 
 /// The smallest and largest value, or zero where all lie on one side of it.
+#[inline(always)]
 fn range(values: &[f32]) -> (f32, f32) {
-    values.iter().fold((0.0, 0.0), |(low, high), &x| (x.min(low), x.max(high)))
+    // Lane by lane, since the order of comparisons is kept where a minimum might be of NaN.
+    let (vectors, rest) = values.as_chunks::<LANES>();
+    let (mut lows, mut highs) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for vector in vectors {
+        for ((low, high), &x) in lows.iter_mut().zip(&mut highs).zip(vector) {
+            *low = if x < *low { x } else { *low };
+            *high = if x > *high { x } else { *high };
+        }
+    }
+    let low = lows.iter().chain(rest).fold(0.0, |low: f32, &x| low.min(x));
+    (low, highs.iter().chain(rest).fold(0.0, |high: f32, &x| high.max(x)))
 }
 
 /// The scale in f16, where it is not zero: 1 for a group of zeros.
+#[inline(always)]
 pub(crate) fn stored_scale(scale: f32) -> f16 {
     let stored = f16::from_f32(scale);
     match scale {
@@ -112,6 +151,7 @@ pub(crate) fn stored_scale(scale: f32) -> f16 {
 /// Columns of the largest group.
 const LARGEST_GROUP: usize = 128;
 
+#[inline(always)]
 fn encode_group(values: &[f32], grid: &Grid, (bits, bytes): (usize, &mut [u8])) {
     let scale = grid.scale.to_f32();
     let mut codes = [0; LARGEST_GROUP];
@@ -173,5 +213,81 @@ fn zero_at(tensor: &EncodedRef<'_>, row: usize, groups: usize, index: usize) -> 
         Layout::Rows16 | Layout::MmaFragments => {
             tensor.lane::<u8>(Component::ZeroPoints, row, groups).get(index)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    const GROUP: usize = 64;
+
+    /// Values over the whole range of f16 scales, and groups of zeros, of one sign and of ties.
+    fn values() -> Vec<f32> {
+        let mut random = SplitMix64::new(5);
+        let mut values = vec![0.0; GROUP];
+        values.extend([-0.0f32; GROUP]);
+        values.extend((0..GROUP).map(|i| i as f32 / 2.0));
+        values.extend((0..GROUP).map(|i| -8.0 + i as f32 / 4.0));
+        values.extend([1e-9f32; GROUP]);
+        let value = |_| f32::from_bits(random.bits() as u32 & 0xbfff_ffff).clamp(-1e5, 1e5);
+        values.extend((0..60 * GROUP).map(value));
+        values.extend((0..61 * GROUP).map(|_| (random.bits() % 1000) as f32 / 500.0 - 1.0));
+        values
+    }
+
+    #[test]
+    fn every_width_gives_the_nearest_codes() {
+        let values = values();
+        let groups = values.len() / GROUP;
+        for (bits, zero_point) in [(4, false), (4, true), (5, false), (6, false)] {
+            let encode = |width| {
+                let (mut codes, mut scales) = (vec![0; values.len() * bits / 8], vec![f16::ZERO; groups]);
+                let mut zeros = vec![0; if zero_point { groups.div_ceil(2) } else { 0 }];
+                let (codes_out, scales_out, zeros_out) = (&mut codes, &mut scales, &mut zeros);
+                let job = EncodeGroups {
+                    values: &values,
+                    group: GROUP,
+                    bits,
+                    codes: codes_out,
+                    scales: scales_out,
+                    zeros: zeros_out,
+                };
+                assert_eq!(run(width, job), Ok(()));
+                (codes, scales, zeros)
+            };
+            let expected = encode(Width::Portable);
+            for (group, values) in values.chunks(GROUP).enumerate() {
+                let grid = if zero_point { asymmetric(values) } else { symmetric(values, bits) };
+                assert_eq!(expected.1[group], grid.scale);
+                let scale = grid.scale.to_f32();
+                let code = |x: &f32| {
+                    let steps = (x / scale).clamp(-64.0, 64.0).round_ties_even() as i32;
+                    (steps + grid.zero).clamp(grid.least, grid.most) as u8 & (0xff >> (8 - bits))
+                };
+                let codes: Vec<u8> = values.iter().map(code).collect();
+                let mut bytes = vec![0; GROUP * bits / 8];
+                pack(bits, &codes, &mut bytes);
+                assert_eq!(
+                    expected.0[group * bytes.len()..][..bytes.len()],
+                    bytes,
+                    "{bits} bits, group {group}"
+                );
+            }
+            for width in Width::ALL.into_iter().filter(|width| width.available()) {
+                assert!(encode(width) == expected, "{width:?}, {bits} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_beyond_the_scale_is_named() {
+        let mut values = vec![1.0f32; 3 * GROUP];
+        values[GROUP + 9] = -1e7;
+        let (mut codes, mut scales) = (vec![0; 3 * GROUP / 2], [f16::ZERO; 3]);
+        let (codes, scales, zeros) = (&mut codes[..], &mut scales[..], &mut [][..]);
+        let job = EncodeGroups { values: &values, group: GROUP, bits: 4, codes, scales, zeros };
+        assert_eq!(run(Width::detect(), job), Err(GROUP + 9));
     }
 }

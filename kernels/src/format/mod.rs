@@ -17,6 +17,7 @@ mod integers;
 pub use blockwise4::{FP4, NF4, table};
 pub use double_quant::ABSMAX_MAP;
 pub use error::EncodeError;
+pub use float::widen_bf16;
 pub use fp8::{FP8, FP8_MAX, f32_to_fp8, fp8_to_f32};
 pub use input::RowSource;
 pub use integers::INT4;

@@ -68,7 +68,8 @@ impl Reorder {
         // The row-major side of the last tile may be shorter: padding is never written nor read.
         to.par_chunks_mut(size).zip(from.par_chunks(size)).for_each(|(to, from)| {
             let rows = to.len().min(from.len()) / self.width;
-            for first in (0..self.width).step_by(COLUMNS) {
+            let squares = if rows == TILE { self.squares(from, to) } else { 0 };
+            for first in (squares..self.width).step_by(COLUMNS) {
                 let columns = first..self.width.min(first + COLUMNS);
                 for row in 0..rows {
                     for column in columns.clone() {
@@ -84,6 +85,28 @@ impl Reorder {
         });
     }
 
+    /// Moves as many columns of a whole tile as there are in squares of 16 by 16; gives their number.
+    fn squares<T: Pod>(&self, from: &[T], to: &mut [T]) -> usize {
+        let whole = self.width / TILE * TILE;
+        for first in (0..whole).step_by(TILE) {
+            let row_start = |row: usize| row * self.width + first;
+            let mut square = [[T::zeroed(); TILE]; TILE];
+            if self.to_tiles {
+                for (row, of) in square.iter_mut().enumerate() {
+                    of.copy_from_slice(&from[row_start(row)..][..TILE]);
+                }
+                let tiled = &mut to[first * TILE..][..TILE * TILE];
+                tiled.copy_from_slice(transposed(square).as_flattened());
+            } else {
+                square.as_flattened_mut().copy_from_slice(&from[first * TILE..][..TILE * TILE]);
+                for (row, of) in transposed(square).iter().enumerate() {
+                    to[row_start(row)..][..TILE].copy_from_slice(of);
+                }
+            }
+        }
+        whole
+    }
+
     /// Zero points: nibbles in row-major, high half first, and a byte each in tiles.
     fn nibbles(&self, from: &[u8], to: &mut [u8], rows: usize) {
         for plain in 0..rows * self.width {
@@ -95,6 +118,41 @@ impl Reorder {
             } else {
                 to[plain / 2] |= (from[tiled] & 15) << shift;
             }
+        }
+    }
+}
+
+/// The transpose of a square, by four perfect shuffles of its rows: each turns the bits of an element's place, row before
+/// column, by one. A shuffle of two rows is an instruction or two on any machine with vectors.
+fn transposed<T: Pod>(mut square: [[T; TILE]; TILE]) -> [[T; TILE]; TILE] {
+    for _ in 0..TILE.ilog2() {
+        let mut next = square;
+        for (pair, i) in next.as_chunks_mut::<2>().0.iter_mut().zip(0..) {
+            let (upper, lower) = (&square[i], &square[i + TILE / 2]);
+            for (half, out) in pair.iter_mut().enumerate() {
+                let from = half * TILE / 2;
+                *out =
+                    std::array::from_fn(
+                        |j| if j % 2 == 0 { upper[from + j / 2] } else { lower[from + j / 2] },
+                    );
+            }
+        }
+        square = next;
+    }
+    square
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_square_become_its_columns() {
+        let square: [[u16; TILE]; TILE] =
+            std::array::from_fn(|row| std::array::from_fn(|column| (row * TILE + column) as u16));
+        let transposed = transposed(square);
+        for (row, of) in transposed.iter().enumerate() {
+            assert!(of.iter().enumerate().all(|(column, x)| usize::from(*x) == column * TILE + row));
         }
     }
 }

@@ -82,6 +82,14 @@ impl OpenPlan {
         view
     }
 
+    /// Lets the system take back the memory behind a weight that is done with; it can be read again.
+    pub fn release(&self, id: TensorId) {
+        for part in &self.manifest.tensors[id.0 as usize].parts {
+            let start = part.offset as usize;
+            weights::release(&self.weights[part.file as usize], start..start + part.bytes as usize);
+        }
+    }
+
     /// The bytes of any other file of the plan, as they were when they were checked.
     pub fn file(&self, path: &str) -> Option<&[u8]> {
         self.files.get(path).map(Vec::as_slice)
@@ -98,7 +106,8 @@ pub fn open(dir: &Path) -> Result<OpenPlan, PlanError> {
     first_fault(examine(dir, Stage::Published))
 }
 
-/// Opens a plan that the compiler is still making: the golden probe may be missing. All else is as in [`open`].
+/// Opens a plan that the compiler is still making: the golden probe may be missing, and no weight stays in memory for having
+/// been checked. All else is as in [`open`].
 pub fn open_staged(dir: &Path) -> Result<OpenPlan, PlanError> {
     first_fault(examine(dir, Stage::Staged))
 }
@@ -142,7 +151,8 @@ fn examine(dir: &Path, stage: Stage) -> Result<OpenPlan, Findings> {
     let files = files::read_plain(dir, &manifest, &mut findings);
     let weights = files::map_weights(dir, &manifest, &mut findings);
     if tensors_hold {
-        weights::check(&manifest, &weights, &mut findings);
+        let keep = stage == Stage::Published;
+        weights::check(&manifest, &weights, keep, &mut findings);
     }
     let golden = check_golden(&manifest, &files, stage, &mut findings);
     match (findings.count(), weights.into_iter().collect()) {

@@ -1,6 +1,8 @@
 //! The bytes of the weights files: headers, hashes, padding and stored values, in one parallel pass.
 
-use memmap2::Mmap;
+use std::ops::Range;
+
+use memmap2::{Mmap, UncheckedAdvice};
 use samp_abi::{
     Component, Layout, TILE_ROWS,
     plan::{Plan, StoredComponent, Tensor, WeightsFile, align_part, header_of, parts_by_file},
@@ -15,8 +17,9 @@ use super::{
 
 const TILE: usize = TILE_ROWS as usize;
 
-/// Checks every byte of the mapped files; `plan`'s tensors have been found to tile them.
-pub(super) fn check(plan: &Plan, files: &[Option<Mmap>], findings: &mut Findings) {
+/// Checks every byte of the mapped files; `plan`'s tensors have been found to tile them. What is not to be kept is released as
+/// soon as it is checked.
+pub(super) fn check(plan: &Plan, files: &[Option<Mmap>], keep: bool, findings: &mut Findings) {
     let by_file = parts_by_file(&plan.tensors, plan.weights.len());
     for ((file, bytes), parts) in plan.weights.iter().zip(files).zip(by_file) {
         if let Some(bytes) = bytes {
@@ -28,13 +31,27 @@ pub(super) fn check(plan: &Plan, files: &[Option<Mmap>], findings: &mut Findings
     let parts: Vec<StoredPart<'_>> =
         all.filter_map(|(tensor, part)| StoredPart::of(tensor, part, files)).collect();
     let arrays: Vec<&[u8]> = parts.iter().map(StoredPart::bytes).collect();
-    let search = |index: usize, range| {
-        let StoredPart { tensor, part, .. } = parts[index];
-        first_bad_value(tensor, part, arrays[index], range)
+    let search = |index: usize, range: Range<usize>| {
+        let StoredPart { tensor, part, file } = parts[index];
+        let found = first_bad_value(tensor, part, arrays[index], range.clone());
+        if !keep {
+            let start = part.offset as usize;
+            release(file, start + range.start..start + range.end);
+        }
+        found
     };
     let searched = hash_and_search(&arrays, search);
     parts.iter().zip(searched).for_each(|(part, searched)| part.report(plan, &searched, findings));
     plan.tensors.iter().for_each(|tensor| check_outliers(plan, tensor, files, findings));
+}
+
+/// Lets the system take back the memory behind some bytes of a file.
+pub(super) fn release(file: &Mmap, bytes: Range<usize>) {
+    // SAFETY: dropping clean pages of a read-only file map changes no byte that anyone can see: the next read faults
+    // them in from the same file.
+    let advised = unsafe { file.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+    // Advice: where the system refuses it, only resident memory is larger.
+    drop(advised);
 }
 
 /// The codes of columns that are kept apart are zero, so that no device counts them twice.
@@ -85,7 +102,7 @@ fn check_header(expected: &[u8], file: &WeightsFile, found: &[u8], findings: &mu
 struct StoredPart<'a> {
     tensor: &'a Tensor,
     part: &'a StoredComponent,
-    file: &'a [u8],
+    file: &'a Mmap,
 }
 
 impl<'a> StoredPart<'a> {
