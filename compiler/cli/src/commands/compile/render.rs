@@ -26,7 +26,7 @@ pub fn code(folder: &Path, code: &MachineCode) -> String {
 /// What a plan will take to make.
 pub fn forecast(forecast: &Forecast) -> String {
     format!(
-        "plan on disk       {}\npeak memory        {} packing, {} probing (its weights mapped)\n",
+        "plan on disk       {}\npeak memory        {} packing, {} probing\n",
         Bytes(forecast.disk_bytes),
         Bytes(forecast.memory.packing),
         Bytes(forecast.memory.probe)
