@@ -216,14 +216,7 @@ impl Emission<'_> {
             write_back: WriteBack::new(&files),
         };
         let pool = thread_pool(Some(options.threads))?;
-        let packed = std::thread::scope(|scope| {
-            // If the system refuses a thread, all is written at the end.
-            let writing = std::thread::Builder::new().spawn_scoped(scope, || packing.write_back.run());
-            let packed = packing.run(&pool, workers(options.threads));
-            packing.write_back.end();
-            let written = writing.map_or(Ok(Ok(())), std::thread::ScopedJoinHandle::join);
-            written.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(packed)
-        })?;
+        let packed = packing.write_back.during(|| packing.run(&pool, workers(options.threads)))?;
         options.progress.begin("syncing", 0);
         files.iter().try_for_each(|(path, file)| file.sync_all().during("syncing", path))?;
         Ok(packed)

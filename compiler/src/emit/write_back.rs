@@ -3,8 +3,10 @@
 
 use std::{
     fs::File,
+    panic::resume_unwind,
     path::PathBuf,
     sync::{Condvar, Mutex, MutexGuard},
+    thread,
 };
 
 use super::error::{During, EmitError};
@@ -40,15 +42,29 @@ impl WriteBack<'_> {
         }
     }
 
+    /// Writes on a thread of its own while `pack` runs, whose end it does not outlive, not even where that is a panic. If the
+    /// system refuses a thread, all is written at the end.
+    pub(super) fn during<T>(&self, pack: impl FnOnce() -> Result<T, EmitError>) -> Result<T, EmitError> {
+        thread::scope(|scope| {
+            let writing = thread::Builder::new().spawn_scoped(scope, || self.run());
+            let packed = {
+                let _end = End(self);
+                pack()
+            };
+            let written = writing.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join);
+            written.unwrap_or_else(|panic| resume_unwind(panic)).and(packed)
+        })
+    }
+
     /// That no more will be.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         self.state().ended = true;
         self.changed.notify_one();
     }
 
     /// Writes out whatever has come together, until [`WriteBack::end`]. An error is given here and nowhere else: the system
     /// tells a file's failed write once.
-    pub(super) fn run(&self) -> Result<(), EmitError> {
+    fn run(&self) -> Result<(), EmitError> {
         loop {
             let state = self.state();
             let idle = |state: &mut State| !state.ended && state.waiting < ENOUGH;
@@ -67,9 +83,18 @@ impl WriteBack<'_> {
     }
 }
 
+/// Ends it when it is dropped.
+struct End<'a>(&'a WriteBack<'a>);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
 
@@ -80,13 +105,20 @@ mod tests {
         let files = [(path.clone(), File::create(&path).unwrap())];
         for bytes in [0, 1, ENOUGH, 3 * ENOUGH] {
             let write_back = WriteBack::new(&files);
-            thread::scope(|scope| {
-                let running = scope.spawn(|| write_back.run());
+            let packed = write_back.during(|| {
                 write_back.wrote(bytes);
-                write_back.end();
-                running.join().unwrap().unwrap();
+                Ok(bytes)
             });
+            assert_eq!(packed.unwrap(), bytes);
         }
+    }
+
+    #[test]
+    fn a_panic_of_what_packs_ends_it_too() {
+        let write_back = WriteBack::new(&[]);
+        let packed =
+            catch_unwind(AssertUnwindSafe(|| write_back.during::<()>(|| panic!("a tensor without bytes"))));
+        assert_eq!(packed.unwrap_err().downcast_ref(), Some(&"a tensor without bytes"));
     }
 
     #[test]
