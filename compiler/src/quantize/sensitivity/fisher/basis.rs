@@ -11,16 +11,9 @@ pub(super) const DRAWS: u64 = 1;
 pub(super) struct Basis<'a> {
     pub tokens: &'a CalibrationTokens,
     pub options: &'a MeasureOptions,
-    /// Predictions, once for each draw.
-    pub predictions: f64,
 }
 
 impl<'a> Basis<'a> {
-    pub(super) fn new(tokens: &'a CalibrationTokens, options: &'a MeasureOptions) -> Basis<'a> {
-        let predictions = tokens.for_hessians().iter().map(TokenBatch::outputs).sum::<usize>();
-        Basis { tokens, options, predictions: (predictions as u64 * DRAWS) as f64 }
-    }
-
     pub(super) fn batch(&self, index: usize) -> &'a TokenBatch {
         &self.tokens.for_hessians()[index]
     }

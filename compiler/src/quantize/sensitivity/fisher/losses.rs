@@ -68,7 +68,7 @@ impl Reference {
     fn new(sums: &LinearSums, errors: &[f64], basis: &Basis<'_>) -> Reference {
         let members = sums.squares.iter().zip(&sums.members);
         let loss = |squares: &super::row_squares::RowSquares, rows: &Range<usize>| {
-            (squares.divergence(basis), weighted(&sums.gradients, errors, rows))
+            (squares.divergence(basis.tokens), weighted(&sums.gradients, errors, rows))
         };
         Reference { losses: members.map(|(squares, rows)| loss(squares, rows)).collect() }
     }

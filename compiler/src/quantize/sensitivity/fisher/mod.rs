@@ -63,7 +63,7 @@ pub(super) fn measure(
         return Ok(measured);
     }
     let batches = tokens.for_hessians();
-    let basis = Basis::new(tokens, options);
+    let basis = Basis { tokens, options };
     let mut collector = Collector {
         basis,
         linears,

@@ -4,8 +4,15 @@ use std::{collections::BTreeMap, ops::Range};
 
 use rayon::prelude::*;
 
-use super::basis::{Basis, DRAWS};
-use crate::{certificate::Divergence, quantize::token_batch::TokenBatch};
+use super::basis::DRAWS;
+use crate::{
+    certificate::Divergence,
+    quantize::{
+        calibration_tokens::CalibrationTokens,
+        divergence::{RecordDivergence, by_stratum},
+        token_batch::TokenBatch,
+    },
+};
 
 /// `Σ (g · δ)²` over the tokens of each record.
 #[derive(Clone, Debug, Default)]
@@ -39,19 +46,18 @@ impl RowSquares {
     }
 
     /// Half of the mean over all predictions, and over those of each stratum.
-    pub(super) fn divergence(&self, basis: &Basis<'_>) -> Divergence {
-        let mut strata: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-        for batch in basis.tokens.for_hessians() {
-            for (&length, &record) in batch.lengths.iter().zip(&batch.records) {
-                let sums = strata.entry(basis.tokens.strata[record].clone()).or_default();
-                sums[0] += self.records.get(&record).copied().unwrap_or_default();
-                sums[1] += (length - 1) as f64;
-            }
-        }
-        let draws = DRAWS as f64;
-        let mean = |[squares, predictions]: [f64; 2]| 0.5 * squares / (draws * predictions.max(1.0));
-        let all = self.records.values().sum::<f64>() * 0.5 / basis.predictions.max(1.0);
-        let strata = strata.into_iter().map(|(name, sums)| (name, mean(sums))).collect();
-        Divergence { measured: false, nats: all, strata }
+    pub(super) fn divergence(&self, tokens: &CalibrationTokens) -> Divergence {
+        let batches = tokens.for_hessians().iter();
+        let lengths = batches.flat_map(|batch| batch.records.iter().zip(&batch.lengths));
+        let mut records: Vec<_> = lengths
+            .map(|(&record, &length)| RecordDivergence {
+                record,
+                nats: 0.5 * self.records.get(&record).copied().unwrap_or_default() / DRAWS as f64,
+                nll_growth: 0.0,
+                tokens: length - 1,
+            })
+            .collect();
+        records.sort_by_key(|record| record.record);
+        Divergence { measured: false, ..by_stratum(&records, &tokens.strata) }
     }
 }

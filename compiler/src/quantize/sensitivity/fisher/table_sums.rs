@@ -52,7 +52,7 @@ impl<'a> TableSums<'a> {
         let values = forward.weights().matrix(self.table.id);
         let energy = |values: &[f32]| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
         let (all, reference) = (energy(&values).max(f64::MIN_POSITIVE), energy(&self.error));
-        let (divergence, cols) = (self.squares.divergence(basis), self.cols);
+        let (divergence, cols) = (self.squares.divergence(basis.tokens), self.cols);
         let (rows, source) = (values.len() / cols, MatrixRef { cols, values: &values });
         let mut formats = vec![];
         for format in fitting(basis.options, cols, false) {
