@@ -197,6 +197,21 @@ fn no_audited_uniform_plan_of_no_greater_size_is_better() {
     }
 }
 
+/// One pass forward and one back gives the same bytes on any number of threads, and predicts what the audit then finds.
+#[test]
+fn gradients_predict_what_is_audited_whatever_the_threads() {
+    let small = Small::new();
+    for threads in ["1", "2"] {
+        small.plan(threads, &["--max-bits", "6", "--sensitivity", "fisher", "--threads", threads]);
+    }
+    let certificate = small.certificate("1");
+    assert_eq!(certificate, small.certificate("2"));
+    let round = &certificate["quality"]["rounds"][0];
+    let [predicted, found] = ["predicted_nats", "audited_nats"].map(|name| round[name].as_f64().unwrap());
+    println!("{predicted:.3e} predicted, {found:.3e} found");
+    assert!(predicted > 0.0 && (0.3..3.0).contains(&(found / predicted)), "{predicted}: {found}");
+}
+
 #[test]
 fn certificates_without_caches_and_prices_are_still_read() {
     let small = Small::new();
