@@ -61,14 +61,19 @@ const AHEAD: usize = 2048;
 /// prefetching does not keep up with.
 #[inline(always)]
 pub(super) fn prefetch<L: Lanes, C: ?Sized>(l: L, codes: &C) {
-    let ahead = std::ptr::from_ref(codes).cast::<u8>().wrapping_add(AHEAD);
-    for line in (0..size_of_val(codes)).step_by(CACHE_LINE) {
-        l.prefetch(ahead.wrapping_add(line));
+    prefetch_lines(l, std::ptr::from_ref(codes).cast::<u8>().wrapping_add(AHEAD), size_of_val(codes));
+}
+
+/// Asks memory for the cache lines of so many bytes, which need not be anyone's.
+#[inline(always)]
+pub(super) fn prefetch_lines<L: Lanes>(l: L, start: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(CACHE_LINE) {
+        l.prefetch(start.wrapping_add(line));
     }
 }
 
 /// Bytes that memory gives at once.
-pub(super) const CACHE_LINE: usize = 64;
+const CACHE_LINE: usize = 64;
 
 /// A decoder without scales whose codes are loaded by one operation of [`Lanes`].
 macro_rules! plain {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        decode::{BLOCK, CACHE_LINE, Weight},
+        decode::{BLOCK, Weight, prefetch_lines},
         tiles::{MAX_TASK_TILES, PANEL_TILES},
     },
     activations::{Factors, ROUNDING_WORK, round},
@@ -148,7 +148,7 @@ impl<D: DecodeBytes> Matrix<'_, D> {
         let last_panel = tiles.len().div_ceil(R) - 1;
         // The codes of a strip of a panel; none beyond the end.
         let codes = |first: usize, panel: usize| -> [&[u8]; R] {
-            let columns = x.blocks.min(first + STRIP).saturating_sub(first) * BLOCK;
+            let columns = STRIP.min(x.blocks - first) * BLOCK;
             from_fn(|r| bytemuck::cast_slice(weight.codes(tile(panel * R + r), first * BLOCK, columns)))
         };
         for strip in (0..x.blocks).step_by(STRIP) {
@@ -164,11 +164,8 @@ impl<D: DecodeBytes> Matrix<'_, D> {
                         scales[r] = (scale, D::zero_point::<L>(&block));
                     }
                 }
-                let next = if panel < last_panel {
-                    codes(strip.start, panel + 1)
-                } else {
-                    codes(strip.end.min(x.blocks), 0)
-                };
+                let next =
+                    if panel < last_panel { codes(strip.start, panel + 1) } else { codes(strip.end, 0) };
                 let strip = Strip {
                     l,
                     units: &units,
@@ -251,9 +248,8 @@ impl<L: ByteLanes, const R: usize> Strip<'_, L, R> {
     #[inline(always)]
     fn prefetch(&self, slot: usize) {
         for codes in self.next {
-            for line in codes.chunks(self.block_bytes).nth(slot).unwrap_or(&[]).chunks(CACHE_LINE) {
-                self.l.prefetch(line.as_ptr());
-            }
+            let block = codes.chunks(self.block_bytes).nth(slot).unwrap_or(&[]);
+            prefetch_lines(self.l, block.as_ptr(), block.len());
         }
     }
 
