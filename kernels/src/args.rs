@@ -333,3 +333,17 @@ pub struct SampleArgs<'a> {
     /// One for each row.
     pub out: &'a mut [Option<SampledToken>],
 }
+
+impl<'a> SampleArgs<'a> {
+    /// The logits of each row, what is asked for there, and where the token goes.
+    pub(crate) fn into_rows(
+        self,
+    ) -> impl Iterator<Item = (&'a [f32], &'a SampleRequest, &'a mut Option<SampledToken>)> {
+        let SampleArgs { logits, requests, out } = self;
+        let rows = requests.len().max(1);
+        assert_eq!(out.len(), requests.len(), "out: expected one for each request");
+        assert!(logits.len().is_multiple_of(rows), "logits: {} are no whole rows", logits.len());
+        let rows = logits.chunks_exact((logits.len() / rows).max(1));
+        rows.zip(requests).zip(out).map(|((row, request), out)| (row, request, out))
+    }
+}

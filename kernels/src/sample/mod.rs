@@ -3,6 +3,7 @@
 //! Temperature, top-k, top-p and min-p, in the order of transformers. A token's weight relative to the likeliest is an
 //! integer, so that sums are exact whatever their order: the host and every device choose the same token by the same draw.
 
+mod cpu;
 pub mod cuda;
 pub mod reference;
 mod weights;
@@ -27,7 +28,7 @@ pub const KERNELS: &[Kernel] = &[
         accepts: |_, _| true,
         work: |shape| work(shape, 1),
         tolerance: LOGPROB,
-        entry: Entry::Sample { run: reference::sample, reference: reference::sample },
+        entry: Entry::Sample { run: cpu::sample, reference: reference::sample },
         cuda: None,
         rounds_inputs: false,
     },

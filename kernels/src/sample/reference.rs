@@ -7,15 +7,13 @@ use crate::args::{SampleArgs, SampleRequest, SampledToken, SamplingParams};
 
 /// Chooses the token of each row, as [`SampleArgs`] says.
 pub fn sample(args: SampleArgs<'_>) {
-    let SampleArgs { logits, requests, out } = args;
-    assert_eq!(out.len(), requests.len(), "out: expected one for each request");
-    assert!(logits.len().is_multiple_of(requests.len().max(1)), "logits: {} are no whole rows", logits.len());
-    let rows = logits.chunks_exact((logits.len() / requests.len().max(1)).max(1));
-    for ((row, SampleRequest { params, draw }), out) in rows.zip(requests).zip(out) {
-        let sampled =
-            |token: u32| SampledToken { token, logprob: LogSum::new(row).logprob(row[token as usize]) };
-        *out = choose(row, params, *draw).map(sampled);
-    }
+    args.into_rows().for_each(|(logits, request, out)| *out = sample_row(logits, request));
+}
+
+/// Chooses the token of a row, with its log-probability.
+pub(super) fn sample_row(logits: &[f32], request: &SampleRequest) -> Option<SampledToken> {
+    let token = choose(logits, &request.params, request.draw)?;
+    Some(SampledToken { token, logprob: LogSum::new(logits).logprob(logits[token as usize]) })
 }
 
 /// The logarithm of the sum of the exponentials of logits: of the largest, which is finite, and what all add to it. Apart, so
