@@ -152,6 +152,11 @@ impl ChatTemplate {
         &self.sources.default
     }
 
+    /// The text of the template for conversations with tools: the same one where the model has no other.
+    pub fn tool_source(&self) -> &str {
+        self.sources.tool_use.as_ref().unwrap_or(&self.sources.default)
+    }
+
     /// The text of a conversation, for people: encoded as a whole, the special tokens that messages spell would be taken
     /// for the template's own (see [`ChatTemplate::tokens`]).
     pub fn render(

@@ -41,6 +41,8 @@ pub struct Request {
     pub min_tokens: usize,
     /// Added to the logits of tokens.
     pub logit_bias: Vec<(u32, f32)>,
+    /// Whether special tokens that do not end it are part of the text; else they are left out.
+    pub show_special: bool,
 }
 
 /// Why generation ended.
@@ -153,9 +155,10 @@ impl<T: Deref<Target = Tokenizer>> Completion<T> {
         if !request.ignore_eos {
             ends.extend(&plan.model.eos_token_ids);
         }
+        let special = if request.show_special { SpecialTokens::Keep } else { SpecialTokens::Skip };
         Ok(Completion {
             sampler: Sampler::new(request.sampling)?,
-            detokenizer: Some(Detokenizer::new(tokenizer, SpecialTokens::Skip)),
+            detokenizer: Some(Detokenizer::new(tokenizer, special)),
             stops: StopTexts::new(request.stop.clone()),
             ends,
             history: request.prompt.clone(),

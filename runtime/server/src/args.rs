@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use samp_runtime::DeviceKind;
 
+use crate::tools::ToolStyle;
+
 /// Serve a plan over OpenAI's API
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "samp-server", bin_name = "samp serve", version, max_term_width = 100)]
@@ -72,6 +74,9 @@ pub struct Options {
     /// Compute the beginnings that prompts share once each
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", help_heading = "Serving")]
     pub enable_prefix_caching: bool,
+    /// How the model calls tools: hermes, llama3_json, mistral or mistral_args [default: as its chat template does]
+    #[arg(long, value_name = "STYLE", value_parser = tool_style, help_heading = "Serving")]
+    pub tool_call_parser: Option<ToolStyle>,
     /// A plan of the same checkpoint, in f16, that answers are scored against and that takes over where they have come to differ
     #[arg(long, value_name = "PLAN", help_heading = "Judge")]
     pub baseline: Option<PathBuf>,
@@ -137,6 +142,11 @@ fn canary(text: &str) -> Result<Canary, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..1e6).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0 on".into())
+}
+
+fn tool_style(name: &str) -> Result<ToolStyle, String> {
+    let found = ToolStyle::ALL.into_iter().find(|style| style.name() == name);
+    found.ok_or_else(|| format!("expected one of {}", ToolStyle::ALL.map(ToolStyle::name).join(", ")))
 }
 
 fn device(name: &str) -> Result<DeviceKind, String> {

@@ -24,6 +24,7 @@ mod load;
 pub mod observe;
 pub mod schedule;
 mod server;
+pub mod tools;
 
 pub use args::{Args, Options};
 pub use error::ServeError;

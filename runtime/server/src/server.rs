@@ -57,7 +57,7 @@ impl Server {
         let queue =
             QueueLimits { requests: options.max_num_queued_reqs, tokens: options.max_num_queued_tokens };
         let observed = Observed::new(labels, queue);
-        let front = Frontend::new(plan.clone(), names, max_model_len)?;
+        let front = Frontend::new(plan.clone(), names, max_model_len, options.tool_call_parser)?;
         let listener = Listener::bind(&options.host, options.port, options.header_timeout).await?;
         let judge = match &baseline {
             Some(baseline) => Some(judge(&plan, &baseline.plan, &options)?),

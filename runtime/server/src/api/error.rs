@@ -80,6 +80,16 @@ impl ApiError {
         ApiError { param: Some(name.to_owned()), ..ApiError::new(ErrorKind::Invalid, message) }
     }
 
+    /// An error of what lies at a place: of `tools[0]`, say. A field without a name is the place itself.
+    pub fn within(self, place: &str) -> ApiError {
+        let of = |inner: &str| {
+            let dot = if inner.is_empty() || inner.starts_with([':', '[']) { "" } else { "." };
+            format!("{place}{dot}{inner}")
+        };
+        let param = Some(of(self.param.as_deref().unwrap_or_default()));
+        ApiError { param, message: of(&self.message), ..self }
+    }
+
     /// The same with a word for programs.
     pub fn with_code(self, code: &'static str) -> ApiError {
         ApiError { code: Some(code), ..self }

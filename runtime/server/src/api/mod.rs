@@ -6,8 +6,10 @@ mod error;
 mod fields;
 mod form;
 mod logprobs;
+mod message;
 mod settings;
 mod tokenize;
+mod tools;
 
 pub use self::{
     chat::ChatRequest,
@@ -18,4 +20,5 @@ pub use self::{
     logprobs::{ChatLogprobs, TextLogprobs},
     settings::{MAX_TOP_LOGPROBS, Settings, Streaming},
     tokenize::{DetokenizeRequest, TokenizeInput, TokenizeRequest},
+    tools::{Function, ToolChoice, Tools},
 };

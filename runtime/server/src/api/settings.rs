@@ -57,6 +57,8 @@ pub struct Settings {
     pub min_tokens: usize,
     /// Whether the model's own ends are passed over.
     pub ignore_eos: bool,
+    /// Whether special tokens are left out of texts.
+    pub skip_special_tokens: bool,
     /// Only requests of the same salt share computed prompts.
     pub cache_salt: Option<String>,
     /// The form that the answer is to have.
@@ -95,6 +97,7 @@ impl Settings {
             stop_token_ids: fields.tokens("stop_token_ids")?.unwrap_or_default(),
             min_tokens: fields.count("min_tokens", 0..=u64::MAX)?.unwrap_or(0),
             ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
+            skip_special_tokens: fields.flag("skip_special_tokens")?.unwrap_or(true),
             cache_salt: fields.text("cache_salt")?,
             form: AnswerForm::read(fields, body)?,
             streaming: streaming(fields)?,

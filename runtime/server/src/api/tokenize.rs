@@ -1,6 +1,6 @@
 //! The bodies of `/tokenize` and `/detokenize`, as vLLM has them.
 
-use samp_runtime::Message;
+use samp_runtime::{Message, TemplateValue};
 
 use super::{chat::ChatRequest, error::ApiError, fields::Fields};
 
@@ -9,8 +9,8 @@ use super::{chat::ChatRequest, error::ApiError, fields::Fields};
 pub enum TokenizeInput {
     /// A text, and whether the token that begins texts is added.
     Text(String, bool),
-    /// A conversation.
-    Messages(Vec<Message>),
+    /// A conversation, with the tools that may be called in it.
+    Messages(Vec<Message>, Option<TemplateValue>),
 }
 
 /// A text or a conversation to become tokens.
@@ -27,8 +27,9 @@ impl TokenizeRequest {
     pub fn parse(body: &[u8]) -> Result<TokenizeRequest, ApiError> {
         let mut fields = Fields::parse(body)?;
         let Some(prompt) = fields.text("prompt")? else {
-            let ChatRequest { messages, settings, .. } = ChatRequest::parse(body)?;
-            return Ok(TokenizeRequest { input: TokenizeInput::Messages(messages), model: settings.model });
+            let ChatRequest { messages, tools, settings, .. } = ChatRequest::parse(body)?;
+            let input = TokenizeInput::Messages(messages, tools.map(|tools| tools.shown));
+            return Ok(TokenizeRequest { input, model: settings.model });
         };
         let model = fields.text("model")?;
         let special = fields.flag("add_special_tokens")?.unwrap_or(true);

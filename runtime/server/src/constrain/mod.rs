@@ -11,7 +11,7 @@ mod vocabulary;
 
 pub use self::{
     automaton::{Form, FormState, TooIntricate},
-    choice::form_expression,
+    choice::{arguments_expression, form_expression},
     ordered::Ordered,
     vocabulary::Vocabulary,
 };

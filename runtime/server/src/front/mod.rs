@@ -1,20 +1,25 @@
 //! From what a request says to what the engine takes: templates, tokens, the model's defaults, and the limits of the plan.
 
+mod chat;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use samp_runtime::{
-    AddSpecial, ChatTemplate, Completion, Conversation, GenerateError, GenerationConfig, GenerationSettings,
-    Message, OpenPlan, Request, Sampling, SpecialTokens, Tokenizer,
+    AddSpecial, ChatTemplate, Completion, GenerateError, GenerationConfig, GenerationSettings, OpenPlan,
+    Request, Sampling, SpecialTokens, Tokenizer,
 };
 
 use crate::{
-    api::{AnswerForm, ApiError, CompletionPrompt, ErrorKind, Settings},
-    constrain::{Form, FormState, Vocabulary, form_expression},
+    api::{ApiError, CompletionPrompt, ErrorKind, Settings},
+    constrain::{Form, FormState, Vocabulary},
     error::ServeError,
+    tools::ToolStyle,
 };
+
+pub use self::chat::ChatPrompt;
 
 /// The plan as those see it who prepare requests for it.
 pub struct Frontend {
@@ -24,6 +29,8 @@ pub struct Frontend {
     defaults: GenerationSettings,
     names: Vec<String>,
     max_model_len: usize,
+    /// How the model calls tools, where its template does not say.
+    tool_style: Option<ToolStyle>,
     /// Made when an answer is first to have a form.
     vocabulary: OnceLock<Arc<Vocabulary>>,
     /// The forms that were asked for last, by their expressions.
@@ -39,6 +46,7 @@ impl Frontend {
         plan: Arc<OpenPlan>,
         names: Vec<String>,
         max_model_len: usize,
+        tool_style: Option<ToolStyle>,
     ) -> Result<Frontend, ServeError> {
         Ok(Frontend {
             tokenizer: Arc::new(Tokenizer::from_plan(&plan)?),
@@ -47,6 +55,7 @@ impl Frontend {
             plan,
             names,
             max_model_len,
+            tool_style,
             vocabulary: OnceLock::new(),
             forms: Mutex::default(),
         })
@@ -90,15 +99,6 @@ impl Frontend {
                 Err(error.with_code("model_not_found"))
             }
         }
-    }
-
-    /// The tokens of a conversation, up to where the answer begins. Nothing that a message says becomes a special token.
-    pub fn chat_tokens(&self, messages: &[Message]) -> Result<Vec<u32>, ApiError> {
-        let missing = || ApiError::field("messages", "the plan has no chat template; use /v1/completions");
-        let template = self.template.as_ref().ok_or_else(missing)?;
-        template
-            .tokens(&self.tokenizer, &Conversation::from(messages), true)
-            .map_err(|error| ApiError::field("messages", error))
     }
 
     /// The tokens of a prompt.
@@ -161,16 +161,16 @@ impl Frontend {
             ignore_eos: settings.ignore_eos,
             min_tokens: settings.min_tokens.min(room),
             logit_bias: settings.logit_bias.clone(),
+            show_special: !settings.skip_special_tokens,
         };
         let refused = |error: GenerateError| ApiError::new(ErrorKind::Invalid, error.to_string());
         Completion::new(self.tokenizer.clone(), self.plan.manifest(), request).map_err(refused)
     }
 
-    /// The beginning of an answer that is to have a form.
-    pub fn form(&self, form: &AnswerForm) -> Result<FormState, ApiError> {
-        let expression = form_expression(form)?;
+    /// The beginning of an answer that is to have the form of an expression.
+    pub fn form(&self, expression: &str) -> Result<FormState, ApiError> {
         let kept = || self.forms.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept().iter().find(|(known, _)| *known == expression).map(|(_, form)| form.clone());
+        let found = kept().iter().find(|(known, _)| known == expression).map(|(_, form)| form.clone());
         let form = match found {
             Some(form) => form,
             None => {
@@ -178,13 +178,13 @@ impl Frontend {
                 let vocabulary = || Arc::new(Vocabulary::new(&self.tokenizer, model.vocab_size as u32));
                 let vocabulary = self.vocabulary.get_or_init(vocabulary).clone();
                 let ends = model.eos_token_ids.clone();
-                let made = Form::new(&expression, self.tokenizer.clone(), vocabulary, ends);
+                let made = Form::new(expression, self.tokenizer.clone(), vocabulary, ends);
                 let wrong =
                     |reason| ApiError::new(ErrorKind::Invalid, format!("the form of the answer: {reason}"));
                 let form = Arc::new(made.map_err(wrong)?);
                 let mut kept = kept();
                 kept.truncate(KEPT_FORMS - 1);
-                kept.push_front((expression, form.clone()));
+                kept.push_front((expression.to_owned(), form.clone()));
                 form
             }
         };

@@ -3,6 +3,7 @@
 use samp_runtime::{Delta, Finish, Tokenizer};
 use serde_json::{Value, json};
 
+use super::tool_calls::ToolCalls;
 use crate::{
     api::{ChatLogprobs, TextLogprobs},
     engine::PromptToken,
@@ -32,6 +33,8 @@ pub struct Choice {
     logprobs: bool,
     gathered: Gathered,
     text: String,
+    /// The calls of tools that it makes, where it may make any.
+    calls: Option<ToolCalls>,
     /// Ids of the tokens, where they are wanted.
     token_ids: Option<Vec<u32>>,
     /// Characters of the tokens so far, where log-probabilities say where each begins.
@@ -46,13 +49,20 @@ pub struct Choice {
 
 impl Choice {
     /// Nothing has come yet.
-    pub fn new(index: usize, kind: AnswerKind, logprobs: bool, token_ids: bool) -> Choice {
+    pub fn new(
+        index: usize,
+        kind: AnswerKind,
+        logprobs: bool,
+        token_ids: bool,
+        calls: Option<ToolCalls>,
+    ) -> Choice {
         let mut choice = Choice {
             index,
             kind,
             logprobs,
             gathered: Gathered::Nothing,
             text: String::new(),
+            calls,
             token_ids: token_ids.then(Vec::new),
             characters: 0,
             tokens: 0,
@@ -88,7 +98,10 @@ impl Choice {
     pub fn push(&mut self, tokenizer: &Tokenizer, delta: &Delta) {
         self.tokens += 1;
         self.finish = delta.finish;
-        self.text.push_str(&delta.text);
+        match &mut self.calls {
+            Some(calls) => self.text.push_str(&calls.push(&delta.text, delta.finish.is_some())),
+            None => self.text.push_str(&delta.text),
+        }
         if let Some(ids) = &mut self.token_ids {
             ids.push(delta.token());
         }
@@ -106,7 +119,8 @@ impl Choice {
 
     /// Whether there is something to say that was not said before.
     pub fn has_news(&self) -> bool {
-        self.logprobs || self.token_ids.is_some() || !self.text.is_empty() || self.finish.is_some()
+        let calls = self.calls.as_ref().is_some_and(ToolCalls::has_news);
+        self.logprobs || self.token_ids.is_some() || !self.text.is_empty() || calls || self.finish.is_some()
     }
 
     /// What is new, as an element of `choices` in an event.
@@ -114,12 +128,13 @@ impl Choice {
         let (logprobs, text) = (self.take_logprobs(), std::mem::take(&mut self.text));
         let reason = self.finish_reason();
         match self.kind {
-            AnswerKind::Chat => json!({
-                "index": self.index,
-                "delta": if text.is_empty() { json!({}) } else { json!({ "content": text }) },
-                "logprobs": logprobs,
-                "finish_reason": reason,
-            }),
+            AnswerKind::Chat => {
+                let mut delta = if text.is_empty() { json!({}) } else { json!({ "content": text }) };
+                if let Some(calls) = self.calls.as_mut().filter(|calls| calls.has_news()) {
+                    delta["tool_calls"] = calls.news();
+                }
+                json!({ "index": self.index, "delta": delta, "logprobs": logprobs, "finish_reason": reason })
+            }
             AnswerKind::Text => self.text_choice(text, logprobs, reason),
         }
     }
@@ -139,12 +154,17 @@ impl Choice {
         let (logprobs, text) = (self.take_logprobs(), std::mem::take(&mut self.text));
         let reason = self.finish_reason();
         match self.kind {
-            AnswerKind::Chat => json!({
-                "index": self.index,
-                "message": { "role": "assistant", "content": text, "refusal": null, "annotations": [] },
-                "logprobs": logprobs,
-                "finish_reason": reason,
-            }),
+            AnswerKind::Chat => {
+                let mut message =
+                    json!({ "role": "assistant", "content": text, "refusal": null, "annotations": [] });
+                if let Some(calls) = self.calls.take().filter(ToolCalls::any) {
+                    message["tool_calls"] = calls.whole();
+                    if text.is_empty() {
+                        message["content"] = Value::Null;
+                    }
+                }
+                json!({ "index": self.index, "message": message, "logprobs": logprobs, "finish_reason": reason })
+            }
             AnswerKind::Text => self.text_choice(text, logprobs, reason),
         }
     }
@@ -170,6 +190,7 @@ impl Choice {
     fn finish_reason(&self) -> Value {
         match self.finish {
             None => Value::Null,
+            Some(Finish::Stop) if self.calls.as_ref().is_some_and(ToolCalls::any) => json!("tool_calls"),
             Some(Finish::Stop) => json!("stop"),
             Some(Finish::Length | Finish::ContextFull) => json!("length"),
             Some(Finish::Cancelled) => json!("cancelled"),

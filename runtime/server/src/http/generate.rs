@@ -19,13 +19,16 @@ use super::{
     response::{error_response, json_response},
     routes::Route,
     stream::EventStream,
+    tool_calls::ToolCalls,
 };
 use crate::{
     api::{ApiError, ChatRequest, CompletionRequest, ErrorKind, Settings},
-    constrain::FormState,
+    constrain::{FormState, form_expression},
     engine::{Event, Job, JobOptions},
+    front::ChatPrompt,
     judge::ShadowSample,
     observe::{Outcome, QueueFull, Ticket},
+    tools::ToolUse,
 };
 
 /// What a request becomes: its answer before the first token, and the jobs of each prompt, still without anyone to tell.
@@ -47,12 +50,14 @@ struct Unheard {
 /// `/v1/chat/completions`.
 pub async fn chat(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     respond(app, headers, body, |app, body, id| {
-        let request = ChatRequest::parse(body)?;
-        let tokens = app.front.chat_tokens(&request.messages)?;
+        let mut request = ChatRequest::parse(body)?;
+        let ChatPrompt { tokens, tools, form } = app.front.chat(&mut request)?;
         Draft {
             kind: AnswerKind::Chat,
             id: format!("chatcmpl-{id}"),
             settings: &request.settings,
+            form,
+            tools,
             prompts: vec![tokens],
             max_tokens: request.max_tokens,
             logprobs: request.logprobs,
@@ -73,6 +78,8 @@ pub async fn completions(State(app): State<Arc<App>>, headers: HeaderMap, body: 
             kind: AnswerKind::Text,
             id: format!("cmpl-{id}"),
             settings: &request.settings,
+            form: request.settings.form.as_ref().map(form_expression).transpose()?,
+            tools: None,
             prompts: request.prompts.iter().map(tokens).collect::<Result<_, _>>()?,
             max_tokens: Some(request.max_tokens),
             logprobs: request.logprobs,
@@ -89,6 +96,9 @@ struct Draft<'a> {
     kind: AnswerKind,
     id: String,
     settings: &'a Settings,
+    /// The expression of the form that answers are to have.
+    form: Option<String>,
+    tools: Option<ToolUse>,
     prompts: Vec<Vec<u32>>,
     max_tokens: Option<usize>,
     logprobs: Option<usize>,
@@ -114,8 +124,9 @@ impl Draft<'_> {
                 let seed = seed.wrapping_add(choice as u64);
                 let top = logprobs.unwrap_or(0);
                 let completion = app.front.completion(prompt, settings, self.max_tokens, top, seed)?;
-                choices.push(Choice::new(index, kind, logprobs.is_some(), self.token_ids));
-                let form = settings.form.as_ref().map(|form| app.front.form(form)).transpose()?;
+                let calls = self.tools.as_ref().map(|tools| ToolCalls::new(tools.parser(), app.random()));
+                choices.push(Choice::new(index, kind, logprobs.is_some(), self.token_ids, calls));
+                let form = self.form.as_ref().map(|form| app.front.form(form)).transpose()?;
                 jobs.push(Unheard { choice: index, completion, options: options.clone(), form });
             }
             prompts.push(jobs);

@@ -12,6 +12,7 @@ mod pages;
 mod response;
 mod routes;
 mod stream;
+mod tool_calls;
 
 pub use self::{
     app::App,

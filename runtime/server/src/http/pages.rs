@@ -85,7 +85,7 @@ async fn tokens(app: &Arc<App>, body: Body) -> Result<Value, ApiError> {
     let front = app.clone();
     let tokens = blocking(move || match &request.input {
         TokenizeInput::Text(text, special) => front.front.text_tokens(text, *special),
-        TokenizeInput::Messages(messages) => front.front.chat_tokens(messages),
+        TokenizeInput::Messages(messages, tools) => front.front.chat_tokens(messages, tools.as_ref()),
     });
     let tokens = tokens.await?;
     Ok(json!({ "count": tokens.len(), "max_model_len": app.front.max_model_len(), "tokens": tokens }))

@@ -171,9 +171,12 @@ fn what_cannot_be_answered_is_refused_in_openais_way() {
         "--max-model-len",
         "64",
     ]);
+    // The shipped checkpoint's template knows of no tools.
+    let tool = json!({ "type": "function", "function": {"name": "f"} });
     for (path, body, status, param, code) in [
         (CHAT, hello(json!({ "model": "gpt-9" })), 404, Some("model"), Some("model_not_found")),
-        (CHAT, hello(json!({ "tools": [{}] })), 400, Some("tools"), Some("unsupported_value")),
+        (CHAT, hello(json!({ "tools": [{}] })), 400, Some("tools[0]"), None),
+        (CHAT, hello(json!({ "tools": [tool] })), 400, Some("tools"), Some("unsupported_value")),
         (CHAT, hello(json!({ "audio": {} })), 400, Some("audio"), Some("unsupported_parameter")),
         (CHAT, hello(json!({ "max_tokens": 64 })), 400, None, Some("context_length_exceeded")),
         (TEXT, parser(json!({ "prompt": [9999] })), 400, Some("prompt"), None),

@@ -10,3 +10,4 @@ mod openai;
 mod pages;
 mod same_text;
 mod support;
+mod tools;

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::Running;
+use crate::{support::Running, tools};
 
 const PACKAGE: &str = "openai==3.57.0";
 const ENVIRONMENT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/openai-client");
@@ -49,9 +49,11 @@ fn the_client_for_python_is_served() {
     let server = Running::new(&["--api-key", "sesame", "--served-model-name", "tiny"]);
     // One sequence at a time and one that waits: whoever comes third is refused.
     let narrow = Running::new(&["--max-num-seqs", "1", "--max-num-queued-reqs", "1"]);
+    let (_folder, plan) = tools::tool_plan(tools::HERMES);
+    let called = Running::of(&plan, &[]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/openai_client.py");
     let url = |server: &Running| format!("http://{}", server.address);
-    let printed = ran(Command::new(python).arg(script).args([url(&server), url(&narrow)])).unwrap();
+    let printed = ran(Command::new(python).arg(script).args([&server, &narrow, &called].map(url))).unwrap();
     assert!(printed.ends_with("all passed\n"), "{printed}");
     server.idle();
 }

@@ -9,7 +9,7 @@ import urllib.request
 
 import openai
 
-URL, NARROW = sys.argv[1:]
+URL, NARROW, TOOLS = sys.argv[1:]
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key="sesame", max_retries=0)
 hello = [{"role": "user", "content": "Hello there"}]
 
@@ -86,6 +86,31 @@ def forms():
     assert "minimum" in refused(openai.BadRequestError, response_format=wrong).message
 
 
+def tools():
+    """Calls that must come, streamed and whole, and what is made of their results."""
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 8}},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    weather = {"type": "function", "function": {"name": "weather", "strict": True, "parameters": schema}}
+    caller = openai.OpenAI(base_url=f"{TOOLS}/v1", api_key="-", max_retries=0)
+    asked = dict(model=None, messages=hello, tools=[weather], tool_choice="required", max_tokens=200, seed=5)
+    answer = caller.chat.completions.create(**asked, parallel_tool_calls=False).choices[0]
+    (call,) = answer.message.tool_calls
+    assert answer.finish_reason == "tool_calls" and answer.message.content is None
+    assert call.function.name == "weather" and list(json.loads(call.function.arguments)) == ["city"], call
+    with caller.chat.completions.stream(**asked, parallel_tool_calls=False) as stream:
+        done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
+        (streamed,) = stream.get_final_completion().choices[0].message.tool_calls
+    assert streamed.function.arguments == call.function.arguments == done[0].arguments
+    result = {"role": "tool", "tool_call_id": call.id, "content": "21 degrees"}
+    later = hello + [answer.message.model_dump(), result]
+    said = caller.chat.completions.create(**{**asked, "messages": later, "tool_choice": "auto", "max_tokens": 8})
+    assert said.usage.prompt_tokens > 40, said
+
+
 def errors():
     assert refused(openai.BadRequestError, temperature=9).param == "temperature"
     assert refused(openai.BadRequestError, extra_body={"nonsense": 1}).param == "nonsense"
@@ -135,7 +160,7 @@ def retries():
         thread.join()
 
 
-for check in (answers, streams, forms, errors, going_away, retries):
+for check in (answers, streams, forms, tools, errors, going_away, retries):
     check()
     print(check.__name__)
 print("all passed")

@@ -33,9 +33,18 @@ pub fn plan() -> PathBuf {
     folder.path().join("tiny.plan")
 }
 
+/// The folder of the shipped checkpoint.
+pub fn checkpoint() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/models/tiny-llama")
+}
+
 /// Compiles the shipped checkpoint by a recipe, for so many sequences.
 pub fn compiled(plan: &Path, recipe: &str, sequences: usize) {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/models/tiny-llama");
+    compiled_from(&checkpoint(), plan, recipe, sequences);
+}
+
+/// Compiles a checkpoint likewise.
+pub fn compiled_from(model: &Path, plan: &Path, recipe: &str, sequences: usize) {
     let precision = Precision::Recipe(recipe::load(recipe).unwrap());
     let mut request = CompileRequest::new(model, TargetName::Cpu, precision);
     request.max_sequences = sequences as u64;
@@ -50,9 +59,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// A server with these flags.
+    /// A server of the plan with these flags.
     pub fn new(flags: &[&str]) -> Running {
-        let plan = plan();
+        Running::of(&plan(), flags)
+    }
+
+    /// A server of another plan.
+    pub fn of(plan: &Path, flags: &[&str]) -> Running {
         let line = [&["samp-server", plan.to_str().unwrap(), "--port", "0"], flags].concat();
         let options = Args::try_parse_from(line).unwrap().into_options();
         let (stop, stopped) = oneshot::channel();
