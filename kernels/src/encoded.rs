@@ -153,6 +153,12 @@ impl<'a> EncodedRef<'a> {
         self.parts[component as usize]
     }
 
+    /// The arrays that there are.
+    pub fn parts(&self) -> impl Iterator<Item = (Component, &'a [u8])> + '_ {
+        let all = Component::ALL.into_iter().map(|component| (component, self.part(component)));
+        all.filter(|(_, bytes)| !bytes.is_empty())
+    }
+
     /// One array as elements of `T`; empty if the format has no such array.
     pub fn part_as<T: bytemuck::Pod>(&self, component: Component) -> &'a [T] {
         // An empty array need not be aligned.

@@ -11,11 +11,21 @@ use crate::plan::OpenPlan;
 pub trait Weights: Send + Sync {
     /// The tensor, in the format and layout that its steps' kernels take.
     fn tensor(&self, id: TensorId) -> EncodedRef<'_>;
+
+    /// Hears that the memory behind a tensor may be taken back; it can be read again.
+    fn release(&self, _: TensorId) {}
+
+    /// Hears that a batch has gone through the whole program.
+    fn after_batch(&self) {}
 }
 
 impl Weights for Arc<OpenPlan> {
     fn tensor(&self, id: TensorId) -> EncodedRef<'_> {
         OpenPlan::tensor(self, id)
+    }
+
+    fn release(&self, id: TensorId) {
+        OpenPlan::release(self, id);
     }
 }
 

@@ -116,6 +116,7 @@ impl<W: Weights> Device for HostDevice<W> {
         observer: Option<&mut dyn Observer>,
     ) -> Result<(), DeviceError> {
         self.run(0..self.calls.len(), batch, observer);
+        self.weights.after_batch();
         logits.copy_from_slice(self.buffer(self.program.logits, batch.row_counts()));
         Ok(())
     }
@@ -127,6 +128,7 @@ impl<W: Weights> Device for HostDevice<W> {
         sampled: &mut [Option<SampledToken>],
     ) -> Result<(), DeviceError> {
         self.run(0..self.calls.len(), batch, None);
+        self.weights.after_batch();
         let sampler = self.sampler;
         sampler(SampleArgs {
             logits: self.buffer(self.program.logits, batch.row_counts()),

@@ -9,6 +9,7 @@ mod executable;
 pub mod gpu;
 mod host;
 mod kind;
+mod large_pages;
 mod open;
 mod replay;
 mod step;

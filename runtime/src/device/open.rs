@@ -10,7 +10,7 @@ use super::gpu::{Driver, DriverError, Room, driver::nvidia::Cuda};
 use super::gpu::{GpuDevice, StoredPlan};
 use super::{
     bind::KernelImpl, error::DeviceError, executable::Executable, host::HostDevice, kind::DeviceKind,
-    step::Device, threaded::Threaded,
+    large_pages::LargePageWeights, step::Device, threaded::Threaded,
 };
 use crate::{plan::OpenPlan, progress::Progress};
 
@@ -104,10 +104,13 @@ impl OpenDevice {
         Ok(match self.0 {
             Opened::Host(kernels) => {
                 let _ = progress;
-                let host = HostDevice::load(Executable::from_plan(&plan), plan, kv_pages, kernels)?;
+                let executable = Executable::from_plan(&plan);
                 match kernels {
-                    KernelImpl::Optimized => Box::new(Threaded::new(host)?),
-                    KernelImpl::Reference => Box::new(host),
+                    KernelImpl::Optimized => {
+                        let weights = LargePageWeights::new(plan, &executable.program);
+                        Box::new(Threaded::new(HostDevice::load(executable, weights, kv_pages, kernels)?)?)
+                    }
+                    KernelImpl::Reference => Box::new(HostDevice::load(executable, plan, kv_pages, kernels)?),
                 }
             }
             #[cfg(feature = "emulate")]

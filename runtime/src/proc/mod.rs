@@ -1,5 +1,7 @@
 //! What Linux says of this machine and of this process. Everything is `None` where it does not say.
 
+mod cgroup;
+
 use std::path::Path;
 
 use crate::outside_file::read_regular_text;
@@ -7,9 +9,11 @@ use crate::outside_file::read_regular_text;
 /// More bytes than any of the files has, also with a line for each of many processors and interrupts.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Bytes of memory that may be taken without others losing theirs: what holds copies of files counts.
+/// Bytes of memory that may be taken without others losing theirs, on the machine and in each control group of this process:
+/// what holds copies of files counts.
 pub fn available_memory() -> Option<u64> {
-    kilobytes(&read("/proc/meminfo")?, "MemAvailable:")
+    let machine = kilobytes(&read("/proc/meminfo")?, "MemAvailable:")?;
+    Some(cgroup::available().map_or(machine, |group| group.min(machine)))
 }
 
 /// The most memory that this process has had resident, in bytes; files that it maps count where they are in memory.
@@ -20,6 +24,11 @@ pub(crate) fn peak_resident() -> Option<u64> {
 /// The memory that this process has resident now, in bytes.
 pub(crate) fn resident() -> Option<u64> {
     kilobytes(&read("/proc/self/status")?, "VmRSS:")
+}
+
+/// Bytes of files that this process has mapped by large pages.
+pub(crate) fn file_bytes_in_large_pages() -> Option<u64> {
+    kilobytes(&read("/proc/self/smaps_rollup")?, "FilePmdMapped:")
 }
 
 /// Bytes that this process has had read from storage; what was in memory already does not count.
