@@ -9,6 +9,9 @@ use super::error::{ApiError, ErrorKind};
 /// The fields that nobody has asked for yet.
 pub struct Fields {
     left: Map<String, Value>,
+    /// What is asked for of a body, where a test wants to know.
+    #[cfg(test)]
+    is_body: bool,
 }
 
 impl Fields {
@@ -16,7 +19,11 @@ impl Fields {
     pub fn parse(body: &[u8]) -> Result<Fields, ApiError> {
         let refused = |reason: String| ApiError::new(ErrorKind::Invalid, format!("the body: {reason}"));
         match serde_json::from_slice(body) {
-            Ok(Value::Object(left)) => Ok(Fields { left }),
+            Ok(Value::Object(left)) => Ok(Fields {
+                left,
+                #[cfg(test)]
+                is_body: true,
+            }),
             Ok(other) => Err(refused(format!("expected a JSON object, found {}", kind(&other)))),
             Err(error) => Err(refused(format!("expected JSON, found something else: {error}"))),
         }
@@ -24,11 +31,19 @@ impl Fields {
 
     /// The fields of an object.
     pub fn of(left: Map<String, Value>) -> Fields {
-        Fields { left }
+        Fields {
+            left,
+            #[cfg(test)]
+            is_body: false,
+        }
     }
 
     /// A field; `null` counts as absent.
     pub fn take(&mut self, name: &str) -> Option<Value> {
+        #[cfg(test)]
+        if self.is_body {
+            tests::ASKED.with_borrow_mut(|asked| asked.insert(name.to_owned()));
+        }
         self.left.remove(name).filter(|value| !value.is_null())
     }
 
@@ -104,7 +119,7 @@ impl Fields {
 
     /// Lets go of fields that change no answer.
     pub fn ignore(&mut self, names: &[&str]) {
-        names.iter().for_each(|name| drop(self.left.remove(*name)));
+        names.iter().for_each(|name| drop(self.take(name)));
     }
 
     /// Lets go of a field where its value asks for nothing; refuses it otherwise.
@@ -158,10 +173,22 @@ fn short(value: &Value) -> String {
     }
 }
 
+/// The fields of bodies that `work` asks for.
+#[cfg(test)]
+pub(crate) fn asked_fields(work: impl FnOnce()) -> std::collections::BTreeSet<String> {
+    tests::ASKED.take();
+    work();
+    tests::ASKED.take()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    thread_local! {
+        pub(super) static ASKED: std::cell::RefCell<std::collections::BTreeSet<String>> = Default::default();
+    }
 
     fn fields(value: Value) -> Fields {
         Fields::parse(value.to_string().as_bytes()).unwrap()

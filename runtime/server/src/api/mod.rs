@@ -11,6 +11,8 @@ mod settings;
 mod tokenize;
 mod tools;
 
+#[cfg(test)]
+pub(crate) use self::fields::asked_fields;
 pub use self::{
     chat::ChatRequest,
     completions::{CompletionPrompt, CompletionRequest},

@@ -8,6 +8,7 @@ mod choice;
 mod generate;
 mod keys;
 mod listener;
+mod openapi;
 mod pages;
 mod response;
 mod routes;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{
     app::App,
     generate,
+    openapi::document,
     response::{error_response, json_response},
 };
 use crate::api::{ApiError, DetokenizeRequest, ErrorKind, TokenizeInput, TokenizeRequest};
@@ -36,6 +37,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
+        .route("/openapi.json", get(openapi))
         .fallback(no_page)
         .method_not_allowed_fallback(no_method)
         .with_state(app)
@@ -126,6 +128,10 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 async fn version(State(app): State<Arc<App>>) -> Response {
     let body = json!({ "version": env!("CARGO_PKG_VERSION"), "plan": app.front.fingerprint() });
     json_response(StatusCode::OK, &body)
+}
+
+async fn openapi() -> Response {
+    json_response(StatusCode::OK, &document())
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

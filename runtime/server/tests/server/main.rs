@@ -7,6 +7,7 @@ mod faults;
 mod judge;
 mod metrics;
 mod openai;
+mod openapi;
 mod pages;
 mod same_text;
 mod support;
