@@ -7,11 +7,14 @@ use std::{
     process::{Command, Stdio},
 };
 
+use clap::Parser;
+use samp_server::Args;
 use serde_json::json;
 
 use crate::support::{Running, plan};
 
-fn deploy(name: &str) -> PathBuf {
+/// A file of `deploy`.
+pub fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(name)
 }
 
@@ -28,7 +31,7 @@ fn page() -> String {
 }
 
 /// The names of samp's and vLLM's metrics that a text has.
-fn names(text: &str) -> BTreeSet<&str> {
+pub fn names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
     words.filter(|word| word.starts_with("samp_") || word.starts_with("vllm:")).collect()
 }
@@ -50,8 +53,12 @@ fn promtool_finds_nothing() {
         return eprintln!("SKIPPED: promtool is not installed (Debian's package prometheus has it)");
     };
     assert!(promtool.status.success());
-    for (what, file) in [("check", "alerts.yml"), ("test", "alerts.test.yml")] {
-        let output = Command::new("promtool").args([what, "rules"]).arg(deploy(file)).output().unwrap();
+    for (verb, what, file) in [
+        ("check", "rules", "alerts.yml"),
+        ("test", "rules", "alerts.test.yml"),
+        ("check", "config", "prometheus.yml"),
+    ] {
+        let output = Command::new("promtool").args([verb, what]).arg(deploy(file)).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
     let page = page();
@@ -68,4 +75,48 @@ fn promtool_finds_nothing() {
     let output = linter.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+/// The flags that a file of `deploy` gives the server.
+fn flags(file: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(deploy(file)).unwrap();
+    let quoted = text.split('"').skip(1).step_by(2);
+    quoted.filter(|word| word.starts_with("--") && !word.contains("config.file")).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_starts_a_server_gives_it_flags_that_it_has() {
+    for (file, least) in [("kubernetes.yml", 4), ("docker-compose.yml", 2), ("Containerfile", 1)] {
+        let mut line = vec!["samp-server".to_owned(), "/plan".to_owned()];
+        line.extend(flags(file).into_iter().filter(|flag| !flag.starts_with("--storage")));
+        assert!(line.len() >= 2 + least, "{file}: {line:?}");
+        Args::try_parse_from(&line).unwrap_or_else(|error| panic!("{file}: {line:?}: {error}"));
+    }
+}
+
+#[test]
+fn the_pages_that_probes_ask_for_are_there() {
+    let (server, manifest) = (Running::new(&[]), std::fs::read_to_string(deploy("kubernetes.yml")).unwrap());
+    let probes: Vec<&str> =
+        manifest.split("httpGet: { path: ").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
+    assert_eq!(probes.len(), 3);
+    for path in probes.into_iter().chain(["/metrics"]) {
+        assert!(manifest.contains(path) && server.get(path).status == 200, "{path}");
+    }
+}
+
+/// Two servers of one plan, asked in turns: whichever answers, a request's text is the same.
+#[test]
+fn replicas_answer_alike() {
+    let replicas = [Running::new(&[]), Running::new(&[])];
+    for seed in 0..12 {
+        let body =
+            json!({ "prompt": "The parser reads", "max_tokens": 12, "seed": seed % 4, "temperature": 1 });
+        let [here, there] = [0, 1].map(|turn| {
+            let answer = replicas[(seed + turn) % 2].answer("/v1/completions", &body);
+            (answer["choices"].clone(), answer["system_fingerprint"].clone())
+        });
+        assert_eq!(here, there);
+    }
+    replicas.iter().for_each(|replica| assert_eq!(replica.metric("samp_requests_received_total"), 12.0));
 }

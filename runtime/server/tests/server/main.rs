@@ -2,6 +2,7 @@
 
 mod answers;
 mod client;
+mod dashboard;
 mod deploy;
 mod faults;
 mod judge;
