@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::read;
+use super::file::read;
 
 /// The files of a version of control groups.
 struct Version {

@@ -1,13 +1,9 @@
 //! What Linux says of this machine and of this process. Everything is `None` where it does not say.
 
 mod cgroup;
+mod file;
 
-use std::path::Path;
-
-use crate::outside_file::read_regular_text;
-
-/// More bytes than any of the files has, also with a line for each of many processors and interrupts.
-const MAX_BYTES: u64 = 1 << 20;
+use self::file::read;
 
 /// Bytes of memory that may be taken without others losing theirs, on the machine and in each control group of this process:
 /// what holds copies of files counts.
@@ -77,10 +73,6 @@ impl ProcessorTicks {
             processors: stat.lines().filter(is_processor).count() as u64,
         })
     }
-}
-
-fn read(path: &str) -> Option<String> {
-    read_regular_text(Path::new(path), MAX_BYTES).ok()
 }
 
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
