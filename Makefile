@@ -8,24 +8,34 @@ TARGET  = $(or $(shell cargo metadata --format-version 1 --no-deps 2>/dev/null |
 
 .PHONY: demo install test setup bench quality fuzz clean
 
-# A plan that is whole and newer than the compiler and the model is not made again.
+# Plans that are whole and newer than the compiler and the model are not made again.
 demo: setup
 	cargo build --release --locked --bin samp --bin samp-server
-	@set -e; target=$(TARGET); samp=$$target/release/samp; plan=$$target/demo/tiny-llama.plan; mkdir -p $$target/demo; \
-	if [ -z "$$(find $$samp $(MODEL) -newer $$plan/plan.json 2>&1 | head -1)" ] && $$samp validate $$plan >/dev/null 2>&1; then \
+	@set -e; target=$(TARGET); samp=$$target/release/samp; demo=$$target/demo; plan=$$demo/tiny-llama.plan; mkdir -p $$demo; \
+	if [ -z "$$(find $$samp $(MODEL) -newer $$plan/plan.json 2>&1 | head -1)" ] && $$samp validate $$plan >/dev/null 2>&1 && \
+	  $$samp validate $$demo/f16.plan >/dev/null 2>&1; then \
 	  echo "$$plan is up to date"; \
 	else \
 	  $$samp compile $(MODEL) --target cpu --recipe samp -o $$plan --force; \
+	  $$samp compile $(MODEL) --target cpu --recipe uniform:f16 -o $$demo/f16.plan --force; \
 	fi; \
 	$$samp inspect $$plan; \
 	$$samp run $$plan -p "The parser reads" -n 48 --temperature 0.7 --seed 1; \
-	echo; echo "== the same plan, asked over OpenAI's API"; \
-	$$samp serve $$plan --port 0 2>$$target/demo/serve.log & server=$$!; trap "kill $$server" EXIT; \
-	until address=$$(sed -n 's/.*"address":"\([^"]*\)".*"event":"listening".*/\1/p' $$target/demo/serve.log) && [ -n "$$address" ]; do \
-	  kill -0 $$server || { cat $$target/demo/serve.log; exit 1; }; sleep 0.1; \
+	echo; echo "== the same plan, asked over OpenAI's API, and judged by a plan in f16"; \
+	: >$$demo/serve.log; $$samp serve $$plan --port 0 --baseline $$demo/f16.plan --shadow 100% --canary none --admin-port 0 \
+	  2>$$demo/serve.log & server=$$!; trap "kill $$server" EXIT; \
+	listening() { sed -n "/\"event\":\"listening\"/s/.*\"$$1\":\"\([^\"]*\)\".*/\1/p" $$demo/serve.log; }; \
+	until [ -n "$$(listening address)" ]; do \
+	  kill -0 $$server || { cat $$demo/serve.log; exit 1; }; sleep 0.1; \
 	done; \
+	address=$$(listening address); \
 	curl -sS http://$$address/v1/chat/completions -H 'content-type: application/json' \
 	  -d '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 32, "seed": 1}'; echo; \
+	for look in 1 2 3 4 5 6 7 8 9 10; do \
+	  gate=$$(curl -sS http://$$(listening admin)/v1/samp/gate); \
+	  case "$$gate" in *'"requests":1'*) break;; esac; sleep 0.2; \
+	done; \
+	echo; echo "== what the judge says of it: its gate"; echo "$$gate"; \
 	echo; echo "$$samp is the command; \`make install PREFIX=\$$HOME/.local\` puts it and its manual pages there"
 
 # The command, NVRTC where the set-up could fetch it, manual pages and shells' completions, below PREFIX. Packagers set DESTDIR,

@@ -1,7 +1,14 @@
-//! Choosing tokens on CPUs: rows are shared out over the threads.
+//! Choosing tokens on CPUs: rows are shared out over the threads, and logits are gone through by vectors where nothing asks for
+//! their order.
 
-use super::reference::sample_row;
-use crate::{args::SampleArgs, parallel::for_each_of};
+use super::{
+    reference::{LogSum, drawn, keep_likely, sample_row},
+    weights::Weights,
+};
+use crate::{
+    args::{SampleArgs, SampleRequest, SampledToken},
+    parallel::for_each_of,
+};
 
 /// What a logit costs, in multiply–adds: it is compared, and two of its exponentials are summed.
 const LOGIT_WORK: usize = 64;
@@ -10,7 +17,44 @@ const LOGIT_WORK: usize = 64;
 pub fn sample(args: SampleArgs<'_>) {
     let work = args.logits.len() * LOGIT_WORK;
     let mut rows: Vec<_> = args.into_rows().collect();
-    for_each_of(&mut rows, work, |_, (logits, request, out)| **out = sample_row(logits, request));
+    for_each_of(&mut rows, work, |_, (logits, request, out)| **out = choose_row(logits, request));
+}
+
+/// The token of a row, the same as the reference's.
+fn choose_row(logits: &[f32], request: &SampleRequest) -> Option<SampledToken> {
+    let SampleRequest { params, draw } = request;
+    if params.top_k != 0 || params.top_p < 1.0 {
+        return sample_row(logits, request);
+    }
+    let likeliest = likeliest(logits)?;
+    let token = if params.temperature == 0.0 {
+        likeliest
+    } else {
+        let mut weights = vec![0; logits.len()];
+        let sum = Weights::new(logits[likeliest], params.temperature).fill(logits, &mut weights);
+        let left = keep_likely(&mut weights, params.min_p, sum);
+        drawn(&weights, *draw, left)?
+    };
+    let logprob = LogSum::new(logits).logprob(logits[token]);
+    Some(SampledToken { token: token as u32, logprob })
+}
+
+/// The first of the largest logits; `None` where one is NaN or positive infinity, or none is finite.
+fn likeliest(logits: &[f32]) -> Option<usize> {
+    // Integers in the order of IEEE 754's total order: negative numbers have all bits but the sign turned.
+    let key = |logit: f32| {
+        let bits = logit.to_bits() as i32;
+        bits ^ (((bits >> 31) as u32) >> 1) as i32
+    };
+    let bounds = (i32::MAX, i32::MIN);
+    let (least, most) = logits.iter().fold(bounds, |(least, most), logit| {
+        let key = key(*logit);
+        (least.min(key), most.max(key))
+    });
+    // NaN lies beyond the infinities on both sides.
+    let numbers =
+        least >= key(f32::NEG_INFINITY) && most < key(f32::INFINITY) && most > key(f32::NEG_INFINITY);
+    numbers.then(|| logits.iter().position(|logit| key(*logit) == most)).flatten()
 }
 
 #[cfg(test)]

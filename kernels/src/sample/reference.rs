@@ -62,18 +62,29 @@ pub fn choose(logits: &[f32], params: &SamplingParams, draw: u64) -> Option<u32>
     if top_p < 1.0 {
         left = reach(&weights, part_of(top_p, left));
     }
-    if min_p > 0.0 {
-        let least = (f64::from(min_p) * LIKELIEST as f64).ceil() as u64;
-        weights.iter_mut().filter(|weight| **weight < least).for_each(|weight| *weight = 0);
-        left = left.min(weights.iter().sum());
+    let left = keep_likely(&mut weights, min_p, left);
+    drawn(&weights, draw, left).map(|at| tokens[at])
+}
+
+/// Takes their weight from tokens that are too unlikely by min-p; gives how much of `left` stays.
+pub(super) fn keep_likely(weights: &mut [u64], min_p: f32, left: u64) -> u64 {
+    if min_p <= 0.0 {
+        return left;
     }
+    let least = (f64::from(min_p) * LIKELIEST as f64).ceil() as u64;
+    weights.iter_mut().filter(|weight| **weight < least).for_each(|weight| *weight = 0);
+    left.min(weights.iter().sum())
+}
+
+/// Where the running sum of weights first exceeds the part of `left` that `draw` names.
+pub(super) fn drawn(weights: &[u64], draw: u64, left: u64) -> Option<usize> {
     let target = high_of(draw & !0x7ff, left);
     let mut sum = 0;
     let passes = |weight: &u64| {
         sum += weight;
         sum > target
     };
-    weights.iter().position(passes).map(|at| tokens[at])
+    weights.iter().position(passes)
 }
 
 /// The `count` tokens of the largest logits, the largest first, the smaller id first among equals; -0 is less than 0.

@@ -18,18 +18,46 @@ impl Weights {
     }
 
     /// The weight of a logit, which is at most the largest.
+    #[inline(always)]
     pub fn weight(&self, logit: f32) -> u64 {
-        let steps = (f64::from(logit) - self.most) * self.scale;
-        if steps < LEAST_STEPS {
-            return 0;
-        }
+        let exact = (f64::from(logit) - self.most) * self.scale;
+        // Without a branch a loop over many becomes one over vectors.
+        let steps = exact.max(LEAST_STEPS);
         let shifted = steps + ROUND;
         let whole = shifted.to_bits() as u32 as i32;
         let rest = steps - (shifted - ROUND);
         let power = POWERS.iter().fold(0.0, |power, coefficient| power * rest + coefficient);
         let unit = f64::from_bits(((1023 + 44 + (whole >> 4)) as u64) << 52);
         let weight = power * SIXTEENTHS[(whole & 15) as usize] * unit;
-        (weight + INTEGERS).to_bits() - INTEGERS.to_bits()
+        let nearest = (weight + INTEGERS).to_bits() - INTEGERS.to_bits();
+        if exact < LEAST_STEPS { 0 } else { nearest }
+    }
+
+    /// The weights of many, and their sum.
+    pub fn fill(&self, logits: &[f32], weights: &mut [u64]) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the machine has what the function is compiled for.
+            return unsafe { self.fill_avx2(logits, weights) };
+        }
+        self.fill_slice(logits, weights)
+    }
+
+    /// [`Weights::fill_slice`] compiled for vectors of four.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn fill_avx2(&self, logits: &[f32], weights: &mut [u64]) -> u64 {
+        self.fill_slice(logits, weights)
+    }
+
+    #[inline(always)]
+    fn fill_slice(&self, logits: &[f32], weights: &mut [u64]) -> u64 {
+        let mut sum = 0;
+        for (weight, logit) in weights.iter_mut().zip(logits) {
+            *weight = self.weight(*logit);
+            sum += *weight;
+        }
+        sum
     }
 }
 
@@ -74,6 +102,17 @@ const SIXTEENTHS: [f64; 16] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_weights_are_those_of_each() {
+        let weights = Weights::new(11.25, 0.7);
+        let logits: Vec<f32> =
+            (0..4099).map(|i| 11.25 - i as f32 * 0.013).chain([f32::NEG_INFINITY, f32::MIN]).collect();
+        let mut found = vec![7; logits.len()];
+        let sum = weights.fill(&logits, &mut found);
+        let expected: Vec<u64> = logits.iter().map(|logit| weights.weight(*logit)).collect();
+        assert_eq!((sum, found), (expected.iter().sum(), expected));
+    }
 
     #[test]
     fn weights_are_exponentials() {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use samp_runtime::DeviceKind;
 
-use crate::tools::ToolStyle;
+use crate::{client::Endpoint, tools::ToolStyle};
 
 /// Serve a plan over OpenAI's API
 #[derive(Clone, Debug, clap::Parser)]
@@ -78,29 +78,38 @@ pub struct Options {
     #[arg(long, value_name = "STYLE", value_parser = tool_style, help_heading = "Serving")]
     pub tool_call_parser: Option<ToolStyle>,
     /// A plan of the same checkpoint, in f16, that answers are scored against and that takes over where they have come to differ
-    #[arg(long, value_name = "PLAN", help_heading = "Judge")]
+    #[arg(long, value_name = "PLAN", group = "reference", help_heading = "Judge")]
     pub baseline: Option<PathBuf>,
+    /// A server of the unquantized model that answers are scored against, such as vLLM's; it takes over from nobody
+    #[arg(long, value_name = "URL", group = "reference", value_parser = Endpoint::parse, help_heading = "Judge")]
+    pub teacher: Option<Endpoint>,
     /// Part of the plan's answers that is scored
-    #[arg(long, value_name = "PART", default_value = "5%", value_parser = part, requires = "baseline", help_heading = "Judge")]
+    #[arg(long, value_name = "PART", default_value = "5%", value_parser = part, requires = "reference", help_heading = "Judge")]
     pub shadow: f64,
     /// Growth of perplexity, on the baseline's own text, that the plan may have
-    #[arg(long, value_name = "PART", default_value = "0.5%", value_parser = part, requires = "baseline", help_heading = "Judge")]
+    #[arg(long, value_name = "PART", default_value = "0.5%", value_parser = part, requires = "reference", help_heading = "Judge")]
     pub drift_limit: f64,
     /// Parts of the requests that the plan answers step by step, before all; `none` begins with all
-    #[arg(long, value_name = "PARTS", default_value = "1%,5%,25%", value_parser = canary, requires = "baseline", help_heading = "Judge")]
+    #[arg(long, value_name = "PARTS", default_value = "1%,5%,25%", value_parser = canary, requires = "reference", help_heading = "Judge")]
     pub canary: Canary,
     /// Seconds that a plan rests after it was rolled back, before a new canary at half the limit
-    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = seconds, requires = "baseline", help_heading = "Judge")]
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = seconds, requires = "reference", help_heading = "Judge")]
     pub rollback_hold: Duration,
     /// File that the judge remembers in over restarts
-    #[arg(long, value_name = "FILE", requires = "baseline", help_heading = "Judge")]
+    #[arg(long, value_name = "FILE", requires = "reference", help_heading = "Judge")]
     pub state: Option<PathBuf>,
     /// Threads that score answers
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "baseline", help_heading = "Judge")]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "reference", help_heading = "Judge")]
     pub shadow_threads: usize,
-    /// Port, on this machine alone, of /v1/samp/gate, /promote and /rollback
+    /// Port, on this machine alone, of /v1/samp/gate, /promote and /rollback; 0 for any that is free
     #[arg(long, value_name = "PORT", help_heading = "Judge")]
     pub admin_port: Option<u16>,
+    /// Part of the plan's answers whose log-probabilities are computed again; on a CPU they must agree bit for bit
+    #[arg(long, value_name = "PART", default_value = "0.5%", value_parser = share, help_heading = "Judge")]
+    pub rescore: f64,
+    /// Seconds from one run of the plan's golden probe to the next; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds, help_heading = "Judge")]
+    pub golden_interval: Duration,
     /// Positions that the KV cache holds over all sequences [default: as many as the plan's limits allow and fit]
     #[arg(long, value_name = "N", help_heading = "Device")]
     pub kv_tokens: Option<u64>,
@@ -130,6 +139,11 @@ fn part(text: &str) -> Result<f64, String> {
     part.ok()
         .filter(|part| *part > 0.0 && *part <= 1.0)
         .ok_or_else(|| "expected a part such as 5% or 0.05".into())
+}
+
+/// A part, or none.
+fn share(text: &str) -> Result<f64, String> {
+    if matches!(text, "0" | "0%") { Ok(0.0) } else { part(text) }
 }
 
 fn canary(text: &str) -> Result<Canary, String> {

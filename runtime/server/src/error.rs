@@ -37,6 +37,8 @@ pub enum ServeError {
     Baseline { baseline: String, found: String },
     #[error("a thread cannot be started: {0}; allow more processes and memory (ulimit -u, ulimit -v)")]
     Thread(std::io::Error),
+    #[error("the load test: {reason}; look at --base-url, --api-key and the files that are named")]
+    Bench { reason: String },
     #[error("the engine's thread broke off; please report it")]
     Broken,
 }
@@ -57,6 +59,7 @@ impl ServeError {
             ServeError::StateFile { .. } => error_code::STATE_FILE,
             ServeError::Baseline { .. } => error_code::OTHER_BASELINE,
             ServeError::Thread(_) => error_code::SERVER_THREAD,
+            ServeError::Bench { .. } => error_code::LOAD_TEST,
             ServeError::Broken => error_code::ENGINE_BROKEN,
         }
     }

@@ -32,4 +32,8 @@ samp_abi::error_codes! {
         "A plan is judged by a baseline that was compiled from the same files of the same checkpoint, with the same tokenizer, \
          and that takes sequences as long and steps as large.",
         "Compile the baseline from the plan's own checkpoint.";
+    LOAD_TEST = "E1610", Environment, "A load test cannot be done",
+        "The server that load was to be put on cannot be reached, does not name its models, or a file of results cannot be read \
+         or written.",
+        "Check --base-url and --api-key, and give files that --json has written.";
 }

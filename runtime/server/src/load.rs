@@ -9,8 +9,9 @@ use samp_runtime::{
 
 use crate::{
     args::Options,
+    client::Endpoint,
     error::ServeError,
-    judge::{Judge, JudgeParts, JudgeSettings},
+    judge::{Judge, JudgeParts, JudgeSettings, Reference, Teacher},
 };
 
 /// What is loaded before the server listens.
@@ -33,17 +34,26 @@ pub fn judge(plan: &OpenPlan, baseline: &Arc<OpenPlan>, options: &Options) -> Re
     let engine_options = EngineOptions { kv_tokens, self_test: false, ..EngineOptions::default() };
     let threads = thread_pool(Some(options.shadow_threads))?;
     let engine = threads.install(|| Engine::new(baseline.clone(), device, engine_options))?;
-    Judge::start(JudgeParts {
-        engine,
-        digests: [plan, baseline].map(|plan| plan.digest().to_owned()),
-        settings: JudgeSettings {
-            limit: JudgeSettings::limit_of_drift(options.drift_limit),
-            canary: options.canary.0.clone(),
-            hold: options.rollback_hold,
-        },
-        share: options.shadow,
-        state_file: options.state.clone(),
-    })
+    let names = [plan, baseline].map(|plan| plan.digest().to_owned());
+    let canary = options.canary.0.clone();
+    Judge::start(parts(Reference::Engine(Box::new(engine)), names, canary, options))
+}
+
+/// The judge of a plan that asks a teacher. Nobody else could answer, so that the plan answers all from the beginning.
+pub fn taught_judge(
+    plan: &OpenPlan,
+    teacher: &Endpoint,
+    options: &Options,
+) -> Result<Arc<Judge>, ServeError> {
+    let names = [plan.digest().to_owned(), teacher.shown()];
+    let teacher = Teacher::new(teacher.clone()).map_err(ServeError::Thread)?;
+    Judge::start(parts(Reference::Teacher(teacher), names, vec![], options))
+}
+
+fn parts(reference: Reference, names: [String; 2], canary: Vec<f64>, options: &Options) -> JudgeParts {
+    let limit = JudgeSettings::limit_of_drift(options.drift_limit);
+    let settings = JudgeSettings { limit, canary, hold: options.rollback_hold };
+    JudgeParts { reference, names, settings, share: options.shadow, state_file: options.state.clone() }
 }
 
 /// Refuses a baseline that is not of the plan's own checkpoint, or does not take what the plan takes.

@@ -18,9 +18,10 @@ use crate::{
     error::ServeError,
     front::Frontend,
     http::{ApiKeys, App, BodyLimits, Listener, Route, Routes},
-    load::{Baseline, Loaded, judge, load},
+    load::{Baseline, Loaded, judge, load, taught_judge},
     observe::{Observed, PlanLabels, QueueLimits, log},
     schedule,
+    verify::{Verifier, VerifierParts, VerifySettings},
 };
 
 /// How long connections have to send what is left when nothing runs any more.
@@ -59,34 +60,46 @@ impl Server {
         let observed = Observed::new(labels, queue);
         let front = Frontend::new(plan.clone(), names, max_model_len, options.tool_call_parser)?;
         let listener = Listener::bind(&options.host, options.port, options.header_timeout).await?;
-        let judge = match &baseline {
-            Some(baseline) => Some(judge(&plan, &baseline.plan, &options)?),
-            None => None,
+        let judge = match (&baseline, &options.teacher) {
+            (Some(baseline), _) => Some(judge(&plan, &baseline.plan, &options)?),
+            (None, Some(teacher)) => Some(taught_judge(&plan, teacher, &options)?),
+            (None, None) => None,
         };
         judge.iter().for_each(|judge| observed.show(judge.clone()));
+        let verifier = Verifier::new(VerifierParts {
+            settings: VerifySettings { share: options.rescore, golden_interval: options.golden_interval },
+            plan: plan.clone(),
+            tokenizer: front.tokenizer().clone(),
+            max_model_len,
+            judge: judge.clone(),
+        });
+        observed.show(verifier.clone());
         let prefix_caching = options.enable_prefix_caching;
-        let settings = EngineSettings { index: 0, limits, prefix_caching, judge: judge.clone() };
+        let verify = Some(verifier.queue().clone());
+        let settings = EngineSettings { index: 0, limits, prefix_caching, judge: judge.clone(), verify };
         let (tell, ended) = mpsc::unbounded_channel();
         let run = |plan: &OpenPlan, engine: Engine, settings: EngineSettings| -> Result<Route, ServeError> {
+            let index = settings.index;
             let (engine, thread) = start(engine, settings, observed.clone())?;
             watch(thread, tell.clone())?;
             let fingerprint = format!("blake3:{}", plan.digest());
-            Ok(Route { engine, fingerprint, scored: false })
+            Ok(Route { engine, fingerprint, is_plan: index == 0, scored: false })
         };
         let own = run(front.plan(), engine, settings.clone())?;
-        let judged = match (baseline, judge) {
-            (Some(Baseline { plan, engine }), Some(judge)) => {
-                Some((run(&plan, engine, EngineSettings { index: 1, judge: None, ..settings })?, judge))
+        verifier.start(own.engine.clone())?;
+        let baseline = match baseline {
+            Some(Baseline { plan, engine }) => {
+                Some(run(&plan, engine, EngineSettings { index: 1, judge: None, verify: None, ..settings })?)
             }
-            _ => None,
+            None => None,
         };
-        let routes = Routes::new(own, judged);
+        let routes = Routes::new(own, baseline, judge);
         let admin = match options.admin_port {
             Some(port) => Some(Listener::bind("127.0.0.1", port, options.header_timeout).await?),
             None => None,
         };
         let body = BodyLimits { bytes: options.max_body_bytes, time: options.body_timeout };
-        let app = Arc::new(App::new(front, routes, observed, keys, body));
+        let app = Arc::new(App::new(front, routes, (observed, verifier), keys, body));
         Ok(Server { app, listener, admin, ended, shutdown_timeout: options.shutdown_timeout })
     }
 
@@ -104,6 +117,7 @@ impl Server {
             "listening",
             json!({
                 "address": listener.address().map(|address| address.to_string()),
+                "admin": admin.as_ref().and_then(Listener::address).map(|address| address.to_string()),
                 "model": plan.model, "plan": plan.digest, "quantization_level": plan.quantization_level,
             }),
         );

@@ -33,6 +33,8 @@ pub struct CompletionRequest {
     pub echo: bool,
     /// Of how many of the likeliest tokens the log-probabilities are wanted, if they are at all.
     pub logprobs: Option<usize>,
+    /// Of how many of the likeliest tokens in place of each of the prompt's own the log-probabilities are wanted, if they are.
+    pub prompt_logprobs: Option<usize>,
     /// Whether the token that begins texts is added to a text.
     pub add_special_tokens: bool,
     /// Whether the answer has the ids of its tokens.
@@ -51,10 +53,15 @@ impl CompletionRequest {
             max_tokens: fields.count("max_tokens", 0..=u64::MAX)?.unwrap_or(DEFAULT_MAX_TOKENS),
             echo: fields.flag("echo")?.unwrap_or(false),
             logprobs: fields.count("logprobs", 0..=MAX_TOP_LOGPROBS as u64)?,
+            prompt_logprobs: fields.count("prompt_logprobs", 0..=MAX_TOP_LOGPROBS as u64)?,
             add_special_tokens: fields.flag("add_special_tokens")?.unwrap_or(true),
             return_token_ids: fields.flag("return_token_ids")?.unwrap_or(false),
             settings,
         };
+        if request.prompt_logprobs.is_some() && (request.settings.streaming.stream || request.echo) {
+            let message = "allowed only where neither stream nor echo is true";
+            return Err(ApiError::field("prompt_logprobs", message));
+        }
         let n = request.settings.n as u64;
         fields.neutral("best_of", |best_of| best_of.as_u64() == Some(n))?;
         fields.neutral("suffix", |suffix| suffix == "")?;
@@ -122,6 +129,8 @@ mod tests {
             parse(json!({ "prompt": "a", "suffix": "b" })).unwrap_err().param.as_deref(),
             Some("suffix")
         );
+        let streamed = json!({ "prompt": "a", "prompt_logprobs": 1, "stream": true });
+        assert_eq!(parse(streamed).unwrap_err().param.as_deref(), Some("prompt_logprobs"));
         assert_eq!(
             parse(json!({ "prompt": "a", "best_of": 3 })).unwrap_err().param.as_deref(),
             Some("best_of")

@@ -3,6 +3,8 @@
 use samp_runtime::{Sampled, Tokenizer};
 use serde_json::{Value, json};
 
+use super::prompt_token::PromptToken;
+
 /// JSON has no infinity: a token without any chance is given one of this logarithm, as OpenAI's answers do.
 const NO_CHANCE: f32 = -9999.0;
 
@@ -13,6 +15,22 @@ fn number(logprob: f32) -> f32 {
 /// The text of a token alone: what of it is not text shows as U+FFFD.
 fn text(tokenizer: &Tokenizer, token: u32) -> String {
     String::from_utf8_lossy(&tokenizer.token_bytes(token).unwrap_or_default()).into_owned()
+}
+
+/// `choices[].prompt_logprobs` as vLLM has it: of each of the prompt's tokens, the first aside, itself and the likeliest in its
+/// place by their ids.
+pub fn prompt_logprobs(tokenizer: &Tokenizer, prompt: &[u32], known: &[PromptToken]) -> Value {
+    let entry = |token: u32, logprob: f32| {
+        let said = json!({ "logprob": number(logprob), "decoded_token": text(tokenizer, token) });
+        (token.to_string(), said)
+    };
+    let row = |(token, known): (&u32, &PromptToken)| -> Value {
+        let top = known.top.iter().map(|(token, logprob)| entry(*token, *logprob));
+        let all: serde_json::Map<String, Value> = top.chain([entry(*token, known.logprob)]).collect();
+        Value::Object(all)
+    };
+    let rows = prompt.iter().skip(1).zip(known).map(row);
+    [Value::Null].into_iter().chain(rows).collect()
 }
 
 /// `choices[].logprobs` of a chat.

@@ -7,6 +7,7 @@ mod fields;
 mod form;
 mod logprobs;
 mod message;
+mod prompt_token;
 mod settings;
 mod tokenize;
 mod tools;
@@ -19,7 +20,8 @@ pub use self::{
     error::{ApiError, ErrorKind},
     fields::Fields,
     form::AnswerForm,
-    logprobs::{ChatLogprobs, TextLogprobs},
+    logprobs::{ChatLogprobs, TextLogprobs, prompt_logprobs},
+    prompt_token::PromptToken,
     settings::{MAX_TOP_LOGPROBS, Settings, Streaming},
     tokenize::{DetokenizeRequest, TokenizeInput, TokenizeRequest},
     tools::{Function, ToolChoice, Tools},

@@ -6,11 +6,13 @@ use samp_runtime::{Completion, Delta, GenerateError, Output, TokenMask, Tokenize
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
+    api::PromptToken,
     constrain::{FormState, TooIntricate},
     error_code,
     judge::ShadowSample,
     observe::{Ticket, Timing},
     schedule::JobId,
+    verify::LogprobRecord,
 };
 
 /// What a job asks for beside its completion.
@@ -34,22 +36,24 @@ pub struct Job {
     pub form: Option<FormState>,
     /// The positions that are kept for the judge, if it is to score the answer.
     pub shadow: Option<ShadowSample>,
+    /// The log-probabilities that are kept for the verifier, if the answer is to be computed again.
+    pub verify: Option<LogprobRecord>,
     /// Who is told. Where nobody listens any more, the job is given up.
     pub events: UnboundedSender<Event>,
-    /// The request's account.
-    pub ticket: Arc<Ticket>,
-}
-
-/// A token of a prompt under the model: `None` for the first, which follows nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PromptToken {
-    /// Its log-probability.
-    pub logprob: f32,
-    /// The likeliest tokens in its place with theirs.
-    pub top: Vec<(u32, f32)>,
+    /// The request's account; none of what the server asks itself.
+    pub ticket: Option<Arc<Ticket>>,
 }
 
 impl Job {
+    /// What the server asks itself.
+    pub fn of_server(
+        completion: Completion<Arc<Tokenizer>>,
+        options: JobOptions,
+        events: UnboundedSender<Event>,
+    ) -> Job {
+        Job { choice: 0, completion, options, form: None, shadow: None, verify: None, events, ticket: None }
+    }
+
     /// Whether the device chooses the next token; else the logits are needed for it.
     pub(super) fn is_sampled_on_device(&self) -> bool {
         self.form.is_none() && self.completion.sample_request().is_some()
@@ -64,6 +68,9 @@ impl Job {
         };
         if let Some(shadow) = &mut self.shadow {
             shadow.take(logits);
+        }
+        if let (Some(verify), Ok(delta)) = (&mut self.verify, &accepted) {
+            verify.push(&delta.sampled);
         }
         accepted
     }

@@ -14,7 +14,7 @@ use std::{
 use samp_runtime::Engine;
 
 pub use self::{
-    job::{Event, Job, JobFailure, JobOptions, PromptToken},
+    job::{Event, Job, JobFailure, JobOptions},
     settings::EngineSettings,
 };
 use self::{settings::Command, worker::Worker};
@@ -35,6 +35,18 @@ impl EngineHandle {
     /// Queues jobs that share a prompt.
     pub fn begin(&self, jobs: Vec<Job>) -> Result<(), EngineGone> {
         self.commands.send(Command::Begin(jobs)).map_err(|_| EngineGone)
+    }
+
+    /// Has the thread do something with the engine between two steps, and waits for it; `None` if the thread is gone.
+    pub fn between_steps<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (tell, told) = mpsc::sync_channel(1);
+        // Whoever waits here hears of it.
+        let work = move |engine: &mut Engine| drop(tell.send(work(engine)));
+        self.commands.send(Command::Inspect(Box::new(work))).ok()?;
+        told.recv().ok()
     }
 
     /// Has the thread end once nothing is left to do.

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use samp_runtime::Engine;
+
 use super::job::Job;
-use crate::{judge::Judge, schedule::Limits};
+use crate::{judge::Judge, schedule::Limits, verify::AnsweredQueue};
 
 /// What the thread is told.
 pub(super) enum Command {
     /// Jobs that begin together, the first of which leads the others.
     Begin(Vec<Job>),
+    /// Something to be done between two steps.
+    Inspect(Box<dyn FnOnce(&mut Engine) + Send>),
     /// Nothing more comes.
     Stop,
 }
@@ -24,4 +28,6 @@ pub struct EngineSettings {
     pub prefix_caching: bool,
     /// Who scores answers, if anyone does.
     pub judge: Option<Arc<Judge>>,
+    /// Who computes answers again, if anyone does.
+    pub verify: Option<Arc<AnsweredQueue>>,
 }

@@ -16,9 +16,10 @@ use samp_runtime::{
 use super::{
     Command, EngineSettings, Event, Job,
     cache::EngineCache,
-    job::{Active, JobFailure, PromptToken},
+    job::{Active, JobFailure},
 };
 use crate::{
+    api::PromptToken,
     error::ServeError,
     judge::ShadowSample,
     observe::{Load, Observed, Timing},
@@ -88,6 +89,7 @@ impl Worker {
             };
             match command {
                 Ok(Command::Begin(jobs)) => self.begin(jobs),
+                Ok(Command::Inspect(work)) => work(&mut self.engine),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                     self.stopping = true;
                     return;
@@ -166,7 +168,8 @@ impl Worker {
         for part in parts {
             let Some(active) = self.jobs.get_mut(&part.id).filter(|active| !active.started) else { continue };
             active.started = true;
-            active.job.ticket.started();
+            let Some(ticket) = &active.job.ticket else { continue };
+            ticket.started();
             let prompt = active.job.completion.prompt().len();
             self.observed.admitted(prompt, active.timing.cached);
         }
@@ -245,9 +248,12 @@ impl Worker {
     fn finish(&mut self, id: JobId) {
         if let Some(mut active) = self.remove(id) {
             self.show_judge(&mut active);
+            self.show_verifier(&mut active);
             let (prompt, tokens) =
                 (active.job.completion.prompt().len(), active.job.completion.tokens().len());
-            self.observed.finished(active.job.completion.finish(), prompt, tokens, &active.timing);
+            if active.job.ticket.is_some() {
+                self.observed.finished(active.job.completion.finish(), prompt, tokens, &active.timing);
+            }
             active.tell(Event::Done(active.job.choice, active.timing));
         }
     }
@@ -262,6 +268,18 @@ impl Worker {
         let completion = &active.job.completion;
         let served = shadow.served(completion.prompt().len(), completion.history());
         served.into_iter().for_each(|served| judge.served(served));
+    }
+
+    /// Hands an answer that has come to its end to the verifier, if it is to compute it again.
+    fn show_verifier(&self, active: &mut Active) {
+        let ended = active.job.completion.finish().is_some();
+        let (Some(record), Some(queue)) = (active.job.verify.take().filter(|_| ended), &self.settings.verify)
+        else {
+            return;
+        };
+        let completion = &active.job.completion;
+        let answered = record.answered(completion.prompt().len(), completion.history(), queue.positions());
+        answered.into_iter().for_each(|answered| queue.push(answered));
     }
 
     /// Tells everyone that the engine cannot go on.

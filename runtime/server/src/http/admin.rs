@@ -46,8 +46,10 @@ async fn roll_back(State(app): State<Arc<App>>) -> Response {
 
 /// Nobody judges: that is no trust.
 fn no_judge() -> Response {
-    let error =
-        ApiError::new(ErrorKind::NotFound, "the plan is served without a baseline; give --baseline PLAN");
+    let error = ApiError::new(
+        ErrorKind::NotFound,
+        "the plan is served without a baseline; give --baseline PLAN or --teacher URL",
+    );
     let mut response = error_response(&error);
     *response.status_mut() = StatusCode::PRECONDITION_FAILED;
     response

@@ -10,8 +10,8 @@ use super::{
     choice::{AnswerKind, Choice},
 };
 use crate::{
-    api::{ApiError, ErrorKind, Streaming},
-    engine::{Event, JobFailure, PromptToken},
+    api::{ApiError, ErrorKind, PromptToken, Streaming, prompt_logprobs},
+    engine::{Event, JobFailure},
     observe::{Outcome, Ticket, Timing},
 };
 
@@ -45,6 +45,8 @@ pub struct AnswerHead {
     pub choices_of_prompt: usize,
     /// The prompts, where they stand before the answers.
     pub echoes: Vec<Echo>,
+    /// The prompts, where what is known of their tokens stands beside the answers.
+    pub scored_prompts: Vec<Vec<u32>>,
 }
 
 /// An answer on its way.
@@ -60,6 +62,9 @@ impl Answer {
     /// Nothing has come yet.
     pub fn new(app: Arc<App>, ticket: Arc<Ticket>, head: AnswerHead, choices: Vec<Choice>) -> Answer {
         let mut answer = Answer { app, ticket, head, choices, done: 0 };
+        for choice in 0..answer.choices.len() {
+            answer.put_prompt_logprobs(choice, &[]);
+        }
         for choice in 0..answer.choices.len() {
             if answer.echo_of(choice).is_some_and(|echo| !echo.scored || echo.tokens.len() == 1) {
                 answer.put_prompt(choice, &[]);
@@ -79,11 +84,19 @@ impl Answer {
         }
     }
 
+    fn put_prompt_logprobs(&mut self, choice: usize, known: &[PromptToken]) {
+        let tokenizer = self.app.front.tokenizer();
+        if let Some(prompt) = self.head.scored_prompts.get(choice / self.head.choices_of_prompt) {
+            self.choices[choice].prompt_logprobs = Some(prompt_logprobs(tokenizer, prompt, known));
+        }
+    }
+
     /// Takes what the engine tells: the choice that has news, or why there is no answer.
     pub fn take(&mut self, event: Event) -> Result<Option<usize>, ApiError> {
         match event {
             Event::Prompt(choice, known) => {
                 self.put_prompt(choice, &known);
+                self.put_prompt_logprobs(choice, &known);
                 Ok(None)
             }
             Event::Token(choice, delta) => {

@@ -11,7 +11,7 @@ use std::{
 use axum::http::HeaderMap;
 
 use super::{body::BodyLimits, keys::ApiKeys, routes::Routes};
-use crate::{front::Frontend, observe::Observed};
+use crate::{front::Frontend, observe::Observed, verify::Verifier};
 
 /// What the pages share.
 pub struct App {
@@ -21,6 +21,8 @@ pub struct App {
     pub routes: Routes,
     /// Counts them.
     pub observed: Arc<Observed>,
+    /// Computes answers again.
+    pub verifier: Arc<Verifier>,
     /// Opens to clients.
     pub keys: ApiKeys,
     /// What is read of a request.
@@ -37,7 +39,7 @@ impl App {
     pub fn new(
         front: Frontend,
         routes: Routes,
-        observed: Arc<Observed>,
+        (observed, verifier): (Arc<Observed>, Arc<Verifier>),
         keys: ApiKeys,
         body: BodyLimits,
     ) -> App {
@@ -45,6 +47,7 @@ impl App {
             front,
             routes,
             observed,
+            verifier,
             keys,
             body,
             started: crate::clock::now(),
@@ -62,6 +65,12 @@ impl App {
     /// Whether no more requests are taken.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Whether requests may be sent here: none while it ends, nor once the plan has computed wrongly, unless a baseline answers
+    /// in its place.
+    pub fn is_ready(&self) -> bool {
+        !self.is_draining() && (!self.verifier.has_failed() || self.routes.has_baseline())
     }
 
     /// A number that nobody guesses and that does not come again soon.

@@ -4,10 +4,7 @@ use samp_runtime::{Delta, Finish, Tokenizer};
 use serde_json::{Value, json};
 
 use super::tool_calls::ToolCalls;
-use crate::{
-    api::{ChatLogprobs, TextLogprobs},
-    engine::PromptToken,
-};
+use crate::api::{ChatLogprobs, PromptToken, TextLogprobs};
 
 /// Which API an answer is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +36,8 @@ pub struct Choice {
     token_ids: Option<Vec<u32>>,
     /// Characters of the tokens so far, where log-probabilities say where each begins.
     characters: usize,
+    /// What is known of the prompt's tokens, where that was asked for.
+    pub prompt_logprobs: Option<Value>,
     /// Tokens so far.
     pub tokens: usize,
     /// Positions of the prompt that were computed before.
@@ -65,6 +64,7 @@ impl Choice {
             calls,
             token_ids: token_ids.then(Vec::new),
             characters: 0,
+            prompt_logprobs: None,
             tokens: 0,
             cached: 0,
             finish: None,
@@ -172,6 +172,9 @@ impl Choice {
     fn text_choice(&mut self, text: String, logprobs: Value, reason: Value) -> Value {
         let mut choice =
             json!({ "index": self.index, "text": text, "logprobs": logprobs, "finish_reason": reason });
+        if let Some(known) = self.prompt_logprobs.take() {
+            choice["prompt_logprobs"] = known;
+        }
         if let Some(ids) = &mut self.token_ids {
             choice["token_ids"] = json!(std::mem::take(ids));
         }

@@ -29,6 +29,7 @@ use crate::{
     judge::ShadowSample,
     observe::{Outcome, QueueFull, Ticket},
     tools::ToolUse,
+    verify::LogprobRecord,
 };
 
 /// What a request becomes: its answer before the first token, and the jobs of each prompt, still without anyone to tell.
@@ -61,6 +62,7 @@ pub async fn chat(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -
             prompts: vec![tokens],
             max_tokens: request.max_tokens,
             logprobs: request.logprobs,
+            prompt_logprobs: None,
             echo: false,
             token_ids: false,
         }
@@ -83,6 +85,7 @@ pub async fn completions(State(app): State<Arc<App>>, headers: HeaderMap, body: 
             prompts: request.prompts.iter().map(tokens).collect::<Result<_, _>>()?,
             max_tokens: Some(request.max_tokens),
             logprobs: request.logprobs,
+            prompt_logprobs: request.prompt_logprobs,
             echo: request.echo,
             token_ids: request.return_token_ids,
         }
@@ -102,6 +105,7 @@ struct Draft<'a> {
     prompts: Vec<Vec<u32>>,
     max_tokens: Option<usize>,
     logprobs: Option<usize>,
+    prompt_logprobs: Option<usize>,
     echo: bool,
     token_ids: bool,
 }
@@ -114,7 +118,7 @@ impl Draft<'_> {
         let scored = self.echo && logprobs.is_some();
         let options = JobOptions {
             salt: settings.cache_salt.clone().unwrap_or_default().into_bytes(),
-            prompt_logprobs: logprobs.filter(|_| scored),
+            prompt_logprobs: self.prompt_logprobs.or(logprobs.filter(|_| scored)),
         };
         let (mut choices, mut prompts) = (vec![], vec![]);
         for prompt in &self.prompts {
@@ -137,6 +141,7 @@ impl Draft<'_> {
         };
         let echoes =
             if self.echo { self.prompts.iter().map(echo).collect::<Result<_, ApiError>>()? } else { vec![] };
+        let scored_prompts = self.prompt_logprobs.map(|_| self.prompts.clone()).unwrap_or_default();
         let route = app.routes.choose(app.chance(), app.chance());
         let head = AnswerHead {
             kind,
@@ -148,6 +153,7 @@ impl Draft<'_> {
             prompt_tokens: self.prompts.iter().map(Vec::len).sum(),
             choices_of_prompt: settings.n,
             echoes,
+            scored_prompts,
         };
         Ok(Prepared { head, choices, prompts, route })
     }
@@ -223,7 +229,10 @@ fn begin(
             let Unheard { choice, completion, options, form } = job;
             let sample = || ShadowSample::new(stratum.to_owned(), app.random());
             let shadow = route.scored.then(sample);
-            Job { choice, completion, options, form, shadow, events: sender.clone(), ticket: ticket.clone() }
+            let verify = route.is_plan && app.verifier.samples(app.chance());
+            let verify = verify.then(LogprobRecord::default);
+            let (events, ticket) = (sender.clone(), Some(ticket.clone()));
+            Job { choice, completion, options, form, shadow, verify, events, ticket }
         };
         let begun = route.engine.begin(jobs.into_iter().map(heard).collect());
         begun.map_err(|gone| ApiError::new(ErrorKind::Failed, gone.to_string()))?;

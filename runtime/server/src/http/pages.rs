@@ -120,7 +120,7 @@ async fn health() -> Response {
 
 /// Whether requests may be sent here.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let ready = !app.is_draining();
+    let ready = app.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &json!({ "ready": ready, "model": app.front.names()[0] }))
 }

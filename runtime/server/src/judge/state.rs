@@ -59,6 +59,8 @@ pub enum Cause {
     Drift(String),
     /// The golden probe failed.
     Golden,
+    /// Tokens were served with other log-probabilities than they have.
+    Rescore,
     /// An operator said so.
     Operator,
 }

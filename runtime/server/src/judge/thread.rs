@@ -9,11 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use samp_runtime::{Engine, EngineError, Outputs};
 use serde_json::{Value, json};
 
 use super::{
-    divergence::divergence,
+    reference::Reference,
     settings::JudgeSettings,
     shadow::Served,
     state::{Cause, JudgeState, Stage},
@@ -34,10 +33,10 @@ const BLIND_AFTER: Duration = Duration::from_secs(60);
 
 /// What a judge is made of.
 pub struct JudgeParts {
-    /// The baseline, in an engine that nobody else uses.
-    pub engine: Engine,
-    /// The digests of the plan and of the baseline.
-    pub digests: [String; 2],
+    /// Whom the plan is compared with.
+    pub reference: Reference,
+    /// The digests of the plan and of the baseline, or what else names that.
+    pub names: [String; 2],
     /// What the plan is held to.
     pub settings: JudgeSettings,
     /// The part of the plan's answers that is scored.
@@ -76,7 +75,7 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Judge {
     /// Starts the judge's thread.
     pub fn start(parts: JudgeParts) -> Result<Arc<Judge>, ServeError> {
-        let JudgeParts { engine, digests: [plan, baseline], settings, share, state_file } = parts;
+        let JudgeParts { reference, names: [plan, baseline], settings, share, state_file } = parts;
         let unusable =
             |path: &PathBuf, source| ServeError::StateFile { path: path.display().to_string(), source };
         let remembered = match &state_file {
@@ -92,9 +91,9 @@ impl Judge {
         let judge = Arc::new(Judge { settings, share, state, counts, state_file, queue });
         let judging = Arc::downgrade(&judge);
         let work = move || {
-            let mut engine = engine;
+            let mut reference = reference;
             while let Some(judge) = judging.upgrade() {
-                let ended = judge.next(&served, &mut engine);
+                let ended = judge.next(&served, &mut reference);
                 if ended {
                     held(&judge.counts).ended = true;
                     return;
@@ -137,6 +136,11 @@ impl Judge {
         self.change(|state, _| state.roll_back(Cause::Operator, now()));
     }
 
+    /// The plan computes wrongly.
+    pub fn plan_is_wrong(&self, cause: Cause) {
+        self.change(|state, _| state.roll_back(cause, now()));
+    }
+
     /// Whether the plan may be trusted, and why or why not: it serves, nothing has alarmed, and the judge sees.
     pub fn gate(&self) -> (bool, Value) {
         let state = held(&self.state).clone();
@@ -166,9 +170,9 @@ impl Judge {
     }
 
     /// Scores the next answer, or looks at the clock. Whether nothing more comes.
-    fn next(&self, served: &Receiver<Served>, engine: &mut Engine) -> bool {
+    fn next(&self, served: &Receiver<Served>, reference: &mut Reference) -> bool {
         match served.recv_timeout(LOOK) {
-            Ok(served) => self.score(engine, &served),
+            Ok(served) => self.score(reference, &served),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return true,
         }
@@ -176,15 +180,16 @@ impl Judge {
         false
     }
 
-    fn score(&self, engine: &mut Engine, served: &Served) {
-        let scored = mean_divergence(engine, served);
+    fn score(&self, reference: &mut Reference, served: &Served) {
+        let scored = reference.mean_divergence(served);
         let mut counts = held(&self.counts);
-        let Ok(Some(mean)) = scored else {
-            counts.failed += 1;
-            drop(counts);
-            let error =
-                scored.err().map_or_else(|| "logits are no numbers".to_owned(), |error| error.to_string());
-            return log::error("score", json!({ "error": error }));
+        let mean = match scored {
+            Ok(mean) => mean,
+            Err(error) => {
+                counts.failed += 1;
+                drop(counts);
+                return log::error("score", json!({ "error": error.to_string() }));
+            }
         };
         counts.scored += 1;
         counts.last_scored = Some(Instant::now());
@@ -272,17 +277,4 @@ impl Exposed for Judge {
             }
         }
     }
-}
-
-/// The mean divergence of the plan's predictions from the baseline's at the kept positions; `None` where one is no number.
-fn mean_divergence(engine: &mut Engine, served: &Served) -> Result<Option<f64>, EngineError> {
-    let positions: Vec<usize> = served.rows.iter().map(|(position, _)| *position).collect();
-    let sequence = engine.create()?;
-    let logits = engine.append_tokens(sequence, &served.tokens, Outputs::At(&positions));
-    engine.release(sequence);
-    let logits = logits?;
-    let rows = logits.rows().zip(&served.rows);
-    let divergences: Option<Vec<f64>> =
-        rows.map(|(baseline, (_, plan))| divergence(baseline, plan)).collect();
-    Ok(divergences.map(|all| all.iter().sum::<f64>() / all.len() as f64))
 }

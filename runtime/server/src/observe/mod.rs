@@ -10,7 +10,7 @@ mod ticket;
 mod timing;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ pub use self::{
 pub struct Observed {
     metrics: Mutex<Metrics>,
     accounts: Mutex<Accounts>,
-    judge: OnceLock<Arc<dyn Exposed>>,
+    others: Mutex<Vec<Arc<dyn Exposed>>>,
     plan: PlanLabels,
 }
 
@@ -37,13 +37,12 @@ impl Observed {
     /// Nothing has happened yet.
     pub fn new(plan: PlanLabels, queue: QueueLimits) -> Arc<Observed> {
         let accounts = Mutex::new(Accounts::new(queue));
-        Arc::new(Observed { metrics: Mutex::default(), accounts, judge: OnceLock::new(), plan })
+        Arc::new(Observed { metrics: Mutex::default(), accounts, others: Mutex::default(), plan })
     }
 
-    /// Shows what the judge counts, too.
-    pub fn show(&self, judge: Arc<dyn Exposed>) {
-        // There is one judge: a second is not shown.
-        let _ = self.judge.set(judge);
+    /// Shows what others count, too.
+    pub fn show(&self, other: Arc<dyn Exposed>) {
+        self.others().push(other);
     }
 
     /// What is served.
@@ -54,6 +53,10 @@ impl Observed {
     // Counts stay sound whatever a thread that panicked was doing: each is changed at once.
     fn metrics(&self) -> MutexGuard<'_, Metrics> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn others(&self) -> MutexGuard<'_, Vec<Arc<dyn Exposed>>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
@@ -95,7 +98,7 @@ impl Observed {
         let mut to = Exposition::new(&self.plan);
         self.metrics().write(&mut to);
         self.accounts().write(&mut to);
-        self.judge.get().into_iter().for_each(|judge| judge.write(&mut to));
+        self.others().iter().for_each(|other| other.write(&mut to));
         to.finish()
     }
 }

@@ -146,6 +146,26 @@ fn the_tokens_of_a_prompt_are_scored() {
     assert_eq!(scored[20..], generated["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap()[..]);
 }
 
+/// vLLM's way to ask for the same names tokens by their ids.
+#[test]
+fn the_likeliest_in_place_of_a_prompts_tokens_are_named() {
+    let server = Running::new(&[]);
+    let prompt: Vec<u64> = (0..40).map(|at| 5 + at * 7 % 900).collect();
+    let echoed = json!({ "prompt": prompt, "max_tokens": 0, "echo": true, "logprobs": 0 });
+    let echoed = server.answer(TEXT, &echoed)["choices"][0]["logprobs"]["token_logprobs"].clone();
+    let asked = json!({ "prompt": prompt, "max_tokens": 1, "prompt_logprobs": 3, "n": 2 });
+    for choice in server.answer(TEXT, &asked)["choices"].as_array().unwrap() {
+        let rows = choice["prompt_logprobs"].as_array().unwrap();
+        assert!(rows.len() == prompt.len() && rows[0].is_null());
+        for (at, row) in rows.iter().enumerate().skip(1) {
+            assert_eq!(row[prompt[at].to_string()]["logprob"], echoed[at]);
+            assert!((3..=4).contains(&row.as_object().unwrap().len()), "{row}");
+        }
+    }
+    let single = server.answer(TEXT, &json!({ "prompt": [5], "max_tokens": 1, "prompt_logprobs": 0 }));
+    assert_eq!(single["choices"][0]["prompt_logprobs"], json!([null]));
+}
+
 #[test]
 fn nothing_that_a_message_says_is_a_special_token() {
     let server = Running::new(&[]);

@@ -38,9 +38,13 @@ struct Judged {
 
 impl Judged {
     fn new(baseline: &std::path::Path, flags: &[&str]) -> Judged {
+        Judged::by("--baseline", baseline.to_str().unwrap(), flags)
+    }
+
+    fn by(reference: &str, name: &str, flags: &[&str]) -> Judged {
         let port = free_port();
-        let (port_text, baseline) = (port.to_string(), baseline.to_str().unwrap());
-        let own = ["--baseline", baseline, "--shadow", "100%", "--admin-port", port_text.as_str()];
+        let port_text = port.to_string();
+        let own = [reference, name, "--shadow", "100%", "--admin-port", port_text.as_str()];
         let server = Running::new(&[&own, flags].concat());
         Judged { server, operators: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
@@ -90,6 +94,44 @@ fn a_plan_that_keeps_its_limit_serves_on_with_the_same_texts() {
     assert!((0.0003..0.05).contains(&kl), "{kl} nats");
     assert_eq!(judged.server.metric("samp_shadow_scored_total"), 40.0);
     assert_eq!(judged.server.metric("samp_shadow_failed_total"), 0.0);
+}
+
+/// A server of the unquantized model elsewhere names the likeliest tokens alone: what it finds is true, if a little less.
+#[test]
+fn a_teacher_scores_what_is_served_and_takes_over_from_nobody() {
+    let (_folder, baseline) = baseline();
+    let teacher = Running::of(&baseline, &["--served-model-name", "teacher"]);
+    let url = format!("http://{}/v1", teacher.address);
+    let kl = |judged: &Judged| {
+        (0..20).for_each(|seed| drop(judged.answer(seed)));
+        judged.scored();
+        judged.gate().1["strata"]["all"]["kl_nats"].as_f64().unwrap()
+    };
+    let taught = Judged::by("--teacher", &url, &["--drift-limit", "20%"]);
+    let own = taught.answer(0)["system_fingerprint"].clone();
+    let (coarse, whole) =
+        (kl(&taught), kl(&Judged::new(&baseline, &["--drift-limit", "20%", "--canary", "none"])));
+    // Positions are drawn anew, so that the two are no exact pair.
+    assert!(coarse > 0.2 * whole && coarse < 1.5 * whole, "{coarse} of {whole} nats");
+    assert_eq!((taught.gate().0, taught.server.metric("samp_shadow_failed_total")), (200, 0.0));
+
+    let strict = Judged::by("--teacher", &url, &["--drift-limit", "0.02%"]);
+    let began = Instant::now();
+    while strict.gate().0 == 200 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", strict.gate().1);
+        (0..10).for_each(|seed| assert_eq!(strict.answer(seed)["system_fingerprint"], own));
+        strict.scored();
+    }
+    assert_eq!(strict.answer(1)["system_fingerprint"], own, "nobody else could answer");
+
+    // A teacher that is gone scores nothing, which is counted.
+    drop(teacher);
+    taught.answer(3);
+    let began = Instant::now();
+    while taught.server.metric("samp_shadow_failed_total") == 0.0 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -99,6 +99,9 @@ fn the_other_pages_are_as_declared() {
             assert_valid(&document, response, &server.answer(path, &body));
         }
     }
+    let scored = json!({ "prompt": "The parser reads", "max_tokens": 1, "prompt_logprobs": 2 });
+    assert_valid(&document, "CompletionRequest", &scored);
+    assert_valid(&document, "Completion", &server.answer("/v1/completions", &scored));
     // Every page is there, and every page that is there is named.
     let source = include_str!("../../src/http/pages.rs");
     let routed: Vec<&str> =
