@@ -1,23 +1,27 @@
 //! Export: the weights that a plan really computes with, as a Hugging Face checkpoint in f32 that any tool can judge.
 //!
 //! Each tensor is decoded a piece at a time; its values are those of its sources one after another, so that the pieces
-//! go straight to the file under the sources' own names and shapes. A shared embedding stays shared.
+//! go straight to the file under the sources' own names and shapes. A shared embedding stays shared, and projections that the
+//! architecture stores as one tensor are one.
 //!
 //! Never: a computation on the weights beyond decoding them.
+
+mod stored_tensors;
 
 use std::{fs::File, io::Write, path::Path};
 
 use rayon::prelude::*;
 use samp_abi::{
     ElementType,
-    plan::{Source, Tensor, TensorId},
+    plan::{Plan, Tensor},
 };
 use samp_kernels::{encoded::EncodedRef, format::decode_rows};
 use samp_runtime::{OpenPlan, Progress};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use self::stored_tensors::{StoredTensors, stored_tensors};
 use crate::{
     checkpoint_files::{CheckpointFolder, WeightsShard, header, own_files, shards, write_index, write_json},
     emit::{EmitError, error::During, manifest::TOOL, output_kind::OutputKind, staging::write_synced},
@@ -76,31 +80,29 @@ pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, E
 /// The same for a plan that is open.
 pub fn export_plan(plan: &OpenPlan, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
     refuse_inside(options.out, plan.dir()).map_err(EmitError::Import)?;
-    let tensors = &plan.manifest().tensors;
-    let ids = (0..tensors.len() as u32).map(TensorId);
-    let shards = shards(ids, |id| f32_bytes(&tensors[id.0 as usize]), options.max_file_bytes);
+    let manifest = plan.manifest();
+    let (config, keys) = config(plan)?;
+    let stored = stored_tensors(manifest, &config);
+    let shards = shards(stored, |stored| f32_bytes(manifest, stored), options.max_file_bytes);
     let bytes = shards.iter().map(|shard| shard.bytes).sum();
     let folder = CheckpointFolder { out: options.out, kind: CHECKPOINT, force: options.force, bytes };
-    let written = folder.write(options.progress, |out| write(plan, &shards, out, options))?;
+    let written = folder.write(options.progress, |out| write(plan, &keys, &shards, out, options))?;
     Ok(Exported { files: written.files, bytes: written.bytes })
 }
 
-/// Bytes of a tensor's values.
-fn f32_bytes(tensor: &Tensor) -> u64 {
-    tensor.weights() * ElementType::F32.bytes()
+/// Bytes of tensors' values.
+fn f32_bytes(plan: &Plan, stored: &StoredTensors) -> u64 {
+    let tensors = stored.tensors.iter().map(|id| &plan.tensors[id.0 as usize]);
+    tensors.map(Tensor::weights).sum::<u64>() * ElementType::F32.bytes()
 }
 
-/// A weights file of the export: whole tensors of the plan.
-type Shard = WeightsShard<TensorId>;
-
-/// The checkpoint's tensors that a tensor of the plan was made from.
-fn sources(plan: &OpenPlan, id: TensorId) -> &[Source] {
-    &plan.manifest().tensors[id.0 as usize].sources
-}
+/// A weights file of the export: whole tensors.
+type Shard = WeightsShard<StoredTensors>;
 
 /// Writes every file.
 fn write(
     plan: &OpenPlan,
+    config: &Value,
     shards: &[Shard],
     out: &Path,
     options: &ExportOptions<'_>,
@@ -110,8 +112,8 @@ fn write(
         write_shard(plan, shard, &out.join(&shard.name), options.progress)?;
     }
     let manifest = plan.manifest();
-    write_index(out, shards, |id| sources(plan, *id).iter().map(|source| source.name.as_str()))?;
-    write_json(&out.join(CONFIG), &config(plan)?)?;
+    write_index(out, shards, |stored| stored.named.iter().map(|(name, _)| name.as_str()))?;
+    write_json(&out.join(CONFIG), config)?;
     for file in manifest.files.iter().filter(|file| !PLAN_ONLY.contains(&file.path.as_str())) {
         if let (Some(bytes), false) = (plan.file(&file.path), file.path.contains('/')) {
             write_synced(&out.join(&file.path), bytes)?;
@@ -127,13 +129,15 @@ fn write_shard(
     progress: &dyn Progress,
 ) -> Result<(), EmitError> {
     let mut file = File::create(path).during("creating", path)?;
-    let within = shard.tensors.iter().flat_map(|id| sources(plan, *id));
-    let within = within.map(|source| (source.name.as_str(), source.shape.as_slice()));
+    let within = shard.tensors.iter().flat_map(|stored| &stored.named);
+    let within = within.map(|(name, shape)| (name.as_str(), shape.as_slice()));
     file.write_all(&header(within, ElementType::F32)).during("writing", path)?;
-    for &id in &shard.tensors {
-        let tensor = &plan.manifest().tensors[id.0 as usize];
-        write_values(&mut file, plan.tensor(id)).during("writing", path)?;
-        if progress.advance(&tensor.name, f32_bytes(tensor)).is_break() {
+    for stored in &shard.tensors {
+        for &id in &stored.tensors {
+            write_values(&mut file, plan.tensor(id)).during("writing", path)?;
+        }
+        let (name, _) = &stored.named[0];
+        if progress.advance(name, f32_bytes(plan.manifest(), stored)).is_break() {
             return Err(EmitError::Interrupted);
         }
     }
@@ -155,8 +159,9 @@ fn write_values(file: &mut File, tensor: EncodedRef<'_>) -> std::io::Result<()> 
     Ok(())
 }
 
-/// The model's own `config.json`, which now has to say f32, and the frequencies that the plan computes with.
-fn config(plan: &OpenPlan) -> Result<Value, EmitError> {
+/// The model's configuration, and its `config.json`, which now has to say f32, the frequencies that the plan computes with, and
+/// what its weights have taken up.
+fn config(plan: &OpenPlan) -> Result<(ModelConfig, Value), EmitError> {
     let refuse = |why: String| EmitError::NotExportable { path: plan.dir().into(), why };
     let bytes = plan.file(CONFIG).ok_or_else(|| refuse(format!("it carries no {CONFIG}")))?;
     let model = parse_config(bytes, CONFIG)?;
@@ -167,18 +172,34 @@ fn config(plan: &OpenPlan) -> Result<Value, EmitError> {
     if let Some(dtype) = keys.get_mut("dtype") {
         *dtype = "float32".into();
     }
+    if model.final_norm_scale != 1.0 {
+        keys.insert("logits_scaling".into(), 1.0.into());
+    }
     fix_context(keys, &model, plan.manifest().limits.max_context);
-    Ok(config)
+    Ok((model, config))
 }
 
-/// Under dynamic rotary scaling the frequencies follow the length of what is read; the plan's are those of its longest
-/// context. A plain embedding of the stretched base has the same ones at any length.
-fn fix_context(keys: &mut serde_json::Map<String, Value>, model: &ModelConfig, context: u64) {
+/// Under dynamic rotary scaling and under LongRoPE the frequencies follow the length of what is read; the plan's are those of
+/// its longest context.
+fn fix_context(keys: &mut Map<String, Value>, model: &ModelConfig, context: u64) {
     let trained = model.max_position_embeddings;
-    if matches!(model.rope.scaling, RopeScaling::Dynamic { .. }) && context > trained {
-        keys.remove("rope_parameters");
-        keys.insert("rope_scaling".into(), Value::Null);
-        keys.insert("rope_theta".into(), model.rope.base(model.model.head_dim, trained, context).into());
-        keys.insert("max_position_embeddings".into(), context.into());
+    match &model.rope.scaling {
+        // A plain embedding of the stretched base has the same ones at any length.
+        RopeScaling::Dynamic { .. } if context > trained => {
+            keys.remove("rope_parameters");
+            keys.insert("rope_scaling".into(), Value::Null);
+            keys.insert("rope_theta".into(), model.rope.base(trained, context).into());
+            keys.insert("max_position_embeddings".into(), context.into());
+        }
+        RopeScaling::LongRope { short, long, original_context, .. } => {
+            let used = json!(if context > *original_context { long } else { short });
+            for key in ["rope_scaling", "rope_parameters"] {
+                if let Some(scaling) = keys.get_mut(key).and_then(Value::as_object_mut) {
+                    scaling.insert("short_factor".into(), used.clone());
+                    scaling.insert("long_factor".into(), used.clone());
+                }
+            }
+        }
+        _ => {}
     }
 }

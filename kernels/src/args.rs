@@ -7,12 +7,14 @@ use crate::{
     kv_cache::{KvGeometry, SequenceSlice, check_cache},
 };
 
-/// `out[t] = weight[token_ids[t]]`.
+/// `out[t] = scale · weight[token_ids[t]]`.
 pub struct EmbedArgs<'a> {
     /// Token ids, each less than `weight.rows`.
     pub token_ids: &'a [u32],
     /// Table `[vocab, hidden]`, any format and layout.
     pub weight: EncodedRef<'a>,
+    /// What rows are multiplied by.
+    pub scale: f32,
     /// Result `[tokens, hidden]`.
     pub out: &'a mut [f32],
 }
@@ -62,7 +64,8 @@ impl LinearArgs<'_> {
     }
 }
 
-/// `out[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`; rows are `weight.len()` wide.
+/// `out[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`; rows are `weight.len()` wide, several for a token where heads are
+/// normalised.
 pub struct RmsNormArgs<'a> {
     /// Input `[tokens, width]`.
     pub x: &'a [f32],
@@ -209,8 +212,10 @@ pub struct RopeAppendArgs<'a> {
     pub qkv: &'a [f32],
     /// How many query heads there are.
     pub heads: usize,
-    /// Radians per position for each of `head_dim / 2` channel pairs `(i, i + head_dim / 2)`.
+    /// Radians per position for each of `n` channel pairs `(i, i + n)` of a head; the channels behind them stay.
     pub inv_frequencies: &'a [f64],
+    /// What rotated channels are multiplied by.
+    pub rope_scale: f64,
     /// The step's sequences; their tokens lie one after another.
     pub sequences: &'a [SequenceSlice<'a>],
     /// Geometry of the cache.
@@ -227,11 +232,8 @@ impl RopeAppendArgs<'_> {
         let tokens = check_cache(&self.kv, self.sequences, self.pool);
         let (heads, kv_heads, head_dim) = (self.heads, self.kv.kv_heads, self.kv.head_dim);
         assert!(heads > 0, "heads: none");
-        assert_eq!(
-            2 * self.inv_frequencies.len(),
-            head_dim,
-            "inv_frequencies: expected one for two channels"
-        );
+        let turned = 2 * self.inv_frequencies.len();
+        assert!(turned <= head_dim, "inv_frequencies: {turned} channels to turn, of {head_dim}");
         let width = (heads + 2 * kv_heads) * head_dim;
         assert_eq!(self.qkv.len(), tokens * width, "qkv: expected [{tokens}, {width}]");
         assert_eq!(

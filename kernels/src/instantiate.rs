@@ -62,6 +62,8 @@ pub struct LaunchSpec {
 pub enum LaunchOp {
     Embed {
         table: Matrix,
+        /// What rows are multiplied by.
+        scale: f32,
     },
     RmsNorm(Norm),
     AddRmsNorm(Norm),
@@ -99,8 +101,9 @@ impl LaunchSpec {
     /// of attention end in what they are for.
     pub fn sources(&self) -> Vec<Source> {
         let source = match &self.op {
-            LaunchOp::Embed { table } => {
-                embed::cuda::source(table.format, table.layout, table.cols as u32).expect("seen to exist")
+            LaunchOp::Embed { table, scale } => {
+                let source = embed::cuda::source(table.format, table.layout, table.cols as u32);
+                embed::cuda::scaled(source.expect("seen to exist"), *scale)
             }
             LaunchOp::RmsNorm(norm) => norm.rms_norm(),
             LaunchOp::AddRmsNorm(norm) => norm.add_rms_norm(),
@@ -145,15 +148,19 @@ impl PlanConstants<'_> {
         let out = self.buffer(op.writes()[0]);
         let activation = self.activation(op)?;
         let rows = ElementwiseRows { cols: out.1, activation };
-        let norm = Norm { cols: out.1, activation };
         Some(match (kernel, op) {
             (K::Embed, Op::Embed { weight, .. }) => {
                 let table = (self.matrix)(*weight);
                 embed::cuda::source(table.format, table.layout, table.cols as u32)?;
-                L::Embed { table }
+                L::Embed { table, scale: self.model.embedding_scale as f32 }
             }
-            (K::RmsNorm, Op::RmsNorm { .. }) => L::RmsNorm(norm),
-            (K::AddRmsNorm, Op::AddRmsNorm { .. }) => L::AddRmsNorm(norm),
+            (K::RmsNorm, Op::RmsNorm { x, weight, .. }) => {
+                let (cols, narrow) = ((self.matrix)(*weight).cols, self.buffer(*x).0 != ElementType::F32);
+                L::RmsNorm(Norm { cols: u32::try_from(cols).ok()?, activation, narrow })
+            }
+            (K::AddRmsNorm, Op::AddRmsNorm { .. }) => {
+                L::AddRmsNorm(Norm { cols: out.1, activation, narrow: false })
+            }
             (K::Add, Op::Add { a, b, .. }) => {
                 L::Add { rows, wide: [a, b].iter().all(|id| self.buffer(**id).0 == ElementType::F32) }
             }
@@ -165,8 +172,12 @@ impl PlanConstants<'_> {
                 let linear = Linear::new(kind, matrix.format, shape, tokens)?.with(activation)?;
                 L::Linear(Linear { bias: bias.is_some(), f32_out: out.0 == ElementType::F32, ..linear })
             }
-            (K::RopeAppend, Op::RopeAppend { .. }) => L::RopeAppend(self.attention(activation)?),
-            (K::Attention, Op::PagedAttention { .. }) => L::Attention(self.attention(activation)?),
+            (K::RopeAppend, Op::RopeAppend { layer, .. }) => {
+                L::RopeAppend(self.attention(*layer, activation)?)
+            }
+            (K::Attention, Op::PagedAttention { layer, .. }) => {
+                L::Attention(self.attention(*layer, activation)?)
+            }
             (K::SiluMul, Op::SiluMul { .. }) => L::SiluMul(rows),
             (K::Concat, Op::Concat { parts, .. }) => {
                 let widths: Vec<u32> = parts.iter().map(|part| self.buffer(*part).1).collect();
@@ -195,11 +206,12 @@ impl PlanConstants<'_> {
         }
     }
 
-    fn attention(&self, activation: Activation) -> Option<Attention> {
+    fn attention(&self, layer: u64, activation: Activation) -> Option<Attention> {
         let (model, kv) = (self.model, self.kv);
         // The kernels take the layers' own scales as arguments.
         let geometry = KvGeometry { scales: [1.0; 2], ..KvGeometry::for_layer(model, kv, 0) };
-        let window = model.sliding_window.map(|window| window as usize);
-        Some(Attention::new(model.heads as usize, geometry, window)?.with(activation))
+        let window = model.window(layer).map(|window| window as usize);
+        let attention = Attention::new(model.heads as usize, geometry, window)?.with(activation);
+        attention.turning(2 * model.inv_frequencies(layer).len())
     }
 }

@@ -8,7 +8,9 @@
 //! are multiplied by: SiLU · mul is linear in `up`, attention is linear in the values. Does not: choose the scales (the
 //! pair names them), or touch a linear whose result has other readers.
 
-use samp_ir::{Diagnostic, LinearOp, Module, OpId, PagedAttentionOp, RopeAppendOp, SiluMulOp, ValueId};
+use samp_ir::{
+    ConcatOp, Diagnostic, LinearOp, Module, OpId, PagedAttentionOp, RopeAppendOp, SiluMulOp, ValueId,
+};
 
 use crate::{
     Changed,
@@ -47,7 +49,12 @@ fn match_silu_mul(module: &Module, silu_mul: SiluMulOp<'_>) -> Option<Match> {
 
 pub(crate) fn match_attention(module: &Module, attention: PagedAttentionOp<'_>) -> Option<Match> {
     let append: RopeAppendOp = module.defined_by(attention.kv())?;
-    let producer = module.defined_by(append.qkv())?;
+    // Values are the last part, where queries and keys have norms of their own.
+    let values = match module.defined_by::<ConcatOp<'_>>(append.qkv()) {
+        Some(concat) => *concat.parts().last()?,
+        None => append.qkv(),
+    };
+    let producer = module.defined_by(values)?;
     let spec = attention.spec();
     let (block, repeat) = (spec.head_dim, spec.heads / spec.kv_heads);
     match_pair(module, producer, attention.result(0), Pair { name: attention.label().into(), block, repeat })

@@ -35,7 +35,7 @@ struct Match {
 
 fn match_norm(norm: RmsNormOp<'_>) -> Option<Match> {
     let add: AddOp = norm.module().defined_by(norm.x())?;
-    Some(Match { add: add.id(), norm: norm.id() })
+    (norm.heads() == 1).then(|| Match { add: add.id(), norm: norm.id() })
 }
 
 fn rewrite_norm(module: &mut Module, found: &Match) {

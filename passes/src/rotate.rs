@@ -105,10 +105,8 @@ impl<'m> StreamTracer<'m> {
                 self.sum([norm.x(), norm.residual()], norm.sum())?;
                 self.norm(norm.y(), norm.weight())?;
             }
-            OpKind::RmsNorm => {
-                let norm = RmsNormOp::from_op(op)?;
-                self.values.contains(&norm.x()).then_some(())?;
-                self.norm(op.result(0), norm.weight())?;
+            OpKind::RmsNorm if self.values.contains(&RmsNormOp::from_op(op)?.x()) => {
+                self.norm(op.result(0), RmsNormOp::from_op(op)?.weight())?;
             }
             _ if op.operands().iter().any(|operand| self.values.contains(operand)) => return None,
             _ => {}

@@ -15,7 +15,7 @@ import json, os, pathlib, shutil, sys
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import blake3, torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 HERE = pathlib.Path(__file__).parent
 torch.set_num_threads(1)
@@ -26,14 +26,15 @@ CONFIG = dict(hidden_size=128, intermediate_size=128, num_hidden_layers=1, num_a
 IDS = torch.tensor([[1, 17, 40, 5, 63, 8, 22, 31]])
 
 
-def base():
+def base(model_type="llama", **keys):
     torch.manual_seed(15)
-    model = LlamaForCausalLM(LlamaConfig(**{k: v for k, v in CONFIG.items() if k != "rope_theta"},
-                                         rope_parameters=dict(rope_type="default", rope_theta=10000.0)))
+    config = {k: v for k, v in CONFIG.items() if k not in ("rope_theta", "architectures")}
+    config = AutoConfig.for_model(**config | {"model_type": model_type} | keys, rope_parameters=dict(rope_type="default", rope_theta=10000.0))
+    model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
             wide = 1 + torch.arange(p.shape[0]) % 7 / 4  # members and rows of different magnitude
-            x = 1 + torch.randn(p.shape) / 8 if p.dim() == 1 else torch.randn(p.shape) / 10 * wide[:, None]
+            x = ("norm" in name) + torch.randn(p.shape) / 8 if p.dim() == 1 else torch.randn(p.shape) / 10 * wide[:, None]
             p.copy_(x.bfloat16().float())
     return model.eval()
 
@@ -269,7 +270,8 @@ def modelopt_nvfp4(name):
 
 NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
          "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-         "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+         "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+         "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
 
@@ -289,17 +291,22 @@ def spm():
     return tokens, [2, 3, 3] + [6] * 48 + [1] * len(pieces), scores
 
 
-def gguf_model(name, kind, sentencepiece=False, llama3=None):
+def gguf_model(name, kind, sentencepiece=False, llama3=None, arch="llama", **keys):
     import gguf
     from gguf.quants import dequantize, quantize
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    model, theta = base(), 10000.0
-    w = gguf.GGUFWriter(folder / "model.gguf", "llama")
-    w.add_block_count(1), w.add_context_length(128), w.add_embedding_length(128), w.add_feed_forward_length(128)
+    model, theta = base(arch, **keys), 10000.0
+    w = gguf.GGUFWriter(folder / "model.gguf", arch)
+    w.add_block_count(model.config.num_hidden_layers), w.add_context_length(128), w.add_embedding_length(128), w.add_feed_forward_length(128)
     w.add_head_count(2), w.add_head_count_kv(1), w.add_layer_norm_rms_eps(1e-5), w.add_rope_freq_base(theta)
     w.add_rope_dimension_count(64), w.add_vocab_size(64)
+    if arch in ("qwen2", "qwen3"):
+        w.add_key_length(64), w.add_value_length(64)
+    if arch == "granite":
+        w.add_attention_scale(keys["attention_multiplier"]), w.add_embedding_scale(keys["embedding_multiplier"])
+        w.add_residual_scale(keys["residual_multiplier"]), w.add_logit_scale(keys["logits_scaling"])
     if sentencepiece:
         tokens, kinds, scores = spm()
         w.add_tokenizer_model("llama"), w.add_token_scores(scores)
@@ -321,23 +328,24 @@ def gguf_model(name, kind, sentencepiece=False, llama3=None):
         model = longer
     weights = {}
     for full, x in model.state_dict().items():
-        module = full.removesuffix(".weight")
+        module, part = full.rsplit(".", 1)
         if module in OUTER:
             stored = OUTER[module]
         else:
             _, _, layer, *rest = module.split(".")
             stored = f"blk.{layer}.{NAMES['.'.join(rest)]}"
         a = x
-        if full.endswith(("q_proj.weight", "k_proj.weight")):  # llama.cpp rotates neighbours
+        turned = not arch.startswith("qwen") and full.endswith(("q_proj.weight", "k_proj.weight"))
+        if turned:  # llama.cpp rotates neighbours
             a = x.reshape(x.shape[0] // 64, 2, 32, -1).transpose(1, 2).reshape(x.shape)
         if x.dim() == 1 or module == "lm_head":
-            w.add_tensor(stored + ".weight", a.float().numpy())
+            w.add_tensor(f"{stored}.{part}", a.float().numpy())
             continue
         kind = gguf.GGMLQuantizationType(kind)
         blocks = quantize(a.float().numpy(), kind)
         w.add_tensor(stored + ".weight", blocks, raw_dtype=kind)
         values = torch.from_numpy(dequantize(blocks, kind).copy())
-        if full.endswith(("q_proj.weight", "k_proj.weight")):
+        if turned:
             values = values.reshape(x.shape[0] // 64, 32, 2, -1).transpose(1, 2).reshape(x.shape)
         weights[full] = values
     w.write_header_to_file(), w.write_kv_data_to_file(), w.write_tensors_to_file(), w.close()
@@ -429,6 +437,11 @@ MAKERS = {
     "gguf-q4_0": lambda n: gguf_model(n, 2),
     "gguf-q8_0-spm": lambda n: gguf_model(n, 8, sentencepiece=True),
     "gguf-q5_1-llama3": lambda n: gguf_model(n, 7, llama3=8.0),
+    "gguf-qwen2": lambda n: gguf_model(n, 8, arch="qwen2"),
+    "gguf-qwen3": lambda n: gguf_model(n, 2, arch="qwen3"),
+    "gguf-granite": lambda n: gguf_model(n, 8, arch="granite", embedding_multiplier=1.5, attention_multiplier=0.25,
+                                         residual_multiplier=0.5, logits_scaling=2.0),
+    "gguf-smollm3": lambda n: gguf_model(n, 2, arch="smollm3", num_hidden_layers=4, pad_token_id=0),
     "gguf-blocks.safetensors": gguf_blocks,
 }
 

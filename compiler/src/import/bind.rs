@@ -131,7 +131,7 @@ fn with_hint(diagnostic: Diagnostic, config: &ModelConfig, checkpoint: &Checkpoi
     if tied && has(HEAD) && has(EMBEDDING) {
         return diagnostic.hint("if the head has weights of its own, tie_word_embeddings has to be false");
     }
-    if !config.attention_bias && has("model.layers.0.self_attn.q_proj.bias") {
+    if !config.qkv_bias && has("model.layers.0.self_attn.q_proj.bias") {
         return diagnostic.hint("if the model has biases, config.json has to say so: attention_bias");
     }
     if !config.mlp_bias && has("model.layers.0.mlp.gate_proj.bias") {

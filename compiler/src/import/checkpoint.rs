@@ -38,14 +38,15 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, Place>,
     /// Weights that are made of several tensors.
     quantized: QuantizedWeights,
+    /// Weights that stand for multiples of what is stored.
+    scaled: BTreeMap<String, f32>,
 }
 
 /// Where a tensor lies.
 #[derive(Debug)]
 struct Place {
     shard: usize,
-    /// What the shard calls it, which is what the checkpoint does unless it was [renamed](Checkpoint::rename).
-    stored: String,
+    entry: TensorEntry,
 }
 
 impl Checkpoint {
@@ -90,10 +91,10 @@ impl Checkpoint {
         let mut findings = Findings::default();
         for (number, shard) in shards.iter().enumerate() {
             let file = &shard.identity.name;
-            for tensor in shard.entries.keys() {
+            for (tensor, entry) in &shard.entries {
                 match index.get(tensor) {
                     Some(stated) if stated == file => {
-                        tensors.insert(tensor.clone(), Place::new(number, tensor));
+                        tensors.insert(tensor.clone(), Place { shard: number, entry: entry.clone() });
                     }
                     stated => {
                         let expected = stated.map_or("in the index", String::as_str);
@@ -115,13 +116,15 @@ impl Checkpoint {
 
     /// The weights of one file.
     pub(super) fn of_shard(shard: Shard) -> Checkpoint {
-        let tensors = shard.entries.keys().map(|name| (name.clone(), Place::new(0, name))).collect();
+        let place =
+            |(name, entry): (&String, &TensorEntry)| (name.clone(), Place { shard: 0, entry: entry.clone() });
+        let tensors = shard.entries.iter().map(place).collect();
         Checkpoint::new(vec![shard], tensors)
     }
 
     fn new(shards: Vec<Shard>, tensors: BTreeMap<String, Place>) -> Checkpoint {
         let shards = shards.into_iter().map(Arc::new).collect();
-        Checkpoint { shards, tensors, quantized: QuantizedWeights::default() }
+        Checkpoint { shards, tensors, quantized: QuantizedWeights::default(), scaled: BTreeMap::new() }
     }
 
     /// Every tensor's name, sorted.
@@ -171,8 +174,19 @@ impl Checkpoint {
         !self.quantized.weights.is_empty()
     }
 
-    /// The weight of this name, as it is stored or as it is decoded.
+    /// Lets a weight stand for `factor` times what is stored.
+    pub(super) fn scale(&mut self, name: &str, factor: f32) {
+        self.scaled.insert(name.to_owned(), factor);
+    }
+
+    /// The weight of this name: as it is stored or decoded, or a multiple of that in f32.
     pub fn weight(&self, name: &str) -> Option<WeightView<'_>> {
+        let plain = self.unscaled(name)?;
+        let factor = self.scaled.get(name);
+        Some(factor.map_or(plain, |&factor| plain.scaled(factor)))
+    }
+
+    fn unscaled(&self, name: &str) -> Option<WeightView<'_>> {
         match self.quantized.weights.get_key_value(name) {
             Some((name, weight)) => Some(WeightView::quantized(name, weight)),
             None => WeightView::stored(self.tensor(name)?),
@@ -183,13 +197,12 @@ impl Checkpoint {
     pub(super) fn stored(&self, name: &str) -> Option<StoredTensor> {
         let place = self.tensors.get(name)?;
         let shard = &self.shards[place.shard];
-        Some(StoredTensor::new(shard, shard.entries.get(&place.stored)?, name))
+        Some(StoredTensor::new(shard, &place.entry, name))
     }
 
     fn entry(&self, name: &str) -> Option<(&str, &Shard, &TensorEntry)> {
         let (name, place) = self.tensors.get_key_value(name)?;
-        let shard = &self.shards[place.shard];
-        Some((name, shard, shard.entries.get(&place.stored)?))
+        Some((name, &self.shards[place.shard], &place.entry))
     }
 
     /// Calls a tensor by another name from here on. Nothing happens where there is none, or where the new name is taken.
@@ -199,6 +212,27 @@ impl Checkpoint {
         {
             self.tensors.insert(to.to_owned(), place);
         }
+    }
+
+    /// Calls the rows of a matrix by names of their own from here on: so many for each, which have to be all of its rows.
+    /// Whether they are; nothing happens otherwise.
+    pub(super) fn split_rows(&mut self, name: &str, parts: &[(String, u64)]) -> bool {
+        let Some(Place { shard, entry }) = self.tensors.get(name) else { return false };
+        let rows: u64 = parts.iter().map(|(_, rows)| rows).sum();
+        let [found, cols] = entry.shape[..] else { return false };
+        let bits = entry.dtype.bitsize() as u64;
+        if found != rows || !(cols * bits).is_multiple_of(8) {
+            return false;
+        }
+        let (shard, mut start, dtype) = (*shard, entry.start, entry.dtype);
+        self.tensors.remove(name);
+        for (part, rows) in parts {
+            let len = (rows * cols * bits / 8) as usize;
+            let entry = TensorEntry { dtype, shape: vec![*rows, cols], start, len };
+            self.tensors.insert(part.clone(), Place { shard, entry });
+            start += len;
+        }
+        true
     }
 
     /// The tensor of this name.
@@ -273,12 +307,6 @@ impl Checkpoint {
                     .hint("compile again once nothing writes to the checkpoint"))
             }
         }
-    }
-}
-
-impl Place {
-    fn new(shard: usize, stored: &str) -> Place {
-        Place { shard, stored: stored.to_owned() }
     }
 }
 

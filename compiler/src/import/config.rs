@@ -11,12 +11,14 @@ use serde_json::Value;
 use super::{
     dimensions::{MAX_POSITIONS, dimensions},
     eos::eos_token_ids,
-    family::{Family, Window, family},
+    family::{Family, family},
     irrelevant::is_irrelevant,
-    json::{Object, shown},
+    json::{Object, assumed, shown},
+    multipliers::multipliers,
     quantized::{Method, of_config},
     rope::{RopeConfig, RopeScaling},
     rope_config::rope_config,
+    window::windows,
 };
 use crate::error_code;
 
@@ -32,8 +34,16 @@ pub struct ModelConfig {
     pub rope: RopeConfig,
     /// Added to the mean square in every norm.
     pub rms_norm_eps: f64,
-    /// Whether the attention's four projections have biases.
-    pub attention_bias: bool,
+    /// What the last norm's weight is multiplied by.
+    pub final_norm_scale: f64,
+    /// Whether the projections of queries, keys and values have biases.
+    pub qkv_bias: bool,
+    /// Whether the attention's output projection has a bias.
+    pub output_bias: bool,
+    /// Whether each head of queries and keys is normalised before it is turned.
+    pub head_norms: bool,
+    /// Whether the checkpoint holds queries, keys and values in one tensor, and gate and up in another.
+    pub joined_projections: bool,
     /// Whether the MLP's three projections have biases.
     pub mlp_bias: bool,
     /// Element type that the weights are stated to have.
@@ -53,10 +63,9 @@ impl ModelConfig {
     /// was trained for gives a warning, which for dynamic scaling also says that the frequencies changed.
     pub fn set_context(&mut self, max_context: u64) -> Option<Diagnostic> {
         let trained = self.max_position_embeddings;
-        self.model.rope.inv_frequencies =
-            self.rope.inv_frequencies(self.model.head_dim, trained, max_context);
+        self.model.rope.inv_frequencies = self.rope.inv_frequencies(trained, max_context);
         if max_context <= trained {
-            return None;
+            return self.long_frequencies(max_context);
         }
         let message = format!(
             "expected a context of at most {trained} positions (max_position_embeddings), found {max_context}"
@@ -68,6 +77,19 @@ impl ModelConfig {
                  sequences get them too"
             )),
             _ => warning.note("the model was not trained for positions beyond that"),
+        })
+    }
+
+    /// Under LongRoPE the frequencies follow the context, too, within what the model was trained for.
+    fn long_frequencies(&self, max_context: u64) -> Option<Diagnostic> {
+        let RopeScaling::LongRope { original_context, .. } = self.rope.scaling else { return None };
+        (max_context > original_context).then(|| {
+            let message = format!(
+                "LongRoPE: the frequencies are those of contexts beyond {original_context} positions, as {max_context} \
+                 are to be served; sequences up to there get them too, for which transformers takes others"
+            );
+            let warning = Diagnostic::bad_input(error_code::CONTEXT, message).warning().in_file("config.json");
+            warning.hint(format!("compile with --max-model-len {original_context} if no sequence is longer"))
         })
     }
 }
@@ -87,7 +109,11 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
     let sizes = dimensions(&mut keys, family)?;
     let max_position_embeddings =
         keys.integer("max_position_embeddings", 1..=MAX_POSITIONS)?.unwrap_or(family.max_positions);
-    let rope = rope_config(&mut keys, sizes.head_dim, max_position_embeddings, &mut warnings)?;
+    let unturned_layers = unturned_layers(&mut keys, family, sizes.layers)?;
+    let windows = windows(&mut keys, family, (sizes.layers, &unturned_layers), &mut warnings)?;
+    let multipliers = multipliers(&mut keys, family)?;
+    let rope = rope_config(&mut keys, family, (sizes.head_dim, max_position_embeddings), &mut warnings)?;
+    let attention_bias = bias(&mut keys, "attention_bias", family)?;
     let config = ModelConfig {
         model: Model {
             architecture: family.architecture,
@@ -99,20 +125,25 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
             head_dim: sizes.head_dim,
             vocab_size: sizes.vocab,
             rope: Rope {
-                inv_frequencies: rope.inv_frequencies(
-                    sizes.head_dim,
-                    max_position_embeddings,
-                    max_position_embeddings,
-                ),
+                inv_frequencies: rope.inv_frequencies(max_position_embeddings, max_position_embeddings),
+                rotary_dim: rope.rotary_dim(sizes.head_dim),
+                scale: rope.scale() * multipliers.rope_scale(sizes.head_dim),
             },
-            sliding_window: sliding_window(&mut keys, family, sizes.layers, &mut warnings)?,
-            tied_embeddings: keys.flag("tie_word_embeddings")?.unwrap_or(false),
+            sliding_window: windows.length,
+            full_attention_layers: windows.full_layers,
+            unturned_layers,
+            embedding_scale: multipliers.embedding_scale(),
+            tied_embeddings: keys.flag("tie_word_embeddings")?.unwrap_or(family.tied),
             bos_token_id: bos_token_id(&mut keys, sizes.vocab)?,
             eos_token_ids: eos_token_ids(&mut keys, sizes.vocab, &mut warnings)?,
         },
         rope,
-        rms_norm_eps: rms_norm_eps(&mut keys, family, &mut warnings)?,
-        attention_bias: bias(&mut keys, "attention_bias", family)?,
+        rms_norm_eps: multipliers.eps(rms_norm_eps(&mut keys, family, &mut warnings)?),
+        final_norm_scale: multipliers.final_norm(),
+        qkv_bias: family.qkv_bias || attention_bias,
+        output_bias: attention_bias,
+        head_norms: family.head_norms,
+        joined_projections: family.joined_projections,
         mlp_bias: bias(&mut keys, "mlp_bias", family)?,
         dtype: dtype(&mut keys)?,
         max_position_embeddings,
@@ -127,9 +158,8 @@ pub fn parse_config(bytes: &[u8], file: &str) -> Result<ModelConfig, Diagnostic>
 /// Keys that may only say what the architectures are anyway.
 fn check_fixed(keys: &mut Object<'_>) -> Result<(), Diagnostic> {
     // transformers knows SiLU by both names.
-    let fixed: [(&str, &[Value]); 6] = [
+    let fixed: [(&str, &[Value]); 5] = [
         ("hidden_act", &["silu".into(), "swish".into()]),
-        ("partial_rotary_factor", &[1.0.into()]),
         ("add_cross_attention", &[false.into()]),
         ("is_encoder_decoder", &[false.into()]),
         ("rope_interleaved", &[false.into()]),
@@ -145,6 +175,24 @@ fn check_fixed(keys: &mut Object<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
+/// The layers that turn neither queries nor keys: those whose place in `no_rope_layers` is 0, or every
+/// `no_rope_layer_interval`-th.
+fn unturned_layers(keys: &mut Object<'_>, family: &Family, layers: u64) -> Result<Vec<u64>, Diagnostic> {
+    const LISTED: &str = "no_rope_layers";
+    let Some(interval) = family.unturned_interval else { return Ok(vec![]) };
+    let interval = keys.integer("no_rope_layer_interval", 1..=u64::from(u32::MAX))?.unwrap_or(interval);
+    let Some(listed) = keys.take(LISTED) else {
+        return Ok((0..layers).filter(|layer| (layer + 1).is_multiple_of(interval)).collect());
+    };
+    let turned = |value: &Value| value.as_bool().or(value.as_u64().filter(|&n| n < 2).map(|n| n == 1));
+    let turned: Option<Vec<bool>> = listed.as_array().and_then(|list| list.iter().map(turned).collect());
+    let Some(turned) = turned.filter(|turned| turned.len() as u64 == layers) else {
+        let expected = format!("0 or 1 for each of the {layers} layers");
+        return Err(keys.wrong(LISTED, &expected, &listed));
+    };
+    Ok((0..).zip(turned).filter(|(_, turned)| !turned).map(|(layer, _)| layer).collect())
+}
+
 fn rms_norm_eps(
     keys: &mut Object<'_>,
     family: &Family,
@@ -158,62 +206,23 @@ fn rms_norm_eps(
     }))
 }
 
-/// A warning that a key is missing and that transformers' default stands in.
-fn assumed(key: &str, value: impl std::fmt::Display) -> Diagnostic {
-    let message = format!("`{key}` is missing: transformers' default of {value} is taken");
-    Diagnostic::bad_input(error_code::ASSUMED, message).warning()
-}
-
-fn sliding_window(
-    keys: &mut Object<'_>,
-    family: &Family,
-    layers: u64,
-    warnings: &mut Vec<Diagnostic>,
-) -> Result<Option<u64>, Diagnostic> {
-    const KEY: &str = "sliding_window";
-    let is_null = keys.peek(KEY).is_some_and(Value::is_null);
-    let stated = keys.integer(KEY, 1..=MAX_POSITIONS)?;
-    let window = match (family.window, stated) {
-        (Window::Ignored, Some(window)) => {
-            let message = format!(
-                "`{KEY}` = {window}: expected none, because the architecture attends to every position"
-            );
-            let warning = Diagnostic::bad_input(error_code::IGNORED_KEY, message).warning();
-            warnings.push(warning.note("it is passed over, as transformers does"));
-            None
-        }
-        (Window::Ignored, None) => None,
-        (Window::Everywhere(Some(default)), None) if !is_null => {
-            warnings.push(assumed(KEY, default));
-            Some(default)
-        }
-        (Window::Everywhere(_), window) => window,
-    };
-    let Some(types) = keys.take("layer_types") else { return Ok(window) };
-    let kind = if window.is_some() { "sliding_attention" } else { "full_attention" };
-    let uniform = |list: &Vec<Value>| list.len() as u64 == layers && list.iter().all(|t| t == kind);
-    if types.as_array().is_some_and(uniform) {
-        return Ok(window);
-    }
-    let expected = format!("\"{kind}\" for each of the {layers} layers, as `{KEY}` says");
-    Err(keys.unsupported("layer_types", &expected, &types))
-}
-
 fn bos_token_id(keys: &mut Object<'_>, vocab: u64) -> Result<Option<u32>, Diagnostic> {
     let id = keys.integer("bos_token_id", 0..=u64::from(u32::MAX))?;
     Ok(id.filter(|id| *id < vocab).map(|id| id as u32))
 }
 
+/// Whether a key asks for biases, of those that the family reads. Where some are there whatever is said, another is passed
+/// over, as transformers does.
 fn bias(keys: &mut Object<'_>, key: &str, family: &Family) -> Result<bool, Diagnostic> {
-    let biased = keys.flag(key)?.unwrap_or(false);
-    if biased && !family.biases {
+    let (stated, reads) = (keys.flag(key)?.unwrap_or(false), family.biases.contains(&key));
+    if stated && !reads && !family.qkv_bias {
         return Err(keys.unsupported(
             key,
             "false, because the architecture has no such biases",
             &true.into(),
         ));
     }
-    Ok(biased)
+    Ok(stated && reads)
 }
 
 /// The element type that the config states, of two that differ the one that transformers prefers.

@@ -41,7 +41,7 @@ pub(super) fn dimensions(keys: &mut Object<'_>, family: &Family) -> Result<Dimen
         layers: required(keys, "num_hidden_layers", MAX_LAYERS)?,
         heads,
         kv_heads: kv_heads(keys, heads, family)?,
-        head_dim: head_dim(keys, hidden, heads)?,
+        head_dim: head_dim(keys, hidden, heads, family)?,
         vocab: required(keys, "vocab_size", MAX_VOCAB)?,
     })
 }
@@ -64,9 +64,11 @@ fn kv_heads(keys: &mut Object<'_>, heads: u64, family: &Family) -> Result<u64, D
     Ok(kv_heads)
 }
 
-fn head_dim(keys: &mut Object<'_>, hidden: u64, heads: u64) -> Result<u64, Diagnostic> {
+/// The class's own default where the key is absent, what heads share out where it is null.
+fn head_dim(keys: &mut Object<'_>, hidden: u64, heads: u64, family: &Family) -> Result<u64, Diagnostic> {
+    let default = family.head_dim.filter(|_| keys.peek("head_dim").is_none());
     let even = "an even number, because rotary pairs are two channels each";
-    if let Some(head_dim) = keys.integer("head_dim", 2..=MAX_HEAD_DIM)? {
+    if let Some(head_dim) = keys.integer("head_dim", 2..=MAX_HEAD_DIM)?.or(default) {
         return if head_dim.is_multiple_of(2) {
             Ok(head_dim)
         } else {

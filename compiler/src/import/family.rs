@@ -21,18 +21,53 @@ pub(super) struct Family {
     /// `rms_norm_eps`.
     pub(super) rms_norm_eps: f64,
     /// `sliding_window`, of those that have one.
-    pub(super) window: Window,
-    /// Whether `attention_bias` and `mlp_bias` are asked for at all.
-    pub(super) biases: bool,
+    pub(super) window: WindowRule,
+    /// The keys that ask for biases, of those that are read at all.
+    pub(super) biases: &'static [&'static str],
+    /// Whether queries, keys and values have biases whatever those keys say.
+    pub(super) qkv_bias: bool,
+    /// Whether each head of queries and keys is normalised before it is turned.
+    pub(super) head_norms: bool,
+    /// Whether it stores queries, keys and values as one tensor, and gate and up as another.
+    pub(super) joined_projections: bool,
+    /// What the rotary keys say.
+    pub(super) rope: RopeRule,
+    /// `tie_word_embeddings`.
+    pub(super) tied: bool,
+    /// `no_rope_layer_interval`, of those that leave some layers unturned.
+    pub(super) unturned_interval: Option<u64>,
+    /// Whether embeddings, residual additions, scores and logits have multipliers.
+    pub(super) multipliers: bool,
+    /// `rope_theta`.
+    pub(super) theta: f64,
+    /// `head_dim`; `None` for the width that heads share out among themselves.
+    pub(super) head_dim: Option<u64>,
 }
 
 /// What an architecture makes of `sliding_window`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Window {
+pub(super) enum WindowRule {
     /// It attends to every position whatever the key says.
     Ignored,
     /// The window of every layer, by default so long.
     Everywhere(Option<u64>),
+    /// A window, by default so long, where `use_sliding_window` asks for one: of the layers that `layer_types` names, or of
+    /// those from `max_window_layers` on.
+    Upper(u64),
+    /// A window where `use_sliding_window` asks for one, by default of the layers that are not turned.
+    Unturned,
+    /// As everywhere, but of the layers that `layer_types` names where that is there.
+    Listed(u64),
+}
+
+/// What an architecture makes of the rotary keys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum RopeRule {
+    /// Every channel of a head is turned.
+    Whole,
+    /// `partial_rotary_factor` says how many are, a scaling is LongRoPE by whichever of its names, and
+    /// `original_max_position_embeddings` stands outside it, by default 4096 positions.
+    Phi3,
 }
 
 const LLAMA: Family = Family {
@@ -42,11 +77,20 @@ const LLAMA: Family = Family {
     kv_heads: None,
     max_positions: 2048,
     rms_norm_eps: 1e-6,
-    window: Window::Ignored,
-    biases: true,
+    window: WindowRule::Ignored,
+    biases: &["attention_bias", "mlp_bias"],
+    qkv_bias: false,
+    head_norms: false,
+    joined_projections: false,
+    rope: RopeRule::Whole,
+    tied: false,
+    unturned_interval: None,
+    multipliers: false,
+    theta: 10_000.0,
+    head_dim: None,
 };
 
-const FAMILIES: [Family; 2] = [
+const FAMILIES: [Family; 8] = [
     LLAMA,
     Family {
         architecture: Architecture::MistralForCausalLM,
@@ -54,8 +98,72 @@ const FAMILIES: [Family; 2] = [
         model_type: "mistral",
         kv_heads: Some(8),
         max_positions: 1 << 17,
-        window: Window::Everywhere(Some(4096)),
-        biases: false,
+        window: WindowRule::Everywhere(Some(4096)),
+        biases: &[],
+        ..LLAMA
+    },
+    Family {
+        architecture: Architecture::Qwen2ForCausalLM,
+        class: "Qwen2ForCausalLM",
+        model_type: "qwen2",
+        kv_heads: Some(32),
+        max_positions: 1 << 15,
+        window: WindowRule::Upper(4096),
+        biases: &[],
+        qkv_bias: true,
+        ..LLAMA
+    },
+    Family {
+        architecture: Architecture::Qwen3ForCausalLM,
+        class: "Qwen3ForCausalLM",
+        model_type: "qwen3",
+        kv_heads: Some(32),
+        max_positions: 1 << 15,
+        window: WindowRule::Upper(4096),
+        biases: &["attention_bias"],
+        head_norms: true,
+        head_dim: Some(128),
+        ..LLAMA
+    },
+    Family {
+        architecture: Architecture::Phi3ForCausalLM,
+        class: "Phi3ForCausalLM",
+        model_type: "phi3",
+        max_positions: 4096,
+        rms_norm_eps: 1e-5,
+        window: WindowRule::Everywhere(None),
+        biases: &[],
+        joined_projections: true,
+        rope: RopeRule::Phi3,
+        ..LLAMA
+    },
+    Family {
+        architecture: Architecture::GraniteForCausalLM,
+        class: "GraniteForCausalLM",
+        model_type: "granite",
+        multipliers: true,
+        ..LLAMA
+    },
+    Family {
+        architecture: Architecture::SmolLM3ForCausalLM,
+        class: "SmolLM3ForCausalLM",
+        model_type: "smollm3",
+        kv_heads: Some(4),
+        max_positions: 1 << 15,
+        window: WindowRule::Unturned,
+        tied: true,
+        unturned_interval: Some(4),
+        theta: 2e6,
+        ..LLAMA
+    },
+    Family {
+        architecture: Architecture::MinistralForCausalLM,
+        class: "MinistralForCausalLM",
+        model_type: "ministral",
+        kv_heads: Some(8),
+        max_positions: 1 << 17,
+        window: WindowRule::Listed(4096),
+        biases: &[],
         ..LLAMA
     },
 ];

@@ -18,7 +18,7 @@ pub fn build_graph(context: &Context, config: &ModelConfig, dtype_of: &dyn Fn(&s
     let mut graph = Graph { config, dtype_of, parameters, b: module.at_end() };
 
     let table = graph.weight("embed_tokens");
-    let mut x = graph.b.embed("embed_tokens", inputs.tokens, table);
+    let mut x = graph.b.embed("embed_tokens", [inputs.tokens, table], config.model.embedding_scale);
     for layer in 0..config.model.layers {
         x = graph.attention_block(layer, x, [inputs.positions, inputs.kv]);
         x = graph.mlp_block(layer, x);
@@ -47,13 +47,20 @@ impl Graph<'_, '_> {
             heads: model.heads,
             kv_heads: model.kv_heads,
             head_dim: model.head_dim,
-            window: model.sliding_window.unwrap_or(0),
+            rotary_dim: 2 * model.inv_frequencies(layer).len() as u64,
+            window: model.window(layer).unwrap_or(0),
         };
         let label = |name: &str| format!("layers.{layer}.self_attn{name}");
         let normed = self.norm(&format!("layers.{layer}.input_layernorm"), x);
         let [q, k, v] = [".q_proj", ".k_proj", ".v_proj"].map(|name| self.linear(&label(name), normed));
-        let q = self.b.rope(&label(".q_rope"), [q, positions], spec.heads, spec.head_dim);
-        let k = self.b.rope(&label(".k_rope"), [k, positions], spec.kv_heads, spec.head_dim);
+        let q = self.head_norm(&label(".q_norm"), q, spec.heads);
+        let k = self.head_norm(&label(".k_norm"), k, spec.kv_heads);
+        let turned = |b: &mut Builder<'_>, name: &str, x, heads| match spec.rotary_dim {
+            0 => x,
+            _ => b.rope(&label(name), [x, positions], heads, spec),
+        };
+        let q = turned(&mut self.b, ".q_rope", q, spec.heads);
+        let k = turned(&mut self.b, ".k_rope", k, spec.kv_heads);
         let attended = self.b.attention(&label(""), [q, k, v], kv, spec);
         let y = self.linear(&label(".o_proj"), attended);
         self.b.add(&label(".residual"), x, y)
@@ -73,6 +80,15 @@ impl Graph<'_, '_> {
     fn norm(&mut self, key: &str, x: ValueId) -> ValueId {
         let weight = self.weight(key);
         self.b.rms_norm(key, x, weight, self.config.rms_norm_eps)
+    }
+
+    /// Queries or keys, each head normalised where the architecture does so.
+    fn head_norm(&mut self, key: &str, x: ValueId, heads: u64) -> ValueId {
+        if !self.config.head_norms {
+            return x;
+        }
+        let weight = self.weight(key);
+        self.b.rms_norm_heads(key, [x, weight], heads, self.config.rms_norm_eps)
     }
 
     fn linear(&mut self, key: &str, x: ValueId) -> ValueId {

@@ -79,6 +79,23 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// So many numbers above `least` and up to `most`, which have to be there.
+    pub(super) fn numbers(
+        &mut self,
+        key: &str,
+        count: usize,
+        (least, most): (f64, f64),
+    ) -> Result<Vec<f64>, Diagnostic> {
+        let expected = format!("a list of {count} numbers above {least} and up to {most:e}");
+        let value = self.take(key).ok_or_else(|| self.missing(key, &expected))?;
+        let number = |item: &Value| item.as_f64().filter(|x| *x > least && *x <= most);
+        let numbers: Option<Vec<f64>> = value
+            .as_array()
+            .filter(|list| list.len() == count)
+            .and_then(|list| list.iter().map(number).collect());
+        numbers.ok_or_else(|| self.wrong(key, &expected, &value))
+    }
+
     pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Diagnostic> {
         let Some(value) = self.take(key) else { return Ok(None) };
         value.as_bool().map(Some).ok_or_else(|| self.wrong(key, "true or false", &value))
@@ -145,6 +162,12 @@ impl<'a> Object<'a> {
 pub(super) fn malformed(file: &str, why: &dyn fmt::Display) -> Diagnostic {
     Diagnostic::bad_input(error_code::JSON, format!("expected a JSON object, found malformed text: {why}"))
         .in_file(file)
+}
+
+/// A warning that a key is missing and that transformers' default stands in.
+pub(super) fn assumed(key: &str, value: impl fmt::Display) -> Diagnostic {
+    let message = format!("`{key}` is missing: transformers' default of {value} is taken");
+    Diagnostic::bad_input(error_code::ASSUMED, message).warning()
 }
 
 /// A value for a message, cut to a readable length.

@@ -1,5 +1,6 @@
 //! Checkpoints that hold the model otherwise than usual, as far as transformers takes them: without the prefix of the
-//! decoder's names, and with a head that is tied by the config and stored all the same.
+//! decoder's names, with projections joined into one tensor, and with a head that is tied by the config and stored all the
+//! same.
 
 use samp_ir::Diagnostic;
 
@@ -7,7 +8,7 @@ use super::{
     checkpoint::Checkpoint,
     config::ModelConfig,
     file_names::CONFIG,
-    parameter::{EMBEDDING, HEAD},
+    parameter::{EMBEDDING, HEAD, NORM, joined},
     prefix::{ANCHOR, DECODER},
     tensor_view::TensorView,
     widen::is_float,
@@ -17,10 +18,22 @@ use crate::error_code;
 /// Values of two tensors that are compared at once, in each.
 const COMPARED_AT_ONCE: usize = 4 << 20;
 
-/// Calls tensors as transformers does, and unties a head that has values of its own. Warnings say what was found.
+/// Calls tensors as transformers does, the rows of joined ones as those of its Llama, scales the last norm where logits are
+/// scaled, and unties a head that has values of its own. Warnings say what was found.
 pub(super) fn adopt_layout(config: &mut ModelConfig, checkpoint: &mut Checkpoint) -> Vec<Diagnostic> {
     add_prefix(checkpoint);
+    if config.joined_projections {
+        split_projections(config, checkpoint);
+    }
+    scale_norm(config, checkpoint);
     adopt_head(config, checkpoint).into_iter().collect()
+}
+
+/// Logits that are scaled come of a last norm that is.
+pub(super) fn scale_norm(config: &ModelConfig, checkpoint: &mut Checkpoint) {
+    if config.final_norm_scale != 1.0 {
+        checkpoint.scale(NORM, config.final_norm_scale as f32);
+    }
 }
 
 /// The decoder saved by itself, as of `LlamaModel`: its names lack the prefix.
@@ -33,6 +46,18 @@ fn add_prefix(checkpoint: &mut Checkpoint) {
         checkpoint.names().filter(|name| !name.starts_with("lm_head.")).map(str::to_owned).collect();
     for name in bare {
         checkpoint.rename(&name, &format!("{DECODER}{name}"));
+    }
+}
+
+/// Projections that lie in one tensor, each by itself from here on. A tensor of other sizes stays, and binding tells of it.
+fn split_projections(config: &ModelConfig, checkpoint: &mut Checkpoint) {
+    for layer in 0..config.model.layers {
+        let name = |module: &str| format!("{DECODER}layers.{layer}.{module}.weight");
+        for (joined, members) in joined(&config.model) {
+            let parts: Vec<(String, u64)> =
+                members.into_iter().map(|(module, rows)| (name(module), rows)).collect();
+            checkpoint.split_rows(&name(joined), &parts);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod graph;
 mod irrelevant;
 mod json;
 mod layout;
+mod multipliers;
 mod name;
 mod parameter;
 mod prefix;
@@ -30,6 +31,7 @@ mod shard;
 mod source_rows;
 mod tensor_view;
 mod widen;
+mod window;
 
 use std::path::Path;
 
@@ -48,6 +50,7 @@ pub use gguf::check_gguf;
 pub use graph::build_graph;
 pub use irrelevant::IRRELEVANT;
 pub(crate) use name::check_name;
+pub(crate) use parameter::joined;
 pub use parameter::{Parameter, parameters};
 pub use rope::{RopeConfig, RopeScaling};
 pub use shard::{FileIdentity, TensorEntry, parse_safetensors};

@@ -1,9 +1,13 @@
 //! The tensors that the architecture has.
 
+use samp_abi::plan::Model;
+
 use super::config::ModelConfig;
 
 /// The embedding's table in the checkpoint.
 pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+/// The last norm's weight in the checkpoint.
+pub(super) const NORM: &str = "model.norm.weight";
 /// The head's weight in the checkpoint.
 pub(super) const HEAD: &str = "lm_head.weight";
 
@@ -26,6 +30,19 @@ impl Parameter {
     }
 }
 
+/// Projections that Phi-3 stores as one tensor, with the modules whose rows lie in it, in order, and how many.
+pub(crate) fn joined(model: &Model) -> [(&'static str, Vec<(&'static str, u64)>); 2] {
+    let (queries, keys) = (model.heads * model.head_dim, model.kv_heads * model.head_dim);
+    let mlp = model.intermediate_size;
+    [
+        (
+            "self_attn.qkv_proj",
+            vec![("self_attn.q_proj", queries), ("self_attn.k_proj", keys), ("self_attn.v_proj", keys)],
+        ),
+        ("mlp.gate_up_proj", vec![("mlp.gate_proj", mlp), ("mlp.up_proj", mlp)]),
+    ]
+}
+
 /// Every tensor of the model, layer by layer. A tied head has none of its own.
 pub fn parameters(config: &ModelConfig) -> Vec<Parameter> {
     let model = &config.model;
@@ -45,10 +62,10 @@ fn layer_parameters(config: &ModelConfig, layer: u64) -> Vec<Parameter> {
     let (hidden, intermediate) = (model.hidden_size, model.intermediate_size);
     let (q, kv) = (model.heads * model.head_dim, model.kv_heads * model.head_dim);
     let linears = [
-        ("self_attn.q_proj", q, hidden, config.attention_bias),
-        ("self_attn.k_proj", kv, hidden, config.attention_bias),
-        ("self_attn.v_proj", kv, hidden, config.attention_bias),
-        ("self_attn.o_proj", hidden, q, config.attention_bias),
+        ("self_attn.q_proj", q, hidden, config.qkv_bias),
+        ("self_attn.k_proj", kv, hidden, config.qkv_bias),
+        ("self_attn.v_proj", kv, hidden, config.qkv_bias),
+        ("self_attn.o_proj", hidden, q, config.output_bias),
         ("mlp.gate_proj", intermediate, hidden, config.mlp_bias),
         ("mlp.up_proj", intermediate, hidden, config.mlp_bias),
         ("mlp.down_proj", hidden, intermediate, config.mlp_bias),
@@ -56,6 +73,12 @@ fn layer_parameters(config: &ModelConfig, layer: u64) -> Vec<Parameter> {
     let mut parameters: Vec<Parameter> = ["input_layernorm", "post_attention_layernorm"]
         .map(|norm| Parameter::new(format!("layers.{layer}.{norm}"), &[hidden]))
         .into();
+    if config.head_norms {
+        parameters.extend(
+            ["self_attn.q_norm", "self_attn.k_norm"]
+                .map(|norm| Parameter::new(format!("layers.{layer}.{norm}"), &[model.head_dim])),
+        );
+    }
     for (name, rows, cols, bias) in linears {
         parameters.push(Parameter::new(format!("layers.{layer}.{name}"), &[rows, cols]));
         if bias {

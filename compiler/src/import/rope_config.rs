@@ -4,13 +4,12 @@ use samp_ir::Diagnostic;
 
 use super::{
     dimensions::MAX_POSITIONS,
+    family::{Family, RopeRule},
     json::Object,
     rope::{RopeConfig, RopeScaling},
 };
 use crate::error_code;
 
-/// transformers' and the Llama paper's base.
-const DEFAULT_THETA: f64 = 10_000.0;
 const ORIGINAL_CONTEXT: &str = "original_max_position_embeddings";
 /// What stands in the scaling of some kind, and says nothing to the others.
 const OF_OTHER_KINDS: [&str; 13] = [
@@ -29,20 +28,38 @@ const OF_OTHER_KINDS: [&str; 13] = [
     "truncate",
 ];
 
+/// Positions that Phi-3 was first trained for.
+const PHI3_CONTEXT: u64 = 4096;
+const PARTIAL: &str = "partial_rotary_factor";
+
 /// What the scalings depend on beside their own keys.
 #[derive(Clone, Copy)]
 struct Surroundings {
+    rule: RopeRule,
     head_dim: u64,
-    /// Positions that the model was first trained for, where a scaling does not say.
+    /// Positions that the model is trained for.
+    trained: u64,
+    /// Positions that it was first trained for, where a scaling does not say.
     original_context: u64,
+    /// The part of a head that is turned, where a scaling does not say.
+    partial: f64,
+}
+
+/// One object of rotary keys.
+struct Stated {
+    theta: Option<f64>,
+    partial: f64,
+    scaling: RopeScaling,
+    /// Keys of other kinds that stand beside those of this one.
+    unused: Vec<String>,
 }
 
 /// Takes every rotary key of the config. Where something is said twice, transformers' choice counts: `rope_scaling` before
 /// `rope_parameters`, and what stands in either before what stands outside; a difference is a warning.
 pub(super) fn rope_config(
     keys: &mut Object<'_>,
-    head_dim: u64,
-    trained: u64,
+    family: &Family,
+    (head_dim, trained): (u64, u64),
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<RopeConfig, Diagnostic> {
     let mut differ = |key: &str| {
@@ -50,11 +67,11 @@ pub(super) fn rope_config(
             format!("`{key}` is stated twice and differs: transformers' choice of the two is taken");
         warnings.push(Diagnostic::bad_input(error_code::IGNORED_KEY, message).warning());
     };
-    let outer = theta(keys)?;
-    let around = Surroundings {
-        head_dim,
-        original_context: keys.integer(ORIGINAL_CONTEXT, 1..=MAX_POSITIONS)?.unwrap_or(trained),
-    };
+    let (rule, outer) = (family.rope, theta(keys)?);
+    let first = if rule == RopeRule::Phi3 { PHI3_CONTEXT } else { trained };
+    let original_context = keys.integer(ORIGINAL_CONTEXT, 1..=MAX_POSITIONS)?.unwrap_or(first);
+    let partial = partial(keys, rule)?.unwrap_or(1.0);
+    let around = Surroundings { rule, head_dim, trained, original_context, partial };
     let mut stated = vec![];
     for key in ["rope_scaling", "rope_parameters"] {
         if let Some(nested) = keys.object(key)?.filter(|nested| !nested.is_empty()) {
@@ -62,55 +79,85 @@ pub(super) fn rope_config(
         }
     }
     let mut stated = stated.into_iter();
-    let Some((inner, scaling, unused)) = stated.next() else {
-        return Ok(RopeConfig { theta: outer.unwrap_or(DEFAULT_THETA), scaling: RopeScaling::Default });
+    let Some(inner) = stated.next() else {
+        let (dim, theta) = (turned(partial, head_dim), outer.unwrap_or(family.theta));
+        return Ok(RopeConfig { dim, theta, scaling: RopeScaling::Default });
     };
-    if stated
-        .next()
-        .is_some_and(|(other, also, _)| also != scaling || other.is_some_and(|o| inner != Some(o)))
-    {
+    let differs = |other: Stated| {
+        other.scaling != inner.scaling || other.theta.is_some_and(|theta| inner.theta != Some(theta))
+    };
+    if stated.next().is_some_and(differs) {
         differ("rope_scaling");
     }
-    if let (Some(inner), Some(outer)) = (inner, outer)
+    if let (Some(inner), Some(outer)) = (inner.theta, outer)
         && inner != outer
     {
         differ("rope_theta");
     }
-    if !unused.is_empty() {
-        let message = format!("the rotary embedding has no use for {}", unused.join(", "));
+    if !inner.unused.is_empty() {
+        let message = format!("the rotary embedding has no use for {}", inner.unused.join(", "));
         warnings.push(Diagnostic::bad_input(error_code::IGNORED_KEY, message).warning());
     }
-    Ok(RopeConfig { theta: inner.or(outer).unwrap_or(DEFAULT_THETA), scaling })
+    let theta = inner.theta.or(outer).unwrap_or(family.theta);
+    if matches!(inner.scaling, RopeScaling::Yarn { .. }) && theta <= 1.0 {
+        return Err(keys.wrong(
+            "rope_theta",
+            "a number above 1, which YaRN takes the logarithm of",
+            &theta.into(),
+        ));
+    }
+    Ok(RopeConfig { dim: turned(inner.partial, head_dim), theta, scaling: inner.scaling })
 }
 
 fn theta(keys: &mut Object<'_>) -> Result<Option<f64>, Diagnostic> {
     keys.number("rope_theta", "a number from 1 to 1e30", |x| (1.0..=1e30).contains(&x))
 }
 
-/// The base and the scaling of one object, and the keys of other kinds that stand beside them.
-fn scaling(
-    mut keys: Object<'_>,
-    around: Surroundings,
-) -> Result<(Option<f64>, RopeScaling, Vec<String>), Diagnostic> {
+/// The part of a head that is turned: all of it, unless the architecture asks.
+fn partial(keys: &mut Object<'_>, rule: RopeRule) -> Result<Option<f64>, Diagnostic> {
+    let found = keys.peek(PARTIAL).cloned();
+    let partial = keys.number(PARTIAL, "a number above 0 and up to 1", |x| x > 0.0 && x <= 1.0)?;
+    match (rule, partial, found) {
+        (RopeRule::Whole, Some(partial), Some(found)) if partial != 1.0 => {
+            Err(keys.unsupported(PARTIAL, "1.0", &found))
+        }
+        _ => Ok(partial),
+    }
+}
+
+/// Channels of a head that are turned: whole ones, at least a pair.
+fn turned(partial: f64, head_dim: u64) -> u64 {
+    ((head_dim as f64 * partial) as u64).max(2)
+}
+
+/// One object of rotary keys.
+fn scaling(mut keys: Object<'_>, around: Surroundings) -> Result<Stated, Diagnostic> {
     let theta = theta(&mut keys)?;
     let (key, kind) = kind(&mut keys)?;
-    keys.number("partial_rotary_factor", "1", |x| x == 1.0)?;
-    let scaling = match kind.as_str() {
-        "default" => RopeScaling::Default,
-        "linear" => RopeScaling::Linear { factor: factor(&mut keys)? },
+    let partial = partial(&mut keys, around.rule)?.unwrap_or(around.partial);
+    let scaling = match (kind.as_str(), around.rule) {
+        ("default", _) => RopeScaling::Default,
+        ("longrope", _) | ("su" | "yarn", RopeRule::Phi3) => longrope(&mut keys, around, partial)?,
+        ("linear", RopeRule::Whole) => RopeScaling::Linear { factor: factor(&mut keys)? },
         // The exponent head_dim / (head_dim − 2) has no value for a single pair.
-        "dynamic" if around.head_dim > 2 => RopeScaling::Dynamic { factor: factor(&mut keys)? },
-        "llama3" => llama3(&mut keys, around)?,
-        _ => {
-            let expected = "\"default\", \"linear\", \"dynamic\" (with head_dim above 2) or \"llama3\"";
+        ("dynamic", RopeRule::Whole) if around.head_dim > 2 => {
+            RopeScaling::Dynamic { factor: factor(&mut keys)? }
+        }
+        ("llama3", RopeRule::Whole) => llama3(&mut keys, around)?,
+        ("yarn", RopeRule::Whole) => yarn(&mut keys, around)?,
+        (_, RopeRule::Whole) => {
+            let expected = "\"default\", \"linear\", \"dynamic\" (with head_dim above 2), \"llama3\", \"yarn\" or \"longrope\"";
             return Err(keys.unsupported(key, expected, &kind.into()));
+        }
+        (_, RopeRule::Phi3) => {
+            return Err(keys.unsupported(key, "\"default\" or \"longrope\"", &kind.into()));
         }
     };
     // Where the model was trained says nothing to scalings that do not ask, and stands beside many of them.
     let unused = OF_OTHER_KINDS.iter().filter(|key| keys.take(key).is_some() && **key != ORIGINAL_CONTEXT);
     let unused = unused.map(|key| format!("`{key}`")).collect();
     keys.finish(|_| false)?;
-    Ok((theta, scaling, unused))
+    Ok(Stated { theta, partial, scaling, unused })
 }
 
 /// `rope_type`, or `type` as it was first called: which of the two keys, and its value.
@@ -138,9 +185,56 @@ fn llama3(keys: &mut Object<'_>, around: Surroundings) -> Result<RopeScaling, Di
         let expected = format!("a number above low_freq_factor = {low_freq_factor}");
         return Err(keys.wrong("high_freq_factor", &expected, &high_freq_factor.into()));
     }
-    let original_context =
-        keys.integer(ORIGINAL_CONTEXT, 1..=MAX_POSITIONS)?.unwrap_or(around.original_context);
+    let original_context = original_context(keys, around)?;
     Ok(RopeScaling::Llama3 { factor: factor(keys)?, low_freq_factor, high_freq_factor, original_context })
+}
+
+fn yarn(keys: &mut Object<'_>, around: Surroundings) -> Result<RopeScaling, Diagnostic> {
+    const POSITIVE: &str = "a number above 0 and up to 1e6";
+    let positive = |x: f64| x > 0.0 && x <= 1e6;
+    // A beta of 0 is transformers' default, as one that is missing.
+    let beta = |keys: &mut Object<'_>, key: &str, default: f64| {
+        let found = keys.number(key, "a number from 0 to 1e6", |x| (0.0..=1e6).contains(&x))?;
+        Ok::<f64, Diagnostic>(found.filter(|&beta| beta > 0.0).unwrap_or(default))
+    };
+    let factor = factor(keys)?;
+    let [mscale, all_dim] = ["mscale", "mscale_all_dim"]
+        .map(|key| keys.number(key, "a number from 0 to 1e6", |x| (0.0..=1e6).contains(&x)));
+    let magnitude = |mscale: f64| 0.1 * mscale * factor.ln() + 1.0;
+    let usual = match (mscale?, all_dim?) {
+        (Some(mscale), Some(all_dim)) if mscale > 0.0 && all_dim > 0.0 => {
+            magnitude(mscale) / magnitude(all_dim)
+        }
+        _ => magnitude(1.0),
+    };
+    Ok(RopeScaling::Yarn {
+        factor,
+        attention_factor: keys.number("attention_factor", POSITIVE, positive)?.unwrap_or(usual),
+        beta_fast: beta(keys, "beta_fast", 32.0)?,
+        beta_slow: beta(keys, "beta_slow", 1.0)?,
+        truncate: keys.flag("truncate")?.unwrap_or(true),
+        original_context: original_context(keys, around)?,
+    })
+}
+
+fn longrope(keys: &mut Object<'_>, around: Surroundings, partial: f64) -> Result<RopeScaling, Diagnostic> {
+    let pairs = turned(partial, around.head_dim).div_ceil(2) as usize;
+    let original_context = original_context(keys, around)?;
+    let stretch = keys.number("factor", "a number above 0 and up to 1e6", |x| x > 0.0 && x <= 1e6)?;
+    let stretch = stretch.unwrap_or(around.trained as f64 / original_context as f64);
+    let usual = match stretch > 1.0 {
+        true => (1.0 + stretch.ln() / (original_context.max(2) as f64).ln()).sqrt(),
+        false => 1.0,
+    };
+    let attention_factor = keys.number("attention_factor", "a number above 0", |x| x > 0.0)?.unwrap_or(usual);
+    let [short, long] = ["short_factor", "long_factor"].map(|key| keys.numbers(key, pairs, (0.0, 1e6)));
+    Ok(RopeScaling::LongRope { short: short?, long: long?, attention_factor, original_context })
+}
+
+/// Positions that the model was first trained for; what Phi-3 says outside counts more.
+fn original_context(keys: &mut Object<'_>, around: Surroundings) -> Result<u64, Diagnostic> {
+    let inner = keys.integer(ORIGINAL_CONTEXT, 1..=MAX_POSITIONS)?;
+    Ok(inner.filter(|_| around.rule == RopeRule::Whole).unwrap_or(around.original_context))
 }
 
 fn required(

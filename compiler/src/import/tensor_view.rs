@@ -31,6 +31,8 @@ pub struct WeightView<'a> {
     /// Its shape, outermost dimension first.
     pub shape: &'a [u64],
     pub(super) values: Values<'a>,
+    /// What the values are multiplied by.
+    factor: f32,
 }
 
 /// Where the values of a weight come from.
@@ -49,11 +51,23 @@ impl<'a> WeightView<'a> {
             Dtype::BF16 => ElementType::Bf16,
             _ => return None,
         };
-        Some(WeightView { name: tensor.name, dtype, shape: tensor.shape, values: Values::Stored(tensor) })
+        Some(WeightView {
+            name: tensor.name,
+            dtype,
+            shape: tensor.shape,
+            values: Values::Stored(tensor),
+            factor: 1.0,
+        })
     }
 
     pub(super) fn quantized(name: &'a str, weight: &'a QuantizedWeight) -> WeightView<'a> {
-        WeightView { name, dtype: ElementType::F32, shape: weight.shape(), values: Values::Quantized(weight) }
+        let (shape, values) = (weight.shape(), Values::Quantized(weight));
+        WeightView { name, dtype: ElementType::F32, shape, values, factor: 1.0 }
+    }
+
+    /// A multiple of it, in f32.
+    pub(super) fn scaled(self, factor: f32) -> WeightView<'a> {
+        WeightView { dtype: ElementType::F32, factor, ..self }
     }
 
     /// The bytes that the values follow from, where they are stored.
@@ -80,6 +94,9 @@ impl<'a> WeightView<'a> {
                 super::widen::widen(tensor.dtype, &tensor.bytes[first * size..][..out.len() * size], out);
             }
             Values::Quantized(weight) => weight.read(first / weight.cols(), out),
+        }
+        if self.factor != 1.0 {
+            out.iter_mut().for_each(|value| *value *= self.factor);
         }
     }
 

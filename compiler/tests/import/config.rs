@@ -23,14 +23,21 @@ fn tiny_llama() {
         kv_heads: 2,
         head_dim: 32,
         vocab_size: 4096,
-        rope: Rope { inv_frequencies: (0..16).map(|i| 5e5f64.powf(-f64::from(i) / 16.0)).collect() },
+        rope: Rope {
+            inv_frequencies: (0..16).map(|i| 5e5f64.powf(-f64::from(i) / 16.0)).collect(),
+            rotary_dim: None,
+            scale: 1.0,
+        },
         sliding_window: None,
+        full_attention_layers: vec![],
+        unturned_layers: vec![],
+        embedding_scale: 1.0,
         tied_embeddings: false,
         bos_token_id: Some(4088),
         eos_token_ids: vec![4089, 4092],
     };
     assert_eq!(config.model, expected);
-    assert_eq!((config.rms_norm_eps, config.attention_bias, config.mlp_bias), (1e-5, false, false));
+    assert_eq!((config.rms_norm_eps, config.qkv_bias, config.mlp_bias), (1e-5, false, false));
     assert_eq!((config.dtype, config.max_position_embeddings), (Some(ElementType::Bf16), 2048));
 }
 
@@ -55,13 +62,17 @@ fn rotary_frequencies_equal_transformers() {
     let golden = std::fs::read(testdata("rope/golden.json")).unwrap();
     let golden: Value = serde_json::from_slice(&golden).unwrap();
     let cases = golden["cases"].as_array().unwrap();
-    assert!(cases.len() >= 12);
+    assert!(cases.len() >= 22);
     for case in cases {
         let mut config = parse_config(case["config"].to_string().as_bytes(), "config.json").unwrap();
         if let Some(context) = case["context"].as_u64() {
             let warned = config.set_context(context).is_some();
-            assert_eq!(warned, context > config.max_position_embeddings, "{}", case["name"]);
+            // LongRoPE has frequencies of its own for contexts within what the model was trained for, too.
+            let long = matches!(config.rope.scaling, RopeScaling::LongRope { original_context, .. } if context > original_context);
+            assert_eq!(warned, context > config.max_position_embeddings || long, "{}", case["name"]);
         }
+        let scale = case["scale"].as_f64().unwrap();
+        assert!((config.model.rope.scale / scale - 1.0).abs() < 1e-6, "{}: times {scale}", case["name"]);
         let found = &config.model.rope.inv_frequencies;
         let expected = case["inv_frequencies"].as_array().unwrap();
         assert_eq!(found.len(), expected.len(), "{}", case["name"]);
@@ -96,6 +107,90 @@ fn mistral(edits: Value) -> Result<ModelConfig, samp_ir::Diagnostic> {
         all[key] = serde_json::from_str(value).unwrap();
     }
     with(all)
+}
+
+/// A config of two layers, as of another architecture.
+fn of_type(model_type: &str, edits: Value) -> Result<ModelConfig, samp_ir::Diagnostic> {
+    let mut all = json!({ "architectures": null, "model_type": model_type });
+    all.as_object_mut().unwrap().extend(edits.as_object().unwrap().clone());
+    with(all)
+}
+
+/// The window, and the layers that see every position all the same.
+#[test]
+fn windows_of_the_upper_layers() {
+    let windows = |edits: Value| {
+        let model = of_type("qwen2", edits).unwrap().model;
+        assert_eq!(model.window(0), model.sliding_window.filter(|_| model.full_attention_layers != [0]));
+        (model.sliding_window, model.full_attention_layers)
+    };
+    let unused = json!({ "sliding_window": 32, "max_window_layers": 0, "use_sliding_window": false });
+    assert_eq!(windows(unused), (None, vec![]));
+    let asked = |edits: Value| {
+        let mut all = json!({ "use_sliding_window": true, "sliding_window": 32 });
+        all.as_object_mut().unwrap().extend(edits.as_object().unwrap().clone());
+        all
+    };
+    assert_eq!(windows(asked(json!({}))), (None, vec![]), "transformers' default is above both layers");
+    assert_eq!(windows(asked(json!({ "max_window_layers": 0 }))), (Some(32), vec![]));
+    assert_eq!(windows(asked(json!({ "max_window_layers": 1 }))), (Some(32), vec![0]));
+    let listed = json!({ "layer_types": ["sliding_attention", "full_attention"], "max_window_layers": 0 });
+    assert_eq!(windows(asked(listed)), (Some(32), vec![1]));
+    let absent = json!({ "use_sliding_window": true, "max_window_layers": 0 });
+    assert_eq!(windows(absent), (Some(4096), vec![]));
+    let none = json!({ "use_sliding_window": true, "max_window_layers": 0, "sliding_window": null });
+    assert_eq!(windows(none), (None, vec![]));
+}
+
+/// Which projections have biases, of two that say nothing of them and one that is asked.
+#[test]
+fn biases_are_those_of_the_architecture() {
+    let biases = |model_type: &str, edits: Value| {
+        let config = of_type(model_type, edits).unwrap();
+        [config.qkv_bias, config.output_bias, config.mlp_bias]
+    };
+    assert_eq!(biases("llama", json!({})), [false; 3]);
+    assert_eq!(biases("llama", json!({ "attention_bias": true })), [true, true, false]);
+    for read_by_nobody in [json!({}), json!({ "attention_bias": true, "mlp_bias": true })] {
+        assert_eq!(biases("qwen2", read_by_nobody), [true, false, false]);
+    }
+}
+
+/// The layers that turn nothing, and windows that follow them.
+#[test]
+fn layers_without_positions() {
+    let model = |edits: Value| of_type("smollm3", edits).unwrap().model;
+    assert_eq!(model(json!({ "num_hidden_layers": 9 })).unturned_layers, [3, 7]);
+    assert_eq!(model(json!({ "num_hidden_layers": 4, "no_rope_layer_interval": 2 })).unturned_layers, [1, 3]);
+    assert_eq!(model(json!({ "no_rope_layers": [0, 1], "no_rope_layer_interval": 2 })).unturned_layers, [0]);
+    let windowed = json!({ "no_rope_layers": [0, 1], "use_sliding_window": true, "sliding_window": 8 });
+    let windowed = model(windowed);
+    assert_eq!((windowed.window(0), windowed.window(1)), (Some(8), None));
+    assert!(windowed.inv_frequencies(0).is_empty() && windowed.inv_frequencies(1).len() == 8);
+    assert!(model(json!({ "tie_word_embeddings": null })).tied_embeddings, "the class's own default");
+    assert!(with(json!({ "no_rope_layers": null })).unwrap().model.unturned_layers.is_empty());
+}
+
+/// Multipliers become scales of what is there.
+#[test]
+fn multipliers_are_folded() {
+    let granite = of_type(
+        "granite",
+        json!({
+            "embedding_multiplier": 12, "residual_multiplier": 0.5, "attention_multiplier": 0.0625, "logits_scaling": 8,
+            "rms_norm_eps": 1e-5,
+        }),
+    )
+    .unwrap();
+    assert_eq!((granite.model.embedding_scale, granite.final_norm_scale), (24.0, 0.125));
+    assert_eq!((granite.rms_norm_eps, granite.model.rope.scale), (4e-5, 0.5));
+    let plain = of_type("granite", json!({})).unwrap();
+    assert_eq!(
+        (plain.model.embedding_scale, plain.model.rope.scale),
+        (1.0, 2.0),
+        "scores are divided by nothing"
+    );
+    assert_eq!(with(json!({})).unwrap().model.rope.scale, 1.0);
 }
 
 #[test]
@@ -190,7 +285,10 @@ fn what_is_assumed_or_passed_over_is_said() {
     assert_eq!(code(with(unused)), ["E0324"]);
     let beside = json!({ "rope_scaling": { "rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 32 } });
     let dynamic = with(beside).unwrap();
-    assert_eq!((dynamic.rope.scaling, code(Ok(dynamic))), (RopeScaling::Dynamic { factor: 2.0 }, vec![]));
+    assert_eq!(
+        (dynamic.rope.scaling.clone(), code(Ok(dynamic))),
+        (RopeScaling::Dynamic { factor: 2.0 }, vec![])
+    );
 }
 
 #[test]
@@ -206,7 +304,7 @@ fn refused_values() {
         with(json!({ "rope_scaling": scaling }))
     };
     let cases = [
-        ("unknown architecture", with(json!({ "architectures": ["Qwen2ForCausalLM"] }))),
+        ("unknown architecture", with(json!({ "architectures": ["FalconForCausalLM"] }))),
         (
             "mixture of experts",
             with(json!({ "model_type": "mixtral", "architectures": ["MixtralForCausalLM"] })),
@@ -232,7 +330,32 @@ fn refused_values() {
         ("odd quotient", with(json!({ "hidden_size": 60 }))),
         ("zero eps", with(json!({ "rms_norm_eps": 0 }))),
         ("negative theta", with(json!({ "rope_theta": -1.0 }))),
-        ("yarn", with(json!({ "rope_scaling": { "type": "yarn", "factor": 4.0 } }))),
+        ("YaRN without factor", with(json!({ "rope_scaling": { "type": "yarn" } }))),
+        (
+            "YaRN of a base of 1",
+            with(json!({ "rope_theta": 1, "rope_scaling": { "type": "yarn", "factor": 4.0 } })),
+        ),
+        ("scaling of no kind", with(json!({ "rope_scaling": { "type": "ntk" } }))),
+        (
+            "linear scaling of Phi-3",
+            of_type("phi3", json!({ "rope_scaling": { "type": "linear", "factor": 2 } })),
+        ),
+        (
+            "LongRoPE of other heads",
+            with(
+                json!({ "rope_scaling": { "type": "longrope", "short_factor": [1, 1], "long_factor": [1, 1] } }),
+            ),
+        ),
+        (
+            "LongRoPE of a zero",
+            with(json!({ "rope_scaling": {
+                "type": "longrope", "short_factor": [1, 1, 1, 1, 1, 1, 1, 0], "long_factor": [1, 1, 1, 1, 1, 1, 1, 1],
+            } })),
+        ),
+        ("more of a head than there is", of_type("phi3", json!({ "partial_rotary_factor": 1.5 }))),
+        ("layers turned by halves", of_type("smollm3", json!({ "no_rope_layers": [1, 0.5] }))),
+        ("fewer layers turned than there are", of_type("smollm3", json!({ "no_rope_layers": [1] }))),
+        ("residual additions of nothing", of_type("granite", json!({ "residual_multiplier": 0 }))),
         ("scaling without factor", with(json!({ "rope_scaling": { "type": "linear" } }))),
         (
             "scaling with a stray key",
@@ -253,6 +376,14 @@ fn refused_values() {
             mistral(json!({
                 "sliding_window": 32, "layer_types": ["sliding_attention", "full_attention"],
             })),
+        ),
+        (
+            "types of fewer layers",
+            of_type("qwen2", json!({ "use_sliding_window": true, "layer_types": ["full_attention"] })),
+        ),
+        (
+            "windows that are not asked for",
+            of_type("qwen2", json!({ "layer_types": ["full_attention", "sliding_attention"] })),
         ),
         ("biases in Mistral", mistral(json!({ "sliding_window": null, "attention_bias": true }))),
         ("end of text in words", with(json!({ "eos_token_id": "</s>" }))),

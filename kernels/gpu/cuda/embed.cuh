@@ -1,5 +1,6 @@
 // What the embeddings share: a block writes one token's row of COLS values, four at a time. The table lies in rows, or with
-// -DFRAGMENTS in the order of a linear that shares it (see `weights.cuh`).
+// -DFRAGMENTS in the order of a linear that shares it (see `weights.cuh`). -DSCALE_BITS are those of a float that rows are
+// multiplied by.
 #pragma once
 #include "dev.cuh"
 
@@ -16,7 +17,12 @@ template <class Read> DEV void embed(const i32* token_ids, float* out, int token
   grid_launch();
   const size_t row = (size_t)token_ids[token];
   for (int column = threadIdx.x * 4; column < COLS; column += THREADS * 4) {
-    *(float4*)(out + (size_t)token * COLS + column) = read(row, column);
+    float4 v = read(row, column);
+#ifdef SCALE_BITS
+    const float scale = float_of(SCALE_BITS);
+    v = {v.x * scale, v.y * scale, v.z * scale, v.w * scale};
+#endif
+    *(float4*)(out + (size_t)token * COLS + column) = v;
   }
 }
 

@@ -27,13 +27,15 @@ pub fn supports(format: Format) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     heads: u32,
+    /// Channels of a head that are turned.
+    rotary: u32,
     kv: KvGeometry,
     window: Option<usize>,
     activation: Activation,
 }
 
 impl Attention {
-    /// `None` where there are no kernels: they need a cache of f16 or fp8, heads of a multiple of 32 channels, pages of a
+    /// Of heads that are turned whole. `None` where there are no kernels: they need a cache of f16 or fp8, heads of a multiple of 32 channels, pages of a
     /// multiple of 16 positions, and at most 64 query heads for a KV head. Activations are f16 unless
     /// changed by [`Attention::with`].
     pub fn new(heads: usize, kv: KvGeometry, window: Option<usize>) -> Option<Attention> {
@@ -42,8 +44,8 @@ impl Attention {
         let positive = kv.kv_heads > 0 && kv.head_dim > 0 && kv.page_tokens > 0 && heads > 0;
         let grouped = positive && heads.is_multiple_of(kv.kv_heads) && heads / kv.kv_heads <= 64;
         let heads = u32::try_from(heads).ok()?;
-        let activation = Activation::F16;
-        (stored && sizes && grouped).then_some(Attention { heads, kv, window, activation })
+        let (activation, rotary) = (Activation::F16, kv.head_dim as u32);
+        (stored && sizes && grouped).then_some(Attention { heads, rotary, kv, window, activation })
     }
 
     /// The same with other activations.
@@ -51,9 +53,17 @@ impl Attention {
         Attention { activation, ..self }
     }
 
+    /// The same where only so many channels of a head are turned. `None` unless they are a multiple of 8 within it.
+    pub fn turning(self, rotary: usize) -> Option<Attention> {
+        let fits = rotary.is_multiple_of(8) && rotary <= self.kv.head_dim;
+        fits.then_some(Attention { rotary: rotary as u32, ..self })
+    }
+
     /// Turns queries and keys, appends keys and values.
     pub fn rope_append(&self) -> Source {
-        self.source("rope_append").define("BLOCK_HEADS", ROPE_HEADS)
+        let source = self.source("rope_append").define("BLOCK_HEADS", ROPE_HEADS);
+        let whole = self.rotary as usize == self.kv.head_dim;
+        if whole { source } else { source.define("ROTARY_DIM", self.rotary) }
     }
 
     /// For so many tokens.

@@ -34,6 +34,11 @@ pub fn source(format: Format, layout: Layout, cols: u32) -> Option<Source> {
     Some(switches.iter().filter(|(_, on)| *on).fold(source, |source, (name, _)| source.define(name, 1)))
 }
 
+/// The same with rows multiplied by `scale`.
+pub fn scaled(source: Source, scale: f32) -> Source {
+    if scale == 1.0 { source } else { source.define("SCALE_BITS", scale.to_bits()) }
+}
+
 /// For so many tokens: a block for each.
 pub fn grid(tokens: u32) -> Grid {
     Grid { blocks: [tokens, 1, 1], threads: 128, shared_bytes: 0 }

@@ -9,11 +9,11 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// The table of positions below `positions`.
-    pub fn new(inv_frequencies: &[f64], positions: usize) -> RopeTable {
+    /// The table of positions below `positions`, with cosines and sines times `scale`.
+    pub fn new(inv_frequencies: &[f64], scale: f64, positions: usize) -> RopeTable {
         let turn = |position: usize, frequency: &f64| {
             let (sin, cos) = (position as f64 * frequency).sin_cos();
-            [cos as f32, sin as f32]
+            [(scale * cos) as f32, (scale * sin) as f32]
         };
         let of_position = |position| inv_frequencies.iter().map(move |frequency| turn(position, frequency));
         let turns = (0..positions).flat_map(of_position).collect();

@@ -9,12 +9,15 @@ pub struct Norm {
     pub cols: u32,
     /// What the normed rows are stored as.
     pub activation: Activation,
+    /// Whether the rows to be normed are stored so as well, as of heads; those of the residual stream are f32.
+    pub narrow: bool,
 }
 
 impl Norm {
     /// The norm alone.
     pub fn rms_norm(&self) -> Source {
-        self.source("rms_norm")
+        let source = self.source("rms_norm");
+        if self.narrow { source.define("NARROW", 1) } else { source }
     }
 
     /// The norm after the addition of the residual.

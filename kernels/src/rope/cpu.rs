@@ -13,14 +13,14 @@ use std::ops::Range;
 /// Rotates queries into `out`, appends rotated keys and plain values to the cache.
 pub fn rope_append(args: RopeAppendArgs<'_>) {
     let tokens = args.check();
-    let RopeAppendArgs { qkv, heads, inv_frequencies, sequences, kv, pool, out } = args;
-    let width = kv.head_dim;
-    let rotations = rotations(inv_frequencies, sequences, tokens);
+    let RopeAppendArgs { qkv, heads, inv_frequencies, rope_scale, sequences, kv, pool, out } = args;
+    let (width, turned) = (kv.head_dim, 2 * inv_frequencies.len());
+    let rotations = rotations(inv_frequencies, rope_scale, sequences, tokens);
     let row = (heads + 2 * kv.kv_heads) * width;
     for_each_row(out, heads * width, |token, out| {
         let queries = qkv[token * row..][..heads * width].chunks_exact(width);
         for (x, out) in queries.zip(out.chunks_exact_mut(width)) {
-            rotate(x, &rotations[token * width..][..width], out);
+            rotate(x, &rotations[token * turned..][..turned], out);
         }
     });
     let work = tokens * 2 * kv.kv_heads * width * ELEMENT_WORK;
@@ -33,7 +33,7 @@ pub fn rope_append(args: RopeAppendArgs<'_>) {
                 let start = kv.offset(0, which, head, slot);
                 let to = &mut page.bytes[start..][..width * kv.element_bytes()];
                 if which == 0 {
-                    rotate(x, &rotations[token * width..][..width], &mut rotated);
+                    rotate(x, &rotations[token * turned..][..turned], &mut rotated);
                     store(&kv, which, &rotated, to);
                 } else {
                     store(&kv, which, x, to);
@@ -43,24 +43,35 @@ pub fn rope_append(args: RopeAppendArgs<'_>) {
     });
 }
 
-/// Cosines, then sines, of each token's channel pairs: `[tokens, 2, pairs]`. Angles are exact products in f64.
-fn rotations(inv_frequencies: &[f64], sequences: &[SequenceSlice<'_>], tokens: usize) -> Vec<f32> {
+/// Cosines, then sines, of each token's channel pairs, times the scale: `[tokens, 2, pairs]`. Angles are exact products in f64.
+fn rotations(
+    inv_frequencies: &[f64],
+    scale: f64,
+    sequences: &[SequenceSlice<'_>],
+    tokens: usize,
+) -> Vec<f32> {
     let pairs = inv_frequencies.len();
+    if pairs == 0 {
+        return vec![];
+    }
     let positions: Vec<usize> = sequences.iter().flat_map(|s| s.start..s.start + s.tokens).collect();
     let mut rotations = vec![0.0; tokens * 2 * pairs];
     for_each_row(&mut rotations, 2 * pairs, |token, rotation| {
         let (cosines, sines) = rotation.split_at_mut(pairs);
         for ((cosine, sine), frequency) in cosines.iter_mut().zip(sines).zip(inv_frequencies) {
             let (sin, cos) = (positions[token] as f64 * frequency).sin_cos();
-            (*cosine, *sine) = (cos as f32, sin as f32);
+            (*cosine, *sine) = ((scale * cos) as f32, (scale * sin) as f32);
         }
     });
     rotations
 }
 
-/// Rotates channel `i` and `i + pairs` of a head as a point in the plane.
+/// Rotates channel `i` and `i + pairs` of a head as a point in the plane; channels behind them stay.
 fn rotate(x: &[f32], rotation: &[f32], out: &mut [f32]) {
     let (cosines, sines) = rotation.split_at(rotation.len() / 2);
+    let (x, stay) = x.split_at(rotation.len());
+    let (out, out_stay) = out.split_at_mut(rotation.len());
+    out_stay.copy_from_slice(stay);
     let (first, second) = x.split_at(x.len() / 2);
     let (out_first, out_second) = out.split_at_mut(x.len() / 2);
     for i in 0..first.len() {

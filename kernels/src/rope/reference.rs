@@ -15,7 +15,7 @@ pub fn rope_append(args: RopeAppendArgs<'_>) {
         for position in sequence.start..sequence.start + sequence.tokens {
             let (qkv, out) = (rows.next().expect("checked"), queries.next().expect("checked"));
             for (head, x) in qkv.chunks_exact(width).enumerate() {
-                let turned = turn(x, args.inv_frequencies, position);
+                let turned = turn(x, (args.inv_frequencies, args.rope_scale), position);
                 let (page, slot) = (sequence.pages[position / kv.page_tokens], position % kv.page_tokens);
                 match head.checked_sub(args.heads) {
                     None => out[head * width..][..width].copy_from_slice(&turned),
@@ -27,14 +27,14 @@ pub fn rope_append(args: RopeAppendArgs<'_>) {
     }
 }
 
-fn turn(x: &[f32], inv_frequencies: &[f64], position: usize) -> Vec<f32> {
+fn turn(x: &[f32], (inv_frequencies, scale): (&[f64], f64), position: usize) -> Vec<f32> {
     let half = inv_frequencies.len();
     let mut turned = x.to_vec();
     for (i, frequency) in inv_frequencies.iter().enumerate() {
         let (sin, cos) = (position as f64 * frequency).sin_cos();
         let (a, b) = (f64::from(x[i]), f64::from(x[i + half]));
-        turned[i] = (a * cos - b * sin) as f32;
-        turned[i + half] = (b * cos + a * sin) as f32;
+        turned[i] = (scale * (a * cos - b * sin)) as f32;
+        turned[i + half] = (scale * (b * cos + a * sin)) as f32;
     }
     turned
 }

@@ -11,11 +11,13 @@ use samp_kernels::{
 const CACHES: [Format; 3] = [Format::F32, Format::F16, Format::Fp8E4m3(ScaleAxis::Tensor)];
 
 /// Sequences of a model with one layer, and what its projections gave for every position.
+#[derive(Clone)]
 struct Model {
     heads: usize,
     kv: KvGeometry,
     window: Option<usize>,
     inv_frequencies: Vec<f64>,
+    rope_scale: f64,
     /// Queries, keys and values `[positions, (heads + 2·kv_heads)·head_dim]` and the pages of each sequence.
     sequences: Vec<(Vec<f32>, Vec<u32>)>,
     pages: usize,
@@ -40,7 +42,15 @@ impl Model {
         let sequences = lengths.iter().map(|&l| sequence(l)).collect();
         let inv_frequencies =
             (0..head_dim / 2).map(|i| 10_000f64.powf(-2.0 * i as f64 / head_dim as f64)).collect();
-        Model { heads, kv, window: None, inv_frequencies, sequences, pages: next_page as usize }
+        Model {
+            heads,
+            kv,
+            window: None,
+            inv_frequencies,
+            rope_scale: 1.0,
+            sequences,
+            pages: next_page as usize,
+        }
     }
 
     fn empty_pool(&self) -> AlignedBytes {
@@ -66,6 +76,7 @@ impl Model {
             qkv: &qkv,
             heads: self.heads,
             inv_frequencies: &self.inv_frequencies,
+            rope_scale: self.rope_scale,
             sequences: &self.slices(step),
             kv: self.kv,
             pool,
@@ -126,7 +137,14 @@ fn kernel(op: impl Fn(&Entry) -> bool) -> &'static Kernel {
 fn rope_append_agrees_with_its_reference() {
     let kernel = kernel(|e| matches!(e, Entry::RopeAppend { .. }));
     let Entry::RopeAppend { run, reference } = kernel.entry else { unreachable!("chosen by its entry") };
-    for model in models().iter().filter(|m| m.window.is_none()) {
+    // All channels turned; some of them, and stretched; none.
+    let turned = |mut model: Model| {
+        [(2, 1.0), (3, 1.25), (usize::MAX, 1.0)].map(|(part, scale)| {
+            model.inv_frequencies.truncate(model.kv.head_dim / part);
+            Model { rope_scale: scale, ..model.clone() }
+        })
+    };
+    for model in models().into_iter().filter(|m| m.window.is_none()).flat_map(turned) {
         let step = vec![(133, 17), (0, 1), (5, 60)];
         let (mut pool, mut expected_pool) = (model.empty_pool(), model.empty_pool());
         let found = model.rope(run, &step, &mut pool);

@@ -75,15 +75,18 @@ fn of_silu_mul() {
 fn of_attention() {
     let mut numbers = Numbers::new(3);
     let cases = [(1, 1, 8, None), (4, 2, 16, None), (6, 2, 6, Some(3)), (3, 3, 64, Some(1))];
-    for (heads, kv_heads, head_dim, window) in cases {
+    // All channels turned; some of them, and stretched; none.
+    let turned = |head_dim: usize| [(head_dim / 2, 1.0), (head_dim / 4, 1.25), (0, 1.0)];
+    let cases = cases.into_iter().flat_map(|case| turned(case.2).map(|turned| (case, turned)));
+    for ((heads, kv_heads, head_dim, window), (pairs, rope_scale)) in cases {
         let lengths = [5, 1, 9];
         let tokens: usize = lengths.iter().sum();
         let x = numbers.normals(tokens * (heads + 2 * kv_heads) * head_dim, 1.0);
         let counts = numbers.normals(tokens * heads * head_dim, 1.0);
-        let inv_frequencies: Vec<f64> = (0..head_dim / 2).map(|i| 0.5f64.powi(i as i32)).collect();
+        let inv_frequencies: Vec<f64> = (0..pairs).map(|i| 0.5f64.powi(i as i32)).collect();
         let shape = AttentionShape { heads, kv_heads, head_dim, window };
         let mut found = vec![0.0; x.len()];
-        let rope = RopeTable::new(&inv_frequencies, 9);
+        let rope = RopeTable::new(&inv_frequencies, rope_scale, 9);
         gradient::attention(shape, &rope, &lengths, &x, &counts, &mut found);
         let kv = KvGeometry { format: Format::F32, scales: [1.0; 2], kv_heads, head_dim, page_tokens: 16 };
         let pages = [[0], [1], [2]];
@@ -99,6 +102,7 @@ fn of_attention() {
                 qkv,
                 heads,
                 inv_frequencies: &inv_frequencies,
+                rope_scale,
                 sequences: &sequences,
                 kv,
                 pool: &mut pool,

@@ -261,13 +261,14 @@ fn rows_name_gpus_as_the_target_table_has_them() {
 /// What a row's kernel is launched as, for some sizes that it takes.
 fn launch_op(kernel: &Kernel) -> Option<LaunchOp> {
     let activation = Activation::F16;
-    let (norm, rows) = (Norm { cols: 4096, activation }, ElementwiseRows { cols: 4096, activation });
+    let (norm, rows) =
+        (Norm { cols: 4096, activation, narrow: false }, ElementwiseRows { cols: 4096, activation });
     let kv =
         KvGeometry { format: Format::F16, scales: [1.0; 2], kv_heads: 8, head_dim: 128, page_tokens: 16 };
     let attention = Attention::new(32, kv, None).expect("kernels of such heads");
     let table = Matrix { format: Format::F16, layout: Layout::RowMajor, rows: 512, cols: 4096 };
     Some(match kernel.cuda? {
-        CudaKernel::Embed => LaunchOp::Embed { table },
+        CudaKernel::Embed => LaunchOp::Embed { table, scale: 1.0 },
         CudaKernel::RmsNorm => LaunchOp::RmsNorm(norm),
         CudaKernel::AddRmsNorm => LaunchOp::AddRmsNorm(norm),
         CudaKernel::Add => LaunchOp::Add { rows, wide: false },

@@ -146,12 +146,16 @@ fn embed() {
                 let table = weight(format, layout, 37, 128, &mut numbers);
                 let token_ids: Vec<u32> =
                     (0..300).map(|_| numbers.next() as u32 % 37).chain([0, 36]).collect();
-                let call = |kernel: fn(EmbedArgs<'_>)| {
-                    let mut out = poisoned(token_ids.len() * 128);
-                    kernel(EmbedArgs { token_ids: &token_ids, weight: table.view(), out: &mut out });
+                let call = |kernel: fn(EmbedArgs<'_>), scale| {
+                    let (weight, mut out) = (table.view(), poisoned(token_ids.len() * 128));
+                    kernel(EmbedArgs { token_ids: &token_ids, weight, scale, out: &mut out });
                     out
                 };
-                assert_close(&call(run), &call(reference), kernel.tolerance, kernel.name);
+                let plain = call(run, 1.0);
+                assert_close(&plain, &call(reference, 1.0), kernel.tolerance, kernel.name);
+                let scaled: Vec<f32> = plain.iter().map(|x| x * 12.3).collect();
+                assert_close(&call(run, 12.3), &scaled, kernel.tolerance, kernel.name);
+                assert_close(&call(reference, 12.3), &scaled, kernel.tolerance, kernel.name);
             }
         }
     }

@@ -36,16 +36,18 @@ impl Kind {
 }
 
 /// Every attribute of the dialect's ops; a name means the same wherever it stands.
-const KINDS: [(&str, Kind); 15] = [
+const KINDS: [(&str, Kind); 17] = [
     ("label", Kind::Text),
     ("key", Kind::Text),
     ("sources", Kind::Texts),
     ("transforms", Kind::Texts),
     ("eps", Kind::Float),
     ("layer", Kind::Integer),
+    ("scale", Kind::Float),
     ("heads", Kind::Integer),
     ("kv_heads", Kind::Integer),
     ("head_dim", Kind::Integer),
+    ("rotary_dim", Kind::Integer),
     ("window", Kind::Integer),
     ("sensitivity", Kind::Texts),
     ("format", Kind::Text),

@@ -54,16 +54,30 @@ impl Builder<'_> {
         self.insert(OpKind::Weight, key, &[], &attributes, &[ty])
     }
 
-    /// `y[t] = weight[tokens[t]]`, in f32.
-    pub fn embed(&mut self, label: &str, tokens: ValueId, weight: ValueId) -> ValueId {
+    /// `y[t] = scale · weight[tokens[t]]`, in f32; a scale of 1 is not said.
+    pub fn embed(&mut self, label: &str, [tokens, weight]: [ValueId; 2], scale: f64) -> ValueId {
         let width = self.module.tensor_type(weight).width();
         let y = TensorType::activation(width, Dtype::F32);
-        self.compute(OpKind::Embed, label, &[tokens, weight], &[], y)
+        let attributes = [("scale", self.make().float(scale))];
+        let said = if scale == 1.0 { &[][..] } else { &attributes };
+        self.compute(OpKind::Embed, label, &[tokens, weight], said, y)
     }
 
     /// `y[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`.
     pub fn rms_norm(&mut self, label: &str, x: ValueId, weight: ValueId, eps: f64) -> ValueId {
         let attributes = [("eps", self.make().float(eps))];
+        self.like(OpKind::RmsNorm, label, &[x, weight], &attributes)
+    }
+
+    /// The same of each of `heads` heads of a row by itself, all with one weight as wide as a head.
+    pub fn rms_norm_heads(
+        &mut self,
+        label: &str,
+        [x, weight]: [ValueId; 2],
+        heads: u64,
+        eps: f64,
+    ) -> ValueId {
+        let attributes = [("eps", self.make().float(eps)), ("heads", self.make().integer(heads))];
         self.like(OpKind::RmsNorm, label, &[x, weight], &attributes)
     }
 
@@ -89,9 +103,17 @@ impl Builder<'_> {
         self.compute(OpKind::Linear, label, &operands, &[], y)
     }
 
-    /// Rotates each of `heads` heads of `x` by its position.
-    pub fn rope(&mut self, label: &str, [x, positions]: [ValueId; 2], heads: u64, head_dim: u64) -> ValueId {
-        let attributes = [("heads", self.make().integer(heads)), ("head_dim", self.make().integer(head_dim))];
+    /// Rotates each of `heads` heads of `x` by its position; the spec says how wide they are and how much of them turns.
+    pub fn rope(
+        &mut self,
+        label: &str,
+        [x, positions]: [ValueId; 2],
+        heads: u64,
+        spec: AttentionSpec,
+    ) -> ValueId {
+        let make = self.make();
+        let mut attributes = vec![("heads", make.integer(heads)), ("head_dim", make.integer(spec.head_dim))];
+        attributes.extend(self.rotary_dim(spec));
         self.like(OpKind::Rope, label, &[x, positions], &attributes)
     }
 
@@ -117,6 +139,7 @@ impl Builder<'_> {
         let types =
             [TensorType::activation(spec.q_width(), dtype).to_mlir(mlir), structure::cache_type(mlir)];
         let mut attributes = self.attention_attributes(spec)[..4].to_vec();
+        attributes.extend(self.rotary_dim(spec));
         attributes.push(("label", self.make().text(label)));
         let q = self.insert(OpKind::RopeAppend, label, &[qkv, positions, kv], &attributes, &types);
         (q, sibling(q, 1))
@@ -159,6 +182,12 @@ impl Builder<'_> {
 
     fn make(&self) -> Maker {
         self.module.maker()
+    }
+
+    /// Said only where it is not the whole head.
+    fn rotary_dim(&self, spec: AttentionSpec) -> Option<(&'static str, Attribute<'static>)> {
+        let part = spec.rotary_dim != spec.head_dim;
+        part.then(|| ("rotary_dim", self.make().integer(spec.rotary_dim)))
     }
 
     fn attention_attributes(&self, spec: AttentionSpec) -> [(&'static str, Attribute<'static>); 5] {

@@ -29,7 +29,7 @@
 //! let inputs = module.inputs();
 //! let mut b = module.at_end();
 //! let table = b.weight("embed_tokens", &["embed.weight"], &[], TensorType::matrix(16, 8, Dtype::Bf16));
-//! let x = b.embed("embed_tokens", inputs.tokens, table);
+//! let x = b.embed("embed_tokens", [inputs.tokens, table], 1.0);
 //! let doubled = b.add("double", x, x);
 //! let y = b.gather("outputs", doubled, inputs.outputs);
 //! module.set_output(y);

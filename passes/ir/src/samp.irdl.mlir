@@ -16,6 +16,7 @@ irdl.dialect @samp {
     irdl.results(value: %value)
   }
 
+  // With an attribute `scale`, rows are multiplied by it.
   irdl.operation @embed {
     %tokens = irdl.base "!builtin.tensor"
     %weight = irdl.base "!builtin.tensor"
@@ -26,6 +27,7 @@ irdl.dialect @samp {
     irdl.results(y: %y)
   }
 
+  // With an attribute `heads`, each of so many heads of a row is normalised by itself, all with one weight.
   irdl.operation @rms_norm {
     %x = irdl.base "!builtin.tensor"
     %weight = irdl.base "!builtin.tensor"
@@ -61,6 +63,7 @@ irdl.dialect @samp {
     irdl.results(y: %y)
   }
 
+  // With an attribute `rotary_dim`, only so many channels of each head, the first ones.
   irdl.operation @rope {
     %x = irdl.base "!builtin.tensor"
     %positions = irdl.base "!builtin.tensor"
@@ -94,7 +97,8 @@ irdl.dialect @samp {
     irdl.results(y: %y)
   }
 
-  // Splits `qkv`, turns queries and keys, appends keys and values to the cache of its layer.
+  // Splits `qkv`, turns queries and keys, of each head `rotary_dim` channels where that is said, and appends keys and values
+  // to the cache of its layer.
   irdl.operation @rope_append {
     %qkv = irdl.base "!builtin.tensor"
     %positions = irdl.base "!builtin.tensor"

@@ -23,12 +23,16 @@ pub(super) fn prompt_operations(plan: &Plan, tokens: u64) -> f64 {
         RowDim::Tokens => tokens as f64,
         RowDim::Outputs => 1.0,
     };
-    let window = plan.model.sliding_window.unwrap_or(u64::MAX);
-    let pairs: u64 = (1..=tokens).map(|position| position.min(window)).sum();
+    let pairs = |layer| -> u64 {
+        let window = plan.model.window(layer).unwrap_or(u64::MAX);
+        (1..=tokens).map(|position| position.min(window)).sum()
+    };
     let multiply_adds = |op: &Op| match op {
         Op::Linear { weight, out, .. } => plan.tensors[weight.0 as usize].weights() as f64 * rows(*out),
         // A product with a key, and a sum of values, for each channel of each head.
-        Op::PagedAttention { .. } => (2 * pairs * plan.model.heads * plan.model.head_dim) as f64,
+        Op::PagedAttention { layer, .. } => {
+            (2 * pairs(*layer) * plan.model.heads * plan.model.head_dim) as f64
+        }
         _ => 0.0,
     };
     2.0 * plan.program.steps.iter().map(|step| multiply_adds(&step.op)).sum::<f64>()

@@ -166,8 +166,9 @@ impl<W: Weights> Run<'_, W> {
         let (weights, batch, bucket) = (self.weights, self.batch, self.bucket);
         match call {
             Call::Embed { weight, out, run } => {
+                let (weight, scale) = (weights.tensor(*weight), self.model.embedding_scale as f32);
                 let [out] = self.slices([out]);
-                run[bucket](EmbedArgs { token_ids: batch.token_ids, weight: weights.tensor(*weight), out });
+                run[bucket](EmbedArgs { token_ids: batch.token_ids, weight, scale, out });
             }
             Call::RmsNorm { x, weight, eps, out, run } => {
                 let [x, out] = self.slices([x, out]);
@@ -215,7 +216,8 @@ impl<W: Weights> Run<'_, W> {
         run(RopeAppendArgs {
             qkv,
             heads: model.heads as usize,
-            inv_frequencies: &model.rope.inv_frequencies,
+            inv_frequencies: model.inv_frequencies(layer as u64),
+            rope_scale: model.rope.scale,
             sequences: self.batch.sequences,
             kv: self.cache.layers[layer],
             pool: &mut self.cache.bytes[range],
@@ -229,7 +231,7 @@ impl<W: Weights> Run<'_, W> {
         run(AttentionArgs {
             q,
             heads: model.heads as usize,
-            window: model.sliding_window.map(|window| window as usize),
+            window: model.window(layer as u64).map(|window| window as usize),
             sequences: self.batch.sequences,
             kv: self.cache.layers[layer],
             pool: &self.cache.bytes[self.cache.range(layer)],

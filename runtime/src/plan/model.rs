@@ -18,6 +18,7 @@ pub(super) fn check(plan: &Plan, findings: &mut Findings) -> bool {
     let mut place = findings.at(MANIFEST_FILE, "model");
     check_ranges(plan, &mut place);
     check_model(plan, &mut place);
+    check_layers(plan, &mut place);
     check_rope(plan, &mut findings.at(MANIFEST_FILE, "model.rope"));
     check_name(plan, &mut findings.at(MANIFEST_FILE, "provenance.name"));
     if findings.count() == before {
@@ -63,6 +64,8 @@ fn check_model(plan: &Plan, place: &mut Place<'_>) {
         format_args!("kv_heads to divide {} heads", model.heads),
         model.kv_heads,
     );
+    let scale = model.embedding_scale;
+    place.check(scale.is_finite() && scale > 0.0, Fault::Model, "an embedding_scale above 0", scale);
     place.check(model.head_dim.is_multiple_of(2), Fault::Model, "an even head_dim", model.head_dim);
     for &token in model.eos_token_ids.iter().chain(&model.bos_token_id) {
         let known = u64::from(token) < model.vocab_size;
@@ -70,11 +73,31 @@ fn check_model(plan: &Plan, place: &mut Place<'_>) {
     }
 }
 
+/// Layers that differ from the others are layers, each named once, in their order.
+fn check_layers(plan: &Plan, place: &mut Place<'_>) {
+    let model = &plan.model;
+    let full = &model.full_attention_layers;
+    for (name, listed) in [("full_attention_layers", full), ("unturned_layers", &model.unturned_layers)] {
+        let ascend =
+            listed.is_sorted_by(|a, b| a < b) && listed.last().is_none_or(|&last| last < model.layers);
+        let expected = format_args!("{name} that ascend below {}", model.layers);
+        place.check(ascend, Fault::Model, expected, format_args!("{listed:?}"));
+    }
+    let beside = model.sliding_window.is_some() || full.is_empty();
+    place.check(beside, Fault::Model, "full_attention_layers beside a sliding_window alone", full.len());
+}
+
 fn check_rope(plan: &Plan, place: &mut Place<'_>) {
-    let (frequencies, pairs) = (&plan.model.rope.inv_frequencies, plan.model.head_dim / 2);
+    let (frequencies, head_dim) = (&plan.model.rope.inv_frequencies, plan.model.head_dim);
+    let turned = plan.model.rope.rotary_dim.unwrap_or(head_dim);
+    let fits = turned > 0 && turned <= head_dim && turned.is_multiple_of(2);
+    place.check(fits, Fault::Model, format_args!("an even rotary_dim from 2 to {head_dim}"), turned);
+    let pairs = turned / 2;
     let count = frequencies.len();
     let what = format_args!("{pairs} inverse frequencies");
     place.check(count as u64 == pairs, Fault::Model, what, count);
+    let scale = plan.model.rope.scale;
+    place.check(scale.is_finite() && scale > 0.0, Fault::Model, "a scale above 0", scale);
     if let Some(wrong) = frequencies.iter().find(|f| !(f.is_finite() && **f >= 0.0)) {
         place.wrong(Fault::Model, "inverse frequencies that are finite and not negative", wrong);
     }

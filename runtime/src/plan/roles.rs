@@ -64,8 +64,12 @@ impl StepCheck<'_> {
                 self.buffer(out, RowDim::Tokens, hidden);
             }
             Op::RmsNorm { x, weight, out, .. } => {
-                self.vector(weight, hidden);
-                self.alike(&[x, out], hidden);
+                let (width, head) = match self.head_norm() {
+                    Some(heads) => (heads * model.head_dim, model.head_dim),
+                    None => (hidden, hidden),
+                };
+                self.vector(weight, head);
+                self.alike(&[x, out], width);
             }
             Op::AddRmsNorm { x, residual, weight, sum, out, .. } => {
                 self.vector(weight, hidden);
@@ -106,6 +110,14 @@ impl StepCheck<'_> {
                 self.buffer(out, RowDim::Outputs, hidden);
             }
         }
+    }
+
+    /// The heads that a norm of queries or keys is of, which its label tells.
+    fn head_norm(&self) -> Option<u64> {
+        let model = &self.plan.model;
+        [(Q_NORM, model.heads), (K_NORM, model.kv_heads)]
+            .into_iter()
+            .find_map(|(norm, heads)| self.step.label.ends_with(norm).then_some(heads))
     }
 
     fn shape(&self, id: BufferId) -> (RowDim, u64) {
@@ -242,10 +254,24 @@ const JOINED: [(&str, &[&str]); 2] = [
     (".mlp.gate_up_proj", &[".mlp.gate_proj", ".mlp.up_proj"]),
 ];
 
-/// The label of the linear that writes a buffer.
+/// How the labels of norms of queries and of keys end.
+const Q_NORM: &str = ".self_attn.q_norm";
+const K_NORM: &str = ".self_attn.k_norm";
+
+/// The label of the linear that writes a buffer, by itself or through a norm of queries or keys.
 fn linear_into(plan: &Plan, buffer: BufferId) -> Option<&str> {
-    let writes = |step: &&Step| matches!(step.op, Op::Linear { out, .. } if out == buffer);
-    plan.program.steps.iter().find(writes).map(|step| step.label.as_str())
+    let writes = |step: &&Step| step.op.writes().contains(&buffer);
+    let step = plan.program.steps.iter().find(writes)?;
+    match step.op {
+        Op::Linear { .. } => Some(&step.label),
+        Op::RmsNorm { x, .. } => {
+            let writes = |step: &&Step| matches!(step.op, Op::Linear { out, .. } if out == x);
+            let linear = plan.program.steps.iter().find(writes)?;
+            let normed = step.label.replace("_norm", "_proj") == linear.label;
+            normed.then_some(linear.label.as_str())
+        }
+        _ => None,
+    }
 }
 
 /// One embedding; each tensor used by one step, but a tied table also by the head and by nothing else.

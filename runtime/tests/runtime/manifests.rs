@@ -68,6 +68,16 @@ fn inconsistent_models_are_refused() {
             ("eos", Fault::Model, |p| p.model.eos_token_ids = vec![1, u32::MAX]),
             ("too few frequencies", Fault::Model, |p| p.model.rope.inv_frequencies.truncate(7)),
             ("a frequency", Fault::Model, |p| p.model.rope.inv_frequencies[1] = -1.0),
+            ("a part of fewer channels", Fault::Model, |p| p.model.rope.rotary_dim = Some(14)),
+            ("a part of no channels", Fault::Model, |p| {
+                p.model.rope.rotary_dim = Some(0);
+                p.model.rope.inv_frequencies.clear();
+            }),
+            ("channels that are multiplied by nothing", Fault::Model, |p| p.model.rope.scale = 0.0),
+            ("rows that are multiplied by nothing", Fault::Model, |p| p.model.embedding_scale = -1.0),
+            ("a layer that is not there", Fault::Model, |p| p.model.unturned_layers = vec![0, 1 << 20]),
+            ("a layer twice", Fault::Model, |p| p.model.unturned_layers = vec![0, 0]),
+            ("all of no window", Fault::Model, |p| p.model.full_attention_layers = vec![0]),
             ("cache format", Fault::KvCache, |p| p.kv.format = Format::Nf4),
             ("cache scales", Fault::KvCache, |p| p.kv.scales = vec![[1.0; 2]; 2]),
             ("cache bytes", Fault::Memory, |p| p.memory.kv_bytes_per_token += 1),

@@ -179,8 +179,13 @@ impl Builder {
             vocab_size: VOCAB,
             rope: Rope {
                 inv_frequencies: (0..pairs).map(|i| 1e4f64.powf(-(i as f64) / pairs as f64)).collect(),
+                rotary_dim: None,
+                scale: 1.0,
             },
             sliding_window: recipe.window,
+            full_attention_layers: vec![],
+            unturned_layers: vec![],
+            embedding_scale: 1.0,
             tied_embeddings: recipe.tied,
             bos_token_id: Some(1),
             eos_token_ids: vec![2],

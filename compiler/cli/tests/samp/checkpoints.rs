@@ -16,15 +16,17 @@ use crate::{
     logits::{argmax, in_chunks, largest_difference, reference, saved_logits},
 };
 
-/// The checkpoint that is served with a context longer than it was trained for, and that context.
-const LONGER: (&str, &str) = ("rope-dynamic-long", "48");
+/// The checkpoint that is served with a context longer than it was trained for.
+const LONGER: &str = "rope-dynamic-long";
+/// Checkpoints whose frequencies follow the context, with those that their logits are of.
+const CONTEXTS: [(&str, &str); 2] = [(LONGER, "48"), ("phi3-longrope-short", "16")];
 
 /// Every small checkpoint, by name.
 fn checkpoints() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("testdata/checkpoints")).unwrap();
     let mut folders: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|path| path.is_dir()).collect();
     folders.sort();
-    assert!(folders.len() >= 17, "only {} checkpoints were found", folders.len());
+    assert!(folders.len() >= 33, "only {} checkpoints were found", folders.len());
     folders
 }
 
@@ -39,8 +41,8 @@ fn name(model: &Path) -> &str {
 /// The command that compiles `model` as the checkpoint called `of` is to be compiled.
 fn compiling(harness: &Harness, of: &Path, model: &Path, plan: &str, recipe: &str) -> Command {
     let mut args = vec!["--force", "--recipe", recipe];
-    if name(of) == LONGER.0 {
-        args.extend(["--max-model-len", LONGER.1]);
+    if let Some((_, context)) = CONTEXTS.iter().find(|(checkpoint, _)| *checkpoint == name(of)) {
+        args.extend(["--max-model-len", context]);
     }
     harness.compiling_model(model, plan, &args)
 }
@@ -96,9 +98,19 @@ fn unquantized_plans_equal_transformers_on_both_devices() {
 #[test]
 fn steps_of_any_size_equal_transformers() {
     let harness = Harness::new();
-    for model in
-        ["mistral-window", "mistral-window-1", "mistral-full", LONGER.0, "all-biases"].map(checkpoint)
-    {
+    let named = [
+        "mistral-window",
+        "mistral-window-1",
+        "mistral-full",
+        LONGER,
+        "all-biases",
+        "qwen2-window",
+        "qwen3-odd",
+        "phi3-longrope",
+        "smollm3-window",
+        "granite-odd",
+    ];
+    for model in named.map(checkpoint) {
         let expected = reference(&model);
         let plan = compile(&harness, &model, "uniform:f32");
         let logits = expected.logits.chunks_exact(expected.logits.len() / expected.ids.len());
@@ -152,6 +164,11 @@ fn unquantized_plans_are_valid_and_export_what_was_stored() {
         let mut stored = weights(&model);
         if config(&model).tied_embeddings {
             stored.remove("lm_head.weight");
+        }
+        // What logits are divided by is taken up by the last norm.
+        let config = import_config(&model.join("config.json")).unwrap();
+        for weight in stored.get_mut("model.norm.weight").unwrap() {
+            *weight *= config.final_norm_scale as f32;
         }
         assert!(weights(&exported) == stored, "{}: the export holds other weights", name(&model));
         ok(compiling(&harness, &model, &exported, "again", "uniform:f32"));
@@ -245,7 +262,7 @@ fn quantized_exports_compile_to_the_same_logits() {
 #[test]
 fn an_export_of_a_longer_context_holds_the_frequencies_of_the_plan() {
     let harness = Harness::new();
-    let model = checkpoint(LONGER.0);
+    let model = checkpoint(LONGER);
     let plan = compile(&harness, &model, "uniform:f32");
     let exported = export(&harness, &plan);
     let text = std::fs::read_to_string(exported.join("config.json")).unwrap();
@@ -277,7 +294,7 @@ fn with_tokenizer(harness: &Harness, model: &Path) -> PathBuf {
 #[test]
 fn a_checkpoint_is_compared_at_the_context_of_the_plan() {
     let harness = Harness::new();
-    let model = with_tokenizer(&harness, &checkpoint(LONGER.0));
+    let model = with_tokenizer(&harness, &checkpoint(LONGER));
     let data = harness.path("data.jsonl");
     std::fs::write(&data, format!("{{\"text\": \"{}\"}}\n", "one two three four ".repeat(15))).unwrap();
     for (context, tokens) in [("48", 47), ("30", 29), ("12", 11)] {

@@ -36,8 +36,14 @@ fn python() -> Option<String> {
 }
 
 /// What is exported and judged: a checkpoint, its recipe, and the context that it is compiled for.
-const EXPORTED: [(&str, &str, Option<&str>); 14] = [
+const EXPORTED: [(&str, &str, Option<&str>); 20] = [
     ("models/tiny-llama", "samp", None),
+    ("checkpoints/qwen2-window", "uniform:int8", None),
+    ("checkpoints/qwen3", "uniform:int4_g64", None),
+    ("checkpoints/phi3", "samp", None),
+    ("checkpoints/phi3-longrope-short", "uniform:bf16", Some("16")),
+    ("checkpoints/granite", "uniform:int8", None),
+    ("checkpoints/smollm3", "uniform:fp8_e4m3_tensor", None),
     ("models/tiny-llama", "uniform:nf4", None),
     ("models/tiny-llama", "uniform:fp4", None),
     ("models/tiny-llama", "uniform:int4_asym", None),

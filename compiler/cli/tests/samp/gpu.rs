@@ -13,7 +13,7 @@ use samp_runtime::{
 };
 
 use crate::{
-    harness::{Harness, fails, ok, samp, tiny_llama},
+    harness::{Harness, fails, ok, root, samp, tiny_llama},
     logits::{argmax, engine, in_chunks, largest_difference, reference},
     routing::{data, routing},
     split_members::manifest,
@@ -48,6 +48,28 @@ fn emulated_gpus_give_the_logits_of_transformers() {
             let mut run = samp(["run", "--device", "emulate", "-n", "1", "-p", "Once"]);
             run.arg(&plan);
             ok(run);
+        }
+    }
+}
+
+/// What architectures have beside Llama: biases, norms of heads, heads that turn in part, stretched or not at all, multipliers.
+#[test]
+fn emulated_gpus_give_the_logits_of_every_architecture() {
+    let harness = Harness::new();
+    for name in ["qwen2", "qwen3", "rope-yarn", "phi3-longrope", "granite", "smollm3"] {
+        let checkpoint = root().join("testdata/checkpoints").join(name);
+        let expected = reference(&checkpoint);
+        let (ids, vocab) = (&expected.ids[0], expected.logits.len() / expected.ids.concat().len());
+        let expected = &expected.logits[..ids.len() * vocab];
+        let largest = expected.iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
+        for target in TARGETS {
+            let args = ["--target", target, "--recipe", "uniform:f16"];
+            ok(harness.compiling_model(&checkpoint, &format!("{name}-{target}"), &args));
+            let plan = harness.path(&format!("{name}-{target}"));
+            let found = in_chunks(&plan, DeviceKind::Emulate, ids, &[20, 1, 2, 7]);
+            let difference = largest_difference(&found, expected);
+            println!("{name} on {target}: largest difference {difference:.2e} of {largest:.1}");
+            assert!(difference <= 1e-2 * largest, "{name} on {target}: {difference} of {largest}");
         }
     }
 }

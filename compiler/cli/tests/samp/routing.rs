@@ -46,7 +46,18 @@ fn quality_passes_keep_the_function() {
     let harness = Harness::new();
     let outliers = harness.path("outliers");
     write_outlier_checkpoint(&outliers);
-    let checkpoints = ["all-biases", "gqa-head-dim", "llama-mha", "tied", "odd-sizes"];
+    let checkpoints = [
+        "all-biases",
+        "gqa-head-dim",
+        "llama-mha",
+        "tied",
+        "odd-sizes",
+        "qwen3-odd",
+        "phi3",
+        "granite-odd",
+        "smollm3-window",
+        "ministral",
+    ];
     let mut models: Vec<_> = checkpoints.map(|name| root().join("testdata/checkpoints").join(name)).into();
     let tiny = tiny_llama();
     models.extend([tiny.clone(), outliers]);
@@ -288,7 +299,9 @@ pub fn with_words(harness: &Harness, name: &str) -> (PathBuf, PathBuf) {
 #[test]
 fn checkpoints_of_any_shape_are_routed() {
     let rotated = ["--quality", "fold,equalize,rotate,correct,gptq", "--formats", "fp8_e4m3,nf4,f16"];
-    for name in ["tied-odd", "all-biases", "odd-sizes", "gqa-head-dim", "mistral-window"] {
+    let llamas = ["tied-odd", "all-biases", "odd-sizes", "gqa-head-dim", "mistral-window"];
+    let others = ["qwen3-odd", "phi3", "granite-odd", "smollm3-window"];
+    for name in llamas.into_iter().chain(others) {
         let harness = Harness::new();
         let (model, texts) = with_words(&harness, name);
         for (plan, flags) in [("plan", &[][..]), ("rotated", &rotated)] {

@@ -7,7 +7,72 @@ use serde_json::{Value, json};
 
 use super::metadata::Metadata;
 
-/// Keys after `llama.` that are read, or that say what the tensors say anyway.
+/// An architecture of llama.cpp that is one of transformers'.
+pub(super) struct GgufArchitecture {
+    /// What `general.architecture` says, and what its keys begin with.
+    pub(super) name: &'static str,
+    class: &'static str,
+    model_type: &'static str,
+    /// Whether the rows of queries and keys lie in llama.cpp's own order.
+    pub(super) turned: bool,
+    /// Keys that no other architecture has, and what transformers calls them.
+    numbers: &'static [(&'static str, &'static str)],
+}
+
+const GRANITE: &[(&str, &str)] = &[
+    ("attention.scale", "attention_multiplier"),
+    ("embedding_scale", "embedding_multiplier"),
+    ("logit_scale", "logits_scaling"),
+    ("residual_scale", "residual_multiplier"),
+];
+
+const LLAMA: GgufArchitecture = GgufArchitecture {
+    name: "llama",
+    class: "LlamaForCausalLM",
+    model_type: "llama",
+    turned: true,
+    numbers: &[],
+};
+
+const ARCHITECTURES: [GgufArchitecture; 5] = [
+    LLAMA,
+    GgufArchitecture {
+        name: "qwen2",
+        class: "Qwen2ForCausalLM",
+        model_type: "qwen2",
+        turned: false,
+        ..LLAMA
+    },
+    GgufArchitecture {
+        name: "qwen3",
+        class: "Qwen3ForCausalLM",
+        model_type: "qwen3",
+        turned: false,
+        ..LLAMA
+    },
+    GgufArchitecture {
+        name: "granite",
+        class: "GraniteForCausalLM",
+        model_type: "granite",
+        numbers: GRANITE,
+        ..LLAMA
+    },
+    GgufArchitecture { name: "smollm3", class: "SmolLM3ForCausalLM", model_type: "smollm3", ..LLAMA },
+];
+
+/// The architecture that a file says it is of.
+pub(super) fn architecture(meta: &Metadata<'_>) -> Result<&'static GgufArchitecture, Diagnostic> {
+    let found = meta.text("general.architecture")?.unwrap_or_default();
+    ARCHITECTURES.iter().find(|known| known.name == found).ok_or_else(|| {
+        let names: Vec<&str> = ARCHITECTURES.iter().map(|known| known.name).collect();
+        meta.unsupported(format!(
+            "`general.architecture`: expected one of {}, found {found:?}; Mistral's files have llama, too",
+            names.join(", ")
+        ))
+    })
+}
+
+/// Keys after the architecture's name that are read, or that say what the tensors say anyway.
 const KNOWN: &[&str] = &[
     "attention.head_count",
     "attention.head_count_kv",
@@ -42,16 +107,15 @@ pub(super) struct TensorFacts<'a> {
 
 /// The configuration, as transformers would write it.
 pub(super) fn config(meta: &Metadata<'_>, facts: &TensorFacts<'_>) -> Result<Value, Diagnostic> {
-    let architecture = meta.text("general.architecture")?.unwrap_or_default();
-    if architecture != "llama" {
-        return Err(meta.unsupported(format!(
-            "`general.architecture`: expected \"llama\", which Mistral's files have, too, found {architecture:?}"
-        )));
-    }
+    let GgufArchitecture { name, class, model_type, numbers, .. } = architecture(meta)?;
+    let key = |key: &str| format!("{name}.{key}");
+    let is_known = |of: &str| KNOWN.contains(&of) || numbers.iter().any(|(known, _)| *known == of);
     let unknown: Vec<&str> = meta
         .values
         .keys()
-        .filter(|key| key.strip_prefix("llama.").is_some_and(|key| !KNOWN.contains(&key)))
+        .filter(|key| {
+            key.strip_prefix(name).and_then(|key| key.strip_prefix('.')).is_some_and(|key| !is_known(key))
+        })
         .map(String::as_str)
         .collect();
     if !unknown.is_empty() {
@@ -59,22 +123,23 @@ pub(super) fn config(meta: &Metadata<'_>, facts: &TensorFacts<'_>) -> Result<Val
             meta.unsupported(format!("expected only keys that samp knows, found `{}`", unknown.join("`, `")))
         );
     }
-    if meta.integer("llama.expert_count")?.unwrap_or(0) > 0 {
-        return Err(meta.unsupported("`llama.expert_count`: expected 0, found a mixture of experts".into()));
+    let experts = key("expert_count");
+    if meta.integer(&experts)?.unwrap_or(0) > 0 {
+        return Err(meta.unsupported(format!("`{experts}`: expected 0, found a mixture of experts")));
     }
-    let number = |key: &str| meta.required(&format!("llama.{key}"));
+    let number = |of: &str| meta.required(&key(of));
     let (hidden, heads) = (number("embedding_length")?, number("attention.head_count")?);
-    let head_dim = match meta.integer("llama.attention.key_length")? {
+    let head_dim = match meta.integer(&key("attention.key_length"))? {
         Some(length) => length,
         None => hidden.checked_div(heads).unwrap_or(0),
     };
-    let theta = meta.float("llama.rope.freq_base")?.unwrap_or(10_000.0);
-    same(meta, "llama.rope.dimension_count", head_dim)?;
-    same(meta, "llama.attention.value_length", head_dim)?;
-    let eps = meta.float("llama.attention.layer_norm_rms_epsilon")?;
-    Ok(json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+    let theta = meta.float(&key("rope.freq_base"))?.unwrap_or(10_000.0);
+    same(meta, &key("rope.dimension_count"), head_dim)?;
+    same(meta, &key("attention.value_length"), head_dim)?;
+    let eps = meta.float(&key("attention.layer_norm_rms_epsilon"))?;
+    let mut config = json!({
+        "architectures": [class],
+        "model_type": model_type,
         "hidden_act": "silu",
         "attention_bias": facts.has_attention_bias,
         "mlp_bias": facts.has_mlp_bias,
@@ -82,17 +147,21 @@ pub(super) fn config(meta: &Metadata<'_>, facts: &TensorFacts<'_>) -> Result<Val
         "intermediate_size": number("feed_forward_length")?,
         "num_hidden_layers": number("block_count")?,
         "num_attention_heads": heads,
-        "num_key_value_heads": meta.integer("llama.attention.head_count_kv")?.unwrap_or(heads),
+        "num_key_value_heads": meta.integer(&key("attention.head_count_kv"))?.unwrap_or(heads),
         "head_dim": head_dim,
         "vocab_size": facts.vocabulary,
         "max_position_embeddings": number("context_length")?,
         "rms_norm_eps": eps,
         "rope_theta": theta,
-        "rope_scaling": rope_scaling(meta, facts.rope_factors, theta, head_dim)?,
+        "rope_scaling": rope_scaling(meta, &key("rope.scaling"), facts.rope_factors, (theta, head_dim))?,
         "tie_word_embeddings": !facts.has_head,
         "bos_token_id": meta.integer("tokenizer.ggml.bos_token_id")?,
         "eos_token_id": meta.integer("tokenizer.ggml.eos_token_id")?,
-    }))
+    });
+    for (found, called) in *numbers {
+        config[called] = meta.float(&key(found))?.into();
+    }
+    Ok(config)
 }
 
 /// Refuses a key that says another number than the rest does.
@@ -107,11 +176,11 @@ fn same(meta: &Metadata<'_>, key: &str, expected: u64) -> Result<(), Diagnostic>
 
 fn rope_scaling(
     meta: &Metadata<'_>,
+    keys: &str,
     factors: Option<&[f32]>,
-    theta: f64,
-    head_dim: u64,
+    (theta, head_dim): (f64, u64),
 ) -> Result<Value, Diagnostic> {
-    let kind = meta.text("llama.rope.scaling.type")?.unwrap_or("none");
+    let kind = meta.text(&format!("{keys}.type"))?.unwrap_or("none");
     match (kind, factors) {
         ("none", None) => Ok(Value::Null),
         ("none", Some(factors)) => llama3(factors, theta, head_dim).ok_or_else(|| {
@@ -120,12 +189,11 @@ fn rope_scaling(
             meta.unsupported(message.into())
         }),
         ("linear", None) => {
-            let factor = meta.float("llama.rope.scaling.factor")?;
+            let factor = meta.float(&format!("{keys}.factor"))?;
             Ok(json!({ "rope_type": "linear", "factor": factor }))
         }
         (other, _) => {
-            Err(meta
-                .unsupported(format!("`llama.rope.scaling.type`: expected none or linear, found {other:?}")))
+            Err(meta.unsupported(format!("`{keys}.type`: expected none or linear, found {other:?}")))
         }
     }
 }

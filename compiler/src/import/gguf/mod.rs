@@ -35,6 +35,7 @@ use super::{
     config::{ModelConfig, parse_config},
     file_names::CONFIG,
     findings::Findings,
+    layout::scale_norm,
     parameter::parameters,
     quantized::{QuantizedWeight, QuantizedWeights, StoredTensor},
     shard::{Shard, TensorEntry},
@@ -90,13 +91,15 @@ pub(super) fn import(path: &Path) -> Result<GgufImport, Diagnostic> {
             .hint("join the parts with llama.cpp: llama-gguf-split --merge FIRST WHOLE.gguf"));
     }
     let made = made_files(&meta, &header)?;
+    let turned = config::architecture(&meta)?.turned;
     let config = parse_config(&made.config, &format!("{name} (its {CONFIG})"))?;
     let mut files = made.text;
     files.insert(0, (CONFIG, made.config));
     files.extend(made.generation.map(|generation| (GENERATION_CONFIG_FILE, generation)));
     let carried = files.into_iter().map(|(name, bytes)| CarriedFile::made(name, bytes)).collect();
     let mut checkpoint = Checkpoint::of_shard(shard);
-    checkpoint.adopt(decoded_weights(&checkpoint, &header, &config)?);
+    scale_norm(&config, &mut checkpoint);
+    checkpoint.adopt(decoded_weights(&checkpoint, &header, &config, turned)?);
     Ok(GgufImport { config, checkpoint, files: carried, warnings: made.warning.into_iter().collect() })
 }
 
@@ -185,11 +188,13 @@ fn entries(header: &GgufHeader) -> BTreeMap<String, TensorEntry> {
     header.tensors.iter().map(entry).collect()
 }
 
-/// The weights that have to be decoded, each with the shape that the architecture gives it.
+/// The weights that have to be decoded, each with the shape that the architecture gives it; `turned` where the rows of queries
+/// and keys lie in llama.cpp's own order.
 fn decoded_weights(
     checkpoint: &Checkpoint,
     header: &GgufHeader,
     config: &ModelConfig,
+    turned: bool,
 ) -> Result<QuantizedWeights, Diagnostic> {
     let mut found = QuantizedWeights::default();
     let mut findings = Findings::default();
@@ -201,8 +206,8 @@ fn decoded_weights(
     for parameter in parameters(config) {
         let source = parameter.source;
         let heads = match source.split('.').nth_back(1) {
-            Some("q_proj") => Some(config.model.heads),
-            Some("k_proj") => Some(config.model.kv_heads),
+            Some("q_proj") if turned => Some(config.model.heads),
+            Some("k_proj") if turned => Some(config.model.kv_heads),
             _ => None,
         };
         let Some(tensor) = named.get(&source).filter(|tensor| BlockWeight::is_needed(tensor, heads)) else {

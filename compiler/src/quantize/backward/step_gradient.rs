@@ -49,6 +49,8 @@ pub(super) struct SegmentWeights {
     /// The weight of each linear, turned over.
     transposed: BTreeMap<TensorId, Encoded>,
     rope: RopeTable,
+    /// The table of layers that turn nothing.
+    unturned: RopeTable,
 }
 
 /// Who is shown what a linear read, and the gradient by what it gave.
@@ -62,8 +64,8 @@ impl SegmentWeights {
         });
         let transposed = ids.map(|id| (id, transposed(forward, id))).collect();
         let model = forward.model();
-        let rope = RopeTable::new(&model.rope.inv_frequencies, forward.max_tokens());
-        SegmentWeights { transposed, rope }
+        let rope = RopeTable::new(&model.rope.inv_frequencies, model.rope.scale, forward.max_tokens());
+        SegmentWeights { transposed, rope, unturned: RopeTable::new(&[], 1.0, forward.max_tokens()) }
     }
 
     /// Takes one step in reverse.
@@ -78,7 +80,10 @@ impl SegmentWeights {
     ) -> Result<(), QuantizeError> {
         match *op {
             Op::Embed { out, .. } => {
-                if let Some(gradient) = gradients.take(out) {
+                if let Some(mut gradient) = gradients.take(out) {
+                    // By the rows as the table has them.
+                    let scale = forward.model().embedding_scale as f32;
+                    gradient.iter_mut().for_each(|g| *g *= scale);
                     show(&[], &gradient)?;
                 }
             }
@@ -122,7 +127,9 @@ impl SegmentWeights {
                 let qkv = appended(forward, layer);
                 let values = tape.get(qkv);
                 let by_qkv = gradients.of(qkv, values.len());
-                gradient::attention(shape(forward), &self.rope, &batch.lengths, values, &by_out, by_qkv);
+                let turns = !forward.model().inv_frequencies(layer).is_empty();
+                let rope = if turns { &self.rope } else { &self.unturned };
+                gradient::attention(shape(forward, layer), rope, &batch.lengths, values, &by_out, by_qkv);
             }
             Op::SiluMul { gate_up, out } => {
                 let Some(by_out) = gradients.take(out) else { return Ok(()) };
@@ -155,13 +162,13 @@ impl SegmentWeights {
     }
 }
 
-fn shape(forward: &Forward) -> AttentionShape {
+fn shape(forward: &Forward, layer: u64) -> AttentionShape {
     let model = forward.model();
     AttentionShape {
         heads: model.heads as usize,
         kv_heads: model.kv_heads as usize,
         head_dim: model.head_dim as usize,
-        window: model.sliding_window.map(|window| window as usize),
+        window: model.window(layer).map(|window| window as usize),
     }
 }
 

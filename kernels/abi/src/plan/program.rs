@@ -109,11 +109,12 @@ pub enum Op {
         /// The embedded tokens, `[tokens, hidden]`.
         out: BufferId,
     },
-    /// `out[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`.
+    /// `out[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`; where the weight is narrower than a row, of each head of its width by
+    /// itself.
     RmsNorm {
         /// The rows to normalise.
         x: BufferId,
-        /// Norm weight `[1, width]`, f32.
+        /// Norm weight `[1, width]`, or `[1, head_dim]`, f32.
         weight: TensorId,
         /// Added to the mean square.
         eps: f64,

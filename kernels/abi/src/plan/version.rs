@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 /// The schema that this build reads and writes.
-pub const SCHEMA_VERSION: Version = Version { major: 2, minor: 1, patch: 0 };
+pub const SCHEMA_VERSION: Version = Version { major: 2, minor: 2, patch: 0 };
 
 /// `major.minor.patch`; another major is refused, a newer minor may add what an older reader need not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

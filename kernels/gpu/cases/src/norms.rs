@@ -18,7 +18,10 @@ pub fn cases() -> Vec<KernelCase> {
     let of = |activation| {
         let shape = move |(tokens, width)| Shape { tokens, width, activation };
         let plain = plain.into_iter().flat_map(move |sizes| [shape(sizes).alone(), shape(sizes).added()]);
-        plain.chain([(3, 496), (2, 4096)].into_iter().flat_map(move |sizes| shape(sizes).in_fp8()))
+        let heads = [(6, 64), (5, 128)].into_iter().map(move |sizes| shape(sizes).of_heads());
+        plain
+            .chain(heads)
+            .chain([(3, 496), (2, 4096)].into_iter().flat_map(move |sizes| shape(sizes).in_fp8()))
     };
     [Activation::F16, Activation::Bf16].into_iter().flat_map(of).collect()
 }
@@ -63,7 +66,7 @@ fn quantized(expected: &[f32], width: usize) -> [Arg; 2] {
 
 impl Shape {
     fn norm(self) -> Norm {
-        Norm { cols: self.width as u32, activation: self.activation }
+        Norm { cols: self.width as u32, activation: self.activation, narrow: false }
     }
 
     /// What results must be near.
@@ -89,6 +92,19 @@ impl Shape {
         // A block more than there are tokens.
         let grid = self.norm().grid(self.tokens as u32 + 1);
         self.kernel_case("rms_norm", self.norm().rms_norm(), grid, args)
+    }
+
+    /// The same of heads, which are stored as activations.
+    fn of_heads(self) -> KernelCase {
+        let norm = Norm { narrow: true, ..self.norm() };
+        let mut numbers = RandomValues::new(self.width as u64);
+        let (bits, x) = self.activation.rounded(&numbers.uniforms(self.tokens * self.width));
+        let weight = numbers.uniforms(self.width);
+        let mut expected = vec![0.0; x.len()];
+        reference::rms_norm(RmsNormArgs { x: &x, weight: &weight, eps: EPS.into(), out: &mut expected });
+        let count = Arg::I32(self.tokens as i32);
+        let args = vec![Arg::read(&bits), Arg::read(&weight), self.normed(&expected), count, Arg::F32(EPS)];
+        self.kernel_case("rms_norm of heads", norm.rms_norm(), norm.grid(self.tokens as u32), args)
     }
 
     /// The same after the addition of the residual.

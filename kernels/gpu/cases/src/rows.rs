@@ -18,7 +18,9 @@ pub fn cases() -> Vec<KernelCase> {
     let of = |activation| [add(activation), silu_mul(activation, 1, 64), silu_mul(activation, 7, 900)];
     let rest = [Activation::F16, Activation::Bf16].into_iter().flat_map(of).chain([gather(), add_f32()]);
     let widths = [&[64, 8, 8][..], &[132, 44, 4], &[256, 520], &[4, 300]];
-    tables().map(|(format, layout)| embed(format, layout)).chain(rest).chain(widths.map(concat)).collect()
+    let plain = tables().map(|(format, layout)| embed(format, layout, 1.0));
+    let scaled = tables().take(1).map(|(format, layout)| embed(format, layout, 54.5));
+    plain.chain(scaled).chain(rest).chain(widths.map(concat)).collect()
 }
 
 /// Every format and layout that a table may have.
@@ -36,7 +38,7 @@ fn kernel_case(name: String, source: Source, grid: Grid, args: Vec<Arg>) -> Kern
     KernelCase { name, source, grid, args, hopper: false }
 }
 
-fn embed(format: Format, layout: Layout) -> KernelCase {
+fn embed(format: Format, layout: Layout, scale: f32) -> KernelCase {
     let (rows, cols) = (37, 640);
     let values = RandomValues::new(7).uniforms(rows * cols);
     let plain = format::encode(format, rows, cols, &quantize::MatrixRef { cols, values: &values }, &[])
@@ -44,7 +46,7 @@ fn embed(format: Format, layout: Layout) -> KernelCase {
     let table = layout::pack(plain.view(), layout);
     let ids = [0, 36, 5, 5, 17, 15, 24];
     let mut expected = vec![0.0; ids.len() * cols];
-    embed::reference::embed(EmbedArgs { token_ids: &ids, weight: table.view(), out: &mut expected });
+    embed::reference::embed(EmbedArgs { token_ids: &ids, weight: table.view(), scale, out: &mut expected });
     // Multiplied in another order by at most one rounding.
     let near = Near::all(&expected, f32::MIN_POSITIVE.into(), f32::EPSILON.into());
     let mut args = vec![Arg::read(&ids)];
@@ -53,7 +55,9 @@ fn embed(format: Format, layout: Layout) -> KernelCase {
     args.push(Arg::poisoned(expected.len() * 4, Check::near(Format::F32, near)));
     args.push(Arg::I32(ids.len() as i32));
     let source = embed::cuda::source(format, layout, cols as u32).expect("a kernel");
-    kernel_case(format!("embed {format} {layout}"), source, embed::cuda::grid(ids.len() as u32 + 1), args)
+    let source = embed::cuda::scaled(source, scale);
+    let name = format!("embed {format} {layout}{}", if scale == 1.0 { "" } else { ", scaled" });
+    kernel_case(name, source, embed::cuda::grid(ids.len() as u32 + 1), args)
 }
 
 fn concat(widths: &[u32]) -> KernelCase {

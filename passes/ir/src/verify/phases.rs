@@ -12,14 +12,11 @@ use crate::{
 /// Ops that only the model phase has.
 const UNFUSED: &[OpKind] = &[OpKind::Rope, OpKind::Attention];
 /// Ops that fusion makes.
-const FUSED: &[OpKind] = &[OpKind::AddRmsNorm, OpKind::RopeAppend, OpKind::PagedAttention];
-/// Ops that splitting what was fused makes.
-const SPLIT: &[OpKind] = &[OpKind::Concat];
+const FUSED: &[OpKind] = &[OpKind::AddRmsNorm, OpKind::RopeAppend, OpKind::PagedAttention, OpKind::Concat];
 const WEIGHT: &[OpKind] = &[OpKind::Weight];
 pub(super) const RULES: &[OpRule] = &[
     only(error_code::ILLEGAL_IN_PHASE, "no op that fusion makes", FUSED, Phase::Model, illegal),
     from(error_code::ILLEGAL_IN_PHASE, "no op that fusion replaces", UNFUSED, Phase::Fused, illegal),
-    until(error_code::ILLEGAL_IN_PHASE, "no op that splitting makes", SPLIT, Phase::Annotated, illegal),
     only(
         error_code::ILLEGAL_IN_PHASE,
         "gate and up are two operands",

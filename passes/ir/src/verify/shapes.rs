@@ -17,7 +17,7 @@ pub(super) const RULES: &[OpRule] = &[
     rule(error_code::EMBED, "an embedding turns token ids into rows of its table", &[OpKind::Embed], embed),
     rule(
         error_code::NORM,
-        "a norm has one weight per channel and keeps the shape",
+        "a norm has one weight per channel of a head and keeps the shape",
         &[OpKind::RmsNorm],
         rms_norm,
     ),
@@ -122,13 +122,17 @@ fn embed(op: OpRef<'_>) -> Outcome {
     let op: EmbedOp<'_> = view(op);
     indices(*op, "tokens", op.tokens())?;
     let (_, cols) = matrix(op.weight())?;
+    let scale = op.scale();
+    demand(scale.is_finite() && scale > 0.0, "scale", "a number above 0", scale)?;
     activation(*op, "result", op.result(0), cols)
 }
 
 fn rms_norm(op: OpRef<'_>) -> Outcome {
     let op: RmsNormOp<'_> = view(op);
-    let channels = width(*op, "x", op.x())?;
-    vector("weight", op.weight(), channels)?;
+    let (channels, heads) = (width(*op, "x", op.x())?, op.heads());
+    let whole = heads > 0 && channels.is_multiple_of(heads);
+    demand(whole, "heads", format!("a divisor of the width {channels} of x"), heads)?;
+    vector("weight", op.weight(), channels / heads)?;
     activation(*op, "result", op.result(0), channels)?;
     epsilon(op.eps())
 }
@@ -159,6 +163,7 @@ fn rope(op: OpRef<'_>) -> Outcome {
     let op: RopeOp<'_> = view(op);
     indices(*op, "positions", op.positions())?;
     head_dim(op.head_dim())?;
+    rotary_dim(op.rotary_dim(), op.head_dim())?;
     let expected = op.heads().saturating_mul(op.head_dim());
     activation(*op, "x", op.x(), expected)?;
     activation(*op, "result", op.result(0), expected)
@@ -178,6 +183,7 @@ fn rope_append(op: OpRef<'_>) -> Outcome {
     let op: RopeAppendOp<'_> = view(op);
     let spec = op.spec();
     heads(spec)?;
+    rotary_dim(spec.rotary_dim, spec.head_dim)?;
     indices(*op, "positions", op.positions())?;
     activation(*op, "qkv", op.qkv(), spec.qkv_width())?;
     activation(*op, "q", op.q(), spec.q_width())
@@ -199,6 +205,11 @@ fn heads(spec: AttentionSpec) -> Outcome {
 
 fn head_dim(width: u64) -> Outcome {
     demand(width > 0 && width.is_multiple_of(2), "head_dim", "an even number above 0", width)
+}
+
+fn rotary_dim(width: u64, head_dim: u64) -> Outcome {
+    let pairs = width.is_multiple_of(2) && width <= head_dim;
+    demand(pairs, "rotary_dim", format!("an even number up to head_dim = {head_dim}"), width)
 }
 
 fn silu_mul(op: OpRef<'_>) -> Outcome {

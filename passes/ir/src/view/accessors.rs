@@ -23,12 +23,18 @@ impl<'m> OpRef<'m> {
         Some(weight.unwrap_or_else(|| panic!("operand {index} of {} is a samp.weight", self.describe())))
     }
 
+    /// The whole head, unless an attribute says how much of it.
+    fn rotary_dim(self) -> u64 {
+        attribute::integer(self.raw(), "rotary_dim").unwrap_or_else(|| self.number("head_dim"))
+    }
+
     fn attention_spec(self) -> AttentionSpec {
         AttentionSpec {
             layer: self.number("layer"),
             heads: self.number("heads"),
             kv_heads: self.number("kv_heads"),
             head_dim: self.number("head_dim"),
+            rotary_dim: self.rotary_dim(),
             window: attribute::integer(self.raw(), "window").unwrap_or(0),
         }
     }
@@ -76,12 +82,22 @@ impl<'m> EmbedOp<'m> {
     pub fn weight(self) -> WeightOp<'m> {
         self.weight_operand(1).expect("the dialect demands this operand")
     }
+
+    /// What rows are multiplied by.
+    pub fn scale(self) -> f64 {
+        attribute::float(self.raw(), "scale").unwrap_or(1.0)
+    }
 }
 
 impl<'m> RmsNormOp<'m> {
-    /// The norm's weight, `[width]`.
+    /// The norm's weight, as wide as a head.
     pub fn weight(self) -> WeightOp<'m> {
         self.weight_operand(1).expect("the dialect demands this operand")
+    }
+
+    /// How many heads of a row are normalised each by itself; 1 where the whole row is.
+    pub fn heads(self) -> u64 {
+        attribute::integer(self.raw(), "heads").unwrap_or(1)
     }
 
     /// What is added to the mean square.
@@ -134,17 +150,22 @@ impl RopeOp<'_> {
     pub fn head_dim(self) -> u64 {
         self.number("head_dim")
     }
+
+    /// Channels of a head that are turned, the first ones.
+    pub fn rotary_dim(self) -> u64 {
+        self.0.rotary_dim()
+    }
 }
 
 impl AttentionOp<'_> {
-    /// Which cache, which heads, which window.
+    /// Which cache, which heads, which window; it turns nothing, so that all of a head stands for what is turned.
     pub fn spec(self) -> AttentionSpec {
         self.attention_spec()
     }
 }
 
 impl RopeAppendOp<'_> {
-    /// Which cache and which heads; it has no window, so that one is 0.
+    /// Which cache, which heads and how much of them is turned; it has no window, so that one is 0.
     pub fn spec(self) -> AttentionSpec {
         self.attention_spec()
     }
@@ -161,7 +182,7 @@ impl RopeAppendOp<'_> {
 }
 
 impl PagedAttentionOp<'_> {
-    /// Which cache, which heads, which window.
+    /// Which cache, which heads, which window; it turns nothing, so that all of a head stands for what is turned.
     pub fn spec(self) -> AttentionSpec {
         self.attention_spec()
     }

@@ -11,6 +11,8 @@ pub struct AttentionSpec {
     pub kv_heads: u64,
     /// Width of a head.
     pub head_dim: u64,
+    /// Channels of a head that are turned, the first ones; 0 for none.
+    pub rotary_dim: u64,
     /// How many of the last positions are seen, the current one counted; 0 for all.
     pub window: u64,
 }

@@ -55,13 +55,13 @@ views! {
     /// `samp.weight`: a tensor of the model, by name.
     WeightOp: Weight {}
 
-    /// `samp.embed`: `y[t] = weight[tokens[t]]`.
+    /// `samp.embed`: `y[t] = scale · weight[tokens[t]]`.
     EmbedOp: Embed {
         /// The id of each token.
         tokens = 0
     }
 
-    /// `samp.rms_norm`: `y[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`.
+    /// `samp.rms_norm`: `y[t] = x[t] / sqrt(mean(x[t]²) + eps) · weight`, of each head by itself where there are several.
     RmsNormOp: RmsNorm {
         /// What is normalised, row by row.
         x = 0

@@ -5,7 +5,8 @@ use samp_ir::{AttentionSpec, Builder, Context, Dtype, Inputs, Module, TensorType
 const WIDTH: u64 = 64;
 const MLP: u64 = 128;
 const VOCABULARY: u64 = 256;
-const SPEC: AttentionSpec = AttentionSpec { layer: 0, heads: 4, kv_heads: 2, head_dim: 16, window: 0 };
+const SPEC: AttentionSpec =
+    AttentionSpec { layer: 0, heads: 4, kv_heads: 2, head_dim: 16, rotary_dim: 16, window: 0 };
 
 /// The graph of `layers` layers.
 pub fn tiny(context: &Context, layers: u64) -> Module {
@@ -13,7 +14,7 @@ pub fn tiny(context: &Context, layers: u64) -> Module {
     let inputs = module.inputs();
     let mut b = module.at_end();
     let table = matrix(&mut b, "embed_tokens", VOCABULARY, WIDTH);
-    let mut x = b.embed("embed_tokens", inputs.tokens, table);
+    let mut x = b.embed("embed_tokens", [inputs.tokens, table], 1.0);
     for layer in 0..layers {
         x = attention_block(&mut b, inputs, layer, x);
         x = mlp_block(&mut b, layer, x);
@@ -33,8 +34,8 @@ fn attention_block(b: &mut Builder<'_>, inputs: Inputs, layer: u64, x: ValueId) 
     let q = linear(b, &name("self_attn.q_proj"), normed, (spec.q_width(), WIDTH));
     let k = linear(b, &name("self_attn.k_proj"), normed, (spec.kv_width(), WIDTH));
     let v = linear(b, &name("self_attn.v_proj"), normed, (spec.kv_width(), WIDTH));
-    let q = b.rope(&name("self_attn.q_rope"), [q, inputs.positions], spec.heads, spec.head_dim);
-    let k = b.rope(&name("self_attn.k_rope"), [k, inputs.positions], spec.kv_heads, spec.head_dim);
+    let q = b.rope(&name("self_attn.q_rope"), [q, inputs.positions], spec.heads, spec);
+    let k = b.rope(&name("self_attn.k_rope"), [k, inputs.positions], spec.kv_heads, spec);
     let y = b.attention(&name("self_attn"), [q, k, v], inputs.kv, spec);
     let y = linear(b, &name("self_attn.o_proj"), y, (WIDTH, spec.q_width()));
     b.add(&name("self_attn.residual"), x, y)

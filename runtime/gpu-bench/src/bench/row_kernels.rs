@@ -123,7 +123,7 @@ fn rope_problem(shape: &ModelShape, tokens: u32) -> AttentionProblem {
 }
 
 fn norm(shape: &ModelShape) -> Norm {
-    Norm { cols: shape.hidden, activation: Activation::F16 }
+    Norm { cols: shape.hidden, activation: Activation::F16, narrow: false }
 }
 
 fn activated(shape: &ModelShape) -> ElementwiseRows {

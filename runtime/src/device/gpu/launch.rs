@@ -93,7 +93,7 @@ impl<'a, D: Driver> Launch<'a, D> {
         let (device, rows) = (self.device, self.rows);
         let count = Arg::I32(rows as i32);
         match (*kernel, op) {
-            (LaunchOp::Embed { table }, &Op::Embed { weight, out }) => {
+            (LaunchOp::Embed { table, .. }, &Op::Embed { weight, out }) => {
                 let table = device.weights.matrix(weight, table.format);
                 let ids = [self.array(Array::TokenIds)];
                 (
@@ -102,9 +102,11 @@ impl<'a, D: Driver> Launch<'a, D> {
                 )
             }
             (LaunchOp::RmsNorm(norm), &Op::RmsNorm { x, weight, eps, out }) => {
-                let weight = device.weights.vector(weight);
-                let eps = Arg::F32(eps as f32);
-                (norm.grid(rows), vec![self.buffer(x), weight, self.buffer(out), count, eps])
+                let heads = (device.program().buffers[out.0 as usize].width / u64::from(norm.cols)) as u32;
+                let (weight, eps) = (device.weights.vector(weight), Arg::F32(eps as f32));
+                let args =
+                    vec![self.buffer(x), weight, self.buffer(out), Arg::I32((rows * heads) as i32), eps];
+                (norm.grid(rows * heads), args)
             }
             (LaunchOp::AddRmsNorm(norm), &Op::AddRmsNorm { x, residual, weight, eps, sum, out }) => {
                 let [x, residual] = self.narrow_first(x, residual);
@@ -120,7 +122,8 @@ impl<'a, D: Driver> Launch<'a, D> {
                 self.linear(kernel, [x, out], weight, bias)
             }
             (LaunchOp::RopeAppend(attention), &Op::RopeAppend { qkv, layer, out }) => {
-                let mut args = vec![self.buffer(qkv), self.half_turns()];
+                let scale = Arg::F32(device.plan.model.rope.scale as f32);
+                let mut args = vec![self.buffer(qkv), self.half_turns(), scale];
                 args.extend([Array::Positions, Array::Sequences].map(|array| self.array(array)));
                 args.extend(self.page_table());
                 args.extend([self.buffer(out), device.cache.pool(layer)]);

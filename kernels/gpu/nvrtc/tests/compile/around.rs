@@ -29,7 +29,7 @@ const HEAD_DIM: u32 = 128;
 
 impl Model {
     fn of_rows(self, activation: Activation) -> Vec<Source> {
-        let norm = Norm { cols: self.hidden, activation };
+        let norm = Norm { cols: self.hidden, activation, narrow: false };
         let rows = ElementwiseRows { cols: self.hidden, activation };
         let mlp = ElementwiseRows { cols: self.intermediate, activation };
         vec![
