@@ -19,7 +19,7 @@ use crate::{
     front::Frontend,
     http::{ApiKeys, App, BodyLimits, Listener, Route, Routes},
     load::{Baseline, Loaded, judge, load, taught_judge},
-    observe::{Observed, PlanLabels, QueueLimits, log},
+    observe::{Observed, PlanLabels, QueueLimits, Traffic, log},
     schedule,
     verify::{Verifier, VerifierParts, VerifySettings},
 };
@@ -74,6 +74,8 @@ impl Server {
             judge: judge.clone(),
         });
         observed.show(verifier.clone());
+        let traffic = Arc::new(Traffic::new(&plan));
+        observed.show(traffic.clone());
         let prefix_caching = options.enable_prefix_caching;
         let verify = Some(verifier.queue().clone());
         let settings = EngineSettings { index: 0, limits, prefix_caching, judge: judge.clone(), verify };
@@ -99,7 +101,7 @@ impl Server {
             None => None,
         };
         let body = BodyLimits { bytes: options.max_body_bytes, time: options.body_timeout };
-        let app = Arc::new(App::new(front, routes, (observed, verifier), keys, body));
+        let app = Arc::new(App::new(front, routes, (observed, verifier, traffic), keys, body));
         Ok(Server { app, listener, admin, ended, shutdown_timeout: options.shutdown_timeout })
     }
 

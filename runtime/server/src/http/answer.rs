@@ -39,6 +39,8 @@ pub struct AnswerHead {
     pub model: String,
     /// How it is sent.
     pub streaming: Streaming,
+    /// What kind of request it is, if its client says.
+    pub stratum: Option<String>,
     /// Tokens of all prompts.
     pub prompt_tokens: usize,
     /// Choices of each prompt.
@@ -126,6 +128,9 @@ impl Answer {
         if self.is_done() {
             let stopped = self.choices.iter().all(|choice| choice.finish == Some(Finish::Stop));
             let cached = self.cached_tokens();
+            let answered: usize = self.choices.iter().map(|choice| choice.tokens).sum();
+            let tokens = (self.head.prompt_tokens + answered) as u64;
+            self.app.traffic.served(self.head.stratum.as_deref(), tokens);
             self.ticket.summarize(|summary| summary.cached_tokens = cached);
             self.ticket.end(if stopped { Outcome::Stop } else { Outcome::Length });
         }

@@ -11,7 +11,11 @@ use std::{
 use axum::http::HeaderMap;
 
 use super::{body::BodyLimits, keys::ApiKeys, routes::Routes};
-use crate::{front::Frontend, observe::Observed, verify::Verifier};
+use crate::{
+    front::Frontend,
+    observe::{Observed, Traffic},
+    verify::Verifier,
+};
 
 /// What the pages share.
 pub struct App {
@@ -23,6 +27,8 @@ pub struct App {
     pub observed: Arc<Observed>,
     /// Computes answers again.
     pub verifier: Arc<Verifier>,
+    /// Counts tokens by the kind of their request.
+    pub traffic: Arc<Traffic>,
     /// Opens to clients.
     pub keys: ApiKeys,
     /// What is read of a request.
@@ -39,7 +45,7 @@ impl App {
     pub fn new(
         front: Frontend,
         routes: Routes,
-        (observed, verifier): (Arc<Observed>, Arc<Verifier>),
+        (observed, verifier, traffic): (Arc<Observed>, Arc<Verifier>, Arc<Traffic>),
         keys: ApiKeys,
         body: BodyLimits,
     ) -> App {
@@ -48,6 +54,7 @@ impl App {
             routes,
             observed,
             verifier,
+            traffic,
             keys,
             body,
             started: crate::clock::now(),

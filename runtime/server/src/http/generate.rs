@@ -32,6 +32,9 @@ use crate::{
     verify::LogprobRecord,
 };
 
+/// The kind of requests whose clients say none.
+const NO_STRATUM: &str = "all";
+
 /// What a request becomes: its answer before the first token, and the jobs of each prompt, still without anyone to tell.
 struct Prepared {
     head: AnswerHead,
@@ -150,6 +153,7 @@ impl Draft<'_> {
             created: crate::clock::now(),
             model,
             streaming: settings.streaming,
+            stratum: None,
             prompt_tokens: self.prompts.iter().map(Vec::len).sum(),
             choices_of_prompt: settings.n,
             echoes,
@@ -202,7 +206,9 @@ async fn answer(
     let (shared, id) = (app.clone(), ticket.request_id().to_owned());
     let prepared = tokio::task::spawn_blocking(move || prepare(&shared, &body, &id)).await;
     let broken = |_| ApiError::new(ErrorKind::Failed, "the request could not be prepared; please report it");
-    let Prepared { head, choices, prompts, route } = prepared.map_err(broken)??;
+    let Prepared { mut head, choices, prompts, route } = prepared.map_err(broken)??;
+    head.stratum = stratum(headers);
+    let stratum = head.stratum.clone().unwrap_or_else(|| NO_STRATUM.to_owned());
     let tokens = head.prompt_tokens;
     ticket.summarize(|summary| {
         summary.prompt_tokens = tokens;
@@ -211,7 +217,7 @@ async fn answer(
     ticket.enqueue(tokens).map_err(full)?;
     let stream = head.streaming.stream;
     let answer = Answer::new(app.clone(), ticket.clone(), head, choices);
-    let events = begin(app, ticket, prompts, &route, &stratum(headers))?;
+    let events = begin(app, ticket, prompts, &route, &stratum)?;
     if stream { Ok(streamed(answer, events)) } else { whole(answer, events).await }
 }
 
@@ -240,14 +246,14 @@ fn begin(
     Ok(events)
 }
 
-/// What kind of request it is, as its client says: a plain word, or `all`.
-fn stratum(headers: &HeaderMap) -> String {
+/// What kind of request it is, as its client says: a plain word.
+fn stratum(headers: &HeaderMap) -> Option<String> {
     let said = headers.get("x-samp-stratum").and_then(|value| value.to_str().ok());
     let plain = |name: &&str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         (1..=32).contains(&name.len()) && name.chars().all(plain)
     };
-    said.filter(plain).unwrap_or("all").to_owned()
+    said.filter(plain).map(str::to_owned)
 }
 
 fn streamed(answer: Answer, events: UnboundedReceiver<Event>) -> Response {

@@ -8,6 +8,7 @@ mod metrics;
 mod plan_labels;
 mod ticket;
 mod timing;
+mod traffic;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,6 +25,7 @@ pub use self::{
     plan_labels::PlanLabels,
     ticket::Ticket,
     timing::Timing,
+    traffic::Traffic,
 };
 /// Everything that is counted, shared by all threads.
 pub struct Observed {

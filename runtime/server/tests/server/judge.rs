@@ -200,6 +200,12 @@ fn strata_are_told_apart_by_what_clients_say() {
         }
     }
     judged.scored();
+    // Tokens of those who say their kind are counted by it.
+    let page = judged.server.get("/metrics").body;
+    let tokens =
+        |stratum: &str| page.contains(&format!("samp_traffic_tokens_total{{stratum=\"{stratum}\"}}"));
+    assert!(tokens("code") && tokens("prose") && !tokens("all"), "{page}");
+    assert!(!page.contains("samp_traffic_divergence_nats"), "the plan was calibrated on no kinds");
     let strata = judged.gate().1["strata"].clone();
     let requests = |name: &str| strata[name]["requests"].as_u64();
     assert_eq!(
