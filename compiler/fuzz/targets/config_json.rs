@@ -17,7 +17,8 @@ fuzz_target!(|data: &[u8]| {
             drop(config.set_context(1 << 30));
             let model = &config.model;
             let frequencies = &model.rope.inv_frequencies;
-            assert_eq!(frequencies.len() as u64 * 2, model.head_dim);
+            assert_eq!(frequencies.len() as u64 * 2, model.rope.rotary_dim.unwrap_or(model.head_dim));
+            assert!(model.rope.scale.is_finite() && model.embedding_scale.is_finite());
             assert!(frequencies.iter().all(|f| f.is_finite() && *f >= 0.0), "{frequencies:?}");
             assert!(model.heads.is_multiple_of(model.kv_heads));
             if model.layers <= MAX_LAYERS {

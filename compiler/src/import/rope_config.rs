@@ -226,8 +226,10 @@ fn longrope(keys: &mut Object<'_>, around: Surroundings, partial: f64) -> Result
         true => (1.0 + stretch.ln() / (original_context.max(2) as f64).ln()).sqrt(),
         false => 1.0,
     };
-    let attention_factor = keys.number("attention_factor", "a number above 0", |x| x > 0.0)?.unwrap_or(usual);
-    let [short, long] = ["short_factor", "long_factor"].map(|key| keys.numbers(key, pairs, (0.0, 1e6)));
+    let attention_factor = keys
+        .number("attention_factor", "a number above 0 and up to 1e6", |x| x > 0.0 && x <= 1e6)?
+        .unwrap_or(usual);
+    let [short, long] = ["short_factor", "long_factor"].map(|key| keys.numbers(key, pairs, (1e-6, 1e6)));
     Ok(RopeScaling::LongRope { short: short?, long: long?, attention_factor, original_context })
 }
 
