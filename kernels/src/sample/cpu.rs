@@ -2,11 +2,11 @@
 //! their order.
 
 use super::{
-    reference::{LogSum, drawn, keep_likely, sample_row},
+    reference::{LogSum, by_logit, drawn, keep_likely, part_of, reach, sample_row},
     weights::Weights,
 };
 use crate::{
-    args::{SampleArgs, SampleRequest, SampledToken},
+    args::{SampleArgs, SampleRequest, SampledToken, SamplingParams},
     parallel::for_each_of,
 };
 
@@ -23,7 +23,7 @@ pub fn sample(args: SampleArgs<'_>) {
 /// The token of a row, the same as the reference's.
 fn choose_row(logits: &[f32], request: &SampleRequest) -> Option<SampledToken> {
     let SampleRequest { params, draw } = request;
-    if params.top_k != 0 || params.top_p < 1.0 {
+    if params.top_k != 0 {
         return sample_row(logits, request);
     }
     let likeliest = likeliest(logits)?;
@@ -32,11 +32,40 @@ fn choose_row(logits: &[f32], request: &SampleRequest) -> Option<SampledToken> {
     } else {
         let mut weights = vec![0; logits.len()];
         let sum = Weights::new(logits[likeliest], params.temperature).fill(logits, &mut weights);
-        let left = keep_likely(&mut weights, params.min_p, sum);
-        drawn(&weights, *draw, left)?
+        if params.top_p < 1.0 {
+            match nucleus(logits, &weights, sum, logits[likeliest], request) {
+                Some(token) => token,
+                None => return sample_row(logits, request),
+            }
+        } else {
+            let left = keep_likely(&mut weights, params.min_p, sum);
+            drawn(&weights, *draw, left)?
+        }
     };
     let logprob = LogSum::new(logits).logprob(logits[token]);
     Some(SampledToken { token: token as u32, logprob })
+}
+
+/// What top-p leaves is mostly among the tokens that are at least this part as likely as the likeliest.
+const LIKELY: f32 = 1.0 / 1024.0;
+
+/// The token that is drawn of those that top-p leaves, where all of these are likely: only likely tokens are put in order, which
+/// are the first of all in it. `None` where others are needed.
+fn nucleus(logits: &[f32], weights: &[u64], sum: u64, most: f32, request: &SampleRequest) -> Option<usize> {
+    let SamplingParams { temperature, top_p, min_p, .. } = request.params;
+    let least = most + temperature * LIKELY.ln();
+    let mut tokens: Vec<u32> =
+        (0u32..).zip(logits).filter(|(_, logit)| **logit >= least).map(|(id, _)| id).collect();
+    let wanted = part_of(top_p, sum);
+    let held: u64 = tokens.iter().map(|token| weights[*token as usize]).sum();
+    if held < wanted.max(1) {
+        return None;
+    }
+    tokens.sort_unstable_by(|a, b| by_logit(logits, *a, *b));
+    let mut weights: Vec<u64> = tokens.iter().map(|token| weights[*token as usize]).collect();
+    let left = reach(&weights, wanted);
+    let left = keep_likely(&mut weights, min_p, left);
+    drawn(&weights, request.draw, left).map(|at| tokens[at] as usize)
 }
 
 /// The first of the largest logits; `None` where one is NaN or positive infinity, or none is finite.

@@ -89,8 +89,7 @@ pub(super) fn drawn(weights: &[u64], draw: u64, left: u64) -> Option<usize> {
 
 /// The `count` tokens of the largest logits, the largest first, the smaller id first among equals; -0 is less than 0.
 pub fn largest(logits: &[f32], count: usize) -> Vec<u32> {
-    let order =
-        |a: &u32, b: &u32| -> Ordering { logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)) };
+    let order = |a: &u32, b: &u32| by_logit(logits, *a, *b);
     if count == 1 {
         return (0..logits.len() as u32).min_by(order).into_iter().collect();
     }
@@ -105,8 +104,13 @@ pub fn largest(logits: &[f32], count: usize) -> Vec<u32> {
     tokens
 }
 
+/// The larger logit first, the smaller id first among equals.
+pub(super) fn by_logit(logits: &[f32], a: u32, b: u32) -> Ordering {
+    logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b))
+}
+
 /// The first of the running sums of `weights` that is at least `wanted`, and not of nothing; their sum if none is.
-fn reach(weights: &[u64], wanted: u64) -> u64 {
+pub(super) fn reach(weights: &[u64], wanted: u64) -> u64 {
     let mut sum = 0;
     for weight in weights {
         sum += weight;
@@ -118,7 +122,7 @@ fn reach(weights: &[u64], wanted: u64) -> u64 {
 }
 
 /// The smallest integer that is at least `part` of `whole`, `part` from 0 to less than 1.
-fn part_of(part: f32, whole: u64) -> u64 {
+pub(super) fn part_of(part: f32, whole: u64) -> u64 {
     let fraction = (f64::from(part) * 2f64.powi(64)) as u64;
     high_of(fraction, whole) + u64::from(fraction.wrapping_mul(whole) != 0)
 }
