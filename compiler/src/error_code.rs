@@ -81,6 +81,18 @@ samp_abi::error_codes! {
         "The tokenizer, its configuration or the chat template is carried into the plan; it is not there (a \
          warning: the plan takes token ids only), or it cannot be used.",
         "Save the tokenizer with transformers' save_pretrained, which writes tokenizer.json and its companions.";
+    ADDED_TOKENS = "E0331", Input, "Other files name added tokens that tokenizer.json lacks (warning)",
+        "transformers gives the tokenizer what tokenizer_config.json, special_tokens_map.json and added_tokens.json name, and \
+         so does samp: the plan's tokenizer.json has these tokens.",
+        "Nothing has to be done; saving the tokenizer with transformers' save_pretrained writes them all to tokenizer.json.";
+    BEGINNING_IN_VAIN = "E0332", Input, "The settings ask for a token around each text that nothing adds (warning)",
+        "add_bos_token or add_eos_token is true in tokenizer_config.json, and tokenizer.json, which transformers 5 follows \
+         alone, has no template that adds it. Versions before 5 added it.",
+        "If the model was trained with it, give tokenizer.json a post_processor of the type TemplateProcessing.";
+    TOKENS_BEYOND = "E0333", Input, "The tokenizer has ids that the embedding has no row for (warning)",
+        "Tokens were added and the embedding was not resized, or tokenizer and weights belong to different models. A text \
+         that comes to such a token is refused when it is read.",
+        "Resize the embedding with transformers' resize_token_embeddings, or take the model's own tokenizer.";
     GENERATION_SETTINGS = "E0335", Input, "Settings of generation_config.json are not followed (warning)",
         "A value makes no sense, such as a temperature below 0, or a key asks for a way of choosing tokens that samp \
          does not have, such as beams. Running the plan passes them over, and says so again.",
@@ -169,6 +181,10 @@ samp_abi::error_codes! {
     NOT_ROUNDED = "E0724", Bug, "A tensor has transforms that only calibration carries out, and none was",
         "samp decided on a change of a weight's values and did not carry it out.",
         "Please report it with the model's config.json and the command line.";
+    ACTIVATIONS_OVERFLOW = "E0726", Refusal, "The model's activations are larger than the type that the target keeps them in",
+        "Plans for GPUs keep most activations in f16, up to 65504, unless their plain weights are in bf16. The probe of \
+         the new plan, a few tokens, already went beyond.",
+        "Keep in bf16 what the recipe keeps in f16: activations are then kept in bf16 too, which reaches as far as f32.";
     FOREIGN_FILES = "E0725", Input, "The output is what the command writes, and holds files that it did not write",
         "--force would delete them with the old output. Files that file managers make anew, and the signature of an \
          old plan, do not count.",

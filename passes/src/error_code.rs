@@ -11,9 +11,11 @@ samp_abi::error_codes! {
     MEMBERS_DISAGREE = "E0405", Input, "Members of one fused weight were given different formats",
         "Q, K and V, or gate and up, are stored as one weight here, and one weight has one format.",
         "Give all members the same format.";
-    COLUMN_MULTIPLE = "E0406", Input, "A format does not divide the input channels of a weight",
-        "Formats with blocks need a number of input channels that their block divides.",
-        "Choose a format without blocks for this projection: f16, bf16, fp8_e4m3 or int8.";
+    COLUMN_MULTIPLE = "E0406", Input, "A weight gets another format than the recipe's (warning)",
+        "Formats with blocks need a number of input channels that their block divides. Where it does not, the same codes in groups of \
+         64 stand in if these do, and int8 otherwise.",
+        "Nothing has to be done; a rule for the projection, with a format without blocks (f16, bf16, fp8_e4m3 or int8), is \
+         followed as it is.";
     NO_OUTLIERS = "E0407", Input, "Nothing is known of the outlier columns of a weight",
         "int8_outliers keeps the columns of channels with outliers in f16, and which these are comes of \
          measurements.",

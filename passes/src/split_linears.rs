@@ -1,4 +1,5 @@
-//! Splits a fused linear whose members a recipe wants in different formats: one linear for each, their results put together.
+//! Splits a fused linear whose members a recipe wants in different formats, or whose scales none can stand for: one linear for
+//! each, their results put together.
 //!
 //! Before: `%y = samp.linear(%x, %w)` over one `samp.weight {sources = [gate, up], transforms = ["concat"]}`
 //!
@@ -20,19 +21,26 @@ use crate::error_code;
 use crate::{
     Changed,
     assign_recipe::{projection_key, projections},
+    member_scales::MemberScales,
     recipe::Recipe,
     transform::{Transform, UnknownTransform},
 };
 
-/// Splits every fused linear whose members differ by `recipe`.
-pub fn split_linears(module: &mut Module, recipe: &Recipe) -> Result<Changed, Diagnostic> {
+/// Splits every fused linear whose members differ by `recipe`, or need what their format keeps once for a tensor each by itself.
+pub fn split_linears(
+    module: &mut Module,
+    recipe: &Recipe,
+    scales: &MemberScales,
+) -> Result<Changed, Diagnostic> {
     let projections = projections(module);
     let keys: Vec<&str> = projections.iter().map(|p| p.key.as_str()).collect();
     let formats = recipe.resolve(&keys)?;
     let of = |weight: OpId| projections.iter().zip(&formats).filter(move |(p, _)| p.weight == weight);
     let differ = |weight: OpId| {
         let formats: Vec<Format> = of(weight).map(|(_, &format)| format).collect();
+        let sources: WeightOp = module.view(weight).expect("a linear has a weight");
         formats.iter().any(|&format| format != formats[0])
+            || formats.first().is_some_and(|&format| scales.need_own(&sources.sources(), format))
     };
     let matches: Vec<Match> = module.views::<LinearOp>().filter_map(|op| match_linear(op, &differ)).collect();
     for found in &matches {

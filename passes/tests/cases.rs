@@ -7,10 +7,10 @@ use samp_ir::{
     verify, verify_between,
 };
 use samp_passes::{
-    Changed, Constraints, Decision, DeviceMemory, FormatCost, KernelCandidate, KvCost, MemoryInputs,
-    Rounding, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity, assign_precision,
-    assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
-    keep_outliers, legal_ops, legalize, narrow_activations, plan_memory,
+    Changed, Constraints, Decision, DeviceMemory, FormatCost, KernelCandidate, KvCost, MemberScales,
+    MemoryInputs, Rounding, Selection, Sensitivities, WeightSensitivity, annotate_sensitivity,
+    assign_precision, assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up,
+    fuse_qkv, keep_outliers, legal_ops, legalize, narrow_activations, plan_memory,
     recipe::{Recipe, Rule},
     rotate, round_weights, select_kernels, split_linears,
 };
@@ -194,10 +194,14 @@ fn legalize_cases() {
 fn split_linears_cases() {
     cases("split_linears", |case, module| {
         let recipe = recipe(case);
-        let Changed(split) = split_linears(module, &recipe)?;
+        let Changed(split) = split_linears(module, &recipe, &MemberScales::default())?;
         verify_between(module, Phase::Annotated, Phase::Typed)?;
-        let (_, warning) = assign_recipe(module, &recipe)?;
-        assert_eq!((split_linears(module, &recipe)?, warning), (Changed(0), None), "{split} split once");
+        let (_, warnings) = assign_recipe(module, &recipe)?;
+        assert_eq!(
+            (split_linears(module, &recipe, &MemberScales::default())?, warnings),
+            (Changed(0), vec![]),
+            "{split} split once"
+        );
         verify(module, Phase::Typed)
     });
 }
@@ -217,9 +221,10 @@ fn assign_recipe_cases() {
     filetest::run("assign_recipe", |case| {
         let mut module = case.module(&Context::new())?;
         let recipe = if case.command[1] == "samp" { Recipe::samp() } else { recipe(case) };
-        let (_, warning) = assign_recipe(&mut module, &recipe)?;
+        let (_, warnings) = assign_recipe(&mut module, &recipe)?;
         verify(&module, Phase::Typed)?;
-        Ok(warning.map_or(String::new(), |warning| format!("{warning}\n\n")) + &module.to_string())
+        let warnings: String = warnings.iter().map(|warning| format!("{warning}\n\n")).collect();
+        Ok(warnings + &module.to_string())
     });
 }
 

@@ -169,7 +169,7 @@ pub(super) fn load_data(
 ) -> Result<CalibrationData, CompileError> {
     let import = source.import().ok_or(QuantizeError::NoWeights)?;
     let context = max_context.unwrap_or(import.config.max_position_embeddings);
-    Ok(data::load(request, &import.files, context)?)
+    Ok(data::load(request, &import.files, import.config.model.vocab_size, context)?)
 }
 
 /// A plan that is ready to be emitted.

@@ -42,16 +42,19 @@ impl ProbeError {
         let code = match self {
             ProbeError::Plan(fault) => fault.code(),
             ProbeError::Engine(refusal) => refusal.code(),
-            ProbeError::Shape | ProbeError::NotFinite => return None,
+            ProbeError::Shape | ProbeError::NotFinite | ProbeError::Overflow { .. } => return None,
         };
         samp_runtime::error_code::cause(code).filter(|cause| *cause == Cause::Environment).map(|_| code)
     }
 
     /// Who has to act.
     fn blame(&self) -> &'static str {
-        match self.environment() {
-            Some(_) => "the same command goes on from there",
-            None => "this is a bug in samp, please report it",
+        match (self, self.environment()) {
+            (ProbeError::Overflow { .. }, _) => {
+                "a recipe with bf16 in place of f16 has it keep them in bf16, which reaches as far as f32"
+            }
+            (_, Some(_)) => "the same command goes on from there",
+            (_, None) => "this is a bug in samp, please report it",
         }
     }
 }
@@ -83,6 +86,14 @@ pub enum ProbeError {
     /// A logit is infinite or not a number.
     #[error("it gave logits that are not finite")]
     NotFinite,
+    /// A result is larger than f16 holds, which the target stores it in.
+    #[error("`{step}` gives {largest:.3e}, and the target keeps its results in f16, up to 65504")]
+    Overflow {
+        /// The step.
+        step: String,
+        /// The largest magnitude that it gives.
+        largest: f32,
+    },
 }
 
 /// Why emission stopped. Unless the message says otherwise, nothing stands at the target.
@@ -168,6 +179,20 @@ pub enum EmitError {
         /// What the format refuses.
         source: EncodeError,
     },
+    /// The checkpoint holds a value that no weight has.
+    #[error(
+        "`{source_name}` holds {value} at row {row}, column {col}: the checkpoint is damaged; fetch it again, or save it again"
+    )]
+    NotFinite {
+        /// The tensor in the checkpoint.
+        source_name: String,
+        /// The row in it.
+        row: u64,
+        /// The column.
+        col: usize,
+        /// NaN, or an infinity.
+        value: f32,
+    },
     /// Codes that another tool stored cannot be kept together.
     #[error("tensor `{tensor}` cannot be kept as it is stored: {why}; round it anew with --requantize")]
     NotKept {
@@ -226,9 +251,10 @@ impl EmitError {
             EmitError::NoSpace { .. } => error_code::NO_SPACE,
             EmitError::Mismatch { .. } => error_code::TENSOR_MISMATCH,
             EmitError::OutlierStatistics(_) => error_code::OUTLIER_STATISTICS,
-            EmitError::Encode { .. } => error_code::ENCODE,
+            EmitError::Encode { .. } | EmitError::NotFinite { .. } => error_code::ENCODE,
             EmitError::NotKept { .. } => error_code::KEPT_OR_REQUANTIZED,
             EmitError::Import(finding) => finding.code,
+            EmitError::Probe(ProbeError::Overflow { .. }) => error_code::ACTIVATIONS_OVERFLOW,
             EmitError::Probe(failed) => failed.environment().unwrap_or(error_code::PROBE),
             EmitError::Threads(refusal) => refusal.code(),
             EmitError::Interrupted => error_code::INTERRUPTED,

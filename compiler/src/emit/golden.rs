@@ -2,14 +2,11 @@
 
 use std::path::Path;
 
-use samp_abi::{
-    ElementType,
-    plan::{Golden, GoldenRow},
-};
+use samp_abi::plan::{Golden, GoldenRow};
 use samp_kernels::random::SplitMix64;
 
 use super::error::{EmitError, ProbeError};
-use crate::lower::{PlanSpec, predict::is_exact};
+use crate::lower::PlanSpec;
 
 /// Tokens of the probe.
 const TOKENS: usize = 8;
@@ -17,17 +14,20 @@ const TOKENS: usize = 8;
 const LARGEST: usize = 8;
 /// and so many spread evenly over the vocabulary.
 const SPREAD: usize = 56;
-/// Devices sum in different orders, and GPUs round activations to 16 bits: what they may differ by, relative to the largest
-/// logit. A plan whose bytes are not those that were compiled shows far more.
-const RELATIVE_TOLERANCE: f64 = 1e-3;
-/// The same where activations are bf16, which keeps three bits fewer than f16.
-const BF16_TOLERANCE: f64 = 8.0 * RELATIVE_TOLERANCE;
+/// How many times the root mean square of what rounding changed the largest difference of another device may be.
+const TOLERATED: f64 = 12.0;
 
-/// The same where kernels round inputs to 15 bits and levels of nf4 to 12, which other devices do not.
-const ROUNDING_TOLERANCE: f64 = 4.0 * RELATIVE_TOLERANCE;
+/// Logits after the positions of a probe.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProbeLogits {
+    /// As this machine computes them, `[positions][vocab]`.
+    pub exact: Vec<Vec<f32>>,
+    /// The same with activations rounded as devices may round them: another sample of how far they come apart.
+    pub rounded: Vec<Vec<f32>>,
+}
 
 /// Runs the plan in a folder on token ids; gives the logits after each of the positions.
-pub type Probe<'a> = dyn Fn(&Path, &[u32], &[u32]) -> Result<Vec<Vec<f32>>, ProbeError> + 'a;
+pub type Probe<'a> = dyn Fn(&Path, &[u32], &[u32]) -> Result<ProbeLogits, ProbeError> + 'a;
 
 /// Runs the probe on the plan in `folder`.
 pub(super) fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> Result<Golden, EmitError> {
@@ -38,25 +38,26 @@ pub(super) fn make_golden(folder: &Path, spec: &PlanSpec, probe: &Probe<'_>) -> 
     let mut positions = vec![last / 2, last];
     positions.dedup();
     let logits = probe(folder, &token_ids, &positions)?;
-    if logits.len() != positions.len() || logits.iter().any(|row| row.len() as u64 != vocab_size) {
-        return Err(ProbeError::Shape.into());
+    for logits in [&logits.exact, &logits.rounded] {
+        if logits.len() != positions.len() || logits.iter().any(|row| row.len() as u64 != vocab_size) {
+            return Err(ProbeError::Shape.into());
+        }
+        if logits.iter().flatten().any(|x| !x.is_finite()) {
+            return Err(ProbeError::NotFinite.into());
+        }
     }
-    if logits.iter().flatten().any(|x| !x.is_finite()) {
-        return Err(ProbeError::NotFinite.into());
-    }
-    let largest = logits.iter().flatten().fold(0.0f32, |m, x| m.max(x.abs()));
-    let bf16 = spec.program.activations() == ElementType::Bf16;
-    let relative = match is_exact(&spec.program) {
-        _ if bf16 => BF16_TOLERANCE,
-        true => RELATIVE_TOLERANCE,
-        false => ROUNDING_TOLERANCE,
-    };
     let row = |(&position, logits): (&u32, &Vec<f32>)| GoldenRow { position, logits: kept(logits) };
-    Ok(Golden {
-        token_ids,
-        tolerance: relative * f64::from(largest).max(1.0),
-        rows: positions.iter().zip(&logits).map(row).collect(),
-    })
+    let rows = positions.iter().zip(&logits.exact).map(row).collect();
+    Ok(Golden { token_ids, tolerance: tolerance(&logits), rows })
+}
+
+/// The largest difference that devices may show from the exact logits.
+fn tolerance(logits: &ProbeLogits) -> f64 {
+    let pairs = logits.exact.iter().flatten().zip(logits.rounded.iter().flatten());
+    let (squares, count) = pairs.fold((0.0, 0u64), |(squares, count), (&exact, &rounded)| {
+        (squares + (f64::from(rounded) - f64::from(exact)).powi(2), count + 1)
+    });
+    TOLERATED * (squares / count as f64).sqrt()
 }
 
 /// Fixed pseudo-random tokens (from seed 0), so that every plan of a vocabulary has the same probe.

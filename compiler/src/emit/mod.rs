@@ -31,7 +31,7 @@ use std::{os::unix::fs::FileExt, path::Path};
 pub use encoded_weights::EncodedWeights;
 pub use error::{CodeError, EmitError, ProbeError};
 pub use file_names::{CERTIFICATE_FILE, GRAPH_FILE};
-pub use golden::Probe;
+pub use golden::{Probe, ProbeLogits};
 pub use machine_code::{CODE_REPORT, CubinFile, MachineCode};
 pub use memory::{DEFAULT_BUDGET, PeakMemory};
 pub(crate) use output_kind::PLAN;

@@ -14,7 +14,11 @@ use std::{
 };
 
 use samp_abi::{Layout, plan::StoredComponent};
-use samp_kernels::{encoded::Encoded, format, layout};
+use samp_kernels::{
+    encoded::Encoded,
+    format::{self, EncodeError},
+    layout,
+};
 use samp_runtime::Progress;
 
 use super::{
@@ -54,6 +58,21 @@ pub(super) struct Packing<'a> {
     pub progress: &'a dyn Progress,
     /// Hears of bytes that were written.
     pub write_back: WriteBack<'a>,
+}
+
+/// A refusal of a tensor; what is wrong with the checkpoint is said of the tensor that lies there.
+fn refusal(spec: &TensorSpec, source: EncodeError) -> EmitError {
+    if let EncodeError::NotFinite { row, col, value, .. } = source {
+        let mut row = row as u64;
+        for source in &spec.sources {
+            let rows = source.elements() / spec.cols.max(1);
+            if row < rows {
+                return EmitError::NotFinite { source_name: source.name.clone(), row, col, value };
+            }
+            row -= rows;
+        }
+    }
+    EmitError::Encode { tensor: spec.name.clone(), source }
 }
 
 /// What packing gave: a record for each tensor, and how many were taken over from an earlier run.
@@ -156,7 +175,7 @@ impl Packing<'_> {
         }
         let rows = SourceRows::new(tensors)?;
         format::encode(spec.format, rows.rows(), rows.cols(), &rows, &[])
-            .map_err(|source| EmitError::Encode { tensor: spec.name.clone(), source })
+            .map_err(|source| refusal(spec, source))
     }
 
     /// Writes a part and the zeros after it.

@@ -13,10 +13,12 @@ use samp_runtime::{
     chat::CHAT_TEMPLATE_FILE as CHAT_TEMPLATE,
     generation_config::GENERATION_CONFIG_FILE,
     outside_file::{lies_at, read_regular},
+    tokenizer::TOKENIZER_CONFIG_FILE,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
+    added_tokens::{self, Merged, TokenFiles},
     eos::eos_token_ids,
     json::{Object, shown},
 };
@@ -32,7 +34,7 @@ pub const CARRIED_FILES: [&str; 9] = [
     "added_tokens.json",
     TOKENIZER,
     SENTENCEPIECE,
-    "tokenizer_config.json",
+    TOKENIZER_CONFIG_FILE,
 ];
 const TOKENIZER: &str = "tokenizer.json";
 /// Binary; samp does not read it, other tools that an export is for do.
@@ -119,16 +121,48 @@ pub(super) fn carried_files(
             files.push(CarriedFile::at(name, path));
         }
     }
-    check_text(&|name| contents.get(name).map(Vec::as_slice), vocab)?;
-    let no_tokenizer = (!files.iter().any(|f| f.name == TOKENIZER)).then(|| {
+    let mut warnings = complete_tokenizer(&mut files, &mut contents)?;
+    warnings.extend(check_text(&|name| contents.get(name).map(Vec::as_slice), vocab)?);
+    let no_tokenizer = (!contents.contains_key(TOKENIZER)).then(|| {
         Diagnostic::bad_input(error_code::CARRIED, "expected a tokenizer beside the weights, found none")
-            .warning()
             .in_file(TOKENIZER)
-            .note("the plan will take token ids only, no text")
             .hint("save the tokenizer with transformers' save_pretrained, which writes tokenizer.json")
     });
+    if let (Some(refusal), true) = (&no_tokenizer, contents.contains_key(SENTENCEPIECE)) {
+        // Without it the plan would be found to take no text only when it is run.
+        let refusal = refusal.clone().note(format!("{SENTENCEPIECE} alone is not read"));
+        return Err(refusal.note("without any tokenizer file a plan is made that takes token ids only"));
+    }
+    let no_tokenizer =
+        no_tokenizer.map(|found| found.warning().note("the plan will take token ids only, no text"));
     let settings = contents.get(GENERATION_CONFIG_FILE).and_then(|bytes| passed_over(bytes));
-    Ok((files, no_tokenizer.into_iter().chain(settings).collect()))
+    warnings.extend(no_tokenizer.into_iter().chain(settings));
+    Ok((files, warnings))
+}
+
+/// Gives the tokenizer the added tokens that other files name, and warns of what these say in vain.
+fn complete_tokenizer(
+    files: &mut [CarriedFile],
+    contents: &mut BTreeMap<&str, Vec<u8>>,
+) -> Result<Vec<Diagnostic>, Diagnostic> {
+    let Some(file) = files.iter_mut().find(|file| file.name == TOKENIZER) else { return Ok(vec![]) };
+    let object = |name: &str| match contents.get(name).map(|bytes| serde_json::from_slice(bytes)) {
+        Some(Ok(Value::Object(object))) => object,
+        _ => Map::new(),
+    };
+    let all = TokenFiles {
+        tokenizer: object(TOKENIZER),
+        settings: object(TOKENIZER_CONFIG_FILE),
+        named: object("special_tokens_map.json"),
+        added: object("added_tokens.json"),
+    };
+    let mut warnings: Vec<Diagnostic> = all.beginnings_in_vain().into_iter().collect();
+    if let Some(Merged { tokenizer, warning }) = added_tokens::merge(&all)? {
+        *file = CarriedFile::made(TOKENIZER, tokenizer.clone());
+        contents.insert(TOKENIZER, tokenizer);
+        warnings.push(warning);
+    }
+    Ok(warnings)
 }
 
 /// A warning of what running a plan does not follow of its `generation_config.json`.
@@ -160,11 +194,15 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
     }
 }
 
-/// Builds the tokenizer and the chat template from the files that `file` gives by name, as serving will. A tokenizer may
-/// have fewer ids than the vocabulary `vocab`, never others.
-pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Result<(), Diagnostic> {
+/// Builds the tokenizer and the chat template from the files that `file` gives by name, as serving will. A warning where the
+/// tokenizer has ids that the vocabulary `vocab` has not: a text that comes to one is refused when it is read.
+pub fn check_text<'f>(
+    file: &dyn Fn(&str) -> Option<&'f [u8]>,
+    vocab: u64,
+) -> Result<Option<Diagnostic>, Diagnostic> {
     let refuse =
         |name: &str, message: String| Diagnostic::bad_input(error_code::CARRIED, message).in_file(name);
+    let mut beyond = None;
     if let Some(bytes) = file(TOKENIZER) {
         let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| {
             let reason = match error {
@@ -175,13 +213,15 @@ pub fn check_text<'f>(file: &dyn Fn(&str) -> Option<&'f [u8]>, vocab: u64) -> Re
         })?;
         if let Some((id, token)) = tokenizer.largest_id().filter(|(id, _)| u64::from(*id) >= vocab) {
             let message = format!("expected token ids below vocab_size = {vocab}, found {id} of {token:?}");
-            return Err(refuse(TOKENIZER, message).hint(
+            let warning =
+                Diagnostic::bad_input(error_code::TOKENS_BEYOND, message).warning().in_file(TOKENIZER);
+            beyond = Some(warning.note("texts that come to such a token are refused").hint(
                 "tokenizer and weights belong to different models, or tokens were added and the embedding not resized",
             ));
         }
     }
     let (name, reason) = match ChatTemplate::from_files(file) {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(beyond),
         Err(ChatError::Template { file, reason }) => (file, reason),
         Err(other) => (CHAT_TEMPLATE, other.to_string()),
     };

@@ -169,6 +169,11 @@ impl Checkpoint {
         kept(&weights, format)
     }
 
+    /// The mean of a weight's block maxima and how many there are, where these are kept as they were quantized.
+    pub fn kept_block_maxima(&self, name: &str) -> Option<(f32, u64)> {
+        self.quantized(name)?.kept_block_maxima()
+    }
+
     /// Whether any weight is quantized.
     pub fn is_quantized(&self) -> bool {
         !self.quantized.weights.is_empty()

@@ -4,6 +4,7 @@
 //! ([`Checkpoint`]) and bound to the graph's parameters ([`bind()`]), each exactly once. Whatever is wrong is a
 //! [`Diagnostic`]; nothing here panics on outside bytes or guesses what a file leaves open.
 
+mod added_tokens;
 mod bind;
 mod carried;
 mod checkpoint;
@@ -108,7 +109,7 @@ fn import_gguf(path: &Path, file: &Path) -> Result<Import, Diagnostic> {
     warnings.extend(bind(&config, &checkpoint)?);
     let vocab = config.model.vocab_size;
     let content = |name: &str| files.iter().find(|file| file.name == name).map(CarriedFile::made_bytes);
-    check_text(&|name| content(name).flatten(), vocab)?;
+    warnings.extend(check_text(&|name| content(name).flatten(), vocab)?);
     if let Some(bytes) = content(GENERATION_CONFIG_FILE).flatten() {
         let ends = carried::eos_of(bytes, vocab, &mut warnings)?;
         if !ends.is_empty() {

@@ -4,6 +4,7 @@
 //! Never: a weight's value, or what was measured other than as [`Measurements`] to put on the graph.
 
 mod budget;
+mod member_scales;
 mod model;
 pub mod pipeline;
 pub mod predict;

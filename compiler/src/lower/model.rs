@@ -8,10 +8,11 @@ use samp_abi::{
     plan::{KvCache, Limits},
 };
 use samp_ir::{Context, Diagnostic, Module, Phase};
-use samp_passes::{QuantOptions, Selection, Sensitivities};
+use samp_passes::{MemberScales, QuantOptions, Selection, Sensitivities};
 use samp_runtime::path_kind::{PathKind, what_is_there};
 
 use super::{
+    member_scales::member_scales,
     pipeline::{PipelineInputs, Trace, default_kv_format, default_max_tokens, lower},
     program::{self, LowerInputs},
     recipe::LoadedRecipe,
@@ -173,7 +174,11 @@ pub fn lower_model(
     let mut config = source.config().clone();
     let max_context = options.max_context.unwrap_or(config.max_position_embeddings);
     let mut warnings: Vec<Diagnostic> = config.set_context(max_context).into_iter().collect();
-    let inputs = pipeline_inputs(&config, options, measurements, max_context)?;
+    let mut inputs = pipeline_inputs(&config, options, measurements, max_context)?;
+    // Measurements are of fused weights as they are.
+    if let (Some(import), None) = (source.import(), &measurements.sensitivities) {
+        inputs.member_scales = member_scales(import, &inputs.recipe);
+    }
     let calibrated = measurements.kv_scales.is_some() || config.kv_scales.is_some();
     warnings.extend((is_fp8(inputs.kv.format) && !calibrated).then(uncalibrated_kv));
     let context = Context::new();
@@ -249,6 +254,7 @@ fn pipeline_inputs(
         kv: KvCache { format: kv_format, page_tokens: KV_PAGE_TOKENS, scales },
         quality: options.quality,
         exact: options.exact,
+        member_scales: MemberScales::default(),
         sensitivities: measurements.sensitivities.clone(),
     })
 }

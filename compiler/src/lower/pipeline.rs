@@ -6,10 +6,10 @@ use samp_abi::{
 };
 use samp_ir::{Diagnostic, Module, Phase, verify, verify_between};
 use samp_passes::{
-    Changed, Explanation, MemoryInputs, QuantOptions, Selection, Sensitivities, annotate_sensitivity,
-    assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm, fuse_gate_up, fuse_qkv,
-    keep_outliers, legal_ops, legalize, narrow_activations, plan_memory, recipe::Recipe, rotate,
-    round_weights, select_kernels, split_linears,
+    Changed, Explanation, MemberScales, MemoryInputs, QuantOptions, Selection, Sensitivities,
+    annotate_sensitivity, assign_recipe, correct_weights, equalize, fold_norms, fuse_add_rms_norm,
+    fuse_gate_up, fuse_qkv, keep_outliers, legal_ops, legalize, narrow_activations, plan_memory,
+    recipe::Recipe, rotate, round_weights, select_kernels, split_linears,
 };
 
 /// What the passes need to know besides the graph.
@@ -29,6 +29,8 @@ pub(super) struct PipelineInputs {
     pub quality: QuantOptions,
     /// Whether no kernel may round its inputs.
     pub exact: bool,
+    /// How large members of fused linears are, where formats follow from the recipe.
+    pub member_scales: MemberScales,
     /// What was measured, to be put on the graph.
     pub sensitivities: Option<Sensitivities>,
 }
@@ -149,13 +151,17 @@ const PIPELINE: &[Row] = &[
         phase: Phase::Annotated,
         pass: |m, s| s.inputs.sensitivities.as_ref().map_or(Ok(Changed(0)), |s| annotate_sensitivity(m, s)),
     },
-    Row { name: "split_linears", phase: Phase::Typed, pass: |m, s| split_linears(m, &s.inputs.recipe) },
+    Row {
+        name: "split_linears",
+        phase: Phase::Typed,
+        pass: |m, s| split_linears(m, &s.inputs.recipe, &s.inputs.member_scales),
+    },
     Row {
         name: "assign_recipe",
         phase: Phase::Typed,
         pass: |m, s| {
-            let (changed, warning) = assign_recipe(m, &s.inputs.recipe)?;
-            s.warnings.extend(warning);
+            let (changed, warnings) = assign_recipe(m, &s.inputs.recipe)?;
+            s.warnings.extend(warnings);
             Ok(changed)
         },
     },

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use samp_abi::plan::{BufferId, Model, Op, Program, TensorId};
 use samp_passes::projection_key;
-use samp_runtime::{Batch, DeviceError, Executable, Observer, Replay};
+use samp_runtime::{Batch, DeviceError, DeviceKind, Executable, Observer, Replay};
 
 use super::{baseline::BaselineWeights, token_batch::TokenBatch};
 use crate::lower::{PlanSpec, SourceSpec, TensorSpec};
@@ -82,7 +82,7 @@ impl Forward {
         };
         // Each record may end within a page, and has at least one token.
         let pages = spec.limits.max_tokens as u32;
-        let replay = Replay::new(executable, weights, pages)?;
+        let replay = Replay::new(DeviceKind::Cpu, executable, weights, pages)?;
         let names = spec.tensors.iter().map(|tensor| tensor.name.clone()).collect();
         let members = spec.tensors.iter().map(members).collect();
         let (model, max_tokens) = (spec.model.clone(), spec.limits.max_tokens as usize);

@@ -42,6 +42,18 @@ pub enum EncodeError {
         /// The value that cannot be held.
         value: f32,
     },
+    /// All of a row would become zero, though it is none.
+    #[error(
+        "row {row} has values up to {largest:e}, all of which {format} would round to zero: choose a format with f32 scales"
+    )]
+    Underflow {
+        /// The format asked for.
+        format: Format,
+        /// The row.
+        row: usize,
+        /// The largest magnitude in it.
+        largest: f32,
+    },
     /// The sum of all block absmax values is not a finite f32.
     #[error("the mean of the block maxima, which {format} stores, overflows f32: the values are too large")]
     MeanOverflow {

@@ -73,6 +73,8 @@ pub(super) fn encode(input: &Input, axis: ScaleAxis) -> Result<Encoded, EncodeEr
         ScaleAxis::Tensor => {
             scales[0] = scale_of(input.absmax()?);
             let scale = scales[0];
+            // Half of the smallest value is rounded to zero.
+            let input = Input { lost: scale * FP8[1] / 2.0, ..*input };
             input.for_each_chunk(values.par_chunks_mut(input.chunk_values()), |chunk, codes| {
                 encode_values(chunk.values, scale, codes);
                 Ok(())

@@ -50,7 +50,7 @@ pub fn encode(
     if !cols.is_multiple_of(multiple) {
         return Err(EncodeError::Columns { format, multiple, cols });
     }
-    let input = Input { format, rows, cols, source };
+    let input = Input::new(format, rows, cols, source);
     if rows == 0 || cols == 0 {
         return Ok(input.zeroed(0));
     }

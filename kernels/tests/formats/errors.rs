@@ -1,6 +1,6 @@
 //! What cannot be encoded is refused, with its place.
 
-use samp_abi::{Component, Format, Layout};
+use samp_abi::{Component, Format, Layout, ScaleAxis};
 use samp_kernels::{
     encoded::{ComponentError, Encoded},
     format::{EncodeError, encode},
@@ -53,6 +53,34 @@ fn values_beyond_the_range() {
 
     let huge = Matrix { cols: 64, values: vec![f32::MAX; 128] };
     assert_eq!(huge.encode(Format::Nf4).unwrap_err(), EncodeError::MeanOverflow { format: Format::Nf4 });
+}
+
+#[test]
+fn rows_that_would_become_zero() {
+    let mut input = ones(300, 256);
+    let row = |values: &mut Vec<f32>, value: f32| values[299 * 256..].fill(value);
+    let lost = |format, largest| Err(EncodeError::Underflow { format, row: 299, largest });
+    // Half of the smallest f16, and the next number above it.
+    let half = f32::powi(0.5, 25);
+    for name in ["f16", "int4", "int4_asym", "int4_g64", "int5", "int6_g64"] {
+        let format: Format = name.parse().unwrap();
+        row(&mut input.values, half);
+        assert_eq!(input.encode(format).map(|_| ()), lost(format, half));
+        row(&mut input.values, half.next_up());
+        assert!(input.encode(format).is_ok(), "{format}");
+        row(&mut input.values, 0.0);
+        assert!(input.encode(format).is_ok(), "zeros stay what they are");
+        // As small as rows of tokens in reserve.
+        row(&mut input.values, 1e-14);
+        assert!(input.encode(format).is_ok(), "{format}");
+    }
+    let (tensor, scale) = (Format::Fp8E4m3(ScaleAxis::Tensor), 1.0f32 / 448.0);
+    row(&mut input.values, scale / 1024.0);
+    assert_eq!(input.encode(tensor).map(|_| ()), lost(tensor, scale / 1024.0));
+    row(&mut input.values, 1e-9);
+    for name in ["f32", "bf16", "fp8", "int8"] {
+        assert!(input.encode(name.parse().unwrap()).is_ok(), "{name}");
+    }
 }
 
 #[test]

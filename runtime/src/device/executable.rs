@@ -44,7 +44,7 @@ pub struct Executable {
 
 impl Executable {
     /// What a plan has executed.
-    pub(super) fn from_plan(plan: &OpenPlan) -> Executable {
+    pub fn from_plan(plan: &OpenPlan) -> Executable {
         let manifest = plan.manifest();
         Executable {
             program: manifest.program.clone(),

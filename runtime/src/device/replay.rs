@@ -10,10 +10,11 @@ use super::{
     error::DeviceError,
     executable::{Executable, Weights},
     host::HostDevice,
+    kind::DeviceKind,
     step::{Batch, Observer},
 };
 
-/// A program on the CPU's kernels, run step range by step range.
+/// A program on the host, run step range by step range.
 ///
 /// Each range must begin where all buffers that it reads hold what the batch needs: after the steps before it, or after
 /// the [`live`](Replay::live) buffers were set. A layer's cache is written before it is read within the layer's own
@@ -23,9 +24,19 @@ pub struct Replay<W> {
 }
 
 impl<W: Weights> Replay<W> {
-    /// Readies `executable` with a cache of `kv_pages` pages.
-    pub fn new(executable: Executable, weights: W, kv_pages: u32) -> Result<Replay<W>, DeviceError> {
-        Ok(Replay { host: HostDevice::load(executable, weights, kv_pages, KernelImpl::Optimized)? })
+    /// Readies `executable` for the host's `device`, the CPU's kernels or their references, whatever the target, with a cache of
+    /// `kv_pages` pages.
+    pub fn new(
+        device: DeviceKind,
+        executable: Executable,
+        weights: W,
+        kv_pages: u32,
+    ) -> Result<Replay<W>, DeviceError> {
+        let kernels = match device {
+            DeviceKind::Reference => KernelImpl::Reference,
+            _ => KernelImpl::Optimized,
+        };
+        Ok(Replay { host: HostDevice::load(executable, weights, kv_pages, kernels)? })
     }
 
     /// The program whose steps are run.

@@ -12,7 +12,7 @@ use samp_compiler::import::import_config;
 use samp_runtime::DeviceKind;
 
 use crate::{
-    harness::{Harness, fails, files, ok, root, samp},
+    harness::{Harness, fails, files, ok, output, root, samp, text},
     logits::{argmax, in_chunks, largest_difference, reference, saved_logits},
 };
 
@@ -197,24 +197,19 @@ fn fits(model: &Model, recipe: &str) -> bool {
 }
 
 #[test]
-fn quantized_plans_are_valid_and_alike_on_both_devices_or_refused() {
+fn quantized_plans_are_valid_and_alike_on_both_devices() {
     let harness = Harness::new();
-    let (mut made, mut refused) = (0, 0);
+    let (mut made, mut replaced) = (0, 0);
     for model in checkpoints() {
         for recipe in ["samp", "uniform:nf4", "uniform:int4_g64", "uniform:int8"] {
             let shown = format!("{} as {recipe}", name(&model));
             if !fits(&config(&model), recipe) {
-                let (_, message) = fails(2, compiling(&harness, &model, &model, "refused", recipe));
-                assert!(
-                    message.contains("needs a multiple of 64 input channels, found"),
-                    "{shown}: {message}"
-                );
-                assert!(message.contains("--> op `layers.0."), "{shown}: {message}");
-                assert!(message.contains("hint: formats that divide "), "{shown}: {message}");
-                assert!(message.contains(": f32, f16, bf16, "), "{shown}: {message}");
-                assert!(!harness.path("refused").exists(), "{shown}");
-                refused += 1;
-                continue;
+                let warned = output(compiling(&harness, &model, &model, "replaced", recipe));
+                let warned = text(&warned.stderr);
+                for part in ["warning[E0406]", "`layers.0.", " input channels): int8 for "] {
+                    assert!(warned.contains(part), "{shown}: no {part}: {warned}");
+                }
+                replaced += 1;
             }
             let rounding = compile(&harness, &model, recipe);
             let exact = compile_exactly(&harness, &model, recipe);
@@ -233,7 +228,7 @@ fn quantized_plans_are_valid_and_alike_on_both_devices_or_refused() {
             made += 1;
         }
     }
-    assert!(made > 40 && refused > 5, "{made} made, {refused} refused");
+    assert!(made > 60 && replaced > 5, "{made} made, {replaced} with other formats");
 }
 
 /// What a quantized plan computes with is what its export holds.

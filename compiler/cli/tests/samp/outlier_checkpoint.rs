@@ -14,15 +14,34 @@ type Weights = BTreeMap<String, (Vec<usize>, Vec<bf16>)>;
 
 /// Writes the outlier checkpoint into `out`, in one file.
 pub fn write_outlier_checkpoint(out: &Path) {
-    fs::create_dir_all(out).unwrap();
-    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
-        fs::copy(tiny_llama().join(name), out.join(name)).unwrap();
-    }
     let mut weights = read();
     let edits = fs::read_to_string(root().join("testdata/models/outliers.json")).unwrap();
     let edits: Value = serde_json::from_str(&edits).unwrap();
     for edit in edits["edits"].as_array().unwrap() {
         apply(&mut weights, edit);
+    }
+    write(out, &weights);
+}
+
+/// Writes the shipped checkpoint with values and the factors of gates `factor` times as small, which is made up for where they are
+/// read.
+pub fn write_uneven_checkpoint(out: &Path, factor: f32) {
+    let mut weights = read();
+    for (name, (_, values)) in &mut weights {
+        let by = match name {
+            name if name.contains("v_proj") || name.contains("up_proj") => 1.0 / factor,
+            name if name.contains("o_proj") || name.contains("down_proj") => factor,
+            _ => continue,
+        };
+        values.iter_mut().for_each(|value| *value = bf16::from_f32(value.to_f32() * by));
+    }
+    write(out, &weights);
+}
+
+fn write(out: &Path, weights: &Weights) {
+    fs::create_dir_all(out).unwrap();
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
+        fs::copy(tiny_llama().join(name), out.join(name)).unwrap();
     }
     let views: Vec<(&String, TensorView<'_>)> = weights
         .iter()

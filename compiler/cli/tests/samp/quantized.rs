@@ -38,7 +38,9 @@ fn quantized_checkpoints_are_kept_as_they_are() {
     let harness = Harness::new();
     for name in [
         "awq-g64",
+        "bnb-fp4-dq",
         "bnb-int8",
+        "bnb-nf4-dq",
         "ct-int4-g128",
         "ct-int8-channel",
         "fbgemm-fp8",

@@ -10,6 +10,7 @@ use samp_abi::{
 use crate::{
     harness::{Harness, assert_same, fails, ok, root, samp, tiny_llama},
     logits::{largest_difference, saved_logits},
+    outlier_checkpoint::write_uneven_checkpoint,
     routing::{certificate, data, routing},
 };
 
@@ -176,4 +177,24 @@ fn exchanged_parts_are_refused() {
         let (found, _) = fails(1, samp(["validate".as_ref(), plan.as_os_str()]));
         assert!(found.contains("layers.0.self_attn.q_proj, layers.0.self_attn.k_proj"), "{found}");
     }
+}
+
+#[test]
+fn members_of_other_sizes_lose_no_more_in_nf4() {
+    let harness = Harness::new();
+    let expected =
+        saved_logits(&harness, &harness.compile("plain", &["--recipe", "uniform:f32"]), "cpu", &tiny_llama());
+    let [even, uneven] = [1.0f32, 64.0].map(|factor| {
+        let (model, name) = (harness.path(&format!("times {factor}")), format!("plan {factor}"));
+        write_uneven_checkpoint(&model, factor);
+        ok(harness.compiling_model(&model, &name, &["--recipe", "uniform:nf4"]));
+        let plan = harness.path(&name);
+        let apart = joined(&manifest(&plan)).len();
+        let found = saved_logits(&harness, &plan, "cpu", &tiny_llama());
+        let squares = found.iter().zip(&expected).map(|(x, y)| f64::from(x - y).powi(2));
+        (apart, (squares.sum::<f64>() / found.len() as f64).sqrt())
+    });
+    println!("parts and error, even: {even:?}, uneven: {uneven:?}");
+    assert!(even.0 == 0 && uneven.0 > 0);
+    assert!(uneven.1 <= 1.1 * even.1, "{uneven:?} against {even:?}");
 }

@@ -36,10 +36,7 @@ type Damage = (&'static str, &'static str, fn(&mut Value));
 #[test]
 fn text_that_cannot_be_served_is_a_finding() {
     let harness = Harness::new();
-    let damage: [Damage; 3] = [
-        ("tokenizer.json", "expected token ids below vocab_size", |t| {
-            t["model"]["vocab"]["unheard of"] = json!(5000);
-        }),
+    let damage: [Damage; 2] = [
         ("tokenizer.json", "expected a tokenizer that works", |t| t["model"]["type"] = json!("Unheard")),
         ("tokenizer_config.json", "expected a chat template that compiles", |t| {
             t["chat_template"] = json!("{% for m in messages %}");
@@ -54,6 +51,15 @@ fn text_that_cannot_be_served_is_a_finding() {
         assert_eq!(place, (&json!("E1210"), &json!(name)), "{found}");
         assert!(found[0]["message"].as_str().unwrap().starts_with(expected), "{found}");
     }
+}
+
+/// Compiling warns of such a tokenizer; a text that comes to the token is refused when it is read.
+#[test]
+fn a_tokenizer_with_more_tokens_than_the_model_is_no_finding() {
+    let harness = Harness::new();
+    let plan = harness.compile("plan", &["--recipe", "uniform:f16"]);
+    rewrite(&plan, "tokenizer.json", |t| t["model"]["vocab"]["unheard of"] = json!(5000));
+    ok(samp(["validate".as_ref(), plan.as_os_str()]));
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Fixture {
 }
 
 /// Logits that depend on every byte of the weights files.
-fn probe(plan: &Path, tokens: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>, ProbeError> {
+fn probe(plan: &Path, tokens: &[u32], positions: &[u32]) -> Result<ProbeLogits, ProbeError> {
     let manifest = fs::read(plan.join("plan.json")).unwrap();
     let manifest = samp_abi::plan::unseal(&manifest, hash::blake3_hex).unwrap();
     let hashes: Vec<u32> =
@@ -90,7 +90,13 @@ fn probe(plan: &Path, tokens: &[u32], positions: &[u32]) -> Result<Vec<Vec<f32>>
         let seed = format!("{hashes:?} {tokens:?} {position} {token}");
         (crc(seed.as_bytes()) % 1000) as f32 / 100.0
     };
-    Ok(positions.iter().map(|&p| (0..VOCAB).map(|t| logit(p, t)).collect()).collect())
+    let row = |&position: &u32| (0..VOCAB).map(|token| logit(position, token)).collect();
+    Ok(unrounded(positions.iter().map(row).collect()))
+}
+
+/// Logits that rounding would not change.
+fn unrounded(exact: Vec<Vec<f32>>) -> ProbeLogits {
+    ProbeLogits { rounded: exact.clone(), exact }
 }
 
 fn crc(bytes: &[u8]) -> u32 {

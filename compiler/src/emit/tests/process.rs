@@ -139,7 +139,7 @@ fn within_a_memory_budget() {
         threads: MEMORY_THREADS,
         memory_budget: MEMORY_BUDGET,
         progress: &Silent,
-        probe: &|_, _, positions| Ok(vec![vec![0.0; VOCAB as usize]; positions.len()]),
+        probe: &|_, _, positions| Ok(unrounded(vec![vec![0.0; VOCAB as usize]; positions.len()])),
         encoded_weights: None,
         certificate: "{}",
     };

@@ -43,7 +43,7 @@ fn a_tensor_that_cannot_be_encoded_leaves_nothing() {
     bytes[end - 2..].copy_from_slice(&half::bf16::NAN.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let refusal = fixture.emit("plan", 2, &Silent).unwrap_err();
-    assert!(matches!(refusal, EmitError::Encode { .. }), "{refusal}");
+    assert!(matches!(refusal, EmitError::NotFinite { .. }), "{refusal}");
     assert!(!fixture.path("plan").exists() && !fixture.path(".plan.partial").exists());
 }
 
@@ -70,8 +70,8 @@ fn a_plan_that_fails_its_probe_is_not_published() {
     let not_started = || EngineError::TooManySequences { limit: 0 };
     assert!(refusal(&|_, _, _| Err(not_started().into())).contains(&not_started().to_string()));
     let nan = vec![vec![f32::NAN; VOCAB as usize]; 2];
-    assert!(refusal(&|_, _, _| Ok(nan.clone())).contains("not finite"));
-    assert!(refusal(&|_, _, _| Ok(vec![vec![0.0; 3]; 2])).contains("shape"));
+    assert!(refusal(&|_, _, _| Ok(unrounded(nan.clone()))).contains("not finite"));
+    assert!(refusal(&|_, _, _| Ok(unrounded(vec![vec![0.0; 3]; 2]))).contains("shape"));
 }
 
 #[test]

@@ -28,6 +28,16 @@ impl GridWeight {
         }
     }
 
+    /// The mean of its block maxima and how many there are, where their codes are kept.
+    pub(in crate::import) fn kept_block_maxima(&self) -> Option<(f32, u64)> {
+        let (Ok(Format::Nf4 | Format::Fp4), Meaning::Nested { offset, .. }) =
+            (self.kept_format(), &self.scales.meaning)
+        else {
+            return None;
+        };
+        Some((*offset, (self.shape[0] as usize * self.cols() / BLOCK as usize) as u64))
+    }
+
     /// Columns that share a scale in every row; `None` where these are not the same in each.
     fn group(&self) -> Option<usize> {
         match self.groups {

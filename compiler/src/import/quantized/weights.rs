@@ -38,6 +38,14 @@ impl QuantizedWeight {
         }
     }
 
+    /// The mean of its block maxima and how many there are, where their codes are kept.
+    pub(in crate::import) fn kept_block_maxima(&self) -> Option<(f32, u64)> {
+        match self {
+            QuantizedWeight::Grid(weight) => weight.kept_block_maxima(),
+            QuantizedWeight::Blocks(_) => None,
+        }
+    }
+
     /// Columns of what is read as a row.
     pub(in crate::import) fn cols(&self) -> usize {
         match self {

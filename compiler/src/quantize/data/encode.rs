@@ -40,12 +40,13 @@ impl AsRef<[u32]> for TokenRecord {
 pub(super) struct Encoder {
     tokenizer: Tokenizer,
     template: Result<Option<ChatTemplate>, ChatError>,
+    vocab: u64,
     most: usize,
 }
 
 impl Encoder {
-    /// An encoder with the tokenizer and chat template of a checkpoint. Records are cut to `most` tokens.
-    pub(super) fn open(files: &[CarriedFile], most: usize) -> Result<Encoder, Diagnostic> {
+    /// An encoder with the tokenizer and chat template of a checkpoint with `vocab` tokens. Records are cut to `most` tokens.
+    pub(super) fn open(files: &[CarriedFile], vocab: u64, most: usize) -> Result<Encoder, Diagnostic> {
         let read = |file| Ok::<_, Diagnostic>((file, read(file)?));
         let files: Vec<(&CarriedFile, Vec<u8>)> = files.iter().map(read).collect::<Result<_, _>>()?;
         let file = |name: &str| files.iter().find(|f| f.0.name == name).map(|f| f.1.as_slice());
@@ -61,7 +62,7 @@ impl Encoder {
             Diagnostic::bad_input(error_code::TOKENIZER, e.to_string()).in_file(TOKENIZER_FILE)
         })?;
         // A template that cannot be used matters only to conversations.
-        Ok(Encoder { tokenizer, template: ChatTemplate::from_files(&file), most })
+        Ok(Encoder { tokenizer, template: ChatTemplate::from_files(&file), vocab, most })
     }
 
     /// The chat template's text, if there is one.
@@ -132,6 +133,12 @@ impl Encoder {
             Content::Text(text) => self.tokenizer.encode(text, AddSpecial::Yes).map_err(refused)?,
             Content::Chat(conversation) => self.conversation(conversation).map_err(at)?,
         };
+        if let Some(id) = tokens.iter().find(|&&id| u64::from(id) >= self.vocab) {
+            let text = self.tokenizer.token_text(*id).unwrap_or_default();
+            let message =
+                format!("expected tokens below vocab_size = {}, found {id}, which is {text:?}", self.vocab);
+            return Err(at(Diagnostic::bad_input(error_code::TOKENIZER, message).hint(MEND)));
+        }
         Ok(TokenRecord { tokens, stratum: record.stratum, weight: record.weight, chat })
     }
 

@@ -99,18 +99,19 @@ impl CalibrationData {
     }
 }
 
-/// Reads, samples and checks the data, with the tokenizer and chat template among the `files` of a checkpoint. Records are
-/// cut to `max_context` tokens, too.
+/// Reads, samples and checks the data, with the tokenizer and chat template among the `files` of a checkpoint, whose
+/// vocabulary has `vocab` tokens. Records are cut to `max_context` tokens, too.
 ///
 /// # Errors
-/// Files that cannot be read, lines that are no records, messages that the chat template refuses, a mix that does not fit the
+/// Files that cannot be read, lines that are no records, texts with tokens that the model does not have, messages that the chat template refuses, a mix that does not fit the
 /// data, and fewer records than one to calibrate on and one to hold out.
 pub(crate) fn load(
     request: &DataRequest,
     files: &[CarriedFile],
+    vocab: u64,
     max_context: u64,
 ) -> Result<CalibrationData, Diagnostic> {
-    let encoder = Encoder::open(files, request.record_tokens.min(max_context as usize))?;
+    let encoder = Encoder::open(files, vocab, request.record_tokens.min(max_context as usize))?;
     sampled(request, &encoder)
 }
 

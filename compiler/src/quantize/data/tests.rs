@@ -14,7 +14,7 @@ fn tiny_llama(names: &[&str]) -> Vec<CarriedFile> {
 }
 
 fn encoder(most: usize) -> Encoder {
-    Encoder::open(&tiny_llama(&["tokenizer.json", "tokenizer_config.json"]), most).unwrap()
+    Encoder::open(&tiny_llama(&["tokenizer.json", "tokenizer_config.json"]), 4096, most).unwrap()
 }
 
 struct Folder(TempDir);
@@ -98,7 +98,7 @@ fn conversations_need_a_template_that_takes_them() {
 {"messages": [{"role": "system", "content": "a"}]}"#;
     let path = folder.write("chat.jsonl", chat);
     let failed = |encoder: &Encoder| encoder.encode(&path, records::read(&path).unwrap()).unwrap_err();
-    let found = failed(&Encoder::open(&tiny_llama(&["tokenizer.json"]), 99).unwrap());
+    let found = failed(&Encoder::open(&tiny_llama(&["tokenizer.json"]), 4096, 99).unwrap());
     assert_eq!(found.code, error_code::NO_CHAT_TEMPLATE);
     assert!(found.location.file.as_ref().unwrap().ends_with("chat.jsonl:2") && found.hint.is_some());
     for (template, expected) in
@@ -107,12 +107,12 @@ fn conversations_need_a_template_that_takes_them() {
         let mut files = tiny_llama(&["tokenizer.json"]);
         let path = folder.write("chat_template.jinja", template);
         files.push(CarriedFile::at("chat_template.jinja", path));
-        let found = failed(&Encoder::open(&files, 99).unwrap());
+        let found = failed(&Encoder::open(&files, 4096, 99).unwrap());
         assert_eq!(found.code, error_code::CHAT_TEMPLATE);
         let shown = found.to_string();
         assert!(shown.contains("chat.jsonl:2") && shown.contains(expected), "{shown}");
     }
-    assert_eq!(Encoder::open(&[], 99).err().unwrap().code, error_code::TOKENIZER);
+    assert_eq!(Encoder::open(&[], 4096, 99).err().unwrap().code, error_code::TOKENIZER);
 }
 
 #[test]
