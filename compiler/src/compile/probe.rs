@@ -14,8 +14,8 @@ use crate::emit::{ProbeError, ProbeLogits};
 const SUMMED_BITS: u32 = 20;
 /// The same where kernels round inputs to 15 bits of the largest in a block, which other devices do not.
 const ROUNDED_INPUT_BITS: u32 = 12;
-/// The same where they round levels of nf4 to 12 bits of the largest, besides.
-const ROUNDED_LEVEL_BITS: u32 = 11;
+/// The same where they round levels of nf4 to 2047ths of the largest besides: 3.5e-4 of a typical weight, as ten bits do.
+const ROUNDED_LEVEL_BITS: u32 = 10;
 
 /// The device of this machine's CPU that runs plans of `target`: what was compiled for other hardware, the reference
 /// runs.

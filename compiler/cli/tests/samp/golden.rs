@@ -143,11 +143,11 @@ fn unnoticed(plan: &Path, device: DeviceKind) -> (usize, Vec<String>) {
     (count, missed.map(|(what, _)| what).collect())
 }
 
-/// Rounding to 16 bits hides an exchange of two scales of single rows or blocks here and there; hashes are there for bytes.
+/// Rounding hides an exchange of two scales of single rows or blocks here and there; hashes are there for bytes.
 #[test]
 fn a_step_left_out_or_a_swapped_scale_is_noticed() {
     let harness = Harness::new();
-    for (target, device, most) in [("cpu", DeviceKind::Cpu, 0.05), ("h100", DeviceKind::Reference, 0.15)] {
+    for (target, device, most) in [("cpu", DeviceKind::Cpu, 0.1), ("h100", DeviceKind::Reference, 0.15)] {
         for recipe in ["samp", "uniform:nf4", "uniform:fp8", "uniform:f16"] {
             let (count, missed) = unnoticed(&compiled(&harness, target, recipe), device);
             println!("{recipe} on {target}: of {count} faults went unnoticed: {missed:#?}");
