@@ -2,7 +2,7 @@
 
 use safetensors::SafeTensors;
 use samp_abi::{Component, Format};
-use samp_kernels::format::encode;
+use samp_kernels::format::{EncodeError, encode};
 
 use super::{Matrix, decode, golden::floats, read};
 
@@ -18,7 +18,13 @@ const PARTS: [(Component, &str); 5] = [
 /// Compares every array of `input` in `format`, and the decoding.
 fn compare(file: &SafeTensors, case: &str, input: &Matrix, name: &str) {
     let format: Format = name.parse().unwrap();
-    let encoded = encode(format, input.rows(), input.cols, input, &[3, 90]).unwrap();
+    let encoded = encode(format, input.rows(), input.cols, input, &[3, 90]);
+    // Scales in f16 cannot hold it: numpy's rule gives zeros, which are refused here.
+    if case == "tiny" && !matches!(format, Format::Int8 { .. }) {
+        assert!(matches!(encoded, Err(EncodeError::Underflow { row: 0, .. })), "{name}");
+        return;
+    }
+    let encoded = encoded.unwrap();
     let mut compared = 0;
     for (component, part) in PARTS {
         if let Ok(expected) = file.tensor(&format!("{case}.{name}.{part}")) {

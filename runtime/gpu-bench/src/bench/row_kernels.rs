@@ -182,7 +182,8 @@ impl<D: Driver> Gpu<'_, D> {
                 let turns = self.zeros("frequencies", u64::from(shape.head_dim) * 4)?;
                 let qkv = halves((shape.heads + 2 * shape.kv_heads) * shape.head_dim)?;
                 let [positions, sequences] = [vec![0; tokens as usize], (0..tokens as i32).collect()];
-                let mut all = vec![qkv, Operand::Memory(turns), integers(positions)?, integers(sequences)?];
+                let mut all = vec![qkv, Operand::Memory(turns), Operand::F32(1.0)];
+                all.extend([integers(positions)?, integers(sequences)?]);
                 all.extend([integers(load.table(1))?, Operand::I32(load.pages())]);
                 all.extend([zeros(shape.heads * shape.head_dim, 2)?, filled(pool, Pattern::HALVES)?]);
                 all.extend([Operand::F32(1.0), Operand::F32(1.0), count]);
