@@ -1,6 +1,6 @@
 //! The block maxima of members of fused linears, looked at where a recipe quantizes these too.
 
-use samp_abi::Format;
+use samp_abi::{BLOCK, Format};
 use samp_kernels::format::RowSource;
 use samp_passes::{MemberScale, MemberScales, recipe::Recipe};
 
@@ -8,8 +8,6 @@ use crate::import::{Checkpoint, Import, SourceRows, parameters};
 
 /// Projections that are fused with others.
 const FUSED: [&str; 5] = ["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"];
-/// Weights that share a maximum.
-const BLOCK: usize = 64;
 /// So many rows are looked at, spread evenly: enough to tell sizes apart, and little to read of a large model.
 const ROWS: usize = 32;
 
@@ -32,7 +30,7 @@ fn scale(checkpoint: &Checkpoint, name: &str) -> Option<MemberScale> {
     let (mut sum, mut count) = (0.0, 0);
     for index in 0..ROWS.min(rows.rows()) {
         rows.read(index * rows.rows() / ROWS.min(rows.rows()), &mut row);
-        for block in row.chunks(BLOCK) {
+        for block in row.chunks(BLOCK as usize) {
             sum += f64::from(block.iter().fold(0.0f32, |largest, x| largest.max(x.abs())));
             count += 1;
         }

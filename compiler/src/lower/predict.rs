@@ -93,7 +93,7 @@ pub fn selection(plan: &Plan) -> Selection {
 }
 
 /// Whether no kernel of a program rounds its inputs.
-pub(crate) fn is_exact(program: &Program) -> bool {
+fn is_exact(program: &Program) -> bool {
     let kernels = program.steps.iter().flat_map(|step| &step.kernels);
     kernels.filter_map(|choice| registry::find(&choice.kernel)).all(|kernel| !kernel.rounds_inputs)
 }

