@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io, path::Path};
 
-use samp_abi::ElementType;
+use safetensors::Dtype;
 use samp_runtime::Progress;
 use serde_json::{Map, Value, json};
 
@@ -18,8 +18,8 @@ use crate::{
     import::{CARRIED_FILES, INDEX_FILE, SINGLE_FILE},
 };
 
-/// A tensor's name and its shape, outermost dimension first.
-pub(crate) type NamedShape<'a> = (&'a str, &'a [u64]);
+/// A tensor's name, what its elements are stored as, and its shape, outermost dimension first.
+pub(crate) type StoredShape<'a> = (&'a str, Dtype, &'a [u64]);
 
 /// Where a checkpoint goes.
 pub(crate) struct CheckpointFolder<'a> {
@@ -127,14 +127,13 @@ pub(crate) fn shards<T>(
 }
 
 /// The length prefix and header of a weights file that holds these tensors one after another.
-pub(crate) fn header<'a>(tensors: impl IntoIterator<Item = NamedShape<'a>>, dtype: ElementType) -> Vec<u8> {
+pub(crate) fn header<'a>(tensors: impl IntoIterator<Item = StoredShape<'a>>) -> Vec<u8> {
     let mut entries = Map::new();
     entries.insert("__metadata__".into(), json!({ "format": "pt" }));
     let mut start = 0;
-    for (name, shape) in tensors {
-        let end = start + shape.iter().product::<u64>() * dtype.bytes();
-        let entry =
-            json!({ "dtype": dtype.safetensors_name(), "shape": shape, "data_offsets": [start, end] });
+    for (name, dtype, shape) in tensors {
+        let end = start + shape.iter().product::<u64>() * dtype.bitsize() as u64 / 8;
+        let entry = json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
         entries.insert(name.into(), entry);
         start = end;
     }
@@ -145,7 +144,7 @@ pub(crate) fn header<'a>(tensors: impl IntoIterator<Item = NamedShape<'a>>, dtyp
 
 /// Writes the index of a checkpoint of several files; one of a single file has none. `names` gives those of what lies in a
 /// file.
-pub(crate) fn write_index<'a, T, N: IntoIterator<Item = &'a str>>(
+pub(crate) fn write_index<'a, T, N: IntoIterator<Item: Into<String>>>(
     out: &Path,
     shards: &'a [WeightsShard<T>],
     names: impl Fn(&'a T) -> N,
@@ -156,14 +155,14 @@ pub(crate) fn write_index<'a, T, N: IntoIterator<Item = &'a str>>(
     write_json(&out.join(INDEX_FILE), &index(shards, names))
 }
 
-fn index<'a, T, N: IntoIterator<Item = &'a str>>(
+fn index<'a, T, N: IntoIterator<Item: Into<String>>>(
     shards: &'a [WeightsShard<T>],
     names: impl Fn(&'a T) -> N,
 ) -> Value {
     let mut files = Map::new();
     for shard in shards {
         for name in shard.tensors.iter().flat_map(&names) {
-            files.insert(name.to_owned(), shard.name.clone().into());
+            files.insert(name.into(), shard.name.clone().into());
         }
     }
     let total: u64 = shards.iter().map(|shard| shard.bytes).sum();
@@ -199,7 +198,8 @@ mod tests {
         let names: Vec<&str> = shards.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
         for (shard, sources) in shards.iter().zip([vec!["k", "norm", "q", "v"], vec!["head"]]) {
-            let mut file = header(shard.tensors.iter().copied().flatten().copied(), ElementType::F32);
+            let tensors = shard.tensors.iter().copied().flatten();
+            let mut file = header(tensors.map(|&(name, shape)| (name, Dtype::F32, shape)));
             assert_eq!(file.len() % 8, 0);
             file.resize(file.len() + shard.bytes as usize, 0);
             let file = safetensors::SafeTensors::deserialize(&file).unwrap();
@@ -218,9 +218,9 @@ mod tests {
         let tensors: [Stored; 1] = [&[("norm", &[3])]];
         let shards = shards(tensors, |stored| 2 * elements(stored), 1);
         assert_eq!((shards.len(), shards[0].name.as_str(), shards[0].bytes), (1, SINGLE_FILE, 6));
-        let mut file = header([("norm", &[3][..])], ElementType::Bf16);
+        let mut file = header([("norm", Dtype::BF16, &[3][..])]);
         file.resize(file.len() + 6, 0);
         let file = safetensors::SafeTensors::deserialize(&file).unwrap();
-        assert_eq!(file.tensor("norm").unwrap().dtype(), safetensors::Dtype::BF16);
+        assert_eq!(file.tensor("norm").unwrap().dtype(), Dtype::BF16);
     }
 }

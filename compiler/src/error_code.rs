@@ -189,6 +189,10 @@ samp_abi::error_codes! {
         "--force would delete them with the old output. Files that file managers make anew, and the signature of an \
          old plan, do not count.",
         "Move them away, or choose another output.";
+    INEXACT_EXPORT = "E0727", Refusal, "The stack that a plan is exported to cannot hold its weights as they are",
+        "Every weight is written in the codes and scales that the plan has, where the other stack has a format for them; the \
+         notes say which weights it has none for, and why.",
+        "Compile in formats that the stack holds (docs/export.md lists them), or round with --allow-rounding.";
     UNREADABLE_DATA = "E0801", Input, "A data file cannot be read",
         "The file is not there or the system refused to read it; the error says which.",
         "Correct the path, or see to the file's permissions.";

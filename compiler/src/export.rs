@@ -1,34 +1,42 @@
-//! Export: the weights that a plan really computes with, as a Hugging Face checkpoint in f32 that any tool can judge.
+//! Export: the weights that a plan really computes with, as a checkpoint of another stack.
 //!
-//! Each tensor is decoded a piece at a time; its values are those of its sources one after another, so that the pieces
-//! go straight to the file under the sources' own names and shapes. A shared embedding stays shared, and projections that the
-//! architecture stores as one tensor are one.
+//! For each weight of the checkpoint a stack chooses how it is stored: in the codes and scales that the plan has, where the
+//! stack has a format for them, or as plain values. What would change a value is refused with the reason, unless rounding is
+//! allowed or asked for; then the largest error of each weight is measured while it is written. A shared embedding stays
+//! shared, and projections that the architecture stores as one tensor are one.
 //!
-//! Never: a computation on the weights beyond decoding them.
+//! Never: a computation on the weights beyond decoding, and the rounding that was asked for.
 
-mod stored_tensors;
+mod codes;
+mod compressed_tensors;
+mod dense;
+mod encoding;
+mod hf_config;
+mod report;
+mod rows;
+mod safetensors_files;
+mod weight;
 
-use std::{fs::File, io::Write, path::Path};
+use std::path::Path;
 
-use rayon::prelude::*;
-use samp_abi::{
-    ElementType,
-    plan::{Plan, Tensor},
-};
-use samp_kernels::{encoded::EncodedRef, format::decode_rows};
 use samp_runtime::{OpenPlan, Progress};
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
 
-use self::stored_tensors::{StoredTensors, stored_tensors};
+use self::{
+    dense::Dense,
+    encoding::Choice,
+    hf_config::{ExportedConfig, exported_config},
+    report::refuse_rounding,
+    weight::{CheckpointWeight, checkpoint_weights},
+};
 use crate::{
-    checkpoint_files::{CheckpointFolder, WeightsShard, header, own_files, shards, write_index, write_json},
-    emit::{EmitError, error::During, manifest::TOOL, output_kind::OutputKind, staging::write_synced},
-    import::{ModelConfig, RopeScaling, parse_config},
+    checkpoint_files::own_files,
+    emit::{EmitError, output_kind::OutputKind},
     lower::DEFAULT_FILE_BYTES,
     output_file::refuse_inside,
 };
+
+pub use dense::FloatType;
+pub use report::{Exported, ExportedGroup, ExportedTensor, grouped};
 
 /// Says which plan an exported checkpoint came from, and that it may be replaced by another export.
 pub const EXPORT_FILE: &str = "samp-export.json";
@@ -38,15 +46,49 @@ const CHECKPOINT: OutputKind = OutputKind {
     own: |folder| own_files(folder, EXPORT_FILE),
 };
 const CONFIG: &str = "config.json";
-/// Files of a plan that belong to the plan alone.
-const PLAN_ONLY: [&str; 4] = ["plan.mlir", "certificate.json", "golden.json", CONFIG];
-/// Values that are decoded at once.
-const PIECE: usize = 1 << 22;
+
+/// Whose checkpoint to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// Hugging Face's plain one, every weight decoded into this type.
+    HuggingFace(FloatType),
+    /// compressed-tensors, which vLLM and transformers read.
+    CompressedTensors,
+}
+
+impl Stack {
+    /// Its name, for people.
+    fn name(self) -> &'static str {
+        match self {
+            Stack::HuggingFace(_) => "a plain checkpoint",
+            Stack::CompressedTensors => "compressed-tensors",
+        }
+    }
+
+    /// The formats that it holds exactly, for people.
+    fn holds(self) -> &'static str {
+        match self {
+            Stack::HuggingFace(_) => "any",
+            Stack::CompressedTensors => compressed_tensors::HOLDS,
+        }
+    }
+
+    fn choose(self, plan: &OpenPlan, weight: &CheckpointWeight) -> Choice {
+        match self {
+            Stack::HuggingFace(to) => Choice::exact(Dense(to)),
+            Stack::CompressedTensors => compressed_tensors::choose(plan.manifest(), weight),
+        }
+    }
+}
 
 /// How to export.
 pub struct ExportOptions<'a> {
     /// The folder to make.
     pub out: &'a Path,
+    /// Whose checkpoint to write.
+    pub stack: Stack,
+    /// Round weights that the stack cannot hold as they are.
+    pub allow_rounding: bool,
     /// Replace an export that is already there.
     pub force: bool,
     /// Most data bytes of one file, unless a single tensor takes more.
@@ -56,150 +98,95 @@ pub struct ExportOptions<'a> {
 }
 
 impl<'a> ExportOptions<'a> {
-    /// Exports to `out`, with files of the usual size.
+    /// Exports to `out` as plain f32, with files of the usual size.
     pub fn new(out: &'a Path, force: bool, progress: &'a dyn Progress) -> ExportOptions<'a> {
-        ExportOptions { out, force, max_file_bytes: DEFAULT_FILE_BYTES, progress }
+        let stack = Stack::HuggingFace(FloatType::F32);
+        let max_file_bytes = DEFAULT_FILE_BYTES;
+        ExportOptions { out, stack, allow_rounding: false, force, max_file_bytes, progress }
     }
 }
 
-/// What was exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Exported {
-    /// Number of files.
-    pub files: usize,
-    /// Bytes of all files.
-    pub bytes: u64,
-}
-
-/// Writes the effective weights of the plan in `plan` as a Hugging Face checkpoint. The plan is checked whole before;
-/// on any error nothing stands at the target.
-pub fn export_hf(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
+/// Writes the effective weights of the plan in `plan` as a checkpoint. The plan is checked whole before; on any error nothing
+/// stands at the target.
+///
+/// # Errors
+/// The plan does not open or lacks a configuration, the stack cannot hold a weight's values and rounding is not allowed, a
+/// value overflows the type that it is rounded to, or the target cannot be written.
+pub fn export(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
     export_plan(&samp_runtime::open(plan)?, options)
 }
 
 /// The same for a plan that is open.
+///
+/// # Errors
+/// As of [`export`].
 pub fn export_plan(plan: &OpenPlan, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
     refuse_inside(options.out, plan.dir()).map_err(EmitError::Import)?;
-    let manifest = plan.manifest();
-    let (config, keys) = config(plan)?;
-    let stored = stored_tensors(manifest, &config);
-    let shards = shards(stored, |stored| f32_bytes(manifest, stored), options.max_file_bytes);
-    let bytes = shards.iter().map(|shard| shard.bytes).sum();
-    let folder = CheckpointFolder { out: options.out, kind: CHECKPOINT, force: options.force, bytes };
-    let written = folder.write(options.progress, |out| write(plan, &keys, &shards, out, options))?;
-    Ok(Exported { files: written.files, bytes: written.bytes })
+    let config = exported_config(plan)?;
+    let weights = checkpoint_weights(plan.manifest(), &config.model);
+    let stack = options.stack;
+    let choices: Vec<Choice> = weights.iter().map(|weight| stack.choose(plan, weight)).collect();
+    let planned: Vec<PlannedWeight> =
+        weights.into_iter().zip(choices).map(|(weight, choice)| PlannedWeight { weight, choice }).collect();
+    let tensors: Vec<ExportedTensor> = planned.iter().map(|planned| planned.report(plan)).collect();
+    if !options.allow_rounding {
+        refuse_rounding(stack.name(), stack.holds(), &tensors)?;
+    }
+    let (config, notes) = described(stack, plan, config, &planned);
+    safetensors_files::write(plan, &config, planned, options).map(|(written, errors)| {
+        let tensors = tensors.into_iter().zip(errors);
+        let tensors = tensors
+            .map(|(tensor, largest_relative_error)| ExportedTensor { largest_relative_error, ..tensor });
+        Exported { files: written.files, bytes: written.bytes, tensors: tensors.collect(), notes }
+    })
 }
 
-/// Bytes of tensors' values.
-fn f32_bytes(plan: &Plan, stored: &StoredTensors) -> u64 {
-    let tensors = stored.tensors.iter().map(|id| &plan.tensors[id.0 as usize]);
-    tensors.map(Tensor::weights).sum::<u64>() * ElementType::F32.bytes()
+/// A weight, and how it will be stored.
+struct PlannedWeight {
+    weight: CheckpointWeight,
+    choice: Choice,
 }
 
-/// A weights file of the export: whole tensors.
-type Shard = WeightsShard<StoredTensors>;
+impl PlannedWeight {
+    fn report(&self, plan: &OpenPlan) -> ExportedTensor {
+        ExportedTensor {
+            name: self.weight.name.clone(),
+            formats: self.weight.formats(plan.manifest()),
+            encoding: self.choice.encoding.name(),
+            largest_relative_error: 0.0,
+            rounded: self.choice.rounded.clone(),
+        }
+    }
+}
 
-/// Writes every file.
-fn write(
+/// The configuration with what the stack's readers look for, and what people should know.
+fn described(
+    stack: Stack,
     plan: &OpenPlan,
-    config: &Value,
-    shards: &[Shard],
-    out: &Path,
-    options: &ExportOptions<'_>,
-) -> Result<(), EmitError> {
-    options.progress.begin("decoding", shards.iter().map(|shard| shard.bytes).sum());
-    for shard in shards {
-        write_shard(plan, shard, &out.join(&shard.name), options.progress)?;
-    }
-    let manifest = plan.manifest();
-    write_index(out, shards, |stored| stored.named.iter().map(|(name, _)| name.as_str()))?;
-    write_json(&out.join(CONFIG), config)?;
-    for file in manifest.files.iter().filter(|file| !PLAN_ONLY.contains(&file.path.as_str())) {
-        if let (Some(bytes), false) = (plan.file(&file.path), file.path.contains('/')) {
-            write_synced(&out.join(&file.path), bytes)?;
+    mut config: ExportedConfig,
+    planned: &[PlannedWeight],
+) -> (ExportedConfig, Vec<String>) {
+    let notes = match stack {
+        Stack::HuggingFace(to) => {
+            config.set_dtype(to.torch_name());
+            vec![]
         }
-    }
-    write_json(&out.join(EXPORT_FILE), &json!({ "tool": TOOL, "plan_digest": manifest.digest }))
+        Stack::CompressedTensors => {
+            config.set_dtype(float_type(planned).torch_name());
+            let weights: Vec<&CheckpointWeight> = planned.iter().map(|planned| &planned.weight).collect();
+            let (description, notes) = compressed_tensors::describe(plan.manifest(), &weights);
+            config.keys.insert("quantization_config".into(), description);
+            notes
+        }
+    };
+    (config, notes)
 }
 
-fn write_shard(
-    plan: &OpenPlan,
-    shard: &Shard,
-    path: &Path,
-    progress: &dyn Progress,
-) -> Result<(), EmitError> {
-    let mut file = File::create(path).during("creating", path)?;
-    let within = shard.tensors.iter().flat_map(|stored| &stored.named);
-    let within = within.map(|(name, shape)| (name.as_str(), shape.as_slice()));
-    file.write_all(&header(within, ElementType::F32)).during("writing", path)?;
-    for stored in &shard.tensors {
-        for &id in &stored.tensors {
-            write_values(&mut file, plan.tensor(id)).during("writing", path)?;
-        }
-        let (name, _) = &stored.named[0];
-        if progress.advance(name, f32_bytes(plan.manifest(), stored)).is_break() {
-            return Err(EmitError::Interrupted);
-        }
-    }
-    file.sync_all().during("syncing", path)
-}
-
-/// Decodes and writes a tensor, a piece of whole rows at a time.
-fn write_values(file: &mut File, tensor: EncodedRef<'_>) -> std::io::Result<()> {
-    let cols = tensor.cols;
-    let piece_rows = (PIECE / cols).clamp(1, tensor.rows);
-    let mut piece = vec![0.0f32; piece_rows * cols];
-    for first in (0..tensor.rows).step_by(piece_rows) {
-        let rows = piece_rows.min(tensor.rows - first);
-        let values = &mut piece[..rows * cols];
-        let decode = |(row, out): (usize, &mut [f32])| decode_rows(tensor, first + row, out);
-        values.par_chunks_mut(cols).enumerate().for_each(decode);
-        file.write_all(bytemuck::cast_slice(values))?;
-    }
-    Ok(())
-}
-
-/// The model's configuration, and its `config.json`, which now has to say f32, the frequencies that the plan computes with, and
-/// what its weights have taken up.
-fn config(plan: &OpenPlan) -> Result<(ModelConfig, Value), EmitError> {
-    let refuse = |why: String| EmitError::NotExportable { path: plan.dir().into(), why };
-    let bytes = plan.file(CONFIG).ok_or_else(|| refuse(format!("it carries no {CONFIG}")))?;
-    let model = parse_config(bytes, CONFIG)?;
-    let mut config: Value =
-        serde_json::from_slice(bytes).map_err(|e| refuse(format!("its {CONFIG} is not JSON: {e}")))?;
-    let keys = config.as_object_mut().ok_or_else(|| refuse(format!("its {CONFIG} is no object")))?;
-    keys.insert("torch_dtype".into(), "float32".into());
-    if let Some(dtype) = keys.get_mut("dtype") {
-        *dtype = "float32".into();
-    }
-    if model.final_norm_scale != 1.0 {
-        keys.insert("logits_scaling".into(), 1.0.into());
-    }
-    fix_context(keys, &model, plan.manifest().limits.max_context);
-    Ok((model, config))
-}
-
-/// Under dynamic rotary scaling and under LongRoPE the frequencies follow the length of what is read; the plan's are those of
-/// its longest context.
-fn fix_context(keys: &mut Map<String, Value>, model: &ModelConfig, context: u64) {
-    let trained = model.max_position_embeddings;
-    match &model.rope.scaling {
-        // A plain embedding of the stretched base has the same ones at any length.
-        RopeScaling::Dynamic { .. } if context > trained => {
-            keys.remove("rope_parameters");
-            keys.insert("rope_scaling".into(), Value::Null);
-            keys.insert("rope_theta".into(), model.rope.base(trained, context).into());
-            keys.insert("max_position_embeddings".into(), context.into());
-        }
-        RopeScaling::LongRope { short, long, original_context, .. } => {
-            let used = json!(if context > *original_context { long } else { short });
-            for key in ["rope_scaling", "rope_parameters"] {
-                if let Some(scaling) = keys.get_mut(key).and_then(Value::as_object_mut) {
-                    scaling.insert("short_factor".into(), used.clone());
-                    scaling.insert("long_factor".into(), used.clone());
-                }
-            }
-        }
-        _ => {}
-    }
+/// What readers are to compute in, so that scales and plain matrices are not rounded as they are loaded: f16 if any are in it,
+/// else bf16, else f32.
+fn float_type(planned: &[PlannedWeight]) -> FloatType {
+    let matrices = planned.iter().filter(|planned| planned.weight.matrix().is_some());
+    let types: Vec<FloatType> = matrices.filter_map(|planned| planned.choice.encoding.float_type()).collect();
+    let found = [FloatType::F16, FloatType::Bf16].into_iter().find(|wanted| types.contains(wanted));
+    found.unwrap_or_default()
 }

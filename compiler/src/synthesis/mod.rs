@@ -145,8 +145,8 @@ fn write_shard(
     progress: &dyn Progress,
 ) -> Result<(), EmitError> {
     let path = out.join(&shard.name);
-    let named = shard.tensors.iter().map(|p| (p.source.as_str(), p.shape.as_slice()));
-    let header = header(named, values.dtype.element());
+    let dtype = values.dtype.stored();
+    let header = header(shard.tensors.iter().map(|p| (p.source.as_str(), dtype, p.shape.as_slice())));
     let file = reserve(&path, header.len() as u64 + shard.bytes)?;
     file.write_all_at(&header, 0).during("writing", &path)?;
     let pieces = pieces(shard, header.len() as u64, values.dtype.element().bytes());

@@ -1,6 +1,7 @@
 //! The types that weights of a checkpoint are drawn in.
 
 use half::{bf16, f16};
+use safetensors::Dtype;
 use samp_abi::ElementType;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -23,11 +24,19 @@ samp_abi::named_enum! {
 }
 
 impl StoredType {
-    /// As headers say it.
+    /// The type among those of plans.
     pub(super) fn element(self) -> ElementType {
         match self {
             StoredType::Bf16 => ElementType::Bf16,
             StoredType::F16 => ElementType::F16,
+        }
+    }
+
+    /// As headers of safetensors files say it.
+    pub(super) fn stored(self) -> Dtype {
+        match self {
+            StoredType::Bf16 => Dtype::BF16,
+            StoredType::F16 => Dtype::F16,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, path::Path, process::Command};
 use safetensors::SafeTensors;
 use samp_compiler::{
     emit::EmitError,
-    export::{ExportOptions, export_hf},
+    export::{ExportOptions, export},
 };
 use samp_runtime::Progress;
 
@@ -25,11 +25,11 @@ for checkpoint, ids, out in zip(arguments, arguments, arguments):
     save_file({"logits": logits.contiguous()}, out)
 "#;
 
-/// A Python with torch and transformers: `SAMP_PYTHON`, or the one on the PATH.
-fn python() -> Option<String> {
+/// A Python with these modules: `SAMP_PYTHON`, or the one on the PATH.
+pub fn python_with(modules: &str) -> Option<String> {
     let candidates = std::env::var("SAMP_PYTHON").into_iter().chain(["python3".into()]);
     let works = |python: &String| {
-        let probe = Command::new(python).args(["-c", "import torch, transformers, safetensors"]).output();
+        let probe = Command::new(python).args(["-c", &format!("import {modules}")]).output();
         probe.is_ok_and(|out| out.status.success())
     };
     candidates.into_iter().find(works)
@@ -62,7 +62,7 @@ const EXPORTED: [(&str, &str, Option<&str>); 20] = [
 
 #[test]
 fn transformers_gives_the_logits_of_the_plan() {
-    let Some(python) = python() else {
+    let Some(python) = python_with("torch, transformers, safetensors") else {
         println!("SKIPPED: no Python with torch, transformers and safetensors (set SAMP_PYTHON to one)");
         return;
     };
@@ -160,6 +160,6 @@ fn what_cannot_be_removed_does_not_hide_why_nothing_was_exported() {
     let harness = Harness::new();
     let plan = harness.compile("plan", &["--recipe", "uniform:bf16"]);
     let (out, unfinished) = (harness.path("hf"), harness.path(".hf.partial"));
-    let error = export_hf(&plan, &ExportOptions::new(&out, false, &Sweeping(&unfinished))).unwrap_err();
+    let error = export(&plan, &ExportOptions::new(&out, false, &Sweeping(&unfinished))).unwrap_err();
     assert!(matches!(error, EmitError::Interrupted), "{error}");
 }

@@ -23,6 +23,7 @@ mod library;
 mod limits;
 mod logits;
 mod machine;
+mod other_stacks;
 mod out_of_reach;
 mod outlier_checkpoint;
 mod outliers;
