@@ -33,7 +33,6 @@ pub struct Exported {
     /// Every weight.
     pub tensors: Vec<ExportedTensor>,
     /// What readers of the checkpoint should know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
