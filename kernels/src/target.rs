@@ -17,6 +17,8 @@ pub struct Target {
     pub peaks: Peaks,
     /// Streaming multiprocessors, or cores.
     pub units: u32,
+    /// Clock of a unit in hertz: of a GPU the one at which its matrix units have the peak rate.
+    pub clock_hz: f64,
     /// Shared memory of one unit that a kernel may use, in bytes; 0 for a CPU.
     pub shared_memory_bytes: u32,
     /// Compute capability as `(major, minor)`; `None` for a CPU.
@@ -103,6 +105,7 @@ static CPU: Target = Target {
     bandwidth: 20e9,
     peaks: Peaks { f32: 330e9, f16: 330e9, fp8: None, int8: 660e9 },
     units: 2,
+    clock_hz: 2.6e9,
     shared_memory_bytes: 0,
     compute_capability: None,
     launch_ns: 2_000.0,
@@ -117,6 +120,7 @@ static A100: Target = Target {
     bandwidth: 2.039e12,
     peaks: Peaks { f32: 19.5e12, f16: 312e12, fp8: None, int8: 624e12 },
     units: 108,
+    clock_hz: 1.41e9,
     shared_memory_bytes: LEAST_SHARED_BYTES,
     compute_capability: Some((8, 0)),
     launch_ns: 3_000.0,
@@ -131,6 +135,7 @@ static H100: Target = Target {
     bandwidth: 3.35e12,
     peaks: HOPPER_PEAKS,
     units: 132,
+    clock_hz: 1.83e9,
     shared_memory_bytes: MOST_SHARED_BYTES,
     compute_capability: Some(HOPPER),
     launch_ns: 3_000.0,
@@ -145,6 +150,7 @@ static H200: Target = Target {
     bandwidth: 4.8e12,
     peaks: HOPPER_PEAKS,
     units: 132,
+    clock_hz: 1.83e9,
     shared_memory_bytes: MOST_SHARED_BYTES,
     compute_capability: Some(HOPPER),
     launch_ns: 3_000.0,
@@ -178,6 +184,21 @@ mod tests {
         let shared: Vec<u32> = gpus.map(|target| target.shared_memory_bytes).collect();
         assert_eq!(shared.iter().min(), Some(&LEAST_SHARED_BYTES));
         assert_eq!(shared.iter().max(), Some(&MOST_SHARED_BYTES));
+    }
+
+    /// 1024 multiply–adds of 16 bits a clock and multiprocessor on compute capability 8.0, 2048 on 9.0: NVIDIA's whitepapers on
+    /// the A100 and H100 GPUs.
+    #[test]
+    fn the_clocks_of_gpus_are_those_of_their_peak_rates() {
+        for target in TargetName::ALL.map(Target::of) {
+            let flops = match target.compute_capability {
+                Some(HOPPER) => 4096.0,
+                Some(_) => 2048.0,
+                None => continue,
+            };
+            let peak = f64::from(target.units) * target.clock_hz * flops;
+            assert!((peak / target.peaks.f16 - 1.0).abs() < 0.002, "{}: {peak:e}", target.name);
+        }
     }
 
     #[test]

@@ -166,6 +166,48 @@ impl Linear {
         }
     }
 
+    /// Warps of a block that multiply.
+    pub fn multiplying_warps(&self) -> u32 {
+        if self.kind.is_wgmma() { self.tiling.row_warps * 4 } else { self.threads() / 32 }
+    }
+
+    /// Weights of a part that one warp brings in for a block (wgmma).
+    pub fn part_weights(&self) -> u32 {
+        self.tiling.row_warps * 4 * TILE_ROWS as u32 * self.tiling.stage_blocks * self.kind.block_cols()
+    }
+
+    /// Asynchronous copies of 16 bytes that a thread starts for each stage: of weights and their scales, and of x where that
+    /// comes through the ring; for wgmma of x alone, by one warp.
+    pub fn copies_of_stage(&self) -> u32 {
+        let (codes, extra, _) = staged_bytes(self.kind, self.format);
+        let of_tile = codes / 512 + extra.div_ceil(32);
+        let tiling = &self.tiling;
+        // 128 bytes of a token and block of columns.
+        match self.kind {
+            LinearKind::Gemv => tiling.stage_blocks * of_tile,
+            LinearKind::Mma => {
+                tiling.tiles_per_warp * of_tile + (tiling.k_warps * self.tokens * 8).div_ceil(self.threads())
+            }
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => (tiling.stage_blocks * self.tokens * 8).div_ceil(32),
+        }
+    }
+
+    /// Bytes of weights that a block keeps on their way from memory.
+    pub fn bytes_in_flight(&self) -> u32 {
+        let (codes, extra, _) = staged_bytes(self.kind, self.format);
+        let tiling = &self.tiling;
+        let blocks = match self.kind {
+            LinearKind::Gemv => tiling.row_warps * tiling.stage_blocks * (tiling.stages - 1),
+            LinearKind::Mma => {
+                tiling.row_warps * tiling.k_warps * tiling.tiles_per_warp * (tiling.stages - 1)
+            }
+            LinearKind::Wgmma | LinearKind::WgmmaFp8 => {
+                tiling.row_warps * 4 * tiling.stage_blocks * tiling.stages
+            }
+        };
+        blocks * (codes + extra)
+    }
+
     /// Pieces that work can be shared out in: no more blocks than this may run along x. Tiles of 16 rows for gemv.
     pub fn parts(&self) -> u32 {
         let blocks = self.cols / self.kind.block_cols();
