@@ -193,6 +193,10 @@ samp_abi::error_codes! {
         "Every weight is written in the codes and scales that the plan has, where the other stack has a format for them; the \
          notes say which weights it has none for, and why.",
         "Compile in formats that the stack holds (docs/export.md lists them), or round with --allow-rounding.";
+    UNTOLD_EXPORT = "E0728", Refusal, "The stack that a plan is exported to cannot be told a part of the model",
+        "A GGUF file says what the model is in llama.cpp's own keys, and for some windows, rotary scalings, biases and tokenizers \
+         there is none. Another model would be computed.",
+        "Export it with --format hf, or with --format compressed-tensors.";
     UNREADABLE_DATA = "E0801", Input, "A data file cannot be read",
         "The file is not there or the system refused to read it; the error says which.",
         "Correct the path, or see to the file's permissions.";

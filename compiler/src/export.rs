@@ -7,10 +7,12 @@
 //!
 //! Never: a computation on the weights beyond decoding, and the rounding that was asked for.
 
+mod bitsandbytes;
 mod codes;
 mod compressed_tensors;
 mod dense;
 mod encoding;
+mod gguf;
 mod hf_config;
 mod report;
 mod rows;
@@ -19,6 +21,7 @@ mod weight;
 
 use std::path::Path;
 
+use samp_ir::Diagnostic;
 use samp_runtime::{OpenPlan, Progress};
 
 use self::{
@@ -29,7 +32,7 @@ use self::{
     weight::{CheckpointWeight, checkpoint_weights},
 };
 use crate::{
-    checkpoint_files::own_files,
+    checkpoint_files::{WrittenFiles, own_files},
     emit::{EmitError, output_kind::OutputKind},
     lower::DEFAULT_FILE_BYTES,
     output_file::refuse_inside,
@@ -43,7 +46,11 @@ pub const EXPORT_FILE: &str = "samp-export.json";
 const CHECKPOINT: OutputKind = OutputKind {
     name: "a checkpoint that samp exported",
     marker: EXPORT_FILE,
-    own: |folder| own_files(folder, EXPORT_FILE),
+    own: |folder| {
+        let mut own = own_files(folder, EXPORT_FILE)?;
+        own.insert(gguf::GGUF_FILE.into());
+        Ok(own)
+    },
 };
 const CONFIG: &str = "config.json";
 
@@ -54,6 +61,10 @@ pub enum Stack {
     HuggingFace(FloatType),
     /// compressed-tensors, which vLLM and transformers read.
     CompressedTensors,
+    /// bitsandbytes, which transformers reads.
+    Bitsandbytes,
+    /// GGUF, which llama.cpp reads.
+    Gguf,
 }
 
 impl Stack {
@@ -62,6 +73,8 @@ impl Stack {
         match self {
             Stack::HuggingFace(_) => "a plain checkpoint",
             Stack::CompressedTensors => "compressed-tensors",
+            Stack::Bitsandbytes => "bitsandbytes",
+            Stack::Gguf => "GGUF",
         }
     }
 
@@ -70,14 +83,24 @@ impl Stack {
         match self {
             Stack::HuggingFace(_) => "any",
             Stack::CompressedTensors => compressed_tensors::HOLDS,
+            Stack::Bitsandbytes => bitsandbytes::HOLDS,
+            Stack::Gguf => gguf::HOLDS,
         }
     }
 
-    fn choose(self, plan: &OpenPlan, weight: &CheckpointWeight) -> Choice {
-        match self {
+    /// How a weight is stored.
+    fn choose(
+        self,
+        plan: &OpenPlan,
+        config: &ExportedConfig,
+        weight: &CheckpointWeight,
+    ) -> Result<Choice, Diagnostic> {
+        Ok(match self {
             Stack::HuggingFace(to) => Choice::exact(Dense(to)),
             Stack::CompressedTensors => compressed_tensors::choose(plan.manifest(), weight),
-        }
+            Stack::Bitsandbytes => bitsandbytes::choose(plan, weight),
+            Stack::Gguf => gguf::choose(plan, config, weight)?,
+        })
     }
 }
 
@@ -123,22 +146,21 @@ pub fn export(plan: &Path, options: &ExportOptions<'_>) -> Result<Exported, Emit
 pub fn export_plan(plan: &OpenPlan, options: &ExportOptions<'_>) -> Result<Exported, EmitError> {
     refuse_inside(options.out, plan.dir()).map_err(EmitError::Import)?;
     let config = exported_config(plan)?;
-    let weights = checkpoint_weights(plan.manifest(), &config.model);
     let stack = options.stack;
-    let choices: Vec<Choice> = weights.iter().map(|weight| stack.choose(plan, weight)).collect();
-    let planned: Vec<PlannedWeight> =
-        weights.into_iter().zip(choices).map(|(weight, choice)| PlannedWeight { weight, choice }).collect();
+    let mut planned = vec![];
+    for weight in checkpoint_weights(plan.manifest(), &config.model) {
+        let choice = stack.choose(plan, &config, &weight)?;
+        planned.push(PlannedWeight { weight, choice });
+    }
     let tensors: Vec<ExportedTensor> = planned.iter().map(|planned| planned.report(plan)).collect();
     if !options.allow_rounding {
         refuse_rounding(stack.name(), stack.holds(), &tensors)?;
     }
-    let (config, notes) = described(stack, plan, config, &planned);
-    safetensors_files::write(plan, &config, planned, options).map(|(written, errors)| {
-        let tensors = tensors.into_iter().zip(errors);
-        let tensors = tensors
-            .map(|(tensor, largest_relative_error)| ExportedTensor { largest_relative_error, ..tensor });
-        Exported { files: written.files, bytes: written.bytes, tensors: tensors.collect(), notes }
-    })
+    let (written, errors, notes) = write(plan, config, planned, options)?;
+    let tensors = tensors.into_iter().zip(errors);
+    let tensors =
+        tensors.map(|(tensor, largest_relative_error)| ExportedTensor { largest_relative_error, ..tensor });
+    Ok(Exported { files: written.files, bytes: written.bytes, tensors: tensors.collect(), notes })
 }
 
 /// A weight, and how it will be stored.
@@ -148,6 +170,14 @@ struct PlannedWeight {
 }
 
 impl PlannedWeight {
+    fn bytes(&self) -> u64 {
+        self.choice.encoding.parts(&self.weight).iter().map(|part| part.bytes()).sum()
+    }
+
+    fn part_names(&self) -> Vec<String> {
+        self.choice.encoding.parts(&self.weight).into_iter().map(|part| part.name).collect()
+    }
+
     fn report(&self, plan: &OpenPlan) -> ExportedTensor {
         ExportedTensor {
             name: self.weight.name.clone(),
@@ -159,27 +189,38 @@ impl PlannedWeight {
     }
 }
 
-/// The configuration with what the stack's readers look for, and what people should know.
-fn described(
-    stack: Stack,
+/// Writes what was planned; gives the largest relative error of each weight, and what people should know.
+fn write(
     plan: &OpenPlan,
     mut config: ExportedConfig,
-    planned: &[PlannedWeight],
-) -> (ExportedConfig, Vec<String>) {
-    let notes = match stack {
-        Stack::HuggingFace(to) => {
-            config.set_dtype(to.torch_name());
-            vec![]
+    planned: Vec<PlannedWeight>,
+    options: &ExportOptions<'_>,
+) -> Result<(WrittenFiles, Vec<f32>, Vec<String>), EmitError> {
+    let mut notes = vec![];
+    match options.stack {
+        Stack::Gguf => {
+            let head = gguf::head(plan, &config)?;
+            let (written, errors) = gguf::write(plan, &config, &head, &planned, options)?;
+            return Ok((written, errors, head.notes));
         }
+        Stack::HuggingFace(to) => config.set_dtype(to.torch_name()),
         Stack::CompressedTensors => {
-            config.set_dtype(float_type(planned).torch_name());
+            config.set_dtype(float_type(&planned).torch_name());
             let weights: Vec<&CheckpointWeight> = planned.iter().map(|planned| &planned.weight).collect();
-            let (description, notes) = compressed_tensors::describe(plan.manifest(), &weights);
+            let (description, found) = compressed_tensors::describe(plan.manifest(), &weights);
             config.keys.insert("quantization_config".into(), description);
-            notes
+            notes = found;
         }
-    };
-    (config, notes)
+        Stack::Bitsandbytes => {
+            config.set_dtype(float_type(&planned).torch_name());
+            let linears = planned.iter().filter(|planned| planned.weight.is_linear());
+            let kinds: Vec<(&str, String)> =
+                linears.map(|planned| (planned.weight.module(), planned.choice.encoding.name())).collect();
+            config.keys.insert("quantization_config".into(), bitsandbytes::describe(plan.manifest(), &kinds));
+        }
+    }
+    let (written, errors) = safetensors_files::write(plan, &config, planned, options)?;
+    Ok((written, errors, notes))
 }
 
 /// What readers are to compute in, so that scales and plain matrices are not rounded as they are loaded: f16 if any are in it,

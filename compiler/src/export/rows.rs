@@ -26,6 +26,8 @@ pub(super) struct WeightRows<'a> {
     pub(super) rows: usize,
     pub(super) cols: usize,
     runs: Vec<Run<'a>>,
+    /// Width of the heads whose rows lie in llama.cpp's own order.
+    turned: Option<usize>,
 }
 
 impl<'a> WeightRows<'a> {
@@ -41,7 +43,7 @@ impl<'a> WeightRows<'a> {
             Run { tensor: tensor(index, piece.tensor), first: piece.start as usize / cols, rows }
         });
         let runs = runs.collect();
-        WeightRows { rows, cols, runs }
+        WeightRows { rows, cols, runs, turned: None }
     }
 
     /// The rows as the plan stores them, in any layout.
@@ -54,8 +56,15 @@ impl<'a> WeightRows<'a> {
         WeightRows::new(weight, |index, _| tensors[index].view())
     }
 
+    /// The same rows in the order of llama.cpp: it turns neighbouring channels of a head where transformers turns a channel
+    /// and the one half a head away, so that the rows of both halves lie in turn.
+    pub(super) fn turned(self, head_dim: Option<u64>) -> WeightRows<'a> {
+        WeightRows { turned: head_dim.map(|width| width as usize), ..self }
+    }
+
     /// The tensor and the row in it of a row of the weight.
     pub(super) fn locate(&self, row: usize) -> (EncodedRef<'a>, usize) {
+        let row = self.turned.map_or(row, |width| source_row(row, width));
         let run = self.runs.iter().find(|run| run.rows.contains(&row)).expect("a row of the weight");
         (run.tensor, run.first + row - run.rows.start)
     }
@@ -65,6 +74,12 @@ impl<'a> WeightRows<'a> {
         let (tensor, row) = self.locate(row);
         decode_rows(tensor, row, out);
     }
+}
+
+/// Where transformers has the row that llama.cpp has at `row`, of heads of so many rows.
+pub(super) fn source_row(row: usize, head_dim: usize) -> usize {
+    let (head, within) = (row / head_dim, row % head_dim);
+    head * head_dim + within % 2 * (head_dim / 2) + within / 2
 }
 
 /// The tensors of a weight's pieces in row-major.
@@ -82,4 +97,15 @@ pub(super) fn vector(plan: &OpenPlan, weight: &CheckpointWeight) -> Vec<f32> {
         values.extend_from_slice(&all[piece.start as usize..][..piece.len as usize]);
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_both_halves_of_a_head_lie_in_turn() {
+        let order: Vec<usize> = (0..8).map(|row| source_row(row, 4)).collect();
+        assert_eq!(order, [0, 2, 1, 3, 4, 6, 5, 7]);
+    }
 }

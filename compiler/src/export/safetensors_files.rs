@@ -61,16 +61,6 @@ pub(super) fn write_marker(plan: &OpenPlan, out: &Path) -> Result<(), EmitError>
     write_json(&out.join(EXPORT_FILE), &json!({ "tool": TOOL, "plan_digest": plan.manifest().digest }))
 }
 
-impl PlannedWeight {
-    fn bytes(&self) -> u64 {
-        self.choice.encoding.parts(&self.weight).iter().map(|part| part.bytes()).sum()
-    }
-
-    fn part_names(&self) -> Vec<String> {
-        self.choice.encoding.parts(&self.weight).into_iter().map(|part| part.name).collect()
-    }
-}
-
 fn write_shard(
     plan: &OpenPlan,
     shard: &Shard,

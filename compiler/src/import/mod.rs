@@ -48,6 +48,7 @@ pub use checkpoint::{Checkpoint, parse_index};
 pub use config::{ModelConfig, parse_config};
 pub use file_names::{INDEX_FILE, SINGLE_FILE};
 pub use gguf::check_gguf;
+pub(crate) use gguf::{GgufArchitecture, gguf_architecture, gguf_name, merges_of_scores, pre_tokenizers};
 pub use graph::build_graph;
 pub use irrelevant::IRRELEVANT;
 pub(crate) use name::check_name;

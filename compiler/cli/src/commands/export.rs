@@ -58,6 +58,10 @@ enum Format {
     Hf,
     /// compressed-tensors: for vLLM and transformers
     CompressedTensors,
+    /// bitsandbytes: for transformers
+    Bitsandbytes,
+    /// GGUF: for llama.cpp
+    Gguf,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
@@ -103,6 +107,8 @@ impl Args {
                 Err(Failure::new(error_code::USAGE, message))
             }
             (Format::CompressedTensors, None) => Ok(Stack::CompressedTensors),
+            (Format::Bitsandbytes, None) => Ok(Stack::Bitsandbytes),
+            (Format::Gguf, None) => Ok(Stack::Gguf),
         }
     }
 }

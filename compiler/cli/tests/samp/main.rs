@@ -11,6 +11,8 @@ mod error_codes;
 mod eval_data;
 mod examples;
 mod export;
+mod export_bitsandbytes;
+mod export_gguf;
 mod faults;
 mod flow;
 mod glossary;

@@ -30,12 +30,12 @@ fn recipe(harness: &Harness, formats: [&str; 7]) -> PathBuf {
 }
 
 /// The shipped checkpoint with one format for each projection.
-fn compile(harness: &Harness, formats: [&str; 7]) -> PathBuf {
+pub fn compile(harness: &Harness, formats: [&str; 7]) -> PathBuf {
     let recipe = recipe(harness, formats);
     harness.compile("plan", &["--force", "--exact", "--recipe", recipe.to_str().unwrap()])
 }
 
-fn exporting(plan: &Path, out: &Path, args: &[&str]) -> Command {
+pub fn exporting(plan: &Path, out: &Path, args: &[&str]) -> Command {
     let mut command = samp(["export", "--quiet", "--force", "-o"]);
     command.arg(out).arg(plan).args(args);
     command
@@ -73,7 +73,7 @@ fn formats(plan: &Path) -> BTreeMap<String, String> {
 }
 
 /// Compiles an export again, as it is and decoded, and fails unless all has its values.
-fn assert_round_trip(harness: &Harness, plan: &Path, exported: &Path, kept: bool) {
+pub fn assert_round_trip(harness: &Harness, plan: &Path, exported: &Path, kept: bool) {
     let decoded = ["--force", "--requantize", "--recipe", "uniform:f32"];
     ok(harness.compiling_model(exported, "again", &decoded));
     assert_same_values(harness, plan, &harness.path("again"));
@@ -220,7 +220,7 @@ with torch.no_grad():
 "#;
 
 /// Runs a script of Python, and gives what it prints.
-fn ran(python: &str, script: &str, paths: &[&Path]) -> String {
+pub fn ran(python: &str, script: &str, paths: &[&Path]) -> String {
     let out = Command::new(python).args(["-c", script]).args(paths).output().unwrap();
     assert!(out.status.success(), "{}", text(&out.stderr));
     text(&out.stdout).trim().to_owned()

@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::metadata::Metadata;
 
 /// An architecture of llama.cpp that is one of transformers'.
-pub(super) struct GgufArchitecture {
+pub(crate) struct GgufArchitecture {
     /// What `general.architecture` says, and what its keys begin with.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     class: &'static str,
     model_type: &'static str,
     /// Whether the rows of queries and keys lie in llama.cpp's own order.
-    pub(super) turned: bool,
+    pub(crate) turned: bool,
     /// Keys that no other architecture has, and what transformers calls them.
-    numbers: &'static [(&'static str, &'static str)],
+    pub(crate) numbers: &'static [(&'static str, &'static str)],
 }
 
 const GRANITE: &[(&str, &str)] = &[
@@ -34,7 +34,7 @@ const LLAMA: GgufArchitecture = GgufArchitecture {
     numbers: &[],
 };
 
-const ARCHITECTURES: [GgufArchitecture; 5] = [
+static ARCHITECTURES: [GgufArchitecture; 5] = [
     LLAMA,
     GgufArchitecture {
         name: "qwen2",
@@ -63,13 +63,18 @@ const ARCHITECTURES: [GgufArchitecture; 5] = [
 /// The architecture that a file says it is of.
 pub(super) fn architecture(meta: &Metadata<'_>) -> Result<&'static GgufArchitecture, Diagnostic> {
     let found = meta.text("general.architecture")?.unwrap_or_default();
-    ARCHITECTURES.iter().find(|known| known.name == found).ok_or_else(|| {
+    gguf_architecture(found).ok_or_else(|| {
         let names: Vec<&str> = ARCHITECTURES.iter().map(|known| known.name).collect();
         meta.unsupported(format!(
             "`general.architecture`: expected one of {}, found {found:?}; Mistral's files have llama, too",
             names.join(", ")
         ))
     })
+}
+
+/// The architecture of a name.
+pub(crate) fn gguf_architecture(name: &str) -> Option<&'static GgufArchitecture> {
+    ARCHITECTURES.iter().find(|known| known.name == name)
 }
 
 /// Keys after the architecture's name that are read, or that say what the tensors say anyway.

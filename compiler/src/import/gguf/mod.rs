@@ -42,7 +42,10 @@ use super::{
 };
 use crate::error_code;
 
+pub(crate) use config::{GgufArchitecture, gguf_architecture};
+pub(crate) use tokenizer::{merges_of_scores, pre_tokenizers};
 pub(super) use weights::BlockWeight;
+pub(crate) use weights::gguf_name;
 
 /// What stretches the waves of the rotary embedding; the configuration has it.
 const ROPE_FACTORS: &str = "rope_freqs.weight";

@@ -72,6 +72,44 @@ const PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
 ];
 
+/// A way of cutting text that llama.cpp has a name for.
+pub(crate) struct KnownPreTokenizer {
+    pub(crate) name: &'static str,
+    /// As `tokenizer.json` says it.
+    pub(crate) json: Value,
+    /// Whether a text that is a token is taken whole.
+    pub(crate) ignore_merges: bool,
+}
+
+/// Those that are read.
+pub(crate) fn pre_tokenizers() -> impl Iterator<Item = KnownPreTokenizer> {
+    PRE_TOKENIZERS.iter().map(|known| KnownPreTokenizer {
+        name: known.names[0],
+        json: known.json(),
+        ignore_merges: known.ignore_merges,
+    })
+}
+
+impl PreTokenizer {
+    fn json(&self) -> Value {
+        let mut steps = vec![];
+        if self.single_digits {
+            steps.push(json!({ "type": "Digits", "individual_digits": true }));
+        }
+        if let Some(pattern) = self.pattern {
+            let split = json!({ "Regex": pattern });
+            steps.push(json!({ "type": "Split", "pattern": split, "behavior": "Isolated", "invert": false }));
+        }
+        steps.push(bytes_of_text(self.pattern.is_none(), false));
+        json!({ "type": "Sequence", "pretokenizers": steps })
+    }
+}
+
+/// Bytes as GPT-2's alphabet has them.
+fn bytes_of_text(regex: bool, prefix: bool) -> Value {
+    json!({ "type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": regex })
+}
+
 /// Files by name, and what was found that keeps text from being read.
 pub(super) type TextFiles = (Vec<(&'static str, Vec<u8>)>, Option<Diagnostic>);
 
@@ -162,21 +200,11 @@ fn byte_level(meta: &Metadata<'_>, tokens: &Tokens<'_>, pre: &PreTokenizer) -> R
     let merges = meta.texts("tokenizer.ggml.merges")?;
     let merges = merges
         .ok_or_else(|| meta.refuse("`tokenizer.ggml.merges`: expected texts, found no such key".into()))?;
-    let byte_level = |regex: bool, prefix: bool| json!({ "type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": regex });
-    let mut steps = vec![];
-    if pre.single_digits {
-        steps.push(json!({ "type": "Digits", "individual_digits": true }));
-    }
-    if let Some(pattern) = pre.pattern {
-        let split = json!({ "Regex": pattern });
-        steps.push(json!({ "type": "Split", "pattern": split, "behavior": "Isolated", "invert": false }));
-    }
-    steps.push(byte_level(pre.pattern.is_none(), false));
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added(tokens), "normalizer": null,
-        "pre_tokenizer": { "type": "Sequence", "pretokenizers": steps },
+        "pre_tokenizer": pre.json(),
         "post_processor": null,
-        "decoder": byte_level(true, true),
+        "decoder": bytes_of_text(true, true),
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
@@ -212,13 +240,13 @@ fn sentencepiece(meta: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Value, Diag
         "model": {
             "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-            "vocab": vocabulary(tokens), "merges": merges(&tokens.texts, &scores),
+            "vocab": vocabulary(tokens), "merges": merges_of_scores(&tokens.texts, &scores),
         },
     }))
 }
 
 /// Every way to make a token of two, the best score first, as transformers orders them.
-fn merges(texts: &[&str], scores: &[f64]) -> Vec<[String; 2]> {
+pub(crate) fn merges_of_scores(texts: &[&str], scores: &[f64]) -> Vec<[String; 2]> {
     let ids: HashMap<&str, usize> = texts.iter().enumerate().map(|(id, text)| (*text, id)).collect();
     let mut found: Vec<(f64, usize, [&str; 2])> = vec![];
     for (text, &score) in texts.iter().zip(scores) {

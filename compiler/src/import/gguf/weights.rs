@@ -39,6 +39,17 @@ pub(super) fn name_in_architecture(name: &str) -> Option<String> {
     Some(format!("model.layers.{layer}.{module}.{kind}"))
 }
 
+/// What llama.cpp calls a tensor of the architecture, if it has it.
+pub(crate) fn gguf_name(name: &str) -> Option<String> {
+    if let Some((outer, _)) = OUTER_NAMES.iter().find(|(_, known)| *known == name) {
+        return Some((*outer).into());
+    }
+    let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let (module, kind) = rest.rsplit_once('.')?;
+    let (found, _) = LAYER_NAMES.iter().find(|(_, known)| *known == module)?;
+    Some(format!("blk.{layer}.{found}.{kind}"))
+}
+
 /// A weight in blocks, as [`BlockType::decode`] reads them.
 #[derive(Clone, Debug)]
 pub(in crate::import) struct BlockWeight {
