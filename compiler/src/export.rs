@@ -12,8 +12,11 @@ mod codes;
 mod compressed_tensors;
 mod dense;
 mod encoding;
+mod float_type;
 mod gguf;
 mod hf_config;
+mod options;
+mod planned;
 mod report;
 mod rows;
 mod safetensors_files;
@@ -22,50 +25,21 @@ mod weight;
 use std::path::Path;
 
 use samp_ir::Diagnostic;
-use samp_runtime::{OpenPlan, Progress};
+use samp_runtime::OpenPlan;
 
 use self::{
     dense::Dense,
     encoding::Choice,
     hf_config::{ExportedConfig, exported_config},
+    planned::PlannedWeight,
     report::refuse_rounding,
     weight::{CheckpointWeight, checkpoint_weights},
 };
-use crate::{
-    checkpoint_files::{WrittenFiles, own_files},
-    emit::{EmitError, output_kind::OutputKind},
-    lower::DEFAULT_FILE_BYTES,
-    output_file::refuse_inside,
-};
+use crate::{checkpoint_files::WrittenFiles, emit::EmitError, output_file::refuse_inside};
 
-pub use dense::FloatType;
+pub use float_type::FloatType;
+pub use options::{EXPORT_FILE, ExportOptions, Stack};
 pub use report::{Exported, ExportedGroup, ExportedTensor, grouped};
-
-/// Says which plan an exported checkpoint came from, and that it may be replaced by another export.
-pub const EXPORT_FILE: &str = "samp-export.json";
-const CHECKPOINT: OutputKind = OutputKind {
-    name: "a checkpoint that samp exported",
-    marker: EXPORT_FILE,
-    own: |folder| {
-        let mut own = own_files(folder, EXPORT_FILE)?;
-        own.insert(gguf::GGUF_FILE.into());
-        Ok(own)
-    },
-};
-const CONFIG: &str = "config.json";
-
-/// Whose checkpoint to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stack {
-    /// Hugging Face's plain one, every weight decoded into this type.
-    HuggingFace(FloatType),
-    /// compressed-tensors, which vLLM and transformers read.
-    CompressedTensors,
-    /// bitsandbytes, which transformers reads.
-    Bitsandbytes,
-    /// GGUF, which llama.cpp reads.
-    Gguf,
-}
 
 impl Stack {
     /// Its name, for people.
@@ -104,31 +78,6 @@ impl Stack {
     }
 }
 
-/// How to export.
-pub struct ExportOptions<'a> {
-    /// The folder to make.
-    pub out: &'a Path,
-    /// Whose checkpoint to write.
-    pub stack: Stack,
-    /// Round weights that the stack cannot hold as they are.
-    pub allow_rounding: bool,
-    /// Replace an export that is already there.
-    pub force: bool,
-    /// Most data bytes of one file, unless a single tensor takes more.
-    pub max_file_bytes: u64,
-    /// Hears of progress.
-    pub progress: &'a dyn Progress,
-}
-
-impl<'a> ExportOptions<'a> {
-    /// Exports to `out` as plain f32, with files of the usual size.
-    pub fn new(out: &'a Path, force: bool, progress: &'a dyn Progress) -> ExportOptions<'a> {
-        let stack = Stack::HuggingFace(FloatType::F32);
-        let max_file_bytes = DEFAULT_FILE_BYTES;
-        ExportOptions { out, stack, allow_rounding: false, force, max_file_bytes, progress }
-    }
-}
-
 /// Writes the effective weights of the plan in `plan` as a checkpoint. The plan is checked whole before; on any error nothing
 /// stands at the target.
 ///
@@ -161,32 +110,6 @@ pub fn export_plan(plan: &OpenPlan, options: &ExportOptions<'_>) -> Result<Expor
     let tensors =
         tensors.map(|(tensor, largest_relative_error)| ExportedTensor { largest_relative_error, ..tensor });
     Ok(Exported { files: written.files, bytes: written.bytes, tensors: tensors.collect(), notes })
-}
-
-/// A weight, and how it will be stored.
-struct PlannedWeight {
-    weight: CheckpointWeight,
-    choice: Choice,
-}
-
-impl PlannedWeight {
-    fn bytes(&self) -> u64 {
-        self.choice.encoding.parts(&self.weight).iter().map(|part| part.bytes()).sum()
-    }
-
-    fn part_names(&self) -> Vec<String> {
-        self.choice.encoding.parts(&self.weight).into_iter().map(|part| part.name).collect()
-    }
-
-    fn report(&self, plan: &OpenPlan) -> ExportedTensor {
-        ExportedTensor {
-            name: self.weight.name.clone(),
-            formats: self.weight.formats(plan.manifest()),
-            encoding: self.choice.encoding.name(),
-            largest_relative_error: 0.0,
-            rounded: self.choice.rounded.clone(),
-        }
-    }
 }
 
 /// Writes what was planned; gives the largest relative error of each weight, and what people should know.

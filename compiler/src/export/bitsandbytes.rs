@@ -7,8 +7,9 @@ use samp_runtime::OpenPlan;
 use serde_json::{Value, json};
 
 use super::{
-    dense::{Dense, FloatType, relative_error},
+    dense::Dense,
     encoding::{Choice, Encoding, OutputBytes, StoredPart},
+    float_type::{FloatType, relative_error},
     rows::{WeightRows, unpacked},
     weight::CheckpointWeight,
 };

@@ -9,7 +9,7 @@ use std::{
 use safetensors::Dtype;
 use samp_runtime::OpenPlan;
 
-use super::{dense::FloatType, weight::CheckpointWeight};
+use super::{float_type::FloatType, weight::CheckpointWeight};
 use crate::emit::{EmitError, error::During};
 
 /// An array that a weight is stored as.

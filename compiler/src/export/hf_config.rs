@@ -3,7 +3,7 @@
 use samp_runtime::OpenPlan;
 use serde_json::{Map, Value, json};
 
-use super::CONFIG;
+use super::options::CONFIG;
 use crate::{
     emit::EmitError,
     import::{ModelConfig, RopeScaling, parse_config},

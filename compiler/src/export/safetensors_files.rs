@@ -6,8 +6,10 @@ use samp_runtime::OpenPlan;
 use serde_json::{Value, json};
 
 use super::{
-    CHECKPOINT, CONFIG, EXPORT_FILE, ExportOptions, PlannedWeight, encoding::OutputBytes,
+    encoding::OutputBytes,
     hf_config::ExportedConfig,
+    options::{CHECKPOINT, CONFIG, EXPORT_FILE, ExportOptions},
+    planned::PlannedWeight,
 };
 use crate::{
     checkpoint_files::{

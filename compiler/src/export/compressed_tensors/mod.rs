@@ -6,11 +6,7 @@ mod packed;
 
 use samp_abi::{Format, ScaleAxis, plan::Plan};
 
-use super::{
-    dense::{Dense, FloatType},
-    encoding::Choice,
-    weight::CheckpointWeight,
-};
+use super::{dense::Dense, encoding::Choice, float_type::FloatType, weight::CheckpointWeight};
 
 pub(super) use description::describe;
 

@@ -9,8 +9,9 @@ use samp_runtime::OpenPlan;
 
 use super::super::{
     codes::{shifted_codes, zero_point},
-    dense::{FloatType, relative_error, write_rows, write_values},
+    dense::{write_rows, write_values},
     encoding::{Encoding, OutputBytes, StoredPart},
+    float_type::{FloatType, relative_error},
     rows::{WeightRows, source_row, unpacked, vector},
     weight::CheckpointWeight,
 };

@@ -15,9 +15,10 @@ use self::{
     tokenizer::text_metadata,
 };
 use super::{
-    CHECKPOINT, ExportOptions, PlannedWeight,
     encoding::{Choice, OutputBytes},
     hf_config::ExportedConfig,
+    options::{CHECKPOINT, ExportOptions, GGUF_FILE},
+    planned::PlannedWeight,
     safetensors_files::write_marker,
     weight::CheckpointWeight,
 };
@@ -30,8 +31,6 @@ use crate::{
 
 /// What it holds exactly.
 pub(super) const HOLDS: &str = "int4, int5 and int6 in any group, and plain floats";
-/// The file in the folder of an export.
-pub(super) const GGUF_FILE: &str = "model.gguf";
 /// What stretches the waves of Llama 3's rotary embedding.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 
